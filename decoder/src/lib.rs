@@ -1,0 +1,3 @@
+//! Placeholder until the first module lands.
+#![no_std]
+#![forbid(unsafe_code)]

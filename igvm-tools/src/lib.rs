@@ -1,0 +1,2 @@
+//! igvm-tools.
+#![forbid(unsafe_code)]

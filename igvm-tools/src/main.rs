@@ -1,0 +1,2 @@
+//! igvm-tools.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Placeholder until the first module lands.
+#![no_std]
