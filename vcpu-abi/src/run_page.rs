@@ -1,0 +1,94 @@
+//! The run page: one 4 KiB page a vCPU, mapped in the kernel and in the VMM, and the batch page that follows it.
+//!
+//! The VMM writes it before [`SYS_RUN`](crate::syscall::SYS_RUN), the kernel before it comes back. While the vCPU runs, the VMM may
+//! read and write it, but what it then finds or changes there means nothing, `pending_work` aside.
+
+use core::sync::atomic::AtomicU32;
+
+use crate::exit::ExitRecord;
+use crate::registers::{EventInjection, GeneralRegisters, MsrRegisters, SegmentRegisters, SystemRegisters};
+
+/// Size of the run page and of the batch page, in bytes.
+pub const PAGE_BYTES: usize = 4096;
+
+/// Offset of the XSAVE area.
+pub const XSAVE_OFFSET: usize = 1024;
+
+/// Size of the XSAVE area: enough for x87, SSE, AVX and MPX; a guest is offered no more.
+pub const XSAVE_BYTES: usize = PAGE_BYTES - XSAVE_OFFSET;
+
+/// What the vCPU is doing, in [`RunPage::activity`].
+pub mod activity {
+    /// Executing instructions.
+    pub const RUNNING: u32 = 0;
+    /// Stopped until `pending_work` or the deadline: after HLT, or before the start-up IPI.
+    pub const HALTED: u32 = 1;
+}
+
+/// Bits of [`RunPage::pending_work`]. Bits from 8 up are the VMM's own, set by events bound to the vCPU.
+pub mod work {
+    /// Another thread kicked the vCPU.
+    pub const KICK: u32 = 1 << 0;
+    /// The lowest bit an event may be bound to.
+    pub const FIRST_EVENT_BIT: u32 = 8;
+}
+
+/// [`RunPage::window_priority`] when no interrupt window is asked for.
+pub const NO_WINDOW: u32 = 0;
+
+/// The run page. Zero is a valid state of every field.
+#[repr(C, align(4096))]
+#[derive(Debug)]
+pub struct RunPage {
+    /// VMM: number of operations in the batch page that are executed first. The kernel resets it.
+    pub batch_count: u32,
+    /// VMM: [`activity`].
+    pub activity: u32,
+    /// VMM: host TSC value at which the run ends with [`reason::DEADLINE`](crate::exit::reason::DEADLINE); `u64::MAX` for never.
+    pub deadline_tsc: u64,
+    /// VMM: groups changed; [`Groups`](crate::registers::Groups). The kernel resets it when it has loaded them.
+    pub dirty: u32,
+    /// VMM: groups to store at every exit.
+    pub deliver: u32,
+    /// VMM: asks for an exit when the guest can take an interrupt of this priority class (1 to 15); [`NO_WINDOW`] for not.
+    pub window_priority: u32,
+    /// Both, atomically: why the vCPU must come back or not start. The VMM clears what it takes.
+    pub pending_work: AtomicU32,
+    /// VMM: the task priority (CR8) to load when TPR is dirty; the exit record has the guest's.
+    pub cr8: u32,
+    /// Zero.
+    pub reserved0: [u32; 5],
+    /// Kernel: why the guest stopped.
+    pub exit: ExitRecord,
+    /// Zero.
+    pub reserved1: [u64; 5],
+    /// Both.
+    pub general: GeneralRegisters,
+    /// VMM: the event to deliver.
+    pub injection: EventInjection,
+    /// Both: XCR0.
+    pub xcr0: u64,
+    /// Both.
+    pub system: SystemRegisters,
+    /// Both.
+    pub segments: SegmentRegisters,
+    /// Both.
+    pub msrs: MsrRegisters,
+    /// Zero.
+    pub reserved2: [u64; 47],
+    /// Both: the XSAVE area.
+    pub xsave: [u8; XSAVE_BYTES],
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<RunPage>() == PAGE_BYTES);
+    assert!(offset_of!(RunPage, deadline_tsc) == 8);
+    assert!(offset_of!(RunPage, pending_work) == 28);
+    assert!(offset_of!(RunPage, exit) == 56);
+    assert!(offset_of!(RunPage, general) == 184);
+    assert!(offset_of!(RunPage, system) == 344);
+    assert!(offset_of!(RunPage, segments) == 440);
+    assert!(offset_of!(RunPage, msrs) == 568);
+    assert!(offset_of!(RunPage, xsave) == XSAVE_OFFSET);
+};
