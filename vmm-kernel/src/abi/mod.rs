@@ -1,0 +1,148 @@
+//! The system calls and operations: what a process asks, checked and done.
+//!
+//! Everything a process gives is hostile. An operation's payload is copied in once, its handle is resolved to an object of the
+//! right kind with the rights it takes, and the handler sees typed values. There are two outcomes: a status, or the
+//! caller's death (for a call that does not exist, or an exception of its own).
+
+mod memory;
+mod process;
+pub mod run;
+mod system;
+mod vcpu;
+
+use vcpu_abi::operation::{
+    BATCH_MAX, Call, EventBindVcpu, EventCreate, EventSignal, EventWait, FLAG_GO_ON, FileInfo, FileRead, FilesOpen, HandleClose,
+    InterruptBind, LogWrite, MemoryMap, MemoryRange, Operation, PortRead, PortWrite, ProcessAllocate, ProcessCreate,
+    ProcessGrant, ProcessStart, ProcessState, ProcessUseFpu, ProcessWatch, SystemCpuid, SystemCreateVm, SystemEnd,
+    SystemHandled, SystemInfo, ThreadCreate, VcpuCreate, VcpuFetch, VcpuKick, VcpuRun, VmAllocate, VmMap,
+};
+use vcpu_abi::status::Status;
+use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_THREAD_EXIT, SYS_YIELD};
+
+use crate::memory::user_copy;
+use crate::task::handle::{self, Object};
+use crate::task::pool::Ref;
+use crate::task::process::{EndCause, Process, end_current};
+use crate::task::scheduler;
+
+/// What a system call answers: RAX and RDX.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    status: i64,
+    index: u64,
+}
+
+impl Answer {
+    fn new(status: Status, index: usize) -> Self {
+        Self { status: status as i64, index: index as u64 }
+    }
+}
+
+/// What the entry code calls for every system call but `SYS_RUN`.
+pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answer {
+    let answer = match number {
+        SYS_BATCH => user_batch(first, second),
+        SYS_YIELD => {
+            scheduler::schedule();
+            Answer::new(Status::Ok, 0)
+        }
+        SYS_THREAD_EXIT => scheduler::exit_thread(),
+        SYS_EXIT => {
+            end_current(EndCause::Exit(first as u32));
+            Answer::new(Status::Ok, 0)
+        }
+        _ => {
+            end_current(EndCause::BadCall(number));
+            Answer::new(Status::BadOperation, 0)
+        }
+    };
+    scheduler::before_user();
+    answer
+}
+
+/// `SYS_BATCH`: operations in the caller's memory.
+fn user_batch(address: u64, count: u64) -> Answer {
+    if count == 0 || count > BATCH_MAX as u64 {
+        return Answer::new(Status::BadArgument, 0);
+    }
+    let process = scheduler::current().process.clone();
+    for index in 0..count as usize {
+        let place = address.wrapping_add((index * size_of::<Operation>()) as u64);
+        let mut operation: Operation = match user_copy::read_value(place) {
+            Ok(operation) => operation,
+            Err(status) => return Answer::new(status, index),
+        };
+        let last = index + 1 == count as usize;
+        let status = execute(&process, &mut operation, last);
+        operation.status = status as i32;
+        if let Err(status) = user_copy::write_value(place, &operation) {
+            return Answer::new(status, index);
+        }
+        if status != Status::Ok && operation.flags & FLAG_GO_ON == 0 {
+            return Answer::new(status, index);
+        }
+    }
+    Answer::new(Status::Ok, count as usize)
+}
+
+/// Resolves the object, reads the payload, calls the handler, writes the payload back.
+fn call<C: Call>(
+    process: &Ref<Process>,
+    operation: &mut Operation,
+    handler: impl FnOnce(&Ref<Process>, Object, &mut C) -> Result<(), Status>,
+) -> Result<(), Status> {
+    let object = handle::resolve::<C>(process, operation)?;
+    let mut payload = C::from_operation(operation);
+    handler(process, object, &mut payload)?;
+    let bytes = payload.as_bytes();
+    operation.payload.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    Ok(())
+}
+
+/// Executes one operation. `last`: it ends its batch, so it may be a run.
+pub fn execute(process: &Ref<Process>, operation: &mut Operation, last: bool) -> Status {
+    if operation.flags & !FLAG_GO_ON != 0 {
+        return Status::BadArgument;
+    }
+    let result = match operation.code {
+        SystemInfo::CODE => call(process, operation, system::info),
+        SystemEnd::CODE => call(process, operation, system::end),
+        SystemCpuid::CODE => call(process, operation, system::host_cpuid),
+        SystemHandled::CODE => call(process, operation, system::handled),
+        SystemCreateVm::CODE => call(process, operation, vcpu::create_vm),
+        LogWrite::CODE => call(process, operation, system::log_write),
+        FilesOpen::CODE => call(process, operation, system::files_open),
+        FileInfo::CODE => call(process, operation, system::file_info),
+        FileRead::CODE => call(process, operation, system::file_read),
+        PortRead::CODE => call(process, operation, system::port_read),
+        PortWrite::CODE => call(process, operation, system::port_write),
+        InterruptBind::CODE => call(process, operation, system::interrupt_bind),
+        ProcessCreate::CODE => call(process, operation, process::create),
+        ProcessGrant::CODE => call(process, operation, process::grant),
+        ProcessStart::CODE => call(process, operation, process::start),
+        ProcessState::CODE => call(process, operation, process::state),
+        ProcessWatch::CODE => call(process, operation, process::watch),
+        ProcessAllocate::CODE => call(process, operation, memory::allocate),
+        ThreadCreate::CODE => call(process, operation, process::thread_create),
+        EventCreate::CODE => call(process, operation, process::event_create),
+        HandleClose::CODE => call(process, operation, process::handle_close),
+        ProcessUseFpu::CODE => call(process, operation, process::use_fpu),
+        EventSignal::CODE => call(process, operation, process::event_signal),
+        EventWait::CODE => call(process, operation, process::event_wait),
+        EventBindVcpu::CODE => call(process, operation, vcpu::bind_event),
+        MemoryRange::CODE => call(process, operation, memory::range),
+        MemoryMap::CODE => call(process, operation, memory::map),
+        VmMap::CODE => call(process, operation, memory::vm_map),
+        VmAllocate::CODE => call(process, operation, memory::vm_allocate),
+        VcpuCreate::CODE => call(process, operation, vcpu::create),
+        VcpuKick::CODE => call(process, operation, vcpu::kick),
+        VcpuFetch::CODE => call(process, operation, vcpu::fetch),
+        VcpuRun::CODE if last => call(process, operation, vcpu::run),
+        _ => Err(Status::BadOperation),
+    };
+    match result {
+        Ok(()) => Status::Ok,
+        Err(status) => status,
+    }
+}

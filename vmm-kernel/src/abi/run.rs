@@ -1,0 +1,196 @@
+//! `SYS_RUN`: the vCPU's pending batch, then the guest until its next exit. This is the path of every exit.
+
+use core::sync::atomic::Ordering;
+
+use vcpu_abi::exit::{ExitFlags, reason};
+use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Handle, ObjectKind, VcpuRun, Call, handled};
+use vcpu_abi::registers::Groups;
+use vcpu_abi::run_page::{NO_WINDOW, activity};
+use vcpu_abi::status::Status;
+
+use super::{Answer, execute};
+use crate::cpu::{PerCpu, this_cpu, time};
+use crate::platform::svm::enter::{enter, take_interrupts};
+use crate::platform::svm::exit::{self, Next};
+use crate::platform::svm::{maps, state};
+use crate::platform::svm::vmcb::{Vmcb, intercept1, vintr};
+use crate::platform::vcpu::{Vcpu, place};
+use crate::task::handle::{self, Object};
+use crate::task::pool::Ref;
+use crate::task::scheduler;
+use crate::task::thread::Thread;
+
+/// What the entry code calls for `SYS_RUN`.
+pub extern "C" fn syscall_run(handle: u64) -> Answer {
+    let thread = scheduler::current();
+    let vcpu = match find(&thread, handle as Handle) {
+        Ok(vcpu) => vcpu,
+        Err(status) => return Answer::new(status, 0),
+    };
+    let count = vcpu.run_page.batch_count();
+    if count != 0 {
+        let (status, index) = page_batch(&thread, &vcpu, count);
+        if status != Status::Ok {
+            scheduler::before_user();
+            return Answer::new(status, index);
+        }
+    }
+    match run(&vcpu) {
+        Ok(()) => Answer::new(Status::Ok, count as usize),
+        Err(status) => Answer::new(status, count as usize),
+    }
+}
+
+/// The vCPU behind a handle: the one of the last run, in most cases.
+fn find(thread: &Ref<Thread>, handle: Handle) -> Result<Ref<Vcpu>, Status> {
+    let epoch = thread.process.handle_epoch.load(Ordering::Acquire);
+    let mut cache = thread.run_cache.borrow_mut();
+    if cache.handle == handle && cache.epoch == epoch && let Some(vcpu) = &cache.vcpu {
+        return Ok(vcpu.clone());
+    }
+    let Object::Vcpu(vcpu) = handle::find(&thread.process, handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)? else {
+        return Err(Status::BadHandle);
+    };
+    cache.handle = handle;
+    cache.epoch = epoch;
+    cache.vcpu = Some(vcpu.clone());
+    Ok(vcpu)
+}
+
+/// Executes the operations in the batch page.
+#[cold]
+fn page_batch(thread: &Ref<Thread>, vcpu: &Ref<Vcpu>, count: u32) -> (Status, usize) {
+    vcpu.run_page.set_batch_count(0);
+    if count as usize > BATCH_MAX {
+        return (Status::BadArgument, 0);
+    }
+    for index in 0..count as usize {
+        let mut operation = vcpu.batch_operation(index);
+        let status = execute(&thread.process, &mut operation, false);
+        operation.status = status as i32;
+        vcpu.set_batch_operation(index, operation);
+        if status != Status::Ok && operation.flags & FLAG_GO_ON == 0 {
+            return (status, index);
+        }
+    }
+    (Status::Ok, count as usize)
+}
+
+/// Runs a vCPU until an exit that is the VMM's.
+pub fn run(vcpu: &Ref<Vcpu>) -> Result<(), Status> {
+    let cpu = this_cpu();
+    let page = vcpu.run_page;
+    let mut claim = vcpu.claim()?;
+    let vmcb = claim.vmcb();
+    let dirty = Groups::from_bits_truncate(page.dirty());
+    if !dirty.is_empty() {
+        page.set_dirty(0);
+        state::load(vmcb, page, dirty)?;
+        if dirty.contains(Groups::XCR0) && !vcpu.fpu.set_guest_xcr0(page.xcr0()) {
+            return Err(Status::BadArgument);
+        }
+    }
+    set_window(vcpu, vmcb);
+    vcpu.set_place(place::IN_RUN);
+    let why = if page.activity() == activity::HALTED { halt(vcpu, vmcb) } else { enter_until_exit(cpu, vcpu, vmcb) };
+    vcpu.set_out();
+    if let Some(why) = why {
+        page.set_reason(why);
+        exit::finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, ExitFlags::empty());
+    }
+    let deliver = Groups::from_bits_truncate(page.deliver());
+    if !deliver.is_empty() {
+        state::store_requested(vmcb, page, deliver);
+    }
+    Ok(())
+}
+
+/// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself.
+fn enter_until_exit(cpu: &PerCpu, vcpu: &Ref<Vcpu>, vmcb: &mut Vmcb) -> Option<u32> {
+    let page = vcpu.run_page;
+    loop {
+        if page.pending_work() != 0 {
+            return Some(reason::WORK);
+        }
+        if cpu.reschedule.load(Ordering::Relaxed) {
+            scheduler::before_user();
+        }
+        scheduler::arm_timer(cpu, page.deadline_tsc());
+        vcpu.fpu.load_for_guest();
+        // SAFETY: run page and VMCB are the vCPU's, which this thread has claimed; the host page is this processor's.
+        #[allow(unsafe_code, reason = "the way into the guest")]
+        unsafe {
+            enter(page.address(), vcpu.vmcb_physical, cpu.svm.host_save.get());
+        }
+        let next = exit::record(vmcb, page);
+        vmcb.control.event_injection = 0;
+        match next {
+            Next::Return => return None,
+            Next::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
+            Next::HostNmi => count(cpu, handled::HOST_NMI),
+            Next::Invalid => {
+                refuse(vcpu, vmcb);
+                return Some(reason::INVALID_STATE);
+            }
+        }
+        if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
+            // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
+            state::inject(vmcb, event);
+        }
+        take_interrupts();
+        if time::now() >= page.deadline_tsc() {
+            return Some(reason::DEADLINE);
+        }
+    }
+}
+
+fn count(cpu: &PerCpu, what: u32) {
+    if let Some(counter) = cpu.handled.get(what as usize) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A refused VMRUN may have put the host's state in the VMCB: it is overwritten before anybody sees it.
+#[cold]
+fn refuse(vcpu: &Ref<Vcpu>, vmcb: &mut Vmcb) {
+    if let Some(maps) = maps() {
+        state::reset(vmcb, maps, vcpu.vm.root().start_address().as_u64(), vcpu.vm.asid);
+    }
+}
+
+/// Waits, with the guest halted, for work or the deadline.
+#[cold]
+fn halt(vcpu: &Ref<Vcpu>, _: &mut Vmcb) -> Option<u32> {
+    let page = vcpu.run_page;
+    let me = scheduler::current();
+    vcpu.set_sleeper(Some(me.clone()));
+    vcpu.set_place(place::HALTED);
+    let deadline = page.deadline_tsc();
+    me.prepare_to_block();
+    if page.pending_work() != 0 || time::now() >= deadline {
+        if !me.cancel_block() {
+            // Somebody woke us already: we are in the queue, and leave it by running once more.
+            scheduler::schedule();
+        }
+    } else {
+        scheduler::block(deadline);
+    }
+    vcpu.set_sleeper(None);
+    scheduler::before_user();
+    Some(if page.pending_work() != 0 { reason::WORK } else { reason::DEADLINE })
+}
+
+/// Asks for an exit when the guest can take an interrupt of the priority that the VMM wants to inject.
+fn set_window(vcpu: &Vcpu, vmcb: &mut Vmcb) {
+    let want = vcpu.run_page.window_priority();
+    if want == vcpu.window.get() {
+        return;
+    }
+    vcpu.window.set(want);
+    vmcb.control.vintr &= !vintr::REQUEST;
+    vmcb.control.intercept1 &= !intercept1::VINTR;
+    if want != NO_WINDOW {
+        vmcb.control.vintr |= vintr::IRQ | u64::from(want & 0xf) << vintr::PRIORITY_SHIFT;
+        vmcb.control.intercept1 |= intercept1::VINTR;
+    }
+}

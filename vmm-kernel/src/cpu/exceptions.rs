@@ -1,0 +1,82 @@
+//! Processor exceptions: a fault of a process ends it; a fault of the kernel is a bug and ends the machine, saying where.
+
+use x86_64::registers::control::Cr2;
+
+use super::interrupts::Frame;
+use super::this_cpu_number;
+use crate::memory::user_copy;
+use crate::task::process::{self, EndCause};
+
+const NMI: u64 = 2;
+const PAGE_FAULT: u64 = 14;
+const NAMES: [&str; 22] = [
+    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode", "device not available",
+    "double fault", "coprocessor overrun", "invalid TSS", "segment not present", "stack fault", "general protection",
+    "page fault", "reserved", "x87 floating point", "alignment check", "machine check", "SIMD floating point",
+    "virtualization", "control protection",
+];
+
+fn name(vector: u64) -> &'static str {
+    NAMES.get(vector as usize).copied().unwrap_or("exception")
+}
+
+/// The address of a page fault; nothing for other exceptions.
+fn fault_address(frame: &Frame) -> u64 {
+    if frame.vector == PAGE_FAULT { Cr2::read_raw() } else { 0 }
+}
+
+/// An exception other than those of [`handle_anywhere`].
+pub fn handle(frame: &mut Frame) {
+    if frame.from_user() {
+        let address = fault_address(frame);
+        process::end_current(EndCause::Fault {
+            vector: frame.vector as u8,
+            rip: frame.rip,
+            address,
+            error_code: frame.error_code,
+        });
+        return;
+    }
+    if frame.vector == PAGE_FAULT && let Some(fixup) = user_copy::fixup(frame.rip) {
+        frame.rip = fixup;
+        return;
+    }
+    die(frame);
+}
+
+/// NMI, debug exception, double fault, machine check: may have interrupted any instruction of the kernel.
+pub fn handle_anywhere(frame: &mut Frame) {
+    match frame.vector {
+        // An NMI has no meaning for us: the host may send as many as it likes.
+        NMI => {}
+        1 if frame.from_user() => {
+            // A process may single-step itself into here; there is no debugger, so the flag is taken from it.
+            frame.rflags &= !(1 << 8);
+        }
+        _ => die(frame),
+    }
+}
+
+/// Prints the registers and stops the machine.
+fn die(frame: &Frame) -> ! {
+    let [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15] = frame.gpr;
+    log::error!(
+        "{} (vector {}) in the kernel on cpu{}, error code {:#x}, address {:#x}",
+        name(frame.vector),
+        frame.vector,
+        this_cpu_number(),
+        frame.error_code,
+        fault_address(frame)
+    );
+    log::error!("rip {:#018x} cs {:#x} rflags {:#x} rsp {:#018x} ss {:#x}", frame.rip, frame.cs, frame.rflags, frame.rsp, frame.ss);
+    log::error!("rax {rax:#018x} rbx {rbx:#018x} rcx {rcx:#018x} rdx {rdx:#018x}");
+    log::error!("rsi {rsi:#018x} rdi {rdi:#018x} rbp {rbp:#018x} r8  {r8:#018x}");
+    log::error!("r9  {r9:#018x} r10 {r10:#018x} r11 {r11:#018x} r12 {r12:#018x}");
+    log::error!("r13 {r13:#018x} r14 {r14:#018x} r15 {r15:#018x}");
+    crate::machine::end(crate::machine::End::KernelPanic)
+}
+
+/// How a process's fault reads in the log.
+pub fn describe(vector: u8) -> &'static str {
+    name(u64::from(vector))
+}

@@ -1,0 +1,163 @@
+//! The FPU: whose registers are in the processor.
+//!
+//! Kernel and ordinary processes are soft-float, so a guest's registers stay in the processor across its exits, and are saved only
+//! when another owner wants it. CR0.TS is set whenever neither an owner of the FPU's own process nor the kernel's swap runs: a
+//! process that has not asked for the FPU faults on its first FPU instruction instead of reading a guest's registers.
+#![allow(unsafe_code, reason = "XSAVE, XRSTOR, XSETBV and CR0.TS")]
+
+use core::arch::asm;
+use core::cell::Cell;
+
+use super::{cpuid, this_cpu};
+
+/// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
+pub const AREA_BYTES: usize = 4096;
+/// The states that are saved, of those the processor has: x87, SSE, AVX, MPX.
+const STATES: u64 = 0b1_1111;
+
+/// A page that holds an owner's registers while another has the processor's.
+pub struct FpuArea {
+    address: u64,
+    /// XCR0 as the owner set it.
+    xcr0: Cell<u64>,
+    /// The registers were never loaded from here yet.
+    fresh: Cell<bool>,
+}
+
+/// This processor's owner, kept in its per-CPU area.
+pub struct FpuOwner {
+    /// Address of the owner's page; 0 for nobody.
+    area: Cell<u64>,
+    xcr0: Cell<u64>,
+}
+
+impl FpuOwner {
+    /// Nobody.
+    pub const fn new() -> Self {
+        Self { area: Cell::new(0), xcr0: Cell::new(1) }
+    }
+}
+
+/// What the host's processor can save, of what we offer.
+pub fn supported_states() -> u64 {
+    let leaf = cpuid(0xd, 0);
+    (u64::from(leaf.edx) << 32 | u64::from(leaf.eax)) & STATES
+}
+
+fn set_xcr0(value: u64) {
+    // SAFETY: the value is a subset of what CPUID offers, with x87 set: checked where it comes in.
+    unsafe { asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack)) };
+}
+
+fn save(area: u64) {
+    // SAFETY: the area is a mapped page of the kernel's own, aligned, and large enough for the states in XCR0.
+    unsafe { asm!("xsave64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
+}
+
+fn restore(area: u64) {
+    // SAFETY: the area was written by `save`, or is all zero, the initial state.
+    unsafe { asm!("xrstor64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
+}
+
+fn set_task_switched(on: bool) {
+    use x86_64::registers::control::{Cr0, Cr0Flags};
+    let mut flags = Cr0::read();
+    flags.set(Cr0Flags::TASK_SWITCHED, on);
+    // SAFETY: TS only decides whether FPU instructions fault.
+    unsafe { Cr0::write(flags) };
+}
+
+impl FpuArea {
+    /// An area in a page, in the initial state.
+    ///
+    /// # Safety
+    /// The page at `address` is mapped for ever and used for nothing else as long as the area lives.
+    pub unsafe fn new(address: u64) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { (address as *mut [u8; AREA_BYTES]).write_bytes(0, 1) };
+        Self { address, xcr0: Cell::new(1), fresh: Cell::new(true) }
+    }
+
+    /// Makes the processor's registers this owner's. Leaves CR0.TS clear.
+    fn load(&self) {
+        let owner = &this_cpu().fpu;
+        set_task_switched(false);
+        if owner.area.get() != self.address || self.fresh.get() {
+            set_xcr0(supported_states());
+            if owner.area.get() != 0 && owner.area.get() != self.address {
+                save(owner.area.get());
+            }
+            restore(self.address);
+            set_xcr0(self.xcr0.get());
+            owner.xcr0.set(self.xcr0.get());
+            owner.area.set(self.address);
+            self.fresh.set(false);
+        }
+    }
+
+    /// Makes the registers a guest's, before it runs: nothing to do when they are already.
+    pub fn load_for_guest(&self) {
+        if this_cpu().fpu.area.get() != self.address || self.fresh.get() {
+            self.load();
+            set_task_switched(true);
+        }
+    }
+
+    /// Sets XCR0 as the guest wants it. `false`: not a value the processor takes.
+    pub fn set_guest_xcr0(&self, value: u64) -> bool {
+        let (avx, sse) = (value & 4 != 0, value & 2 != 0);
+        if value & 1 == 0 || value & !supported_states() != 0 || avx && !sse {
+            return false;
+        }
+        if value & 0b1_1000 != 0 && value & 0b1_1000 != 0b1_1000 {
+            return false;
+        }
+        self.xcr0.set(value);
+        self.load_for_guest();
+        set_xcr0(value);
+        this_cpu().fpu.xcr0.set(value);
+        true
+    }
+
+    /// XCR0 as the owner has it.
+    pub fn xcr0(&self) -> u64 {
+        self.xcr0.get()
+    }
+
+    /// Copies the registers out, for the run page, in the standard form. `to` is cut to what fits.
+    pub fn read(&self, to: &mut [u8]) {
+        if this_cpu().fpu.area.get() == self.address && !self.fresh.get() {
+            set_task_switched(false);
+            set_xcr0(supported_states());
+            save(self.address);
+            set_xcr0(self.xcr0.get());
+            set_task_switched(true);
+        }
+        // SAFETY: the page is the area's own and mapped.
+        let bytes = unsafe { core::slice::from_raw_parts(self.address as *const u8, AREA_BYTES) };
+        to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// A thread is about to run: gives it the FPU if its process asked for it, and keeps it from the FPU if not.
+pub fn switch_to(area: &FpuArea, uses_fpu: bool) {
+    if uses_fpu {
+        area.load();
+    } else {
+        set_task_switched(true);
+    }
+}
+
+/// Prepares this processor: XSAVE on, nobody the owner.
+pub fn enable() {
+    use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
+    let mut cr0 = Cr0::read();
+    cr0.remove(Cr0Flags::EMULATE_COPROCESSOR);
+    cr0.insert(Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::NUMERIC_ERROR);
+    // SAFETY: enables instructions that nothing of the kernel's depends on.
+    unsafe {
+        Cr0::write(cr0);
+        Cr4::write(Cr4::read() | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE | Cr4Flags::OSXSAVE);
+    }
+    set_task_switched(true);
+}

@@ -1,0 +1,126 @@
+//! The per-CPU area: what one processor alone reads and writes, reached through GS.
+//!
+//! The fields in [`EntryFields`] are at fixed places, because the entry code in assembly uses them. Only what is atomic here is
+//! touched by other processors.
+#![allow(unsafe_code, reason = "the area is found through the GS base, which only this module sets")]
+
+use core::cell::{Cell, UnsafeCell};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicPtr, Ordering};
+
+use x86_64::structures::paging::PhysFrame;
+
+use super::descriptors::Descriptors;
+use super::fpu::FpuOwner;
+use super::{MAX_CPUS, msr};
+use crate::memory::temporary::TemporarySlots;
+use crate::platform::svm::CpuState as SvmState;
+use crate::task::scheduler::RunQueue;
+
+/// What assembly reads through GS, by fixed offset.
+#[repr(C)]
+pub struct EntryFields {
+    /// GS:0: where SYSCALL keeps the user's RSP for a moment.
+    pub user_stack: Cell<u64>,
+    /// GS:8: top of the running thread's kernel stack.
+    pub kernel_stack: Cell<u64>,
+    /// GS:16: the linear address of this area.
+    pub this: Cell<*const PerCpu>,
+}
+
+/// One processor's area.
+#[repr(C)]
+pub struct PerCpu {
+    /// For the entry code.
+    pub entry: EntryFields,
+    /// Index of this processor, from 0.
+    pub number: u32,
+    /// Its local APIC's ID.
+    pub apic_id: u32,
+    /// GDT, TSS.
+    pub descriptors: UnsafeCell<Descriptors>,
+    /// Temporary mappings in use.
+    pub temporary: TemporarySlots,
+    /// Threads and what runs.
+    pub queue: RunQueue,
+    /// Whose FPU registers are in the processor.
+    pub fpu: FpuOwner,
+    /// The SVM backend's part.
+    pub svm: SvmState,
+    /// The address space in CR3.
+    pub space: Cell<PhysFrame>,
+    /// TSC value the local APIC's timer is armed for; `u64::MAX` when it is not.
+    pub armed_tsc: Cell<u64>,
+    /// Set when another thread should run before this processor goes back to a user or a guest.
+    pub reschedule: AtomicBool,
+    /// What the kernel handled by itself while a guest ran, by `vcpu_abi::operation::handled`.
+    pub handled: [AtomicU64; vcpu_abi::operation::handled::END as usize],
+}
+
+static AREAS: [AtomicPtr<PerCpu>; MAX_CPUS] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
+
+/// The area of the processor this runs on.
+pub fn this_cpu() -> &'static PerCpu {
+    let this: *const PerCpu;
+    // SAFETY: GS points to the area in every path of the kernel once `install` has run; it is never freed.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[16]", out(reg) this, options(nostack, readonly, preserves_flags));
+        &*this
+    }
+}
+
+/// The processor's number; 0 before its area is installed.
+pub fn this_cpu_number() -> u32 {
+    if msr::read(msr::GS_BASE) == 0 { 0 } else { this_cpu().number }
+}
+
+/// What other processors may see of a processor that runs.
+pub fn of(number: u32) -> Option<&'static PerCpu> {
+    let area = AREAS.get(number as usize)?.load(Ordering::Acquire);
+    // SAFETY: non-null entries point to areas that live for ever; other processors use only the atomic and locked fields.
+    unsafe { area.as_ref() }
+}
+
+/// Makes the area at `address`, zeroed memory mapped for ever, this processor's.
+///
+/// # Safety
+/// `address` is mapped, writable, aligned and large enough, used for nothing else; once per processor.
+pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: PhysFrame) {
+    // SAFETY: the caller's promise; the fields are written before anybody can read them.
+    unsafe {
+        address.write(PerCpu {
+            entry: EntryFields {
+                user_stack: Cell::new(0),
+                kernel_stack: Cell::new(0),
+                this: Cell::new(address),
+            },
+            number,
+            apic_id,
+            descriptors: UnsafeCell::new(Descriptors::new()),
+            temporary: TemporarySlots::new(),
+            queue: RunQueue::new(),
+            fpu: FpuOwner::new(),
+            svm: SvmState::new(),
+            space: Cell::new(space),
+            armed_tsc: Cell::new(u64::MAX),
+            reschedule: AtomicBool::new(false),
+            handled: [const { AtomicU64::new(0) }; vcpu_abi::operation::handled::END as usize],
+        });
+        msr::write(msr::GS_BASE, address as u64);
+        msr::write(msr::KERNEL_GS_BASE, 0);
+    }
+    if let Some(place) = AREAS.get(number as usize) {
+        place.store(address, Ordering::Release);
+    }
+}
+
+/// The processors that run, in order.
+pub fn all() -> impl Iterator<Item = &'static PerCpu> {
+    (0..MAX_CPUS as u32).filter_map(of)
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(PerCpu, entry) == 0);
+    assert!(offset_of!(EntryFields, kernel_stack) == 8);
+    assert!(offset_of!(EntryFields, this) == 16);
+};

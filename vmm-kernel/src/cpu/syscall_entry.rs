@@ -1,0 +1,64 @@
+//! SYSCALL: the way in and out for a process (APM volume 2, 6.1.1).
+//!
+//! Rust keeps RBX, RBP and R12-R15 by its calling convention; the rest is cleared on the way out, so that nothing of the
+//! kernel's leaks. RIP, RFLAGS and RSP of the user lie on the thread's kernel stack meanwhile. SYSRET is safe: the address behind a
+//! SYSCALL is below the end of user space, whose last page is never mapped, so RCX is canonical.
+#![allow(unsafe_code, reason = "the entry code, and the MSRs that lead to it")]
+
+use core::arch::global_asm;
+
+use super::descriptors::{KERNEL_CODE, KERNEL_DATA};
+use super::msr;
+
+global_asm!(
+    r#"
+    .pushsection .text.syscall, "ax"
+    .balign 64
+syscall_entry:
+    swapgs
+    mov gs:[0], rsp
+    mov rsp, gs:[8]
+    push qword ptr gs:[0]
+    push rcx
+    push r11
+    cmp rax, {sys_run}
+    jne 2f
+    call {run}
+1:  pop r11
+    pop rcx
+    xor edi, edi
+    xor esi, esi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    pop rsp
+    swapgs
+    sysretq
+2:  mov rdx, rax
+    call {dispatch}
+    jmp 1b
+    .popsection
+    "#,
+    sys_run = const vcpu_abi::syscall::SYS_RUN,
+    run = sym crate::abi::run::syscall_run,
+    dispatch = sym crate::abi::syscall_dispatch,
+);
+
+unsafe extern "C" {
+    fn syscall_entry();
+}
+
+/// RFLAGS cleared on entry: TF, IF, DF, NT, AC.
+const FLAGS_CLEARED: u64 = 1 << 8 | 1 << 9 | 1 << 10 | 1 << 14 | 1 << 18;
+
+/// Makes SYSCALL lead here, on this processor.
+pub fn enable() {
+    let selectors = u64::from(KERNEL_DATA) << 48 | u64::from(KERNEL_CODE) << 32;
+    // SAFETY: the entry code is above; the selectors are in the order SYSCALL and SYSRET want.
+    unsafe {
+        msr::write(msr::STAR, selectors);
+        msr::write(msr::LSTAR, syscall_entry as *const () as u64);
+        msr::write(msr::SFMASK, FLAGS_CLEARED);
+        msr::write(msr::EFER, msr::read(msr::EFER) | 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! The machine as a whole: what the image says of it, and how it ends.
+#![allow(unsafe_code, reason = "CR3, and stopping")]
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use x86_64::PhysAddr;
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::structures::paging::PhysFrame;
+
+use crate::cpu::{ports, this_cpu};
+
+/// QEMU's `isa-debug-exit` device: its exit status is `value << 1 | 1`.
+const DEBUG_EXIT_PORT: u16 = 0xf4;
+
+static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
+static BOOT_FLAGS: AtomicU32 = AtomicU32::new(0);
+
+/// Why the machine ends. The value tells a script that watches QEMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum End {
+    /// The guest switched itself off.
+    PowerOff = 0x10,
+    /// The guest asked for a reset.
+    Reset = 0x11,
+    /// The guest's triple fault.
+    TripleFault = 0x12,
+    /// A bug of the kernel's.
+    KernelPanic = 0x13,
+    /// The process that ran the guest failed, or could not be started.
+    ProcessFailed = 0x14,
+    /// In-guest tests passed.
+    TestsPassed = 0x20,
+    /// In-guest tests failed.
+    TestsFailed = 0x21,
+}
+
+/// Remembers what the image says; once, at boot.
+pub fn start(kernel_root: PhysFrame, boot_flags: u32) {
+    KERNEL_ROOT.store(kernel_root.start_address().as_u64(), Ordering::Relaxed);
+    BOOT_FLAGS.store(boot_flags, Ordering::Relaxed);
+}
+
+
+/// The kernel's own page tables, with nothing in the lower half.
+pub fn kernel_root() -> PhysFrame {
+    PhysFrame::containing_address(PhysAddr::new(KERNEL_ROOT.load(Ordering::Relaxed)))
+}
+
+/// `BOOT_FLAG_*` of the image.
+pub fn boot_flags() -> u32 {
+    BOOT_FLAGS.load(Ordering::Relaxed)
+}
+
+/// Makes an address space this processor's, if it is not.
+pub fn load_space(root: PhysFrame) {
+    let cpu = this_cpu();
+    if cpu.space.replace(root) != root {
+        // SAFETY: every root shares the kernel's half, in which this code, its stack and its data lie.
+        unsafe { Cr3::write(root, Cr3Flags::empty()) };
+    }
+}
+
+/// Ends the machine: tells QEMU why, if it listens; else resets or stops.
+pub fn end(end: End) -> ! {
+    match end {
+        End::KernelPanic => log::error!("the machine stops"),
+        End::PowerOff | End::Reset | End::TestsPassed => log::info!("the machine ends: {end:?}"),
+        _ => log::error!("the machine ends: {end:?}"),
+    }
+    ports::write_u8(DEBUG_EXIT_PORT, end as u8);
+    match end {
+        End::PowerOff => power_off(),
+        End::Reset => ports::write_u8(0xcf9, 0x0e),
+        _ => {}
+    }
+    loop {
+        x86_64::instructions::interrupts::disable();
+        x86_64::instructions::hlt();
+    }
+}
+
+/// Switches a q35 off by its ICH9's power management: without firmware nobody has placed its ports yet (Intel ICH9, 13.8.3).
+fn power_off() {
+    const LPC: u32 = 0x8000_f800;
+    const PM_BASE: u16 = 0x600;
+    let write = |register: u32, value: u32| {
+        ports::write_u32(0xcf8, LPC | register);
+        ports::write_u32(0xcfc, value);
+    };
+    write(0x40, u32::from(PM_BASE) | 1);
+    write(0x44, 0x80);
+    // PM1 control: SLP_EN, SLP_TYP 0 is S5 on QEMU's ICH9.
+    ports::write_u16(PM_BASE + 4, 1 << 13);
+}

@@ -1,0 +1,119 @@
+//! Page frames: a bitmap over what Plinth keeps of its window.
+
+use x86_64::PhysAddr;
+use x86_64::structures::paging::PhysFrame;
+
+use super::layout::PAGE;
+use super::{MemoryError, temporary};
+use crate::sync::SpinLock;
+
+/// The largest window: 128 MiB.
+const MAX_FRAMES: usize = 32 * 1024;
+
+struct Bitmap {
+    /// Bit set: in use.
+    used: [u64; MAX_FRAMES / 64],
+    base: u64,
+    frames: usize,
+    free: usize,
+    /// Where the search starts.
+    next: usize,
+}
+
+static BITMAP: SpinLock<Bitmap> =
+    SpinLock::new(Bitmap { used: [u64::MAX; MAX_FRAMES / 64], base: 0, frames: 0, free: 0, next: 0 });
+
+impl Bitmap {
+    fn set(&mut self, index: usize, used: bool) {
+        if let Some(word) = self.used.get_mut(index / 64) {
+            let bit = 1 << (index % 64);
+            if used { *word |= bit } else { *word &= !bit }
+        }
+    }
+
+    fn take(&mut self) -> Option<usize> {
+        let words = self.frames.div_ceil(64);
+        let start = self.next / 64;
+        for step in 0..words {
+            let at = (start + step) % words;
+            let word = *self.used.get(at)?;
+            if word != u64::MAX {
+                let index = at * 64 + word.trailing_ones() as usize;
+                self.set(index, true);
+                self.free -= 1;
+                self.next = index;
+                return Some(index);
+            }
+        }
+        None
+    }
+}
+
+/// Gives the allocator the memory from `base` to `base + bytes`, of which all below `first_free` is in use.
+pub fn start(base: u64, bytes: u64, first_free: u64) {
+    let mut bitmap = BITMAP.lock();
+    bitmap.base = base;
+    bitmap.frames = ((bytes / PAGE) as usize).min(MAX_FRAMES);
+    let first = (first_free.saturating_sub(base)).div_ceil(PAGE) as usize;
+    for index in first..bitmap.frames {
+        bitmap.set(index, false);
+        bitmap.free += 1;
+    }
+    bitmap.next = first;
+}
+
+/// Takes a frame, contents as they were left.
+fn take() -> Result<PhysFrame, MemoryError> {
+    let mut bitmap = BITMAP.lock();
+    let index = bitmap.take().ok_or(MemoryError::NoFrames)?;
+    Ok(PhysFrame::containing_address(PhysAddr::new(bitmap.base + index as u64 * PAGE)))
+}
+
+/// Takes a zeroed frame.
+pub fn allocate_zeroed() -> Result<PhysFrame, MemoryError> {
+    let frame = take()?;
+    temporary::with_frame(frame, |words| words.fill(0));
+    Ok(frame)
+}
+
+/// Takes a frame that the self-map is about to make visible, and that is zeroed then.
+pub fn allocate_unzeroed() -> Result<PhysFrame, MemoryError> {
+    take()
+}
+
+/// Gives a frame back. Nothing may refer to it any more.
+pub fn free(frame: PhysFrame) {
+    let mut bitmap = BITMAP.lock();
+    let index = (frame.start_address().as_u64().wrapping_sub(bitmap.base) / PAGE) as usize;
+    if index < bitmap.frames {
+        bitmap.set(index, false);
+        bitmap.free += 1;
+    }
+}
+
+/// Bytes kept, and bytes free.
+pub fn budget() -> (u64, u64) {
+    let bitmap = BITMAP.lock();
+    (bitmap.frames as u64 * PAGE, bitmap.free as u64 * PAGE)
+}
+
+/// Takes `count` adjacent zeroed frames, for what the processor wants contiguous; at boot only. Answers the first.
+pub fn allocate_contiguous(count: usize) -> Result<PhysFrame, MemoryError> {
+    let first = {
+        let mut bitmap = BITMAP.lock();
+        let is_free = |b: &Bitmap, i: usize| b.used.get(i / 64).is_some_and(|w| w & 1 << (i % 64) == 0);
+        let start = (0..bitmap.frames.saturating_sub(count))
+            .find(|&s| (s..s + count).all(|i| is_free(&bitmap, i)))
+            .ok_or(MemoryError::NoFrames)?;
+        for index in start..start + count {
+            bitmap.set(index, true);
+            bitmap.free -= 1;
+        }
+        bitmap.base + start as u64 * PAGE
+    };
+    for index in 0..count as u64 {
+        let frame = PhysFrame::containing_address(PhysAddr::new(first + index * PAGE));
+        temporary::with_frame(frame, |words| words.fill(0));
+    }
+    Ok(PhysFrame::containing_address(PhysAddr::new(first)))
+}

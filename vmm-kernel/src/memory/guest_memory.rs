@@ -1,0 +1,21 @@
+//! Guest memory: what of the host's memory is not Plinth's. Decided once, at boot.
+
+use super::host_map::{Range, Ranges};
+use crate::sync::SpinLock;
+
+static GUEST: SpinLock<Ranges> = SpinLock::new(Ranges::new());
+
+/// Sets it; at boot.
+pub fn start(ranges: Ranges) {
+    *GUEST.lock() = ranges;
+}
+
+/// The range with this index.
+pub fn range(index: usize) -> Option<Range> {
+    GUEST.lock().as_slice().get(index).copied()
+}
+
+/// Whether all of a range is guest memory.
+pub fn contains(start: u64, bytes: u64) -> bool {
+    bytes > 0 && GUEST.lock().contains(start, bytes)
+}

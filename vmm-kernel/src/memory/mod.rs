@@ -1,0 +1,35 @@
+//! Memory: the host's map, page frames, the kernel's and the processes' page tables, and the ways to touch a frame.
+//!
+//! There is no direct map. A frame is reached through a [`temporary`] mapping of this processor, for the time of one closure; the
+//! kernel's own tables through the [`self_map`].
+
+pub mod frames;
+pub mod guest_memory;
+pub mod host_map;
+pub mod layout;
+pub mod self_map;
+pub mod space;
+pub mod tables;
+pub mod temporary;
+pub mod user_copy;
+
+/// Why memory could not be had or mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryError {
+    /// Plinth's budget of page frames is used up.
+    NoFrames,
+    /// Something is mapped there already.
+    Occupied,
+    /// The range is not page-aligned, wraps, or lies outside what may be mapped so.
+    BadRange,
+}
+
+impl From<MemoryError> for vcpu_abi::status::Status {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::NoFrames => Self::Exhausted,
+            MemoryError::Occupied => Self::Overlap,
+            MemoryError::BadRange => Self::BadArgument,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The kernel's own page tables, reached through the PML4 slot that maps the tables themselves.
+//!
+//! Only the kernel's area is changed here. Its PML4 entry is made once, at boot, so every process's tables share what is below.
+#![allow(unsafe_code, reason = "page tables say what memory is")]
+
+use vcpu_abi::boot::SELF_MAP_SLOT;
+use x86_64::VirtAddr;
+use x86_64::instructions::tlb;
+use x86_64::structures::paging::page_table::PageTableEntry;
+use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
+
+use super::layout::{KERNEL_AREA, PAGE};
+use super::{MemoryError, frames};
+use crate::sync::SpinLock;
+
+/// First address of the self-map.
+const SELF_MAP: u64 = 0xffff_0000_0000_0000 | (SELF_MAP_SLOT as u64) << 39;
+
+/// How a kernel page is mapped; never executable, never for users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    /// Memory.
+    Data,
+    /// Memory that is only read.
+    ReadOnly,
+    /// Registers of a device: not cached.
+    Device,
+}
+
+impl MapKind {
+    fn flags(self) -> Flags {
+        let base = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
+        match self {
+            Self::Data => base | Flags::GLOBAL,
+            Self::ReadOnly => (base | Flags::GLOBAL) - Flags::WRITABLE,
+            Self::Device => base | Flags::NO_CACHE | Flags::WRITE_THROUGH | Flags::GLOBAL,
+        }
+    }
+}
+
+static LOCK: SpinLock<()> = SpinLock::new(());
+
+/// The entry that maps `address` at a level: 1 for the page table, 4 for the PML4.
+fn entry(address: u64, level: u32) -> *mut PageTableEntry {
+    let mut at = address;
+    for _ in 0..level {
+        at = SELF_MAP | (((at & 0x0000_ffff_ffff_ffff) >> 9) & !7);
+    }
+    at as *mut PageTableEntry
+}
+
+/// Makes sure that the page table for `address` exists.
+fn ensure_table(address: u64) -> Result<(), MemoryError> {
+    for level in (2..=4).rev() {
+        let place = entry(address, level);
+        // SAFETY: the tables above exist (higher levels first), so the entry is visible in the self-map; the lock is held.
+        let place = unsafe { &mut *place };
+        if !place.is_unused() {
+            continue;
+        }
+        let frame = frames::allocate_unzeroed()?;
+        place.set_addr(frame.start_address(), Flags::PRESENT | Flags::WRITABLE);
+        let table = (entry(address, level - 1) as u64) & !(PAGE - 1);
+        tlb::flush(VirtAddr::new(table));
+        // SAFETY: the new table has just become visible at this address, and nothing uses it yet.
+        unsafe { (table as *mut [u64; 512]).write_volatile([0; 512]) };
+    }
+    Ok(())
+}
+
+fn set(address: u64, frame: PhysFrame, kind: MapKind) -> Result<(), MemoryError> {
+    if address < KERNEL_AREA || !address.is_multiple_of(PAGE) {
+        return Err(MemoryError::BadRange);
+    }
+    let _guard = LOCK.lock();
+    ensure_table(address)?;
+    // SAFETY: the table exists now; the lock is held.
+    let place = unsafe { &mut *entry(address, 1) };
+    if !place.is_unused() {
+        return Err(MemoryError::Occupied);
+    }
+    place.set_addr(frame.start_address(), kind.flags());
+    Ok(())
+}
+
+/// Maps a frame of the kernel's own.
+pub fn map_frame(address: u64, frame: PhysFrame) -> Result<(), MemoryError> {
+    set(address, frame, MapKind::Data)
+}
+
+/// Maps a page that is not of the allocator's: a device's, or the image's.
+pub fn map_physical(address: u64, physical: u64, kind: MapKind) -> Result<(), MemoryError> {
+    set(address, PhysFrame::containing_address(x86_64::PhysAddr::new_truncate(physical)), kind)
+}
+
+/// Maps new memory, zeroed, for good.
+pub fn map_new(address: u64, bytes: u64) -> Result<(), MemoryError> {
+    for page in 0..bytes / PAGE {
+        let at = address + page * PAGE;
+        map_frame(at, frames::allocate_unzeroed()?)?;
+        // SAFETY: just mapped, for the caller alone.
+        unsafe { (at as *mut [u64; 512]).write_volatile([0; 512]) };
+    }
+    Ok(())
+}
+
+/// Makes the page tables for the temporary mappings of a processor.
+pub fn prepare_temporary(address: u64) -> Result<(), MemoryError> {
+    let _guard = LOCK.lock();
+    ensure_table(address)
+}
+
+/// Points a temporary page of this processor somewhere else.
+///
+/// # Safety
+/// The page is one of this processor's temporary ones and nothing refers to it.
+pub unsafe fn repoint(address: u64, frame: Option<PhysFrame>) {
+    // SAFETY: `prepare_temporary` made the table; only this processor uses the entry.
+    let place = unsafe { &mut *entry(address, 1) };
+    match frame {
+        Some(frame) => place.set_addr(frame.start_address(), MapKind::Data.flags() - Flags::GLOBAL),
+        None => place.set_unused(),
+    }
+    tlb::flush(VirtAddr::new(address));
+}

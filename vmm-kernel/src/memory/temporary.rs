@@ -1,0 +1,77 @@
+//! Temporary mappings: a frame in the kernel's address space for the time of one closure, on one processor.
+#![allow(unsafe_code, reason = "the only way to memory that is not mapped")]
+
+use core::cell::Cell;
+
+use x86_64::structures::paging::{PageTable, PhysFrame};
+
+use super::layout::{CpuArea, PAGE};
+use super::self_map;
+use crate::cpu::this_cpu;
+
+/// How deep temporary mappings may nest: tables within tables, and a copy between two frames.
+const SLOTS: u32 = 8;
+
+/// The slots in use, as a stack: closures nest.
+pub struct TemporarySlots {
+    used: Cell<u32>,
+}
+
+impl TemporarySlots {
+    /// None in use.
+    pub const fn new() -> Self {
+        Self { used: Cell::new(0) }
+    }
+}
+
+/// Runs `f` with the address at which `frame` is mapped.
+fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
+    let cpu = this_cpu();
+    let slot = cpu.temporary.used.get();
+    assert!(slot < SLOTS, "temporary mappings nest too deep");
+    cpu.temporary.used.set(slot + 1);
+    let address = CpuArea::of(cpu.number).temporary() + u64::from(slot) * PAGE;
+    // SAFETY: the slot is this processor's and free: it was just taken from the stack, and interrupts are off.
+    unsafe { self_map::repoint(address, Some(frame)) };
+    let result = f(address);
+    // SAFETY: the closure is over, and what it was given does not outlive it.
+    unsafe { self_map::repoint(address, None) };
+    cpu.temporary.used.set(slot);
+    result
+}
+
+/// A frame that only the kernel can reach, as words. The caller owns the frame: nobody else refers to it meanwhile.
+pub fn with_frame<R>(frame: PhysFrame, f: impl FnOnce(&mut [u64; 512]) -> R) -> R {
+    // SAFETY: mapped and exclusively the caller's; any bytes are valid words.
+    with_mapping(frame, |address| f(unsafe { &mut *(address as *mut [u64; 512]) }))
+}
+
+/// A frame that holds a page table of ours.
+pub fn with_table<R>(frame: PhysFrame, f: impl FnOnce(&mut PageTable) -> R) -> R {
+    // SAFETY: mapped; page tables are reached by no process, and the owner of the address space holds its lock.
+    with_mapping(frame, |address| f(unsafe { &mut *(address as *mut PageTable) }))
+}
+
+/// Copies bytes into a frame that others may be reading or writing.
+pub fn copy_in(frame: PhysFrame, offset: usize, bytes: &[u8]) {
+    assert!(offset + bytes.len() <= PAGE as usize, "a copy into one frame");
+    with_mapping(frame, |address| {
+        let to = (address as usize + offset) as *mut u8;
+        for (index, byte) in bytes.iter().enumerate() {
+            // SAFETY: within the mapped page; volatile, since others may touch it.
+            unsafe { to.add(index).write_volatile(*byte) };
+        }
+    });
+}
+
+/// Copies bytes out of a frame that others may be writing.
+pub fn copy_out(frame: PhysFrame, offset: usize, bytes: &mut [u8]) {
+    assert!(offset + bytes.len() <= PAGE as usize, "a copy out of one frame");
+    with_mapping(frame, |address| {
+        let from = (address as usize + offset) as *const u8;
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: within the mapped page; volatile, since others may touch it.
+            *byte = unsafe { from.add(index).read_volatile() };
+        }
+    });
+}

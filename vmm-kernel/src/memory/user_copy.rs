@@ -1,0 +1,87 @@
+//! Copies between the kernel and the running process. The only place that touches user memory.
+//!
+//! A user's pointer is *alleged*: a range is checked to lie in the user's half, and a fault on the way is a refusal, not a crash: the
+//! page-fault handler finds the copying instruction here and goes on behind it. Each byte is copied once.
+#![allow(unsafe_code, reason = "reads and writes memory of a process, with SMAP opened for the copy")]
+
+use core::arch::global_asm;
+
+use vcpu_abi::status::Status;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::layout::{USER_END, USER_START};
+
+global_asm!(
+    r#"
+    .pushsection .text.user_copy, "ax"
+    .balign 16
+    // rdi: to, rsi: from, rdx: bytes. Answers the bytes that were not copied.
+user_copy:
+    mov rcx, rdx
+    stac
+user_copy_access:
+    rep movsb
+user_copy_done:
+    clac
+    mov rax, rcx
+    ret
+    .popsection
+    "#
+);
+
+unsafe extern "C" {
+    fn user_copy(to: u64, from: u64, bytes: u64) -> u64;
+    static user_copy_access: u8;
+    static user_copy_done: u8;
+}
+
+/// Where to go on after a page fault of the kernel at `rip`, if it was the copy's.
+pub fn fixup(rip: u64) -> Option<u64> {
+    (rip == (&raw const user_copy_access) as u64).then_some((&raw const user_copy_done) as u64)
+}
+
+/// A range that a process says it has: it lies in the user's half, and no more is known.
+#[derive(Clone, Copy, Debug)]
+pub struct AllegedRange {
+    start: u64,
+    bytes: u64,
+}
+
+impl AllegedRange {
+    /// Checks that the range lies in the user's half.
+    pub fn new(start: u64, bytes: u64) -> Result<Self, Status> {
+        let end = start.checked_add(bytes).ok_or(Status::BadPointer)?;
+        if start < USER_START || end > USER_END {
+            return Err(Status::BadPointer);
+        }
+        Ok(Self { start, bytes })
+    }
+
+    /// Copies in. `to` is as long as the range at most.
+    pub fn read(self, to: &mut [u8]) -> Result<(), Status> {
+        let bytes = self.bytes.min(to.len() as u64);
+        // SAFETY: `to` is valid for that many bytes; the source is user memory, whose faults are mended.
+        let left = unsafe { user_copy(to.as_mut_ptr() as u64, self.start, bytes) };
+        if left == 0 { Ok(()) } else { Err(Status::BadPointer) }
+    }
+
+    /// Copies out.
+    pub fn write(self, from: &[u8]) -> Result<(), Status> {
+        let bytes = self.bytes.min(from.len() as u64);
+        // SAFETY: `from` is valid for that many bytes; the target is user memory, whose faults are mended.
+        let left = unsafe { user_copy(self.start, from.as_ptr() as u64, bytes) };
+        if left == 0 { Ok(()) } else { Err(Status::BadPointer) }
+    }
+}
+
+/// Copies a value in.
+pub fn read_value<T: FromBytes + IntoBytes>(address: u64) -> Result<T, Status> {
+    let mut value = T::new_zeroed();
+    AllegedRange::new(address, size_of::<T>() as u64)?.read(value.as_mut_bytes())?;
+    Ok(value)
+}
+
+/// Copies a value out.
+pub fn write_value<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Status> {
+    AllegedRange::new(address, size_of::<T>() as u64)?.write(value.as_bytes())
+}

@@ -1,0 +1,108 @@
+//! From an SVM exit to a neutral record. Nothing is decoded here but what the processor itself reports.
+
+use vcpu_abi::exit::{Access, ExitFlags, PortAccess, reason};
+use vcpu_abi::registers::Groups;
+
+use super::vmcb::{Vmcb, exit_code as code};
+use super::state;
+use crate::platform::vcpu::SharedRunPage;
+
+/// What the run loop does after an exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Go back to the VMM: the record is filled.
+    Return,
+    /// A host interrupt is pending.
+    HostInterrupt,
+    /// A host NMI is pending.
+    HostNmi,
+    /// VMRUN refused the state: the VMCB's save area may hold the host's.
+    Invalid,
+}
+
+/// What each exit becomes, other than those with a qualification of their own.
+fn simple_reason(code: u64) -> u32 {
+    match code {
+        code::CPUID => reason::CPUID,
+        code::HLT => reason::HALT,
+        code::VMMCALL => reason::HYPERCALL,
+        code::XSETBV => reason::XSETBV,
+        code::INVD | code::WBINVD => reason::CACHE_CONTROL,
+        code::RDPMC | code::INVLPGA | code::VMRUN | code::VMLOAD..=code::SKINIT => reason::UNDEFINED,
+        code::MONITOR | code::MWAIT | code::RDPRU => reason::UNDEFINED,
+        code::SHUTDOWN => reason::SHUTDOWN,
+        code::VINTR => reason::INTERRUPT_WINDOW,
+        _ => reason::UNKNOWN,
+    }
+}
+
+/// Fills the record.
+#[inline]
+pub fn record(vmcb: &Vmcb, page: SharedRunPage) -> Next {
+    let control = &vmcb.control;
+    let code = control.exit_code;
+    let mut groups = Groups::GENERAL | Groups::SYSTEM;
+    let mut flags = ExitFlags::empty();
+    match code {
+        code::IOIO => {
+            page.set_reason(reason::PORT);
+            page.set_qualification(port_access(control.exit_info1).0);
+            page.set_next_rip(control.exit_info2);
+            flags |= ExitFlags::NEXT_RIP;
+            if control.exit_info1 & (1 << 2) == 0 {
+                groups = Groups::GENERAL;
+            }
+        }
+        code::MSR => page.set_reason(if control.exit_info1 & 1 == 0 { reason::MSR_READ } else { reason::MSR_WRITE }),
+        code::NPF => {
+            page.set_reason(reason::MEMORY);
+            page.set_memory(control.exit_info2, access(control.exit_info1).bits());
+        }
+        code::INTR => return Next::HostInterrupt,
+        code::NMI => return Next::HostNmi,
+        code::INVALID => return Next::Invalid,
+        _ => page.set_reason(simple_reason(code)),
+    }
+    page.set_raw_code(code);
+    finish(vmcb, page, groups, flags);
+    Next::Return
+}
+
+/// The part of a record that is the same for every reason.
+#[inline]
+pub fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, mut flags: ExitFlags) {
+    state::store_general(vmcb, page);
+    if groups.contains(Groups::SYSTEM) {
+        state::store_decoding(vmcb, page);
+    }
+    if vmcb.control.interrupt_shadow & 1 != 0 {
+        flags |= ExitFlags::INTERRUPT_SHADOW;
+    }
+    if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
+        page.set_interrupted_event(event);
+        flags |= ExitFlags::EVENT;
+    }
+    page.set_cr8(vmcb.control.vintr as u8 & 0xf);
+    page.set_flags(flags.bits(), groups.bits());
+}
+
+/// EXITINFO1 of an I/O exit (APM volume 2, 15.10.2).
+fn port_access(info: u64) -> PortAccess {
+    let width = (info >> 4 & 7) as u8;
+    let mut flags = 0;
+    for (bit, flag) in [(0, PortAccess::IN), (2, PortAccess::STRING), (3, PortAccess::REP)] {
+        if info & 1 << bit != 0 {
+            flags |= flag;
+        }
+    }
+    PortAccess::new((info >> 16) as u16, width, flags)
+}
+
+/// EXITINFO1 of a nested page fault (APM volume 2, 15.25.6).
+fn access(info: u64) -> Access {
+    let mut access = Access::empty();
+    for (bit, flag) in [(0, Access::PROTECTION), (1, Access::WRITE), (4, Access::EXECUTE), (33, Access::PAGE_WALK)] {
+        access.set(flag, info & 1 << bit != 0);
+    }
+    access
+}

@@ -1,0 +1,84 @@
+//! The SVM backend: nested virtualization on AMD processors (APM volume 2, chapter 15), which QEMU's TCG emulates.
+#![allow(unsafe_code, reason = "turns SVM on, and saves the processor's state where VMRUN wants it")]
+
+pub mod enter;
+pub mod exit;
+pub mod permissions;
+pub mod state;
+pub mod vmcb;
+
+use core::arch::asm;
+use core::cell::Cell;
+
+use crate::cpu::{cpuid, msr, this_cpu};
+use crate::memory::{MemoryError, frames};
+use crate::sync::SpinLock;
+
+/// EFER.SVME.
+pub const EFER_SVME: u64 = 1 << 12;
+const VM_CR_SVMDIS: u64 = 1 << 4;
+
+/// What the backend keeps for each processor.
+pub struct CpuState {
+    /// Physical address of the page with this processor's own FS, GS, TR and SYSCALL MSRs.
+    pub host_save: Cell<u64>,
+}
+
+impl CpuState {
+    /// Not yet initialised.
+    pub const fn new() -> Self {
+        Self { host_save: Cell::new(0) }
+    }
+}
+
+/// Why the platform cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The processor has no SVM.
+    NoSvm,
+    /// Firmware or host switched it off.
+    Disabled,
+    /// SVM without nested paging.
+    NoNestedPaging,
+    /// No memory for the backend's own pages.
+    Memory(MemoryError),
+}
+
+/// The physical addresses of the I/O and MSR permission maps, shared by all guests.
+static MAPS: SpinLock<Option<(u64, u64)>> = SpinLock::new(None);
+
+/// The permission maps.
+pub fn maps() -> Option<(u64, u64)> {
+    *MAPS.lock()
+}
+
+/// Checks for SVM and makes what all processors share; once, at boot.
+pub fn start() -> Result<(), Unsupported> {
+    if cpuid(0x8000_0001, 0).ecx & 1 << 2 == 0 {
+        return Err(Unsupported::NoSvm);
+    }
+    if msr::read(msr::VM_CR) & VM_CR_SVMDIS != 0 {
+        return Err(Unsupported::Disabled);
+    }
+    if cpuid(0x8000_000a, 0).edx & 1 == 0 {
+        return Err(Unsupported::NoNestedPaging);
+    }
+    let (io, msr_map) = permissions::build().map_err(Unsupported::Memory)?;
+    *MAPS.lock() = Some((io.start_address().as_u64(), msr_map.start_address().as_u64()));
+    Ok(())
+}
+
+/// Turns SVM on, on this processor. Its segments and SYSCALL MSRs must be the final ones.
+pub fn init_cpu() -> Result<(), MemoryError> {
+    let cpu = this_cpu();
+    let hsave = frames::allocate_zeroed()?.start_address().as_u64();
+    let host = frames::allocate_zeroed()?.start_address().as_u64();
+    cpu.svm.host_save.set(host);
+    // SAFETY: both pages are ours for good; SVME only enables instructions.
+    unsafe {
+        msr::write(msr::EFER, msr::read(msr::EFER) | EFER_SVME);
+        msr::write(msr::VM_HSAVE_PA, hsave);
+        asm!("vmsave rax", in("rax") host, options(nostack));
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! A vCPU's registers: between the VMCB and the run page, by group.
+
+use vcpu_abi::registers::{EventInjection, Groups, Segment, event_kind};
+use vcpu_abi::status::Status;
+use zerocopy::FromZeros;
+
+use super::EFER_SVME;
+use super::vmcb::{Vmcb, intercept1, intercept2, vintr};
+use crate::platform::vcpu::SharedRunPage;
+
+const EVENT_VALID: u64 = 1 << 31;
+const EVENT_HAS_ERROR: u64 = 1 << 11;
+
+/// A descriptor table register: its limit and base are all there is of it.
+fn table(segment: Segment) -> Segment {
+    Segment { selector: 0, attributes: 0, ..segment }
+}
+
+/// Clears a VMCB and sets its control area: what exits, and what the guest runs on.
+pub fn reset(vmcb: &mut Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
+    use intercept1 as one;
+    use intercept2 as two;
+    *vmcb = Vmcb::new_zeroed();
+    let control = &mut vmcb.control;
+    control.intercept1 = one::INTR | one::NMI | one::INIT | one::RDPMC | one::CPUID | one::INVD | one::HLT
+        | one::INVLPGA | one::IOIO | one::MSR | one::SHUTDOWN;
+    control.intercept2 = two::VMRUN | two::VMMCALL | two::VMLOAD | two::VMSAVE | two::STGI | two::CLGI | two::SKINIT
+        | two::WBINVD | two::MONITOR | two::MWAIT | two::XSETBV | two::RDPRU;
+    (control.iopm_base, control.msrpm_base) = maps;
+    control.asid_and_tlb_control = u64::from(asid);
+    control.vintr = vintr::MASKING;
+    control.nested_control = 1;
+    control.nested_cr3 = nested_root;
+    vmcb.save.efer = EFER_SVME;
+    vmcb.save.cr0 = 0x6000_0010;
+    vmcb.save.pat = 0x0007_0406_0007_0406;
+    vmcb.save.rflags = 2;
+    vmcb.save.dr6 = 0xffff_0ff0;
+    vmcb.save.dr7 = 0x400;
+}
+
+/// Encodes an event for the VMCB; nothing when it is not one a processor can deliver (APM volume 2, 15.20).
+fn encode(event: EventInjection) -> Result<u64, Status> {
+    let kind = match event.kind {
+        event_kind::NONE => return Ok(0),
+        event_kind::INTERRUPT => 0,
+        event_kind::NMI => 2,
+        event_kind::EXCEPTION if event.vector < 32 && event.vector != 2 => 3,
+        event_kind::SOFTWARE => 4,
+        _ => return Err(Status::BadArgument),
+    };
+    let error = if event.has_error_code != 0 { EVENT_HAS_ERROR | u64::from(event.error_code) << 32 } else { 0 };
+    Ok(u64::from(event.vector) | kind << 8 | error | EVENT_VALID)
+}
+
+/// Injects an event that the processor itself reported as not yet delivered.
+pub fn inject(vmcb: &mut Vmcb, event: EventInjection) {
+    vmcb.control.event_injection = encode(event).unwrap_or(0);
+}
+
+/// Decodes EXITINTINFO.
+pub fn decode_event(info: u64) -> Option<EventInjection> {
+    if info & EVENT_VALID == 0 {
+        return None;
+    }
+    let kind = match (info >> 8) & 7 {
+        0 => event_kind::INTERRUPT,
+        2 => event_kind::NMI,
+        3 => event_kind::EXCEPTION,
+        _ => event_kind::SOFTWARE,
+    };
+    Some(EventInjection {
+        kind,
+        vector: info as u8,
+        has_error_code: u8::from(info & EVENT_HAS_ERROR != 0),
+        reserved: 0,
+        error_code: (info >> 32) as u32,
+    })
+}
+
+/// Loads what the VMM marked. Nothing here can hurt the kernel: the guest's state is the guest's.
+pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Status> {
+    if dirty.contains(Groups::GENERAL) {
+        vmcb.save.rax = page.gpr(0);
+        vmcb.save.rsp = page.gpr(4);
+        vmcb.save.rip = page.rip();
+        vmcb.save.rflags = page.rflags();
+        vmcb.control.interrupt_shadow = 0;
+    }
+    if dirty.contains(Groups::INJECTION) {
+        vmcb.control.event_injection = encode(page.injection())?;
+    }
+    if dirty.contains(Groups::TPR) {
+        vmcb.control.vintr = vmcb.control.vintr & !vintr::TPR | u64::from(page.cr8() & 0xf);
+    }
+    if dirty.intersects(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS) {
+        load_rare(vmcb, page, dirty);
+    }
+    Ok(())
+}
+
+#[cold]
+fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) {
+    let save = &mut vmcb.save;
+    if dirty.contains(Groups::SYSTEM) {
+        let system = page.system();
+        (save.cr0, save.cr2, save.cr3, save.cr4) = (system.cr0, system.cr2, system.cr3, system.cr4);
+        (save.dr6, save.dr7) = (system.dr6, system.dr7);
+        save.efer = system.efer | EFER_SVME;
+        (save.cs, save.ss) = (system.cs, system.ss);
+        save.cpl = (system.ss.attributes >> 5 & 3) as u8;
+    }
+    if dirty.contains(Groups::SEGMENTS) {
+        let s = page.segments();
+        (save.es, save.ds, save.fs, save.gs, save.ldtr, save.tr) = (s.es, s.ds, s.fs, s.gs, s.ldtr, s.tr);
+        (save.gdtr, save.idtr) = (table(s.gdtr), table(s.idtr));
+    }
+    if dirty.contains(Groups::MSRS) {
+        let m = page.msrs();
+        (save.star, save.lstar, save.cstar, save.sfmask) = (m.star, m.lstar, m.cstar, m.sfmask);
+        save.kernel_gs_base = m.kernel_gs_base;
+        (save.sysenter_cs, save.sysenter_esp, save.sysenter_eip) = (m.sysenter_cs, m.sysenter_esp, m.sysenter_eip);
+        save.pat = m.pat;
+        vmcb.control.tsc_offset = m.tsc_offset;
+    }
+}
+
+/// Stores the general registers that the VMCB holds; the others are in the run page already.
+#[inline]
+pub fn store_general(vmcb: &Vmcb, page: SharedRunPage) {
+    page.set_gpr(0, vmcb.save.rax);
+    page.set_gpr(4, vmcb.save.rsp);
+    page.set_rip(vmcb.save.rip);
+    page.set_rflags(vmcb.save.rflags);
+}
+
+/// Stores what decoding an instruction takes: the control registers, CS and SS.
+#[inline]
+pub fn store_decoding(vmcb: &Vmcb, page: SharedRunPage) {
+    page.set_control(vmcb.save.cr0, vmcb.save.cr3, vmcb.save.cr4, vmcb.save.efer & !EFER_SVME);
+    page.set_code_and_stack(vmcb.save.cs, Segment { attributes: stack_attributes(vmcb), ..vmcb.save.ss });
+}
+
+/// SS's attributes, whose DPL is made to say the CPL (APM volume 2, 15.5.1: they are the same on every exit, but for real mode).
+fn stack_attributes(vmcb: &Vmcb) -> u16 {
+    vmcb.save.ss.attributes & !(3 << 5) | u16::from(vmcb.save.cpl & 3) << 5
+}
+
+/// Stores groups that were asked for.
+#[cold]
+pub fn store_requested(vmcb: &Vmcb, page: SharedRunPage, groups: Groups) {
+    let save = &vmcb.save;
+    if groups.contains(Groups::SYSTEM) {
+        store_decoding(vmcb, page);
+        page.set_rest_of_system(save.cr2, vmcb.control.vintr & 0xf, save.dr6, save.dr7);
+    }
+    if groups.contains(Groups::SEGMENTS) {
+        page.set_segments(vcpu_abi::registers::SegmentRegisters {
+            es: save.es,
+            ds: save.ds,
+            fs: save.fs,
+            gs: save.gs,
+            ldtr: save.ldtr,
+            tr: save.tr,
+            gdtr: table(save.gdtr),
+            idtr: table(save.idtr),
+        });
+    }
+    if groups.contains(Groups::MSRS) {
+        page.set_msrs(vcpu_abi::registers::MsrRegisters {
+            star: save.star,
+            lstar: save.lstar,
+            cstar: save.cstar,
+            sfmask: save.sfmask,
+            kernel_gs_base: save.kernel_gs_base,
+            sysenter_cs: save.sysenter_cs,
+            sysenter_esp: save.sysenter_esp,
+            sysenter_eip: save.sysenter_eip,
+            pat: save.pat,
+            tsc_offset: vmcb.control.tsc_offset,
+        });
+    }
+}

@@ -1,0 +1,238 @@
+//! The virtual machine control block (APM volume 2, appendix B), as far as Plinth uses it.
+
+use vcpu_abi::registers::Segment;
+use zerocopy::FromZeros;
+
+/// Control area, offsets 000h to 3FFh.
+#[repr(C)]
+#[derive(FromZeros)]
+pub struct Control {
+    /// 000h: CR reads (low half) and writes (high half) intercepted.
+    pub intercept_cr: u32,
+    /// 004h: DR reads and writes.
+    pub intercept_dr: u32,
+    /// 008h: exceptions.
+    pub intercept_exceptions: u32,
+    /// 00Ch: [`intercept1`].
+    pub intercept1: u32,
+    /// 010h: [`intercept2`].
+    pub intercept2: u32,
+    /// 014h.
+    pub intercept3: u32,
+    reserved_018: [u32; 9],
+    /// 03Ch.
+    pub pause_filter: u32,
+    /// 040h: physical address of the I/O permission map.
+    pub iopm_base: u64,
+    /// 048h: physical address of the MSR permission map.
+    pub msrpm_base: u64,
+    /// 050h: added to the guest's RDTSC.
+    pub tsc_offset: u64,
+    /// 058h: ASID in the low half, TLB control in the byte above.
+    pub asid_and_tlb_control: u64,
+    /// 060h: [`vintr`].
+    pub vintr: u64,
+    /// 068h: bit 0: interrupt shadow.
+    pub interrupt_shadow: u64,
+    /// 070h: [`exit_code`].
+    pub exit_code: u64,
+    /// 078h.
+    pub exit_info1: u64,
+    /// 080h.
+    pub exit_info2: u64,
+    /// 088h: the event whose delivery was interrupted.
+    pub exit_int_info: u64,
+    /// 090h: bit 0: nested paging.
+    pub nested_control: u64,
+    reserved_098: [u64; 2],
+    /// 0A8h: the event to inject.
+    pub event_injection: u64,
+    /// 0B0h: root of the nested tables.
+    pub nested_cr3: u64,
+    reserved_0b8: u64,
+    /// 0C0h: clean bits.
+    pub clean: u64,
+    /// 0C8h: RIP behind the instruction, where the processor gives it.
+    pub next_rip: u64,
+    reserved_0d0: [u8; 0x330],
+}
+
+/// State save area, offsets 400h and up.
+#[repr(C)]
+#[derive(FromZeros)]
+pub struct Save {
+    /// 400h.
+    pub es: Segment,
+    /// 410h.
+    pub cs: Segment,
+    /// 420h.
+    pub ss: Segment,
+    /// 430h.
+    pub ds: Segment,
+    /// 440h.
+    pub fs: Segment,
+    /// 450h.
+    pub gs: Segment,
+    /// 460h.
+    pub gdtr: Segment,
+    /// 470h.
+    pub ldtr: Segment,
+    /// 480h.
+    pub idtr: Segment,
+    /// 490h.
+    pub tr: Segment,
+    reserved_4a0: [u8; 0x2b],
+    /// 4CBh.
+    pub cpl: u8,
+    reserved_4cc: u32,
+    /// 4D0h.
+    pub efer: u64,
+    reserved_4d8: [u64; 14],
+    /// 548h.
+    pub cr4: u64,
+    /// 550h.
+    pub cr3: u64,
+    /// 558h.
+    pub cr0: u64,
+    /// 560h.
+    pub dr7: u64,
+    /// 568h.
+    pub dr6: u64,
+    /// 570h.
+    pub rflags: u64,
+    /// 578h.
+    pub rip: u64,
+    reserved_580: [u64; 11],
+    /// 5D8h.
+    pub rsp: u64,
+    reserved_5e0: [u64; 3],
+    /// 5F8h.
+    pub rax: u64,
+    /// 600h.
+    pub star: u64,
+    /// 608h.
+    pub lstar: u64,
+    /// 610h.
+    pub cstar: u64,
+    /// 618h.
+    pub sfmask: u64,
+    /// 620h.
+    pub kernel_gs_base: u64,
+    /// 628h.
+    pub sysenter_cs: u64,
+    /// 630h.
+    pub sysenter_esp: u64,
+    /// 638h.
+    pub sysenter_eip: u64,
+    /// 640h.
+    pub cr2: u64,
+    reserved_648: [u64; 4],
+    /// 668h.
+    pub pat: u64,
+    /// 670h.
+    pub debug_control: u64,
+    reserved_678: [u8; 0x988],
+}
+
+/// The block: one page.
+#[repr(C, align(4096))]
+#[derive(FromZeros)]
+pub struct Vmcb {
+    /// What the hypervisor decides.
+    pub control: Control,
+    /// The guest's state.
+    pub save: Save,
+}
+
+/// Bits of [`Control::intercept1`].
+pub mod intercept1 {
+    #![allow(missing_docs, reason = "the names are the manual's")]
+    pub const INTR: u32 = 1 << 0;
+    pub const NMI: u32 = 1 << 1;
+    pub const INIT: u32 = 1 << 3;
+    pub const VINTR: u32 = 1 << 4;
+    pub const RDPMC: u32 = 1 << 15;
+    pub const CPUID: u32 = 1 << 18;
+    pub const INVD: u32 = 1 << 22;
+    pub const HLT: u32 = 1 << 24;
+    pub const INVLPGA: u32 = 1 << 26;
+    pub const IOIO: u32 = 1 << 27;
+    pub const MSR: u32 = 1 << 28;
+    pub const SHUTDOWN: u32 = 1 << 31;
+}
+
+/// Bits of [`Control::intercept2`].
+pub mod intercept2 {
+    #![allow(missing_docs, reason = "the names are the manual's")]
+    pub const VMRUN: u32 = 1 << 0;
+    pub const VMMCALL: u32 = 1 << 1;
+    pub const VMLOAD: u32 = 1 << 2;
+    pub const VMSAVE: u32 = 1 << 3;
+    pub const STGI: u32 = 1 << 4;
+    pub const CLGI: u32 = 1 << 5;
+    pub const SKINIT: u32 = 1 << 6;
+    pub const WBINVD: u32 = 1 << 9;
+    pub const MONITOR: u32 = 1 << 10;
+    pub const MWAIT: u32 = 1 << 11;
+    pub const XSETBV: u32 = 1 << 13;
+    pub const RDPRU: u32 = 1 << 14;
+}
+
+/// Bits of [`Control::vintr`].
+pub mod vintr {
+    /// The guest's task priority (CR8), bits 7:0.
+    pub const TPR: u64 = 0xff;
+    /// A virtual interrupt is pending.
+    pub const IRQ: u64 = 1 << 8;
+    /// Where its priority class is.
+    pub const PRIORITY_SHIFT: u32 = 16;
+    /// All of the request.
+    pub const REQUEST: u64 = IRQ | 0xf << PRIORITY_SHIFT | 0xff << 32;
+    /// The guest's IF masks virtual interrupts only.
+    pub const MASKING: u64 = 1 << 24;
+}
+
+/// Values of [`Control::exit_code`] (APM volume 2, appendix C).
+pub mod exit_code {
+    #![allow(missing_docs, reason = "the names are the manual's")]
+    pub const INTR: u64 = 0x60;
+    pub const NMI: u64 = 0x61;
+    pub const INIT: u64 = 0x63;
+    pub const VINTR: u64 = 0x64;
+    pub const RDPMC: u64 = 0x6f;
+    pub const CPUID: u64 = 0x72;
+    pub const INVD: u64 = 0x76;
+    pub const HLT: u64 = 0x78;
+    pub const INVLPGA: u64 = 0x7a;
+    pub const IOIO: u64 = 0x7b;
+    pub const MSR: u64 = 0x7c;
+    pub const SHUTDOWN: u64 = 0x7f;
+    pub const VMRUN: u64 = 0x80;
+    pub const VMMCALL: u64 = 0x81;
+    pub const VMLOAD: u64 = 0x82;
+    pub const SKINIT: u64 = 0x86;
+    pub const WBINVD: u64 = 0x89;
+    pub const MONITOR: u64 = 0x8a;
+    pub const MWAIT: u64 = 0x8b;
+    pub const XSETBV: u64 = 0x8d;
+    pub const RDPRU: u64 = 0x8e;
+    pub const NPF: u64 = 0x400;
+    pub const INVALID: u64 = u64::MAX;
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<Vmcb>() == 4096);
+    assert!(offset_of!(Control, iopm_base) == 0x40);
+    assert!(offset_of!(Control, exit_code) == 0x70);
+    assert!(offset_of!(Control, event_injection) == 0xa8);
+    assert!(offset_of!(Control, next_rip) == 0xc8);
+    assert!(offset_of!(Vmcb, save) == 0x400);
+    assert!(offset_of!(Save, cpl) == 0xcb);
+    assert!(offset_of!(Save, efer) == 0xd0);
+    assert!(offset_of!(Save, cr4) == 0x148);
+    assert!(offset_of!(Save, rsp) == 0x1d8);
+    assert!(offset_of!(Save, rax) == 0x1f8);
+    assert!(offset_of!(Save, cr2) == 0x240);
+    assert!(offset_of!(Save, pat) == 0x268);
+};

@@ -1,0 +1,350 @@
+//! Virtual processors: the object the ABI knows, with its run page, batch page, and what is pending for it.
+#![allow(unsafe_code, reason = "the VMCB and the run page are mapped at addresses of this vCPU's own; the run page is shared")]
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use vcpu_abi::exit::ExitRecord;
+use vcpu_abi::operation::{BATCH_MAX, Operation};
+use vcpu_abi::registers::{EventInjection, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
+use vcpu_abi::run_page::RunPage;
+use vcpu_abi::status::Status;
+
+use super::svm::vmcb::Vmcb;
+use super::svm::{maps, state};
+use super::vm::Vm;
+use crate::cpu::fpu::FpuArea;
+use crate::cpu::{local_apic, per_cpu, this_cpu};
+use crate::memory::layout::{PAGE, vcpu_area};
+use crate::memory::{frames, self_map};
+use crate::sync::SpinLock;
+use crate::task::pool::{Pool, Ref};
+use crate::task::scheduler;
+use crate::task::thread::Thread;
+
+/// The most vCPUs there are.
+const VCPUS_MAX: usize = 64;
+static VCPUS: Pool<Vcpu, VCPUS_MAX> = Pool::new();
+/// Physical addresses of the pages of each place (VMCB, run page, batch page): they stay for the next vCPU there.
+static PAGES: [SpinLock<Option<[u64; 3]>>; VCPUS_MAX] = [const { SpinLock::new(None) }; VCPUS_MAX];
+
+/// Where a vCPU is.
+pub mod place {
+    /// Its thread is not in its run.
+    pub const OUT: u32 = 0;
+    /// In the run loop: a kick takes an IPI to its processor.
+    pub const IN_RUN: u32 = 1;
+    /// Halted: a kick wakes its thread.
+    pub const HALTED: u32 = 2;
+}
+
+/// A virtual processor.
+pub struct Vcpu {
+    /// Its VM.
+    pub vm: Ref<Vm>,
+    /// The processor it runs on.
+    pub cpu: u32,
+    /// Its FPU registers, when they are not in the processor.
+    pub fpu: FpuArea,
+    /// Physical address of the VMCB.
+    pub vmcb_physical: u64,
+    /// The interrupt window asked for at the last run.
+    pub window: Cell<u32>,
+    /// Its run page.
+    pub run_page: SharedRunPage,
+    run_page_physical: [u64; 2],
+    area: u64,
+    busy: AtomicBool,
+    place: AtomicU32,
+    sleeper: SpinLock<Option<Ref<Thread>>>,
+}
+
+// SAFETY: `window` and `fpu` are only touched by the thread that holds `busy`, on the vCPU's own processor; the run page's
+// accessors are volatile.
+unsafe impl Sync for Vcpu {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for Vcpu {}
+
+/// Maps the pages of a place, or finds them mapped, and clears them.
+fn pages_of(slot: usize) -> Result<[u64; 3], Status> {
+    let mut pages = PAGES.get(slot).ok_or(Status::Exhausted)?.lock();
+    let area = vcpu_area(slot);
+    let physical = match *pages {
+        Some(physical) => physical,
+        None => {
+            let mut physical = [0; 3];
+            for (index, place) in physical.iter_mut().enumerate() {
+                let frame = frames::allocate_zeroed()?;
+                self_map::map_frame(area + index as u64 * PAGE, frame)?;
+                *place = frame.start_address().as_u64();
+            }
+            self_map::map_new(area + 4 * PAGE, PAGE)?;
+            *pages.insert(physical)
+        }
+    };
+    // SAFETY: mapped above, and of no vCPU now.
+    unsafe { (area as *mut [u8; 3 * PAGE as usize]).write_bytes(0, 1) };
+    Ok(physical)
+}
+
+impl Vcpu {
+    /// A vCPU in the state the VMCB has after `state::reset`.
+    pub fn try_new(vm: Ref<Vm>, cpu: u32) -> Result<Ref<Self>, Status> {
+        per_cpu::of(cpu).ok_or(Status::BadArgument)?;
+        let maps = maps().ok_or(Status::WrongState)?;
+        VCPUS.try_insert(|slot| {
+            let [vmcb_physical, run, batch] = pages_of(slot)?;
+            let area = vcpu_area(slot);
+            // SAFETY: the VMCB was just mapped and cleared; nobody else knows it.
+            let vmcb = unsafe { &mut *(area as *mut Vmcb) };
+            state::reset(vmcb, maps, vm.root().start_address().as_u64(), vm.asid);
+            Ok(Self {
+                cpu,
+                // SAFETY: the place's fifth page, mapped above, for this alone.
+                fpu: unsafe { FpuArea::new(area + 4 * PAGE) },
+                vmcb_physical,
+                window: Cell::new(0),
+                run_page: SharedRunPage((area + PAGE) as *mut RunPage),
+                run_page_physical: [run, batch],
+                area,
+                busy: AtomicBool::new(false),
+                place: AtomicU32::new(place::OUT),
+                sleeper: SpinLock::new(None),
+                vm,
+            })
+        })
+    }
+
+    /// Physical addresses of run page and batch page.
+    pub fn shared_pages(&self) -> [u64; 2] {
+        self.run_page_physical
+    }
+
+    /// Takes the vCPU for the calling thread, which must be on the vCPU's processor.
+    pub fn claim(&self) -> Result<Claim<'_>, Status> {
+        if this_cpu().number != self.cpu || self.busy.swap(true, Ordering::Acquire) {
+            return Err(Status::WrongState);
+        }
+        Ok(Claim { vcpu: self })
+    }
+
+    /// Says where the vCPU is, before pending work is looked at.
+    pub fn set_place(&self, place: u32) {
+        self.place.store(place, Ordering::SeqCst);
+    }
+
+    /// Says that it is out of its run: a kick then only sets bits, which the next run finds.
+    pub fn set_out(&self) {
+        self.place.store(place::OUT, Ordering::Release);
+    }
+
+    /// Who is to be woken while it is halted.
+    pub fn set_sleeper(&self, thread: Option<Ref<Thread>>) {
+        let before = core::mem::replace(&mut *self.sleeper.lock(), thread);
+        drop(before);
+    }
+
+    /// Sets bits of pending work and makes the vCPU look at them.
+    pub fn kick(&self, work: u32) {
+        self.run_page.add_work(work);
+        match self.place.load(Ordering::SeqCst) {
+            place::IN_RUN if this_cpu().number != self.cpu => {
+                if let Some(cpu) = per_cpu::of(self.cpu) {
+                    local_apic::kick(cpu.apic_id);
+                }
+            }
+            place::HALTED => {
+                let thread = self.sleeper.lock().clone();
+                if let Some(thread) = thread {
+                    scheduler::wake(&thread);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Copies an operation out of the batch page: once, since the VMM may change it meanwhile.
+    pub fn batch_operation(&self, index: usize) -> Operation {
+        let place = (self.area + 2 * PAGE) as *const Operation;
+        // SAFETY: the batch page is mapped as long as the vCPU lives; the index is cut to it; volatile, as it is shared.
+        unsafe { place.add(index % BATCH_MAX).read_volatile() }
+    }
+
+    /// Writes an operation back.
+    pub fn set_batch_operation(&self, index: usize, operation: Operation) {
+        let place = (self.area + 2 * PAGE) as *mut Operation;
+        // SAFETY: as in `batch_operation`.
+        unsafe { place.add(index % BATCH_MAX).write_volatile(operation) };
+    }
+}
+
+/// A vCPU taken by the running thread.
+pub struct Claim<'a> {
+    vcpu: &'a Vcpu,
+}
+
+impl Claim<'_> {
+    /// The VMCB.
+    pub fn vmcb(&mut self) -> &mut Vmcb {
+        // SAFETY: mapped as long as the vCPU lives, and only reached by who holds the claim.
+        unsafe { &mut *(self.vcpu.area as *mut Vmcb) }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.vcpu.busy.store(false, Ordering::Release);
+    }
+}
+
+/// A run page, which the VMM may read and write at any time: each access is one volatile load or store.
+#[derive(Clone, Copy)]
+pub struct SharedRunPage(*mut RunPage);
+
+macro_rules! load {
+    ($page:expr, $($field:tt)+) => {
+        // SAFETY: the page is mapped as long as its vCPU lives; volatile, as it is shared; every bit pattern is a value.
+        unsafe { (&raw const (*$page).$($field)+).read_volatile() }
+    };
+}
+
+macro_rules! store {
+    ($page:expr, $value:expr, $($field:tt)+) => {
+        // SAFETY: as for loads.
+        unsafe { (&raw mut (*$page).$($field)+).write_volatile($value) }
+    };
+}
+
+macro_rules! getters {
+    ($($name:ident: $type:ty = $($field:ident).+;)*) => {
+        impl SharedRunPage {
+            $(#[doc = concat!("Loads `", stringify!($($field).+), "`.")]
+            #[inline]
+            pub fn $name(self) -> $type { load!(self.0, $($field).+) })*
+        }
+    };
+}
+
+macro_rules! setters {
+    ($($name:ident: $type:ty = $($field:ident).+;)*) => {
+        impl SharedRunPage {
+            $(#[doc = concat!("Stores `", stringify!($($field).+), "`.")]
+            #[inline]
+            pub fn $name(self, value: $type) { store!(self.0, value, $($field).+) })*
+        }
+    };
+}
+
+getters! {
+    batch_count: u32 = batch_count;
+    activity: u32 = activity;
+    deadline_tsc: u64 = deadline_tsc;
+    dirty: u32 = dirty;
+    deliver: u32 = deliver;
+    window_priority: u32 = window_priority;
+    cr8: u32 = cr8;
+    rip: u64 = general.rip;
+    rflags: u64 = general.rflags;
+    injection: EventInjection = injection;
+    xcr0: u64 = xcr0;
+    system: SystemRegisters = system;
+    segments: SegmentRegisters = segments;
+    msrs: MsrRegisters = msrs;
+}
+
+setters! {
+    set_batch_count: u32 = batch_count;
+    set_dirty: u32 = dirty;
+    set_rip: u64 = general.rip;
+    set_rflags: u64 = general.rflags;
+    set_xcr0: u64 = xcr0;
+    set_reason: u32 = exit.reason;
+    set_raw_code: u64 = exit.raw_code;
+    set_qualification: u64 = exit.qualification;
+    set_next_rip: u64 = exit.next_rip;
+    set_cr8: u8 = exit.cr8;
+    set_interrupted_event: EventInjection = exit.interrupted_event;
+    set_segments: SegmentRegisters = segments;
+    set_msrs: MsrRegisters = msrs;
+}
+
+impl SharedRunPage {
+    /// Where the entry code finds it.
+    pub fn address(self) -> *const RunPage {
+        self.0
+    }
+
+    /// Loads a general register.
+    #[inline]
+    pub fn gpr(self, index: usize) -> u64 {
+        load!(self.0, general.gpr[index & 15])
+    }
+
+    /// Stores a general register.
+    #[inline]
+    pub fn set_gpr(self, index: usize, value: u64) {
+        store!(self.0, value, general.gpr[index & 15]);
+    }
+
+    /// Stores the control registers.
+    #[inline]
+    pub fn set_control(self, cr0: u64, cr3: u64, cr4: u64, efer: u64) {
+        store!(self.0, cr0, system.cr0);
+        store!(self.0, cr3, system.cr3);
+        store!(self.0, cr4, system.cr4);
+        store!(self.0, efer, system.efer);
+    }
+
+    /// Stores CS and SS.
+    #[inline]
+    pub fn set_code_and_stack(self, cs: Segment, ss: Segment) {
+        store!(self.0, cs, system.cs);
+        store!(self.0, ss, system.ss);
+    }
+
+    /// Stores what decoding does not take.
+    pub fn set_rest_of_system(self, cr2: u64, cr8: u64, dr6: u64, dr7: u64) {
+        store!(self.0, cr2, system.cr2);
+        store!(self.0, cr8, system.cr8);
+        store!(self.0, dr6, system.dr6);
+        store!(self.0, dr7, system.dr7);
+    }
+
+    /// Stores a memory exit's address and access.
+    #[inline]
+    pub fn set_memory(self, gpa: u64, access: u32) {
+        store!(self.0, gpa, exit.gpa);
+        store!(self.0, access, exit.access);
+    }
+
+    /// Stores flags and valid groups.
+    #[inline]
+    pub fn set_flags(self, flags: u32, groups: u32) {
+        store!(self.0, flags, exit.flags);
+        store!(self.0, groups, exit.groups);
+    }
+
+    /// Stores a whole record.
+    pub fn set_exit(self, record: ExitRecord) {
+        store!(self.0, record, exit);
+    }
+
+    /// Pending work.
+    #[inline]
+    pub fn pending_work(self) -> u32 {
+        // SAFETY: an atomic in a page that is mapped as long as the vCPU lives.
+        unsafe { (*self.0).pending_work.load(Ordering::SeqCst) }
+    }
+
+    fn add_work(self, work: u32) {
+        // SAFETY: as above.
+        unsafe { (*self.0).pending_work.fetch_or(work, Ordering::SeqCst) };
+    }
+
+    /// The XSAVE area, to fill.
+    pub fn fill_xsave(self, fill: impl FnOnce(&mut [u8])) {
+        let mut copy = [0u8; vcpu_abi::run_page::XSAVE_BYTES];
+        fill(&mut copy);
+        store!(self.0, copy, xsave);
+    }
+}

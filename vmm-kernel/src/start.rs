@@ -1,0 +1,278 @@
+//! The stages of the boot.
+#![allow(unsafe_code, reason = "the entry, and control registers")]
+
+use core::arch::naked_asm;
+use core::panic::PanicInfo;
+
+use igvm_defs::PAGE_SIZE_4K;
+use vcpu_abi::boot::{BOOT_FLAG_DEBUG, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage};
+use vcpu_abi::operation::Rights;
+use x86_64::PhysAddr;
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
+use x86_64::structures::paging::PhysFrame;
+
+use crate::cpu::descriptors::ist;
+use crate::cpu::{
+    MAX_CPUS, cpuid, descriptors, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp, syscall_entry, this_cpu, time,
+};
+use crate::machine::{self, End};
+use crate::memory::host_map::{self, MapError, Range};
+use crate::memory::layout::{CpuArea, PAGE};
+use crate::memory::{MemoryError, frames, guest_memory, self_map};
+use crate::platform::svm::{self, Unsupported};
+use crate::task::handle::{HostPorts, Object};
+use crate::task::process::{self, Process};
+use crate::task::{files, scheduler};
+use crate::{log_ring, memory};
+
+/// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor.
+const KEEP_BASE: u64 = 6 * 1024 * 1024;
+const KEEP_PER_CPU: u64 = 1024 * 1024;
+const LARGE_PAGE: u64 = memory::tables::LARGE_PAGE;
+
+/// Why the boot cannot go on.
+#[derive(Debug)]
+enum BootError {
+    /// The boot page is not one, or of another version.
+    NotABootPage,
+    /// The host's memory map.
+    HostMap(MapError),
+    /// The window is too small for what the kernel keeps.
+    WindowTooSmall,
+    /// Memory.
+    Memory(MemoryError),
+    /// The processor lacks something.
+    MissingFeature(&'static str),
+    /// The platform.
+    Platform(Unsupported),
+    /// The first process.
+    Init(vcpu_abi::status::Status),
+    /// The image has no such file.
+    NoInit,
+}
+
+impl From<MemoryError> for BootError {
+    fn from(error: MemoryError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+impl From<MapError> for BootError {
+    fn from(error: MapError) -> Self {
+        Self::HostMap(error)
+    }
+}
+
+/// Where the image's context enters: RDI has the boot page's address, RSP a stack, interrupts are off.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.entry")]
+unsafe extern "C" fn kernel_entry() -> ! {
+    naked_asm!("xor ebp, ebp", "cld", "and rsp, -16", "call {}", "ud2", sym boot_processor)
+}
+
+/// The first processor, on the image's boot stack.
+extern "C" fn boot_processor(boot_page: u64) -> ! {
+    time::mark_boot();
+    match boot(boot_page) {
+        Ok(()) => scheduler::idle(),
+        Err(error) => {
+            log::error!("cannot boot: {error:?}");
+            machine::end(End::ProcessFailed)
+        }
+    }
+}
+
+fn boot(boot_page: u64) -> Result<(), BootError> {
+    let boot = read_boot_page(boot_page)?;
+    log_ring::start(boot.flags & BOOT_FLAG_DEBUG != 0);
+    check_features()?;
+    let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
+    machine::start(root, boot.flags);
+    let cpus = start_memory(&boot)?;
+    prepare_cpu(0)?;
+    interrupts::build();
+    enter_cpu(0, root);
+    log::info!("Plinth {} on {} processor(s) as the host says", env!("CARGO_PKG_VERSION"), cpus);
+    local_apic::map()?;
+    io_apic::map()?;
+    local_apic::enable();
+    time::calibrate();
+    svm::start().map_err(BootError::Platform)?;
+    svm::init_cpu()?;
+    let running = smp::start_others(cpus, other_processor)?;
+    log::info!("{running} processor(s) run");
+    files::start(&boot)?;
+    start_init()
+}
+
+fn read_boot_page(address: u64) -> Result<BootPage, BootError> {
+    if address != BOOT_PAGE_VIRTUAL {
+        return Err(BootError::NotABootPage);
+    }
+    // SAFETY: the image's tables map the page there, read-only; every bit pattern is a value.
+    let boot = unsafe { (address as *const BootPage).read() };
+    if boot.magic == BOOT_MAGIC { Ok(boot) } else { Err(BootError::NotABootPage) }
+}
+
+/// What the kernel cannot do without.
+fn check_features() -> Result<(), BootError> {
+    let structured = cpuid(7, 0).ebx;
+    let extended = cpuid(0x8000_0001, 0).edx;
+    let basic = cpuid(1, 0).ecx;
+    for (present, name) in [
+        (structured & 1 << 7 != 0, "SMEP"),
+        (structured & 1 << 20 != 0, "SMAP"),
+        (extended & 1 << 20 != 0, "NX"),
+        (basic & 1 << 26 != 0, "XSAVE"),
+    ] {
+        if !present {
+            return Err(BootError::MissingFeature(name));
+        }
+    }
+    Ok(())
+}
+
+/// Reads a `u32` parameter the host filled in.
+fn host_u32(address: u64) -> u32 {
+    // SAFETY: the image's tables map the parameter area; volatile, as the host wrote it.
+    unsafe { (address as *const u32).read_volatile() }
+}
+
+/// Checks the host's memory map, splits it between Plinth and guest, and starts the frame allocator. Answers the number of
+/// processors that the host claims.
+fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
+    let mut copy = [0u8; 2 * PAGE_SIZE_4K as usize];
+    let bytes = copy.len().min(boot.memory_map_bytes as usize);
+    // SAFETY: the image's tables map the area, that long; it is copied once, before it is looked at.
+    unsafe { core::ptr::copy_nonoverlapping(boot.memory_map_virtual as *const u8, copy.as_mut_ptr(), bytes) };
+    let usable = host_map::parse(copy.get(..bytes).unwrap_or(&[]))?;
+    let cpus = host_u32(boot.vp_count_virtual).clamp(1, MAX_CPUS as u32);
+    let image = boot.image_end_gpa.saturating_sub(boot.window_gpa);
+    let keep = (image + KEEP_BASE + KEEP_PER_CPU * u64::from(cpus)).next_multiple_of(LARGE_PAGE);
+    if keep > boot.window_bytes {
+        return Err(BootError::WindowTooSmall);
+    }
+    if !usable.contains(boot.window_gpa, keep) {
+        return Err(MapError::WindowMissing.into());
+    }
+    frames::start(boot.window_gpa, keep, boot.image_end_gpa);
+    guest_memory::start(usable.without(Range { start: boot.window_gpa, end: boot.window_gpa + keep })?);
+    Ok(cpus)
+}
+
+/// Maps the area of a processor: temporary pages, per-CPU structure, stacks.
+pub fn prepare_cpu(number: u32) -> Result<(), MemoryError> {
+    let area = CpuArea::of(number);
+    self_map::prepare_temporary(area.temporary())?;
+    let per_cpu_bytes = (size_of::<per_cpu::PerCpu>() as u64).next_multiple_of(PAGE);
+    self_map::map_new(area.per_cpu(), per_cpu_bytes)?;
+    self_map::map_new(area.idle_stack_top() - CpuArea::IDLE_STACK_BYTES, CpuArea::IDLE_STACK_BYTES)?;
+    for index in 0..ist::COUNT {
+        self_map::map_new(area.ist_stack_top(index) - CpuArea::IST_STACK_BYTES, CpuArea::IST_STACK_BYTES)?;
+    }
+    Ok(())
+}
+
+/// Makes the processor the kernel's: per-CPU area, descriptors, interrupts, system calls, protections.
+fn enter_cpu(number: u32, space: PhysFrame) {
+    let area = CpuArea::of(number);
+    // SAFETY: `prepare_cpu` mapped the area for this processor alone.
+    unsafe { per_cpu::install(area.per_cpu() as *mut per_cpu::PerCpu, number, initial_apic_id(), space) };
+    descriptors::load(area);
+    interrupts::load();
+    // SAFETY: the kernel is mapped W^X, uses no user memory outside `user_copy`, and relies on none of what this forbids.
+    unsafe {
+        Cr0::write(Cr0::read() | Cr0Flags::WRITE_PROTECT);
+        Cr4::write(
+            Cr4::read()
+                | Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION
+                | Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION
+                | Cr4Flags::PAGE_GLOBAL,
+        );
+        msr::write(msr::EFER, msr::read(msr::EFER) | 1 << 11);
+    }
+    fpu::enable();
+    syscall_entry::enable();
+}
+
+/// The local APIC's ID at reset (CPUID leaf 1), before the APIC is mapped.
+fn initial_apic_id() -> u32 {
+    cpuid(1, 0).ebx >> 24
+}
+
+/// Every other processor, on its idle stack, still on the start page's tables.
+extern "C" fn other_processor(number: u32) -> ! {
+    let root = machine::kernel_root();
+    // SAFETY: the kernel's half is the same in both tables.
+    unsafe { x86_64::registers::control::Cr3::write(root, x86_64::registers::control::Cr3Flags::empty()) };
+    enter_cpu(number, root);
+    local_apic::enable();
+    if let Err(error) = svm::init_cpu() {
+        log::error!("cpu{number}: {error:?}");
+        machine::end(End::ProcessFailed);
+    }
+    smp::started(number);
+    log::debug!("cpu{} runs, local APIC ID {}", number, this_cpu().apic_id);
+    scheduler::idle()
+}
+
+/// Host ports that processes may be given: the first serial port, and QEMU's debug console.
+const SERIAL_PORTS: HostPorts = HostPorts { first: 0x3f8, count: 8 };
+const SERIAL_LINE: u8 = 4;
+
+/// Starts the first process, with a handle to everything there is.
+fn start_init() -> Result<(), BootError> {
+    let file = files::open(b"init").ok_or(BootError::NoInit)?;
+    let init = Process::try_new(b"init", file).map_err(BootError::Init)?;
+    let all = Rights::all();
+    let mut text = StartText::new();
+    for (name, object) in [
+        ("system", Object::System),
+        ("log", Object::Log),
+        ("files", Object::Files),
+        ("guest-memory", Object::GuestMemory),
+        ("serial-ports", Object::HostPorts(SERIAL_PORTS)),
+        ("serial-interrupt", Object::HostInterrupt(SERIAL_LINE)),
+    ] {
+        let handle = init.handles.lock().insert(object, all).map_err(BootError::Init)?;
+        text.add(name, handle);
+    }
+    process::start(&init, text.as_bytes(), 0, 3).map_err(BootError::Init)
+}
+
+/// The start page of the first process: a line `handle NAME NUMBER` for each handle.
+struct StartText {
+    bytes: [u8; 512],
+    used: usize,
+}
+
+impl StartText {
+    const fn new() -> Self {
+        Self { bytes: [0; 512], used: 0 }
+    }
+
+    fn add(&mut self, name: &str, handle: u32) {
+        // The six lines fit.
+        let _ = core::fmt::Write::write_fmt(self, format_args!("handle {name} {handle}\n"));
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.used).unwrap_or(&[])
+    }
+}
+
+impl core::fmt::Write for StartText {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let place = self.bytes.get_mut(self.used..self.used + text.len()).ok_or(core::fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.used += text.len();
+        Ok(())
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    log::error!("kernel panic: {info}");
+    machine::end(End::KernelPanic)
+}

@@ -1,0 +1,86 @@
+//! Events: a signal that one wait takes, or that reaches a vCPU as pending work.
+
+use vcpu_abi::status::Status;
+
+use super::pool::{Pool, Ref};
+use super::scheduler;
+use super::thread::Thread;
+use crate::platform::vcpu::Vcpu;
+use crate::sync::SpinLock;
+
+/// The most events there are.
+const EVENTS_MAX: usize = 128;
+static EVENTS: Pool<Event, EVENTS_MAX> = Pool::new();
+
+/// An event.
+pub struct Event {
+    state: SpinLock<State>,
+}
+
+struct State {
+    signalled: bool,
+    waiter: Option<Ref<Thread>>,
+    binding: Option<(Ref<Vcpu>, u32)>,
+}
+
+impl Event {
+    /// A new event, not signalled.
+    pub fn try_new() -> Result<Ref<Self>, Status> {
+        EVENTS.try_insert(|_| {
+            Ok(Self { state: SpinLock::new(State { signalled: false, waiter: None, binding: None }) })
+        })
+    }
+
+    /// Signals it.
+    pub fn signal(&self) {
+        let (waiter, binding) = {
+            let mut state = self.state.lock();
+            let binding = state.binding.clone();
+            if binding.is_none() {
+                state.signalled = true;
+            }
+            (state.waiter.take(), binding)
+        };
+        if let Some((vcpu, work)) = binding {
+            vcpu.kick(work);
+        }
+        if let Some(thread) = waiter {
+            scheduler::wake(&thread);
+        }
+    }
+
+    /// Turns signals into pending work of a vCPU.
+    pub fn bind(&self, vcpu: Ref<Vcpu>, work: u32) -> Result<(), Status> {
+        let mut state = self.state.lock();
+        if state.waiter.is_some() {
+            return Err(Status::WrongState);
+        }
+        state.binding = Some((vcpu, work));
+        Ok(())
+    }
+
+    /// Waits for the signal and takes it. One waiter at a time.
+    pub fn wait(&self, deadline_tsc: u64) -> Result<(), Status> {
+        let me = scheduler::current();
+        {
+            let mut state = self.state.lock();
+            if core::mem::take(&mut state.signalled) {
+                return Ok(());
+            }
+            if deadline_tsc == 0 {
+                return Err(Status::TimedOut);
+            }
+            if state.waiter.is_some() || state.binding.is_some() {
+                return Err(Status::WrongState);
+            }
+            state.waiter = Some(me.clone());
+            me.prepare_to_block();
+        }
+        scheduler::block(deadline_tsc);
+        let mut state = self.state.lock();
+        if state.waiter.as_ref().is_some_and(|t| t.same(&me)) {
+            state.waiter = None;
+        }
+        if core::mem::take(&mut state.signalled) { Ok(()) } else { Err(Status::TimedOut) }
+    }
+}

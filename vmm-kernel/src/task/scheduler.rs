@@ -1,0 +1,340 @@
+//! The scheduler of each processor: fixed priorities, round robin within one, threads that never move.
+//!
+//! The kernel is not preempted: a thread loses its processor where it blocks, yields, or is about to go back to user mode
+//! or to its guest while `reschedule` is set. Only a processor's ready queue is touched by others; an ordinary exit touches none of it.
+#![allow(unsafe_code, reason = "switching stacks")]
+
+use core::arch::global_asm;
+use core::cell::{Cell, RefCell};
+use core::sync::atomic::Ordering;
+
+use super::pool::Ref;
+use super::process::{self, Process};
+use super::thread::{self, Thread};
+use crate::cpu::{PerCpu, descriptors, fpu, local_apic, per_cpu, this_cpu, time};
+use crate::sync::SpinLock;
+
+/// Number of priorities.
+pub const PRIORITIES: usize = 4;
+/// Places in each priority's queue, and for sleepers: as many as there are threads.
+const QUEUE_MAX: usize = 128;
+/// How long a thread runs while another of its priority waits.
+const QUANTUM_MS: u64 = 10;
+
+/// First in, first out, of bounded size.
+struct Fifo {
+    threads: [Option<Ref<Thread>>; QUEUE_MAX],
+    first: usize,
+    count: usize,
+}
+
+impl Fifo {
+    const fn new() -> Self {
+        Self { threads: [const { None }; QUEUE_MAX], first: 0, count: 0 }
+    }
+
+    fn push(&mut self, thread: Ref<Thread>) {
+        // A thread is in one queue at most, so there is a place for each.
+        if let Some(place) = self.threads.get_mut((self.first + self.count) % QUEUE_MAX) {
+            *place = Some(thread);
+            self.count += 1;
+        }
+    }
+
+    fn contains(&self, thread: &Ref<Thread>) -> bool {
+        self.threads.iter().flatten().any(|t| t.same(thread))
+    }
+
+    fn pop(&mut self) -> Option<Ref<Thread>> {
+        let thread = self.threads.get_mut(self.first)?.take()?;
+        self.first = (self.first + 1) % QUEUE_MAX;
+        self.count -= 1;
+        Some(thread)
+    }
+}
+
+/// What one processor runs.
+pub struct RunQueue {
+    ready: SpinLock<[Fifo; PRIORITIES]>,
+    current: RefCell<Option<Ref<Thread>>>,
+    /// A thread that ended, until the next one is on its own stack.
+    previous: RefCell<Option<Ref<Thread>>>,
+    idle_stack: Cell<u64>,
+    sleepers: RefCell<[Option<(u64, Ref<Thread>)>; QUEUE_MAX]>,
+    /// The earliest TSC value at which the scheduler wants the timer.
+    pub next_wake: Cell<u64>,
+}
+
+impl RunQueue {
+    /// Nothing to run.
+    pub const fn new() -> Self {
+        Self {
+            ready: SpinLock::new([const { Fifo::new() }; PRIORITIES]),
+            current: RefCell::new(None),
+            previous: RefCell::new(None),
+            idle_stack: Cell::new(0),
+            sleepers: RefCell::new([const { None }; QUEUE_MAX]),
+            next_wake: Cell::new(u64::MAX),
+        }
+    }
+
+    /// Puts a thread in the queue of its priority if `condition` holds, which is asked under the queue's lock: whether a
+    /// thread is blocked and whether it is queued change together.
+    fn push_if(&self, thread: &Ref<Thread>, condition: impl FnOnce(&Fifo) -> bool) -> bool {
+        let mut ready = self.ready.lock();
+        let Some(queue) = ready.get_mut(usize::from(thread.priority)) else { return false };
+        let push = condition(queue);
+        if push {
+            queue.push(thread.clone());
+        }
+        push
+    }
+
+    fn pop(&self) -> Option<Ref<Thread>> {
+        self.ready.lock().iter_mut().rev().find_map(Fifo::pop)
+    }
+
+    fn any_ready(&self) -> bool {
+        self.ready.lock().iter().any(|q| q.count > 0)
+    }
+}
+
+global_asm!(
+    r#"
+    .pushsection .text.switch, "ax"
+    .balign 16
+    // rdi: where to save RSP, rsi: the RSP to load.
+context_switch:
+    push rbp
+    push rbx
+    push r12
+    push r13
+    push r14
+    push r15
+    mov [rdi], rsp
+    mov rsp, rsi
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    pop rbp
+    ret
+    .popsection
+    "#
+);
+
+unsafe extern "C" {
+    fn context_switch(save: *mut u64, load: u64);
+}
+
+/// The running thread. Only called where there is one: system calls, and exceptions of user mode.
+pub fn current() -> Ref<Thread> {
+    match this_cpu().queue.current.borrow().as_ref() {
+        Some(thread) => thread.clone(),
+        None => unreachable!("a system call came from no thread"),
+    }
+}
+
+/// Runs `f` with the running thread, without counting a reference.
+pub fn with_current<R>(f: impl FnOnce(&Ref<Thread>) -> R) -> R {
+    match this_cpu().queue.current.borrow().as_ref() {
+        Some(thread) => f(thread),
+        None => unreachable!("a system call came from no thread"),
+    }
+}
+
+/// Makes a processor come by [`before_user`] or the run loop.
+fn call(cpu: &PerCpu) {
+    cpu.reschedule.store(true, Ordering::SeqCst);
+    if cpu.number != this_cpu().number {
+        local_apic::kick(cpu.apic_id);
+    }
+}
+
+/// Puts a new thread in its processor's queue.
+pub fn enqueue(thread: &Ref<Thread>) {
+    if let Some(cpu) = per_cpu::of(thread.cpu) && cpu.queue.push_if(thread, |_| true) {
+        call(cpu);
+    }
+}
+
+/// Makes a blocked thread ready; does nothing to one that is not blocked.
+pub fn wake(thread: &Ref<Thread>) {
+    if let Some(cpu) = per_cpu::of(thread.cpu) && cpu.queue.push_if(thread, |_| thread.unblock()) {
+        call(cpu);
+    }
+}
+
+/// Makes the threads of a process come by the kernel, wherever they are.
+pub fn interrupt_threads_of(process: &Ref<Process>) {
+    for thread in thread::of_process(process) {
+        wake(&thread);
+        if let Some(cpu) = per_cpu::of(thread.cpu) {
+            call(cpu);
+        }
+    }
+}
+
+/// Blocks the running thread, which has called `prepare_to_block`, until it is woken or the deadline passes.
+pub fn block(deadline_tsc: u64) {
+    let cpu = this_cpu();
+    let me = current();
+    if me.process.is_ending() && me.cancel_block() {
+        return;
+    }
+    if deadline_tsc != u64::MAX {
+        let mut sleepers = cpu.queue.sleepers.borrow_mut();
+        if let Some(place) = sleepers.iter_mut().find(|s| s.is_none()) {
+            *place = Some((deadline_tsc, me.clone()));
+            cpu.queue.next_wake.set(cpu.queue.next_wake.get().min(deadline_tsc));
+        }
+    }
+    schedule();
+    if deadline_tsc != u64::MAX {
+        let mut sleepers = cpu.queue.sleepers.borrow_mut();
+        let mine = sleepers.iter_mut().find(|s| s.as_ref().is_some_and(|(_, t)| t.same(&me)));
+        if let Some(place) = mine {
+            *place = None;
+        }
+    }
+}
+
+/// Lets another thread run, if one is ready.
+pub fn schedule() {
+    let cpu = this_cpu();
+    cpu.reschedule.store(false, Ordering::SeqCst);
+    let me = cpu.queue.current.take();
+    if let Some(me) = &me {
+        // A thread that was woken before it had left is in the queue already.
+        cpu.queue.push_if(me, |queue| !me.is_blocked() && !me.is_ended() && !queue.contains(me));
+    }
+    let next = cpu.queue.pop();
+    match (&me, &next) {
+        (Some(a), Some(b)) if a.same(b) => {
+            cpu.queue.current.replace(next);
+            plan_quantum(cpu);
+        }
+        (None, None) => {}
+        _ => switch(cpu, me, next),
+    }
+}
+
+fn plan_quantum(cpu: &PerCpu) {
+    if cpu.queue.any_ready() {
+        let end = time::now() + time::tsc_hz() / 1000 * QUANTUM_MS;
+        cpu.queue.next_wake.set(cpu.queue.next_wake.get().min(end));
+    }
+    arm_timer(cpu, u64::MAX);
+}
+
+fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
+    let save = match &from {
+        Some(thread) => thread.saved_stack.as_ptr(),
+        None => cpu.queue.idle_stack.as_ptr(),
+    };
+    let load = match &to {
+        Some(thread) => {
+            descriptors::set_kernel_stack(thread.stack_top);
+            crate::machine::load_space(thread.process.space.root());
+            fpu::switch_to(&thread.fpu, thread.process.uses_fpu.load(Ordering::Relaxed));
+            thread.saved_stack.get()
+        }
+        None => {
+            crate::machine::load_space(crate::machine::kernel_root());
+            cpu.queue.idle_stack.get()
+        }
+    };
+    cpu.queue.current.replace(to);
+    // The old thread's reference outlives its stack by this.
+    let ended = from.filter(|t| t.is_ended());
+    if ended.is_some() {
+        cpu.queue.previous.replace(ended);
+    }
+    plan_quantum(cpu);
+    // SAFETY: both stacks are kernel stacks in the area that all address spaces share; `load` was saved by this function or
+    // laid out by `thread::spawn`.
+    unsafe { context_switch(save, load) };
+    finish_switch();
+}
+
+/// The first thing on a new stack: drops the thread that ended on the old one.
+pub extern "C" fn finish_switch() {
+    let ended = this_cpu().queue.previous.take();
+    drop(ended);
+}
+
+/// Ends the running thread.
+pub fn exit_thread() -> ! {
+    {
+        let me = current();
+        me.run_cache.borrow_mut().vcpu = None;
+        me.set_ended();
+        process::thread_gone(&me.process);
+    }
+    schedule();
+    unreachable!("a thread that ended was run again");
+}
+
+/// What every way back to user mode passes, the ordinary exit's aside.
+pub fn before_user() {
+    loop {
+        if with_current(|me| me.process.is_ending()) {
+            exit_thread();
+        }
+        if !this_cpu().reschedule.load(Ordering::SeqCst) {
+            return;
+        }
+        schedule();
+    }
+}
+
+/// Arms the timer for the scheduler's own sake or for `deadline_tsc`, whichever is first, unless it is so armed already.
+pub fn arm_timer(cpu: &PerCpu, deadline_tsc: u64) {
+    let want = deadline_tsc.min(cpu.queue.next_wake.get());
+    if want != cpu.armed_tsc.get() && want != u64::MAX {
+        cpu.armed_tsc.set(want);
+        local_apic::arm_timer(want);
+    }
+}
+
+/// The timer's interrupt: wakes who has slept long enough.
+pub fn timer_fired() {
+    let cpu = this_cpu();
+    cpu.armed_tsc.set(u64::MAX);
+    let now = time::now();
+    if cpu.queue.next_wake.get() > now {
+        arm_timer(cpu, u64::MAX);
+        return;
+    }
+    let mut next = u64::MAX;
+    for place in cpu.queue.sleepers.borrow_mut().iter_mut() {
+        match place {
+            Some((deadline, thread)) if *deadline <= now => {
+                wake(thread);
+                *place = None;
+            }
+            Some((deadline, _)) => next = next.min(*deadline),
+            None => {}
+        }
+    }
+    cpu.queue.next_wake.set(next);
+    if cpu.queue.any_ready() {
+        cpu.reschedule.store(true, Ordering::SeqCst);
+    }
+    arm_timer(cpu, u64::MAX);
+}
+
+/// The kick's interrupt. What it is for is in `reschedule` or in a vCPU's pending work.
+pub fn kicked() {}
+
+/// A processor with nothing to do.
+pub fn idle() -> ! {
+    loop {
+        schedule();
+        if !this_cpu().reschedule.load(Ordering::SeqCst) {
+            x86_64::instructions::interrupts::enable_and_hlt();
+            x86_64::instructions::interrupts::disable();
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Threads: a kernel stack, a place in user space, and a processor they stay on.
+#![allow(unsafe_code, reason = "a new thread's stack is laid out by hand, and its cells belong to one processor")]
+
+use core::arch::global_asm;
+use core::cell::{Cell, RefCell};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use vcpu_abi::operation::Handle;
+use vcpu_abi::status::Status;
+
+use super::pool::{Pool, Ref};
+use super::process::Process;
+use super::scheduler;
+use crate::cpu::descriptors::{USER_CODE, USER_DATA};
+use crate::cpu::fpu::FpuArea;
+use crate::memory::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
+use crate::memory::self_map;
+use crate::platform::vcpu::Vcpu;
+
+/// The most threads there are.
+const THREADS_MAX: usize = 128;
+static THREADS: Pool<Thread, THREADS_MAX> = Pool::new();
+/// Which places have their stack mapped: it stays for the next thread there.
+static STACK_MAPPED: [AtomicBool; THREADS_MAX] = [const { AtomicBool::new(false) }; THREADS_MAX];
+
+/// Distance of a thread's FPU page from the top of its stack.
+const FPU_BELOW_TOP: u64 = 0xc000;
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ThreadState {
+    /// On a processor, or in its queue.
+    Ready,
+    /// Waiting to be woken.
+    Blocked,
+    /// Never to run again.
+    Ended,
+}
+
+/// Where a thread begins in user mode.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// RIP.
+    pub entry: u64,
+    /// RSP.
+    pub stack: u64,
+    /// RDI.
+    pub argument: u64,
+}
+
+/// The vCPU a thread ran last, found by its handle: it saves the look-up at the next run.
+pub struct RunCache {
+    /// The handle it was found by.
+    pub handle: Handle,
+    /// The process's handle epoch then.
+    pub epoch: u32,
+    /// The vCPU.
+    pub vcpu: Option<Ref<Vcpu>>,
+}
+
+/// A thread.
+pub struct Thread {
+    /// Its process.
+    pub process: Ref<Process>,
+    /// The processor it runs on.
+    pub cpu: u32,
+    /// 0 (lowest) to 3.
+    pub priority: u8,
+    /// Its FPU registers, when they are not in the processor.
+    pub fpu: FpuArea,
+    /// Top of its kernel stack.
+    pub stack_top: u64,
+    /// RSP while it does not run.
+    pub saved_stack: Cell<u64>,
+    /// Touched by the running thread alone.
+    pub run_cache: RefCell<RunCache>,
+    state: AtomicU32,
+}
+
+// SAFETY: `saved_stack` and `run_cache` are only touched on the thread's own processor, with interrupts off.
+unsafe impl Sync for Thread {}
+// SAFETY: as above; the thread's references are counted atomically.
+unsafe impl Send for Thread {}
+
+global_asm!(
+    r#"
+    .pushsection .text.thread, "ax"
+    .balign 16
+    // The first return of a new thread's context switch: its stack holds RDI and a frame for IRETQ.
+thread_entry:
+    call {finish_switch}
+    xor eax, eax
+    xor ebx, ebx
+    xor ecx, ecx
+    xor edx, edx
+    xor ebp, ebp
+    xor esi, esi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    xor r12d, r12d
+    xor r13d, r13d
+    xor r14d, r14d
+    xor r15d, r15d
+    pop rdi
+    swapgs
+    iretq
+    .popsection
+    "#,
+    finish_switch = sym scheduler::finish_switch,
+);
+
+unsafe extern "C" {
+    fn thread_entry();
+}
+
+/// Makes sure that place `slot` has a stack, between unmapped pages, and an FPU page below.
+fn map_stack(slot: usize) -> Result<(), Status> {
+    let Some(mapped) = STACK_MAPPED.get(slot) else { return Err(Status::Exhausted) };
+    if mapped.swap(true, Ordering::AcqRel) {
+        return Ok(());
+    }
+    let top = thread_stack_top(slot);
+    let done = self_map::map_new(top - THREAD_STACK_BYTES, THREAD_STACK_BYTES)
+        .and_then(|()| self_map::map_new(top - FPU_BELOW_TOP, PAGE));
+    // A stack that could not be mapped whole keeps what it got; the place is not used again.
+    done.map_err(Status::from)
+}
+
+/// Lays out the stack of a new thread, as `scheduler`'s context switch and [`thread_entry`] expect it. Answers its RSP.
+fn prepare_stack(top: u64, start: Start) -> u64 {
+    const FLAGS: u64 = 0x202;
+    let frame: [u64; 13] = [
+        0, 0, 0, 0, 0, 0, // R15, R14, R13, R12, RBX, RBP
+        thread_entry as *const () as u64,
+        start.argument,
+        start.entry,
+        u64::from(USER_CODE),
+        FLAGS,
+        start.stack,
+        u64::from(USER_DATA),
+    ];
+    // Keeps the stack aligned at the call in `thread_entry`.
+    let at = top - 8 - size_of_val(&frame) as u64;
+    // SAFETY: the stack is mapped and the thread does not run yet.
+    unsafe { (at as *mut [u64; 13]).write(frame) };
+    at
+}
+
+/// Makes a thread and puts it in its processor's queue.
+pub fn spawn(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Result<(), Status> {
+    let thread = THREADS.try_insert(|slot| {
+        map_stack(slot)?;
+        let stack_top = thread_stack_top(slot);
+        Ok(Thread {
+            process: process.clone(),
+            cpu,
+            priority,
+            // SAFETY: the page below the stack was just mapped, and is this thread's.
+            fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP) },
+            stack_top,
+            saved_stack: Cell::new(prepare_stack(stack_top, start)),
+            run_cache: RefCell::new(RunCache { handle: 0, epoch: 0, vcpu: None }),
+            state: AtomicU32::new(ThreadState::Ready as u32),
+        })
+    })?;
+    scheduler::enqueue(&thread);
+    Ok(())
+}
+
+/// The threads of a process.
+pub fn of_process(process: &Ref<Process>) -> impl Iterator<Item = Ref<Thread>> {
+    THREADS.iter().filter(move |t| t.process.same(process))
+}
+
+impl Thread {
+    /// Says that the thread is about to block: from here on [`Self::unblock`] will make it ready.
+    pub fn prepare_to_block(&self) {
+        self.state.store(ThreadState::Blocked as u32, Ordering::SeqCst);
+    }
+
+    /// Takes that back.
+    pub fn cancel_block(&self) -> bool {
+        self.unblock()
+    }
+
+    /// Makes a blocked thread ready; false when it was not blocked.
+    pub fn unblock(&self) -> bool {
+        let (from, to) = (ThreadState::Blocked as u32, ThreadState::Ready as u32);
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Whether the thread waits to be woken.
+    pub fn is_blocked(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == ThreadState::Blocked as u32
+    }
+
+    /// Marks it as over.
+    pub fn set_ended(&self) {
+        self.state.store(ThreadState::Ended as u32, Ordering::SeqCst);
+    }
+
+    /// Whether it is over.
+    pub fn is_ended(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == ThreadState::Ended as u32
+    }
+}
