@@ -1,0 +1,327 @@
+//! Parsing an IGVM file: fixed header, variable headers, and the directives for the NATIVE platform.
+//!
+//! [`IgvmFile::parse`] checks everything that can be checked without a machine: checksum, ranges, sections, every
+//! directive's size, reserved fields and references into the file. What holds an `IgvmFile` may rely on it; the
+//! iterators decode again and so still return errors, which then cannot happen.
+//!
+//! Source: the specification in the crate `igvm_defs`, format versions 1 and 2. Directives of other platforms are
+//! skipped; a header of a type not known here is refused unless the file marks it as optional.
+
+mod areas;
+mod directive;
+mod error;
+
+use igvm_defs::{
+    IGVM_FIXED_HEADER, IGVM_FIXED_HEADER_V2, IGVM_FORMAT_VERSION_1, IGVM_FORMAT_VERSION_2, IGVM_MAGIC_VALUE,
+    IGVM_NATIVE_PLATFORM_VERSION, IGVM_VHS_SUPPORTED_PLATFORM, IGVM_VHS_VARIABLE_HEADER,
+    IGVM_VHT_OPTIONAL_BIT, IGVM_VHT_RANGE_DIRECTIVE, IGVM_VHT_RANGE_INIT, IGVM_VHT_RANGE_PLATFORM,
+    IgvmArchitecture, IgvmPlatformType, IgvmVariableHeaderType,
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+pub use areas::{Area, MAX_AREAS, MAX_PARAMETERS, ParameterAreas};
+pub use directive::{Directive, Parameter, ParameterKind};
+pub use error::FileError;
+
+use crate::{PAGE_BYTES, crc32};
+
+/// A file that passed every check which needs no machine.
+#[derive(Clone, Copy, Debug)]
+pub struct IgvmFile<'a> {
+    bytes: &'a [u8],
+    version: u32,
+    headers: &'a [u8],
+    headers_offset: usize,
+    native_mask: u32,
+}
+
+/// A variable header: its type, content, and where it is in the file.
+#[derive(Clone, Copy, Debug)]
+struct Header<'a> {
+    kind: IgvmVariableHeaderType,
+    optional: bool,
+    content: &'a [u8],
+    offset: usize,
+}
+
+/// The order in which headers of the three ranges may come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    Platform,
+    Initialization,
+    Directive,
+}
+
+impl<'a> IgvmFile<'a> {
+    /// Parses and checks `bytes`, which may be longer than the file says it is, as a loader's module may be.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in file order.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FileError> {
+        let (fixed, version) = fixed_header(bytes)?;
+        let total = fixed.total_file_size as usize;
+        let bytes = bytes
+            .get(..total)
+            .ok_or(FileError::Truncated { header: fixed.total_file_size, actual: bytes.len() as u64 })?;
+        let headers_offset = fixed.variable_header_offset as usize;
+        let headers = headers_offset
+            .checked_add(fixed.variable_header_size as usize)
+            .and_then(|end| bytes.get(headers_offset..end))
+            .filter(|_| headers_offset >= fixed_header_bytes(version))
+            .ok_or(FileError::HeaderRange {
+                offset: fixed.variable_header_offset,
+                bytes: fixed.variable_header_size,
+            })?;
+        check_checksum(bytes, version, &fixed, headers)?;
+
+        let mut file = Self { bytes, version, headers, headers_offset, native_mask: 0 };
+        file.native_mask = file.find_native_platform()?;
+        file.check_headers()?;
+        Ok(file)
+    }
+
+    /// The format version, 1 or 2.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The file's bytes, without what may have come after it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Size of the variable headers in bytes.
+    pub fn header_bytes(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// The platforms the file says it is for.
+    pub fn platforms(&self) -> impl Iterator<Item = IGVM_VHS_SUPPORTED_PLATFORM> + use<'a> {
+        self.headers()
+            .filter_map(Result::ok)
+            .filter(|header| header.kind == IgvmVariableHeaderType::IGVM_VHT_SUPPORTED_PLATFORM)
+            .filter_map(|header| IGVM_VHS_SUPPORTED_PLATFORM::read_from_bytes(header.content).ok())
+    }
+
+    /// The directives that apply to the NATIVE platform, in file order.
+    pub fn directives(&self) -> impl Iterator<Item = Result<Directive<'a>, FileError>> + use<'a> {
+        let file = *self;
+        self.headers().filter_map(move |header| match header {
+            Ok(header) if IGVM_VHT_RANGE_DIRECTIVE.contains(&header.kind.0) => {
+                file.directive(header).transpose()
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn headers(&self) -> Headers<'a> {
+        Headers { rest: self.headers, offset: self.headers_offset }
+    }
+
+    /// The compatibility mask of the NATIVE platform.
+    fn find_native_platform(&self) -> Result<u32, FileError> {
+        let mut mask = None;
+        for header in self.headers() {
+            let header = header?;
+            if header.kind != IgvmVariableHeaderType::IGVM_VHT_SUPPORTED_PLATFORM {
+                continue;
+            }
+            let platform: IGVM_VHS_SUPPORTED_PLATFORM = header.fixed()?;
+            if platform.compatibility_mask.count_ones() != 1 {
+                return Err(FileError::PlatformMask {
+                    offset: header.offset,
+                    mask: platform.compatibility_mask,
+                });
+            }
+            if platform.platform_type != IgvmPlatformType::NATIVE {
+                continue;
+            }
+            let usable = platform.platform_version == IGVM_NATIVE_PLATFORM_VERSION
+                && platform.shared_gpa_boundary == 0
+                && platform.highest_vtl == 0;
+            if !usable || mask.is_some() {
+                return Err(FileError::NativePlatform { offset: header.offset });
+            }
+            mask = Some(platform.compatibility_mask);
+        }
+        mask.ok_or(FileError::NoNativePlatform)
+    }
+
+    /// Walks all headers once: order of sections, known types, every directive, use of parameter areas.
+    fn check_headers(&self) -> Result<(), FileError> {
+        let mut section = Section::Platform;
+        let mut areas = ParameterAreas::default();
+        let mut contexts = 0;
+        for header in self.headers() {
+            let header = header?;
+            let Some(new) = header.section()? else { continue };
+            if new < section {
+                return Err(FileError::SectionOrder { offset: header.offset });
+            }
+            section = new;
+            match section {
+                Section::Platform => {}
+                Section::Initialization => self.check_initialization(header)?,
+                Section::Directive => {
+                    if let Some(directive) = self.directive(header)? {
+                        contexts += u32::from(matches!(directive, Directive::VpContext { .. }));
+                        areas.follow(&directive)?;
+                    }
+                }
+            }
+        }
+        if contexts == 1 { Ok(()) } else { Err(FileError::VpContexts(contexts)) }
+    }
+
+    /// Initialization headers say what a confidential platform needs before anything is loaded. NATIVE needs nothing,
+    /// so one that applies to it is something this loader can't do.
+    fn check_initialization(&self, header: Header<'_>) -> Result<(), FileError> {
+        // Only the guest policy is known here well enough to see that it is another platform's.
+        let policy = header.kind == IgvmVariableHeaderType::IGVM_VHT_GUEST_POLICY;
+        let mask = header.content.get(8..12).and_then(|mask| u32::read_from_bytes(mask).ok());
+        match mask {
+            Some(mask) if policy && mask & self.native_mask == 0 => Ok(()),
+            _ if header.optional => Ok(()),
+            _ => Err(FileError::Unsupported { offset: header.offset, kind: header.kind.0 }),
+        }
+    }
+
+    /// The page at `offset` in the file; an offset of zero stands for a page of zeros.
+    fn page(&self, header: usize, offset: u32) -> Result<Option<&'a [u8]>, FileError> {
+        if offset == 0 {
+            return Ok(None);
+        }
+        let start = offset as usize;
+        let data_start = self.headers_offset + self.headers.len();
+        start
+            .checked_add(PAGE_BYTES as usize)
+            .filter(|_| start >= data_start)
+            .and_then(|end| self.bytes.get(start..end))
+            .map(Some)
+            .ok_or(FileError::DataRange { offset: header, data: offset })
+    }
+}
+
+impl<'a> Header<'a> {
+    /// The content as a structure of exactly this size.
+    fn fixed<T: FromBytes>(&self) -> Result<T, FileError> {
+        T::read_from_bytes(self.content).map_err(|_| FileError::HeaderLength {
+            offset: self.offset,
+            kind: self.kind.0,
+            bytes: self.content.len() as u32,
+        })
+    }
+
+    /// The section its type belongs to; `None` for an unknown type that may be ignored.
+    fn section(&self) -> Result<Option<Section>, FileError> {
+        match self.kind.0 {
+            kind if IGVM_VHT_RANGE_PLATFORM.contains(&kind) => {
+                let known = self.kind == IgvmVariableHeaderType::IGVM_VHT_SUPPORTED_PLATFORM;
+                if known || self.optional { Ok(Some(Section::Platform)) } else { Err(self.unsupported()) }
+            }
+            kind if IGVM_VHT_RANGE_INIT.contains(&kind) => Ok(Some(Section::Initialization)),
+            kind if IGVM_VHT_RANGE_DIRECTIVE.contains(&kind) => Ok(Some(Section::Directive)),
+            _ if self.optional => Ok(None),
+            _ => Err(self.unsupported()),
+        }
+    }
+
+    fn unsupported(&self) -> FileError {
+        FileError::Unsupported { offset: self.offset, kind: self.kind.0 }
+    }
+}
+
+/// Iterates over variable headers; stops at the first that does not fit.
+struct Headers<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = Result<Header<'a>, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let header = self.split();
+        if header.is_err() {
+            self.rest = &[];
+        }
+        Some(header)
+    }
+}
+
+impl<'a> Headers<'a> {
+    fn split(&mut self) -> Result<Header<'a>, FileError> {
+        let offset = self.offset;
+        let cut = FileError::HeaderCut { offset };
+        let (header, rest) = IGVM_VHS_VARIABLE_HEADER::read_from_prefix(self.rest).map_err(|_| cut)?;
+        let bytes = header.length as usize;
+        let padded = bytes.checked_next_multiple_of(8).ok_or(cut)?;
+        let content = rest.get(..bytes).ok_or(cut)?;
+        let padding = rest.get(bytes..padded).ok_or(cut)?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(FileError::Padding { offset });
+        }
+        self.rest = rest.get(padded..).unwrap_or(&[]);
+        self.offset += size_of::<IGVM_VHS_VARIABLE_HEADER>() + padded;
+        let kind = IgvmVariableHeaderType(header.typ.0 & !IGVM_VHT_OPTIONAL_BIT);
+        Ok(Header { kind, optional: header.typ.0 & IGVM_VHT_OPTIONAL_BIT != 0, content, offset })
+    }
+}
+
+/// Reads the fixed header, of which version 2 only adds to version 1.
+fn fixed_header(bytes: &[u8]) -> Result<(IGVM_FIXED_HEADER, u32), FileError> {
+    let short = FileError::TooShort { actual: bytes.len() as u64 };
+    let magic = bytes.get(..4).and_then(|magic| u32::read_from_bytes(magic).ok());
+    match magic {
+        None => return Err(short),
+        Some(IGVM_MAGIC_VALUE) => {}
+        Some(other) => return Err(FileError::Magic(other)),
+    }
+    let (fixed, _) = IGVM_FIXED_HEADER::read_from_prefix(bytes).map_err(|_| short)?;
+    match fixed.format_version {
+        IGVM_FORMAT_VERSION_1 => {}
+        IGVM_FORMAT_VERSION_2 => {
+            let (second, _) = IGVM_FIXED_HEADER_V2::read_from_prefix(bytes).map_err(|_| short)?;
+            if second.architecture != IgvmArchitecture::X64 {
+                return Err(FileError::Architecture(second.architecture.0));
+            }
+            if u64::from(second.page_size) != PAGE_BYTES {
+                return Err(FileError::PageSize(second.page_size));
+            }
+        }
+        other => return Err(FileError::Version(other)),
+    }
+    Ok((fixed, fixed.format_version))
+}
+
+fn fixed_header_bytes(version: u32) -> usize {
+    if version == IGVM_FORMAT_VERSION_1 {
+        size_of::<IGVM_FIXED_HEADER>()
+    } else {
+        size_of::<IGVM_FIXED_HEADER_V2>()
+    }
+}
+
+/// The checksum covers the fixed header, with the checksum field as zero, and the variable headers.
+fn check_checksum(
+    bytes: &[u8],
+    version: u32,
+    fixed: &IGVM_FIXED_HEADER,
+    headers: &[u8],
+) -> Result<(), FileError> {
+    let first = IGVM_FIXED_HEADER { checksum: 0, ..*fixed };
+    let second = bytes.get(size_of::<IGVM_FIXED_HEADER>()..fixed_header_bytes(version)).unwrap_or(&[]);
+    let actual = crc32::checksum(&[first.as_bytes(), second, headers]);
+    if actual == fixed.checksum {
+        Ok(())
+    } else {
+        Err(FileError::Checksum { header: fixed.checksum, actual })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Carrying out a file's directives, in order.
+
+use igvm_defs::IgvmNativeVpContextX64;
+use zerocopy::FromBytes;
+
+use crate::PAGE_BYTES;
+use crate::extents::Extent;
+use crate::file::{Directive, FileError, IgvmFile, ParameterAreas};
+use crate::memory::Memory;
+use crate::parameters::{self, AreaTooSmall, HostFacts};
+
+/// Why loading stopped half-way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A parameter does not fit.
+    #[error(transparent)]
+    Area(#[from] AreaTooSmall),
+    /// The memory is not there. A survey finds this before anything is written.
+    #[error("no memory at {0:#x} to load the file into")]
+    Memory(u64),
+}
+
+/// Loads all pages and parameter areas, and returns the context the first processor is to start in.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn load(
+    file: &IgvmFile<'_>,
+    facts: &HostFacts,
+    memory: &mut impl Memory,
+) -> Result<IgvmNativeVpContextX64, LoadError> {
+    let mut areas = ParameterAreas::default();
+    let mut start = None;
+    for directive in file.directives() {
+        let directive = directive?;
+        if let Some((area, extent)) = areas.follow(&directive)? {
+            let room = writable(memory, extent)?;
+            room.fill(0);
+            for parameter in areas.parameters(area.index) {
+                parameters::write(room, parameter, facts)?;
+            }
+        }
+        match directive {
+            Directive::Page { gpa, data, .. } => {
+                let page = memory.slice_mut(gpa, PAGE_BYTES).ok_or(LoadError::Memory(gpa))?;
+                match data {
+                    Some(data) if data.len() == page.len() => page.copy_from_slice(data),
+                    _ => page.fill(0),
+                }
+            }
+            Directive::VpContext { registers } => {
+                start = IgvmNativeVpContextX64::read_from_bytes(registers).ok()
+            }
+            _ => {}
+        }
+    }
+    start.ok_or(LoadError::File(FileError::VpContexts(0)))
+}
+
+fn writable(memory: &mut impl Memory, extent: Extent) -> Result<&mut [u8], LoadError> {
+    memory.slice_mut(extent.start, extent.bytes()).ok_or(LoadError::Memory(extent.start))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,361 @@
+//! Giving everything a place: physical pages in the window and behind it, virtual addresses in the first page tables.
+//!
+//! The window holds, from its start: boot page, directory, parameter areas, boot stack, kernel segments, page tables,
+//! RAM file system. Where things lie is the builder's choice; the kernel finds them through the boot page
+//! (`vcpu_abi::boot`). Virtual addresses: kernel segments as linked; boot page, directory, parameter areas and, behind
+//! a guard page, the boot stack from [`BOOT_PAGE_VIRTUAL`] on.
+
+use vcpu_abi::boot::{
+    BOOT_FLAG_DEBUG, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage, DirectoryEntry, NAME_BYTES, file_kind,
+};
+use zerocopy::IntoBytes;
+
+use crate::kernel::Kernel;
+use crate::page_table::{Access, MapError, PageTables};
+use crate::pages::{Claimed, Pages};
+use crate::{PAGE_BYTES, whole_pages};
+
+/// Size of the memory map's parameter area: room for 341 entries.
+pub const MEMORY_MAP_BYTES: u64 = 2 * PAGE_BYTES;
+
+/// Size of the boot stack.
+pub const STACK_BYTES: u64 = 32 * 1024;
+
+/// Lowest address for window and payload: below are the hole at A0000 and the PVH loader.
+pub const LOWEST_GPA: u64 = 4 << 20;
+
+/// Highest end of window and payload: the PVH loader reaches no further.
+pub const HIGHEST_GPA: u64 = 1 << 32;
+
+/// A file of the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its name in the image.
+    pub name: String,
+    /// Its contents.
+    pub data: Vec<u8>,
+}
+
+/// Everything that goes into an image.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The RAM file system.
+    pub files: Vec<File>,
+    /// What is given to the guest.
+    pub payload: Vec<File>,
+    /// Copy the log to the host's console.
+    pub debug: bool,
+    /// Plinth's own memory.
+    pub window_base: u64,
+    /// Its size.
+    pub window_bytes: u64,
+    /// Where the payload goes.
+    pub payload_base: u64,
+}
+
+/// Where a parameter area goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AreaPlace {
+    /// Physical address.
+    pub gpa: u64,
+    /// Whole pages.
+    pub bytes: u64,
+}
+
+/// A finished layout.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Every measured page.
+    pub pages: Pages,
+    /// The area for the memory map.
+    pub memory_map: AreaPlace,
+    /// The area for the VP count.
+    pub vp_count: AreaPlace,
+    /// The area for the environment info.
+    pub environment_info: AreaPlace,
+    /// What CR3 and RAX are at entry.
+    pub page_table_root: u64,
+    /// What RIP is at entry.
+    pub entry: u64,
+    /// What RSP is at entry.
+    pub stack_top: u64,
+    /// Plinth's own memory.
+    pub window: AreaPlace,
+    /// End of what the image occupies in the window.
+    pub image_end: u64,
+    /// End of the payload; its base if there is none.
+    pub payload_end: u64,
+}
+
+/// Why the parts do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// An address or size is not whole pages, zero, or out of range.
+    #[error("{value:#x} is not a multiple of 4096 between {LOWEST_GPA:#x} and {HIGHEST_GPA:#x}")]
+    Place {
+        /// The recipe's field.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// The payload would lie in the window.
+    #[error("the payload at {payload:#x}, {bytes:#x} bytes, overlaps the window {start:#x}..{end:#x}")]
+    Overlap {
+        /// First byte of the payload.
+        payload: u64,
+        /// Its length.
+        bytes: u64,
+        /// First byte of the window.
+        start: u64,
+        /// One past its last byte.
+        end: u64,
+    },
+    /// The window is too small.
+    #[error("the window's {0:#x} bytes are too few for the image")]
+    WindowFull(u64),
+    /// The payload is too large.
+    #[error("the payload does not fit below {HIGHEST_GPA:#x}")]
+    PayloadTooLarge,
+    /// A name does not fit a directory entry.
+    #[error("the name {0:?} is empty, longer than {NAME_BYTES} bytes or has a zero byte in it")]
+    Name(String),
+    /// Two files have one name.
+    #[error("the name {0:?} is used twice in the image")]
+    NameTwice(String),
+    /// Something is mapped twice.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// Something lies on something.
+    #[error(transparent)]
+    Claimed(#[from] Claimed),
+}
+
+impl LayoutError {
+    /// The recipe's field that is to blame.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Place { field, .. } => field,
+            Self::Overlap { .. } => "layout.payload_base",
+            Self::WindowFull(_) | Self::Map(MapError::NoRoom) => "layout.window_bytes",
+            Self::PayloadTooLarge => "payload",
+            Self::Name(_) | Self::NameTwice(_) => "files",
+            Self::Map(_) => "kernel",
+            Self::Claimed(_) => "layout",
+        }
+    }
+}
+
+/// Hands out pages from the front of the window.
+struct Cursor {
+    next: u64,
+    end: u64,
+}
+
+impl Cursor {
+    fn take(&mut self, bytes: u64) -> Option<u64> {
+        let start = self.next;
+        self.next =
+            whole_pages(bytes).and_then(|bytes| start.checked_add(bytes)).filter(|next| *next <= self.end)?;
+        Some(start)
+    }
+}
+
+/// Virtual addresses from the boot page on, in step with physical pages that need not be.
+struct BootArea {
+    next: u64,
+}
+
+impl BootArea {
+    fn take(&mut self, bytes: u64) -> u64 {
+        let start = self.next;
+        self.next += bytes.next_multiple_of(PAGE_BYTES);
+        start
+    }
+}
+
+/// A builder's state between the stages.
+struct Builder {
+    cursor: Cursor,
+    window_bytes: u64,
+    tables: PageTables,
+    pages: Pages,
+}
+
+/// Lays the parts out.
+///
+/// # Errors
+/// [`LayoutError`].
+pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
+    check_places(parts)?;
+    check_names(parts)?;
+    let full = LayoutError::WindowFull(parts.window_bytes);
+    let mut cursor =
+        Cursor { next: parts.window_base, end: parts.window_base.saturating_add(parts.window_bytes) };
+    let boot_page_gpa = cursor.take(PAGE_BYTES).ok_or(full.clone())?;
+    let root = cursor.take(PAGE_BYTES).ok_or(full)?;
+    let mut builder = Builder {
+        cursor,
+        window_bytes: parts.window_bytes,
+        tables: PageTables::new(root),
+        pages: Pages::default(),
+    };
+    let mut boot_area = BootArea { next: BOOT_PAGE_VIRTUAL };
+
+    // Everything the kernel finds mapped, in virtual order; the directory's contents come last.
+    builder.map(boot_area.take(PAGE_BYTES), boot_page_gpa, PAGE_BYTES, Access::Read)?;
+    let count = parts.files.len() + parts.payload.len();
+    let directory_bytes = (count * size_of::<DirectoryEntry>()) as u64;
+    let directory = builder.place(&mut boot_area, directory_bytes, Access::Read)?;
+    let memory_map = builder.place(&mut boot_area, MEMORY_MAP_BYTES, Access::Read)?;
+    let vp_count = builder.place(&mut boot_area, PAGE_BYTES, Access::Read)?;
+    let environment_info = builder.place(&mut boot_area, PAGE_BYTES, Access::Read)?;
+    boot_area.take(PAGE_BYTES); // the guard page
+    let stack = builder.place(&mut boot_area, STACK_BYTES, Access::Write)?;
+    builder.pages.add(stack.gpa, &[], STACK_BYTES)?;
+    builder.kernel(&parts.kernel)?;
+
+    let (mut entries, payload_end) = builder.files(parts)?;
+    builder.pages.add(directory.gpa, entries.as_mut_slice().as_bytes(), 0)?;
+    for (gpa, table) in builder.tables.tables() {
+        builder.pages.add(gpa, &table, PAGE_BYTES)?;
+    }
+    let boot_page = BootPage {
+        magic: BOOT_MAGIC,
+        flags: if parts.debug { BOOT_FLAG_DEBUG } else { 0 },
+        directory_entries: entries.len() as u32,
+        window_gpa: parts.window_base,
+        window_bytes: parts.window_bytes,
+        image_end_gpa: builder.cursor.next,
+        page_table_root_gpa: root,
+        directory_virtual: directory.address,
+        memory_map_virtual: memory_map.address,
+        memory_map_bytes: MEMORY_MAP_BYTES,
+        vp_count_virtual: vp_count.address,
+        environment_info_virtual: environment_info.address,
+    };
+    builder.pages.add(boot_page_gpa, boot_page.as_bytes(), PAGE_BYTES)?;
+    Ok(Layout {
+        pages: builder.pages,
+        memory_map: memory_map.area(),
+        vp_count: vp_count.area(),
+        environment_info: environment_info.area(),
+        page_table_root: root,
+        entry: parts.kernel.entry,
+        stack_top: stack.address + stack.bytes,
+        window: AreaPlace { gpa: parts.window_base, bytes: parts.window_bytes },
+        image_end: boot_page.image_end_gpa,
+        payload_end,
+    })
+}
+
+/// A part that has both addresses.
+struct Placed {
+    address: u64,
+    gpa: u64,
+    bytes: u64,
+}
+
+impl Placed {
+    fn area(&self) -> AreaPlace {
+        AreaPlace { gpa: self.gpa, bytes: self.bytes }
+    }
+}
+
+impl Builder {
+    /// Takes pages of the window and maps them at the next address of the boot area.
+    fn place(&mut self, area: &mut BootArea, bytes: u64, access: Access) -> Result<Placed, LayoutError> {
+        let bytes = bytes.next_multiple_of(PAGE_BYTES);
+        let (gpa, address) = (self.take(bytes)?, area.take(bytes));
+        self.map(address, gpa, bytes, access)?;
+        Ok(Placed { address, gpa, bytes })
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<u64, LayoutError> {
+        self.cursor.take(bytes).ok_or(LayoutError::WindowFull(self.window_bytes))
+    }
+
+    fn map(&mut self, address: u64, gpa: u64, bytes: u64, access: Access) -> Result<(), LayoutError> {
+        for offset in (0..bytes).step_by(PAGE_BYTES as usize) {
+            self.tables.map(address + offset, gpa + offset, access, || self.cursor.take(PAGE_BYTES))?;
+        }
+        Ok(())
+    }
+
+    fn kernel(&mut self, kernel: &Kernel) -> Result<(), LayoutError> {
+        for segment in &kernel.segments {
+            let gpa = self.take(segment.bytes)?;
+            self.pages.add(gpa, &segment.data, segment.bytes)?;
+            self.map(segment.address, gpa, segment.bytes, segment.access)?;
+        }
+        Ok(())
+    }
+
+    /// Places the RAM file system in the window and the payload behind it; returns the directory and the payload's end.
+    fn files(&mut self, parts: &Parts) -> Result<(Vec<DirectoryEntry>, u64), LayoutError> {
+        let mut directory = Vec::new();
+        for file in &parts.files {
+            let gpa = self.take(file.data.len() as u64)?;
+            self.pages.add(gpa, &file.data, 0)?;
+            directory.push(entry(file, gpa, file_kind::SYSTEM));
+        }
+        let mut cursor = Cursor { next: parts.payload_base, end: HIGHEST_GPA };
+        for file in &parts.payload {
+            let gpa = cursor.take(file.data.len() as u64).ok_or(LayoutError::PayloadTooLarge)?;
+            self.pages.add(gpa, &file.data, 0)?;
+            directory.push(entry(file, gpa, file_kind::PAYLOAD));
+        }
+        Ok((directory, cursor.next))
+    }
+}
+
+fn entry(file: &File, gpa: u64, kind: u32) -> DirectoryEntry {
+    let mut name = [0; NAME_BYTES];
+    for (place, byte) in name.iter_mut().zip(file.name.bytes()) {
+        *place = byte;
+    }
+    DirectoryEntry { name, gpa, bytes: file.data.len() as u64, kind, reserved: 0 }
+}
+
+fn check_places(parts: &Parts) -> Result<(), LayoutError> {
+    let window_end = parts.window_base.saturating_add(parts.window_bytes);
+    for (field, value, fits) in [
+        ("layout.window_base", parts.window_base, parts.window_base >= LOWEST_GPA),
+        ("layout.window_bytes", parts.window_bytes, parts.window_bytes > 0 && window_end <= HIGHEST_GPA),
+        ("layout.payload_base", parts.payload_base, (LOWEST_GPA..=HIGHEST_GPA).contains(&parts.payload_base)),
+    ] {
+        if !fits || !value.is_multiple_of(PAGE_BYTES) {
+            return Err(LayoutError::Place { field, value });
+        }
+    }
+    let bytes: u64 =
+        parts.payload.iter().map(|file| (file.data.len() as u64).next_multiple_of(PAGE_BYTES)).sum();
+    let payload_end = parts.payload_base.saturating_add(bytes);
+    if parts.payload_base < window_end && parts.window_base < payload_end {
+        return Err(LayoutError::Overlap {
+            payload: parts.payload_base,
+            bytes,
+            start: parts.window_base,
+            end: window_end,
+        });
+    }
+    Ok(())
+}
+
+fn check_names(parts: &Parts) -> Result<(), LayoutError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for file in parts.files.iter().chain(&parts.payload) {
+        let name = &file.name;
+        if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
+            return Err(LayoutError::Name(name.clone()));
+        }
+        if !seen.insert(name) {
+            return Err(LayoutError::NameTwice(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Recipes: JSON files that say what goes into an image.
+//!
+//! ```json
+//! {
+//!   "platforms": ["native"],
+//!   "debug": true,
+//!   "kernel": "vmm-kernel",
+//!   "files": { "init": "init", "init.json": "init.json" },
+//!   "payload": { "linux": "vmlinuz", "cmdline": { "text": "console=ttyS0" } },
+//!   "layout": { "window_base": "0x08000000", "window_bytes": "32M", "payload_base": "0x0a000000" }
+//! }
+//! ```
+//!
+//! A file is named by its path alone; `{ "text": "..." }` gives its contents. A relative path is looked for under
+//! each file root given, in order, then in the recipe's folder; the first that exists is taken. Every mistake is
+//! reported with file, line and field.
+
+mod entries;
+mod error;
+mod locate;
+mod overrides;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use entries::{Amount, Entries, Source};
+pub use error::{Blame, RecipeError};
+
+use crate::layout::{File, Parts};
+use crate::{image, kernel, layout};
+
+/// Where Plinth's window begins if the recipe does not say: 128 MiB.
+pub const WINDOW_BASE: u64 = 0x0800_0000;
+
+/// How large the window is if the recipe does not say.
+pub const WINDOW_BYTES: u64 = 32 << 20;
+
+/// A recipe as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// For the reader.
+    #[serde(default)]
+    pub description: String,
+    /// What the image can run on.
+    pub platforms: Vec<Platform>,
+    /// Copy the kernel's log to the host's console.
+    #[serde(default)]
+    pub debug: bool,
+    /// The kernel's ELF file.
+    pub kernel: PathBuf,
+    /// The RAM file system, in this order.
+    #[serde(default)]
+    pub files: Entries,
+    /// The guest's payload, in this order.
+    #[serde(default)]
+    pub payload: Entries,
+    /// Where things go in guest memory.
+    #[serde(default)]
+    pub layout: LayoutFields,
+}
+
+/// A platform an image can be made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// A virtual machine that is not confidential.
+    Native,
+}
+
+/// The recipe's `layout`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayoutFields {
+    /// First byte of Plinth's window; [`WINDOW_BASE`] if not given.
+    pub window_base: Option<Amount>,
+    /// Its size; [`WINDOW_BYTES`] if not given.
+    pub window_bytes: Option<Amount>,
+    /// First byte of the payload; right after the window if not given.
+    pub payload_base: Option<Amount>,
+}
+
+/// A recipe and what is needed to report on it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    recipe: Recipe,
+    blame: Blame,
+    roots: Vec<PathBuf>,
+}
+
+/// What a build made.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The IGVM file's bytes.
+    pub bytes: Vec<u8>,
+    /// Bytes the image occupies in the window.
+    pub window_used: u64,
+    /// Bytes of payload, in whole pages.
+    pub payload: u64,
+}
+
+impl Loaded {
+    /// Reads a recipe, applies `overrides` (`KEY=VALUE`, see `docs/images.md`) and takes note of the file roots.
+    ///
+    /// # Errors
+    /// [`RecipeError`].
+    pub fn read(path: &Path, roots: &[PathBuf], overrides: &[String]) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| RecipeError::whole(path, format!("cannot read it: {error}")))?;
+        let mut blame = Blame::new(path, text);
+        let mut recipe = parse(&blame)?;
+        for one in overrides {
+            overrides::apply(&mut recipe, &mut blame, one)?;
+        }
+        if recipe.platforms.is_empty() {
+            return Err(blame.field("platforms", "an image is for one platform at least: [\"native\"]"));
+        }
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let roots = roots.iter().cloned().chain([folder]).collect();
+        Ok(Self { recipe, blame, roots })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Builds the image.
+    ///
+    /// # Errors
+    /// [`RecipeError`], for all that can be wrong with the recipe or the files it names.
+    pub fn build(&self) -> Result<Built, RecipeError> {
+        let parts = self.parts()?;
+        let layout = layout::lay_out(&parts)
+            .map_err(|error| self.blame.field(&self.field_of(&error), error.to_string()))?;
+        let window_used = layout.image_end - layout.window.gpa;
+        let payload = layout.payload_end - parts.payload_base;
+        let bytes = image::write(layout).map_err(|error| self.blame.field("payload", error.to_string()))?;
+        Ok(Built { bytes, window_used, payload })
+    }
+
+    fn parts(&self) -> Result<Parts, RecipeError> {
+        let kernel = self.file("kernel", &self.recipe.kernel)?;
+        let kernel = kernel::parse(&kernel).map_err(|error| self.blame.field("kernel", error.to_string()))?;
+        let fields = &self.recipe.layout;
+        let window_base = fields.window_base.map_or(WINDOW_BASE, |amount| amount.0);
+        let window_bytes = fields.window_bytes.map_or(WINDOW_BYTES, |amount| amount.0);
+        let after = window_base.saturating_add(window_bytes);
+        Ok(Parts {
+            kernel,
+            files: self.files("files", &self.recipe.files)?,
+            payload: self.files("payload", &self.recipe.payload)?,
+            debug: self.recipe.debug,
+            window_base,
+            window_bytes,
+            payload_base: fields.payload_base.map_or(after, |amount| amount.0),
+        })
+    }
+
+    fn files(&self, section: &str, entries: &Entries) -> Result<Vec<File>, RecipeError> {
+        let read = |(name, source): &(String, Source)| {
+            let data = match source {
+                Source::Text(text) => text.clone().into_bytes(),
+                Source::File(path) => self.file(&format!("{section}.{name}"), path)?,
+            };
+            Ok(File { name: name.clone(), data })
+        };
+        entries.0.iter().map(read).collect()
+    }
+
+    /// Reads a file that `field` names.
+    fn file(&self, field: &str, path: &Path) -> Result<Vec<u8>, RecipeError> {
+        // Joining an absolute path gives that path.
+        let found = self.roots.iter().map(|root| root.join(path)).find(|candidate| candidate.exists());
+        let Some(found) = found else {
+            let places: Vec<_> = self.roots.iter().map(|root| root.display().to_string()).collect();
+            let places =
+                if path.is_absolute() { String::new() } else { format!(" in {}", places.join(", ")) };
+            return Err(self.blame.field(field, format!("there is no file {}{places}", path.display())));
+        };
+        std::fs::read(&found)
+            .map_err(|error| self.blame.field(field, format!("cannot read {}: {error}", found.display())))
+    }
+
+    /// The recipe's field a layout error is about.
+    fn field_of(&self, error: &layout::LayoutError) -> String {
+        match error {
+            layout::LayoutError::Name(name) | layout::LayoutError::NameTwice(name) => {
+                let payload = self.recipe.payload.0.iter().any(|(other, _)| other == name);
+                format!("{}.{name}", if payload { "payload" } else { "files" })
+            }
+            _ => error.field().to_owned(),
+        }
+    }
+}
+
+fn parse(blame: &Blame) -> Result<Recipe, RecipeError> {
+    let mut json = serde_json::Deserializer::from_str(blame.text());
+    let recipe = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        blame.json(Some(field), error.inner())
+    })?;
+    json.end().map_err(|error| blame.json(None, &error))?;
+    Ok(recipe)
+}
+
+#[cfg(test)]
+mod tests;
