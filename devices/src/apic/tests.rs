@@ -3,6 +3,9 @@
 mod base;
 mod ipi;
 mod priority;
+mod registers;
+mod threads;
+mod timer;
 
 use super::{ApicBus, Apics, GeneralProtection, Kick, LocalApic, LocalApicConfig, VcpuSet, spec};
 use crate::capability::Width;
