@@ -94,13 +94,13 @@ impl Hpet {
         }
     }
 
-    /// The line timer `index` drives.
-    fn line(&self, index: usize) -> u8 {
+    /// The line timer `index` drives; `None` while it has no route that is offered.
+    fn line(&self, index: usize) -> Option<u8> {
         let legacy = self.configuration & spec::LEGACY != 0;
         match index {
-            0 if legacy => 0,
-            1 if legacy => 8,
-            _ => self.timers.get(index).map_or(0, Comparator::route),
+            0 if legacy => Some(0),
+            1 if legacy => Some(8),
+            _ => self.timers.get(index)?.route(),
         }
     }
 
@@ -119,11 +119,11 @@ impl Hpet {
             if timer.is_level() {
                 self.status |= 1 << index;
                 if timer.interrupts() {
-                    platform.set_line(line, true);
+                    drive(platform, line, true);
                 }
             } else if timer.interrupts() {
-                platform.set_line(line, true);
-                platform.set_line(line, false);
+                drive(platform, line, true);
+                drive(platform, line, false);
             }
         }
     }
@@ -171,14 +171,14 @@ impl Hpet {
         let now_ns = platform.now_ns();
         self.counter = self.counter(now_ns);
         self.started_ns = now_ns;
-        let released: [u8; TIMERS] = core::array::from_fn(|index| self.line(index));
+        let released: [Option<u8>; TIMERS] = core::array::from_fn(|index| self.line(index));
         self.configuration = (self.configuration & !mask | value & mask) & (spec::ENABLE | spec::LEGACY);
         self.legacy.0.store(self.configuration & spec::LEGACY != 0, Ordering::Relaxed);
         for (index, before) in released.into_iter().enumerate() {
             let line = self.line(index);
             if self.status >> index & 1 != 0 && before != line {
-                platform.set_line(before, false);
-                platform.set_line(line, true);
+                drive(platform, before, false);
+                drive(platform, line, true);
             }
         }
         self.rearm(now_ns);
@@ -189,7 +189,7 @@ impl Hpet {
         for index in 0..TIMERS {
             if self.status & ones & 1 << index != 0 {
                 self.status &= !(1 << index);
-                platform.set_line(self.line(index), false);
+                drive(platform, self.line(index), false);
             }
         }
     }
@@ -210,8 +210,14 @@ impl Hpet {
         let lost = !timer.is_level() || !timer.interrupts() || before != self.line(index);
         if lost && self.status >> index & 1 != 0 {
             self.status &= !(1 << index);
-            platform.set_line(before, false);
+            drive(platform, before, false);
         }
+    }
+}
+
+fn drive(platform: &mut dyn Platform, line: Option<u8>, level: bool) {
+    if let Some(line) = line {
+        platform.set_line(line, level);
     }
 }
 

@@ -56,8 +56,10 @@ impl Comparator {
         if self.configuration & spec::NARROW != 0 { u64::from(u32::MAX) } else { u64::MAX }
     }
 
-    pub fn route(&self) -> u8 {
-        ((self.configuration & spec::ROUTE) >> 9) as u8
+    /// The line it is routed to, if that is one that is offered.
+    pub fn route(&self) -> Option<u8> {
+        let route = ((self.configuration & spec::ROUTE) >> 9) as u8;
+        (self.routes >> route & 1 != 0).then_some(route)
     }
 
     /// The ticks to the next match from when the main counter was at `start`. `None` for a match nobody would notice:
@@ -94,7 +96,7 @@ impl Comparator {
         let mask = mask & spec::WRITABLE;
         self.configuration = before & !mask | value & mask;
         // A route that is not offered is not taken (section 2.3.8).
-        if self.routes >> self.route() & 1 == 0 {
+        if self.route().is_none() {
             self.configuration = self.configuration & !spec::ROUTE | before & spec::ROUTE;
         }
         let width_mask = self.width_mask();
