@@ -7,4 +7,10 @@
 
 extern crate alloc;
 
+pub mod apic;
 pub mod capability;
+pub mod hpet;
+pub mod ioapic;
+pub mod pic;
+pub mod pit;
+pub mod router;

@@ -1,0 +1,49 @@
+//! IA32_APIC_BASE: where the xAPIC page is, and the legal steps between disabled, xAPIC and x2APIC.
+
+use super::local::LocalApic;
+use super::{GeneralProtection, spec};
+
+impl LocalApic {
+    /// IA32_APIC_BASE (MSR 1Bh).
+    #[inline]
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The guest-physical address of the 4 KiB register page; `None` unless in xAPIC mode.
+    pub fn mmio_base(&self) -> Option<u64> {
+        let mode = self.base & (spec::BASE_ENABLE | spec::BASE_EXTD);
+        (mode == spec::BASE_ENABLE).then_some(self.base & !0xfff)
+    }
+
+    /// Writes IA32_APIC_BASE. From disabled to x2APIC, from x2APIC to xAPIC, and x2APIC without enable are #GP (SDM,
+    /// "x2APIC State Transitions"). The BSP flag is fixed.
+    pub fn set_base(&mut self, value: u64) -> Result<(), GeneralProtection> {
+        const MODE: u64 = spec::BASE_ENABLE | spec::BASE_EXTD;
+        let address = (1_u64 << self.config.physical_address_bits.clamp(32, 52)) - 0x1000;
+        if value & !(address | MODE | spec::BASE_BSP) != 0 {
+            return Err(GeneralProtection);
+        }
+        let (from, to) = (self.base & MODE, value & MODE);
+        let legal = match to {
+            spec::BASE_EXTD => false,
+            MODE => from != 0,
+            spec::BASE_ENABLE => from != MODE,
+            _ => true,
+        };
+        if !legal {
+            return Err(GeneralProtection);
+        }
+        self.base = value & !spec::BASE_BSP | self.base & spec::BASE_BSP;
+        if to == 0 && from != 0 {
+            self.reset_registers();
+        } else if from != to {
+            if to == MODE {
+                // ICR's destination half has another meaning now (SDM, "x2APIC State Transitions": it is not kept).
+                self.icr &= u64::from(u32::MAX);
+            }
+            self.publish();
+        }
+        Ok(())
+    }
+}

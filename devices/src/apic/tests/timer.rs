@@ -1,0 +1,179 @@
+//! The timer: counts, deadlines, modes, and the way Linux calibrates it.
+
+use super::*;
+use crate::apic::{APIC_TIMER_HZ, APIC_TIMER_TICK_NS};
+
+const PERIODIC: u32 = 1 << 17;
+const TSC_DEADLINE: u32 = 2 << 17;
+const MASKED: u32 = 1 << 16;
+
+/// Lets time pass as the VMM does: `expire` exactly at each deadline until `now_ns`. Returns how often it fired.
+fn run_until(machine: &mut Machine, now_ns: u64) -> u32 {
+    let mut fired = 0;
+    while let Some(deadline_ns) = machine.local[0].deadline_ns().filter(|&at| at <= now_ns) {
+        machine.bus.now_ns = deadline_ns;
+        machine.local[0].expire(&machine.bus);
+        if let Some(vector) = machine.local[0].pending_interrupt() {
+            fired += 1;
+            machine.local[0].acknowledge(vector);
+            machine.store(0, spec::EOI, 0);
+        }
+    }
+    machine.bus.now_ns = now_ns;
+    fired
+}
+
+#[test]
+fn the_tick_is_exact() {
+    assert_eq!(APIC_TIMER_HZ * APIC_TIMER_TICK_NS, 1_000_000_000);
+}
+
+#[test]
+fn dividers() {
+    for (divide, factor) in [(0xb, 1), (0, 2), (1, 4), (2, 8), (3, 16), (8, 32), (9, 64), (0xa, 128)] {
+        let mut machine = Machine::xapic(1);
+        machine.store(0, spec::LVT_TIMER, 0xef);
+        machine.store(0, spec::TIMER_DIVIDE, divide);
+        machine.store(0, spec::TIMER_INITIAL, 1000);
+        assert_eq!(machine.local[0].deadline_ns(), Some(1000 * 40 * factor), "divide {divide:x}");
+        machine.bus.now_ns = 10 * 40 * factor;
+        assert_eq!(machine.load(0, spec::TIMER_CURRENT), 990, "divide {divide:x}");
+        // It holds a count for all of its time.
+        machine.bus.now_ns -= 1;
+        assert_eq!(machine.load(0, spec::TIMER_CURRENT), 991, "divide {divide:x}");
+    }
+}
+
+#[test]
+fn how_often_it_fires() {
+    // LVT, initial count with 40 ns each, until, fired, count then.
+    let table = [
+        (0xef, 100, 3_999, 0, 1),
+        (0xef, 100, 4_000, 1, 0),
+        (0xef, 100, 100_000, 1, 0),
+        (0xef, 0, 100_000, 0, 0),
+        (0xef | MASKED, 100, 100_000, 0, 0),
+        (0xef | MASKED, 100, 2_000, 0, 50),
+        (0xef | PERIODIC, 100, 3_999, 0, 1),
+        (0xef | PERIODIC, 100, 4_000, 1, 100),
+        (0xef | PERIODIC, 100, 14_000, 3, 50),
+        (0xef | PERIODIC | MASKED, 100, 14_000, 0, 50),
+        (0xef | PERIODIC, u32::MAX, 1_000_000, 0, u32::MAX - 25_000),
+    ];
+    for (lvt, initial, until_ns, fired, current) in table {
+        let mut machine = Machine::xapic(1);
+        machine.store(0, spec::TIMER_DIVIDE, 0xb);
+        machine.store(0, spec::LVT_TIMER, lvt);
+        machine.store(0, spec::TIMER_INITIAL, initial);
+        assert_eq!(run_until(&mut machine, until_ns), fired, "LVT {lvt:x}, {initial}, {until_ns}");
+        assert_eq!(machine.load(0, spec::TIMER_CURRENT), current, "LVT {lvt:x}, {initial}, {until_ns}");
+    }
+}
+
+#[test]
+fn late_expiry_fires_once_and_keeps_the_beat() {
+    let mut machine = Machine::xapic(1);
+    machine.store(0, spec::TIMER_DIVIDE, 0xb);
+    machine.store(0, spec::LVT_TIMER, 0xef | PERIODIC);
+    machine.store(0, spec::TIMER_INITIAL, 100);
+    machine.bus.now_ns = 13_000;
+    machine.local[0].expire(&machine.bus);
+    assert_eq!(machine.pending(), [Some(0xef)]);
+    assert_eq!(machine.local[0].deadline_ns(), Some(16_000));
+    assert_eq!(machine.load(0, spec::TIMER_CURRENT), 75);
+}
+
+#[test]
+fn changes_while_it_counts() {
+    let mut machine = Machine::xapic(1);
+    machine.store(0, spec::TIMER_DIVIDE, 0xb);
+    machine.store(0, spec::LVT_TIMER, 0xef);
+    machine.store(0, spec::TIMER_INITIAL, 100);
+    machine.bus.now_ns = 2_000;
+    // Another divider: the 50 counts left take four times as long.
+    machine.store(0, spec::TIMER_DIVIDE, 1);
+    assert_eq!(machine.load(0, spec::TIMER_CURRENT), 50);
+    assert_eq!(machine.local[0].deadline_ns(), Some(10_000));
+    // Periodic from the next time on.
+    machine.store(0, spec::LVT_TIMER, 0xef | PERIODIC);
+    assert_eq!(run_until(&mut machine, 10_000 + 16_000), 2);
+    // What was due while masked is lost, and does not come when unmasked.
+    machine.store(0, spec::LVT_TIMER, 0xef | MASKED);
+    machine.bus.now_ns += 100_000;
+    machine.store(0, spec::LVT_TIMER, 0xef);
+    assert_eq!(machine.pending(), [None]);
+    assert_eq!(machine.load(0, spec::TIMER_CURRENT), 0);
+}
+
+#[test]
+fn linux_calibrates_against_another_clock() {
+    // calibrate_APIC_clock: divide by 16, the largest count, masked or not, and the difference over a tenth of a
+    // second.
+    let mut machine = Machine::xapic(1);
+    machine.bus.now_ns = 123_456_789;
+    machine.store(0, spec::LVT_TIMER, 0xec);
+    machine.store(0, spec::TIMER_DIVIDE, 3);
+    machine.store(0, spec::TIMER_INITIAL, u32::MAX);
+    let before = machine.load(0, spec::TIMER_CURRENT);
+    machine.bus.now_ns += 100_000_000;
+    let after = machine.load(0, spec::TIMER_CURRENT);
+    assert_eq!(u64::from(before - after), APIC_TIMER_HZ / 16 / 10);
+}
+
+#[test]
+fn tsc_deadline_is_absent_unless_configured() {
+    let mut machine = Machine::xapic(1);
+    machine.store(0, spec::LVT_TIMER, 0xef | TSC_DEADLINE);
+    assert_eq!(machine.load(0, spec::LVT_TIMER), 0xef);
+    assert_eq!(machine.local[0].read_tsc_deadline(), Err(GeneralProtection));
+    assert_eq!(machine.local[0].write_tsc_deadline(0, &machine.bus), Err(GeneralProtection));
+}
+
+/// A timer in TSC-deadline mode with a TSC of 2 GHz, at TSC 1000 and 0 ns.
+fn tsc_machine() -> Machine {
+    let config = LocalApicConfig { tsc_deadline_hz: Some(2_000_000_000), ..CONFIG };
+    let mut machine = Machine::reset(1, config);
+    machine.bus.tsc = 1000;
+    machine.store(0, spec::SVR, 0x1ff);
+    machine.store(0, spec::LVT_TIMER, 0xef | TSC_DEADLINE);
+    machine
+}
+
+#[test]
+fn tsc_deadlines() {
+    // Deadline written, when it fires.
+    for (deadline, at_ns) in [
+        (3000, Some(1000)),
+        (3001, Some(1001)),
+        (1000, Some(0)),
+        (1, Some(0)),
+        (0, None),
+        (u64::MAX, Some(u64::MAX / 2 - 499)),
+    ] {
+        let mut machine = tsc_machine();
+        machine.local[0].write_tsc_deadline(deadline, &machine.bus).unwrap();
+        assert_eq!(machine.local[0].deadline_ns(), at_ns, "deadline {deadline}");
+        assert_eq!(machine.local[0].read_tsc_deadline(), Ok(deadline));
+        assert_eq!(machine.load(0, spec::TIMER_CURRENT), 0);
+    }
+}
+
+#[test]
+fn tsc_deadline_fires_once_and_disarms() {
+    let mut machine = tsc_machine();
+    machine.local[0].write_tsc_deadline(3000, &machine.bus).unwrap();
+    // The guest set its TSC back meanwhile.
+    (machine.bus.now_ns, machine.bus.tsc) = (1000, 2000);
+    machine.local[0].expire(&machine.bus);
+    assert_eq!((machine.pending(), machine.local[0].deadline_ns()), (alloc::vec![None], Some(1500)));
+    (machine.bus.now_ns, machine.bus.tsc) = (1500, 3000);
+    machine.local[0].expire(&machine.bus);
+    assert_eq!(machine.pending(), [Some(0xef)]);
+    assert_eq!((machine.local[0].read_tsc_deadline(), machine.local[0].deadline_ns()), (Ok(0), None));
+    // Leaving the mode disarms.
+    machine.local[0].write_tsc_deadline(9000, &machine.bus).unwrap();
+    machine.store(0, spec::LVT_TIMER, 0xef);
+    assert_eq!((machine.local[0].read_tsc_deadline(), machine.local[0].deadline_ns()), (Ok(0), None));
+    machine.local[0].write_tsc_deadline(9000, &machine.bus).unwrap();
+    assert_eq!(machine.local[0].deadline_ns(), None);
+}

@@ -1,0 +1,116 @@
+//! Interrupt lines to PIC and I/O APIC, and from there to the local APICs.
+//!
+//! Line n is GSI n. Lines 0 to 15 reach the PIC's input n as well, but for line 0, which is the I/O APIC's pin 2,
+//! and line 2, which is no input of the PIC. The PIC's output is LINT0 of vCPU 0 and pin 0 of the I/O APIC.
+//!
+//! One lock around the router is all the locking there is: no local APIC's access needs it but the EOI of a
+//! level-triggered vector. Whoever called it takes the kicks out of it by [`Router::take_kicks`] and does them.
+
+use crate::apic::{Apics, InterruptMessage, Kick, VcpuSet};
+use crate::capability::{MmioDevice, Platform, PortDevice, Width};
+use crate::ioapic::{IoApic, MessageSink};
+use crate::pic::PicPair;
+use alloc::sync::Arc;
+
+#[cfg(test)]
+mod tests;
+
+/// PIC, I/O APIC and the way to the local APICs. The ports are the PIC's, the memory is the I/O APIC's.
+#[derive(Debug)]
+pub struct Router {
+    apics: Arc<Apics>,
+    pic: PicPair,
+    ioapic: IoApic,
+    kicks: VcpuSet,
+}
+
+struct Sink<'a> {
+    apics: &'a Apics,
+    kicks: &'a mut VcpuSet,
+}
+
+impl MessageSink for Sink<'_> {
+    fn deliver(&mut self, message: &InterruptMessage) -> bool {
+        self.apics.deliver(message, self.kicks)
+    }
+}
+
+impl Router {
+    /// A router to these local APICs, all lines low, all pins masked.
+    pub fn new(apics: Arc<Apics>) -> Self {
+        Self { apics, pic: PicPair::default(), ioapic: IoApic::default(), kicks: VcpuSet::default() }
+    }
+
+    fn with_ioapic<T>(&mut self, call: impl FnOnce(&mut IoApic, &mut Sink<'_>) -> T) -> T {
+        let mut sink = Sink { apics: &self.apics, kicks: &mut self.kicks };
+        call(&mut self.ioapic, &mut sink)
+    }
+
+    /// Drives a line. Lines there are none of are ignored.
+    pub fn set_line(&mut self, line: u8, level: bool) {
+        if line < 16 {
+            self.pic.set_irq(line, level);
+            self.update_pic_output();
+        }
+        let pin = if line == 0 { 2 } else { line };
+        self.with_ioapic(|ioapic, sink| ioapic.set_pin(pin, level, sink));
+    }
+
+    fn update_pic_output(&mut self) {
+        let output = self.pic.output();
+        if self.apics.get(0).is_some_and(|apic| apic.set_lint0(output)) {
+            self.kicks.kick(0);
+        }
+        self.with_ioapic(|ioapic, sink| ioapic.set_pin(0, output, sink));
+    }
+
+    /// A local APIC ended a level-triggered interrupt.
+    pub fn end_of_interrupt(&mut self, vector: u8) {
+        self.with_ioapic(|ioapic, sink| ioapic.end_of_interrupt(vector, sink));
+    }
+
+    /// The processor takes the PIC's interrupt: gives its vector.
+    pub fn acknowledge_pic(&mut self) -> u8 {
+        let vector = self.pic.acknowledge();
+        self.update_pic_output();
+        vector
+    }
+
+    /// A device's MSI write. Returns whether a local APIC took it. Needs no router where the caller has the [`Apics`].
+    pub fn send_msi(&mut self, address: u64, data: u32) -> bool {
+        InterruptMessage::from_msi(address, data)
+            .is_some_and(|message| self.apics.deliver(&message, &mut self.kicks))
+    }
+
+    /// The vCPUs that must be kicked for what was done since the last call.
+    pub fn take_kicks(&mut self) -> VcpuSet {
+        core::mem::take(&mut self.kicks)
+    }
+}
+
+impl PortDevice for Router {
+    fn port_read(&mut self, port: u16, width: Width, _: &mut dyn Platform) -> u32 {
+        let value = (0..width.bytes() as u16)
+            .fold(0, |value, byte| value | u32::from(self.pic.read(port.wrapping_add(byte))) << (8 * byte));
+        // A poll acknowledges.
+        self.update_pic_output();
+        value
+    }
+
+    fn port_write(&mut self, port: u16, width: Width, value: u32, _: &mut dyn Platform) {
+        for byte in 0..width.bytes() as u16 {
+            self.pic.write(port.wrapping_add(byte), (value >> (8 * byte)) as u8);
+        }
+        self.update_pic_output();
+    }
+}
+
+impl MmioDevice for Router {
+    fn mmio_read(&mut self, offset: u64, _: Width, _: &mut dyn Platform) -> u64 {
+        u64::from(self.ioapic.read(offset))
+    }
+
+    fn mmio_write(&mut self, offset: u64, _: Width, value: u64, _: &mut dyn Platform) {
+        self.with_ioapic(|ioapic, sink| ioapic.write(offset, value as u32, sink));
+    }
+}
