@@ -38,7 +38,7 @@ pub(super) enum Slot {
 pub(super) enum Width {
     /// REX.W, the operand-size prefix and the mode.
     Full,
-    /// The same without REX.W.
+    /// The same, but four bytes at most: REX.W then undoes an operand-size prefix.
     Narrow,
     /// The operand-size prefix and the mode, eight bytes by default in 64-bit mode.
     Stack,
@@ -54,6 +54,7 @@ impl Width {
         let narrow = prefixes.narrow_size(mode);
         match self {
             Width::Full if prefixes.rex_w() => Size::B8,
+            Width::Narrow if prefixes.rex_w() => Size::B4,
             Width::Full | Width::Narrow => narrow,
             Width::Stack if mode == Mode::Bits64 && (prefixes.rex_w() || narrow == Size::B4) => Size::B8,
             Width::Stack => narrow,
