@@ -1,0 +1,19 @@
+//! What the decoder is tested with.
+//!
+//! * [`TestMachine`]: a vCPU and its memory as plain arrays and maps;
+//! * [`full`]: a full decoder's opinion of what the decoder accepts;
+//! * [`SmallMachine`]: a cheaper one, for fuzzing;
+//! * [`properties`]: what must hold for any input, checked by tests and by fuzz targets;
+//! * [`random`]: numbers that are the same in every run;
+//! * [`page_tables`]: guest page tables, built without the decoder's own definitions.
+
+pub mod full;
+mod machine;
+pub mod page_tables;
+pub mod properties;
+pub mod random;
+mod reference_walk;
+mod small;
+
+pub use machine::{DeviceAccess, TestMachine};
+pub use small::{SMALL_BYTES, SmallMachine};

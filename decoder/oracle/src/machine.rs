@@ -1,0 +1,285 @@
+//! A vCPU and its memory as plain arrays and maps.
+
+use decoder::walk::Paging;
+use decoder::{Exception, GuestMemory, Machine, Mode, Outcome, Segment, SegmentState, Size};
+use std::collections::BTreeMap;
+
+const PAGE_BYTES: u64 = 4096;
+
+/// One access that reached a device or a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceAccess {
+    /// The guest physical address, or the port.
+    pub address: u64,
+    /// The size of the access.
+    pub size: Size,
+    /// What was written; `None` for a read.
+    pub written: Option<u64>,
+}
+
+/// A [`Machine`] whose every part is open to the test.
+#[derive(Clone, Debug)]
+pub struct TestMachine {
+    /// General registers.
+    pub gprs: [u64; 16],
+    /// RIP.
+    pub rip: u64,
+    /// RFLAGS.
+    pub rflags: u64,
+    /// ES, CS, SS, DS, FS, GS.
+    pub segments: [SegmentState; 6],
+    /// The privilege level.
+    pub cpl: u8,
+    /// Control registers.
+    pub paging: Paging,
+    /// XMM registers.
+    pub xmm: [u128; 16],
+    /// Whether XMM registers can be had.
+    pub has_fpu: bool,
+    /// RAM, by page number.
+    pub ram: BTreeMap<u64, Box<[u8; PAGE_BYTES as usize]>>,
+    /// What devices read as, by address of the byte; all-ones where there is nothing.
+    pub device: BTreeMap<u64, u8>,
+    /// Accesses to devices, in order.
+    pub device_log: Vec<DeviceAccess>,
+    /// Accesses to ports, in order.
+    pub port_log: Vec<DeviceAccess>,
+    /// What ports read as.
+    pub port_value: u32,
+    /// This many compare-exchanges find that another vCPU has just added 0x100 to the value.
+    pub interference: u32,
+}
+
+impl TestMachine {
+    /// A machine in `mode` at CPL 0 with paging off (which long mode can't have, but the emulator doesn't mind), flat
+    /// segments, everything enabled, and no memory.
+    pub fn new(mode: Mode) -> TestMachine {
+        let (attributes, efer) = match mode {
+            Mode::Bits16 => (0x93, 0),
+            Mode::Bits32 => (0xc93, 0),
+            Mode::Bits64 => (0xc93, 0xd01),
+        };
+        let flat = SegmentState { base: 0, limit: u32::MAX, attributes };
+        let code = match mode {
+            Mode::Bits16 => 0x9b,
+            Mode::Bits32 => 0xc9b,
+            Mode::Bits64 => 0xa9b,
+        };
+        let mut segments = [flat; 6];
+        segments[Segment::Cs as usize].attributes = code;
+        TestMachine {
+            gprs: [0; 16],
+            rip: 0x1000,
+            rflags: 2,
+            segments,
+            cpl: 0,
+            paging: Paging {
+                cr0: 0x0005_0033 & !0x2c,
+                cr3: 0,
+                cr4: 0x6b0,
+                efer,
+                pkru: 0,
+                physical_bits: 40,
+                gigabyte_pages: true,
+            },
+            xmm: [0; 16],
+            has_fpu: true,
+            ram: BTreeMap::new(),
+            device: BTreeMap::new(),
+            device_log: Vec::new(),
+            port_log: Vec::new(),
+            port_value: 0,
+            interference: 0,
+        }
+    }
+
+    /// Makes the pages that hold `bytes` at `address` RAM, if they aren't, and fills them.
+    pub fn put(&mut self, address: u64, bytes: &[u8]) {
+        for (address, &byte) in (address..).zip(bytes) {
+            let page = self.ram.entry(address / PAGE_BYTES).or_insert_with(|| Box::new([0; 4096]));
+            page[(address % PAGE_BYTES) as usize] = byte;
+        }
+    }
+
+    /// Reads RAM; what is none reads as zeros.
+    pub fn get(&self, address: u64, length: usize) -> Vec<u8> {
+        let byte = |address: u64| {
+            self.ram.get(&(address / PAGE_BYTES)).map_or(0, |page| page[(address % PAGE_BYTES) as usize])
+        };
+        (address..).take(length).map(byte).collect()
+    }
+
+    /// A little-endian value in RAM.
+    pub fn value(&self, address: u64, size: Size) -> u64 {
+        let mut bytes = [0; 8];
+        let found = self.get(address, size.bytes() as usize);
+        bytes[..found.len()].copy_from_slice(&found);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Makes `bytes` what devices read as at `address`.
+    pub fn put_device(&mut self, address: u64, bytes: &[u8]) {
+        self.device.extend((address..).zip(bytes.iter().copied()));
+    }
+
+    /// Decodes and emulates the instruction `code`, without fetching it; at most `max_iterations`.
+    ///
+    /// # Panics
+    /// If `code` is rejected, or is longer than the instruction.
+    pub fn run(&mut self, code: &[u8], max_iterations: u32) -> Outcome {
+        let instruction = decoder::decode(code, self.mode());
+        let instruction = instruction.unwrap_or_else(|error| panic!("{code:02x?}: {error:?}"));
+        assert_eq!(usize::from(instruction.length), code.len(), "{code:02x?}");
+        decoder::emulate(&instruction, self, max_iterations)
+    }
+
+    /// Like [`TestMachine::run`], for what must complete.
+    ///
+    /// # Panics
+    /// If it doesn't.
+    pub fn complete(&mut self, code: &[u8]) {
+        let outcome = self.run(code, u32::MAX);
+        assert_eq!(outcome, Outcome::Done { single_step: false }, "{code:02x?}");
+    }
+
+    /// Like [`TestMachine::run`], for what must fault.
+    ///
+    /// # Panics
+    /// If it doesn't.
+    pub fn fault(&mut self, code: &[u8]) -> Exception {
+        match self.run(code, u32::MAX) {
+            Outcome::Exception(exception) => exception,
+            outcome => panic!("{code:02x?}: {outcome:?}"),
+        }
+    }
+
+    fn bytes_mut(&mut self, gpa: u64, bytes: u64) -> Option<&mut [u8]> {
+        let offset = (gpa % PAGE_BYTES) as usize;
+        let end = offset + bytes as usize;
+        assert!(end <= PAGE_BYTES as usize, "access crosses a page: {gpa:x}, {bytes}");
+        self.ram.get_mut(&(gpa / PAGE_BYTES)).map(|page| &mut page[offset..end])
+    }
+
+    fn read_ram(&mut self, gpa: u64, bytes: u64) -> Option<u128> {
+        let found = self.bytes_mut(gpa, bytes)?;
+        let mut value = [0; 16];
+        value[..found.len()].copy_from_slice(found);
+        Some(u128::from_le_bytes(value))
+    }
+
+    fn write_ram(&mut self, gpa: u64, bytes: u64, value: u128) -> Option<()> {
+        let target = self.bytes_mut(gpa, bytes)?;
+        target.copy_from_slice(&value.to_le_bytes()[..bytes as usize]);
+        Some(())
+    }
+
+    fn exchange(&mut self, gpa: u64, bytes: u64, expected: u128, new: u128) -> Option<u128> {
+        let mut found = self.read_ram(gpa, bytes)?;
+        if self.interference > 0 {
+            self.interference -= 1;
+            let mask = u128::MAX >> (128 - 8 * bytes);
+            found = found.wrapping_add(0x100) & mask;
+            self.write_ram(gpa, bytes, found)?;
+        }
+        if found == expected {
+            self.write_ram(gpa, bytes, new)?;
+        }
+        Some(found)
+    }
+}
+
+impl GuestMemory for TestMachine {
+    fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        assert!(size != Size::B16);
+        self.read_ram(gpa, size.bytes()).map(|value| value as u64)
+    }
+
+    fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()> {
+        assert!(size != Size::B16);
+        assert_eq!(value & !size.mask(), 0);
+        self.write_ram(gpa, size.bytes(), value.into())
+    }
+
+    fn compare_exchange(&mut self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
+        assert!(size != Size::B16);
+        self.exchange(gpa, size.bytes(), expected.into(), new.into()).map(|value| value as u64)
+    }
+
+    fn compare_exchange_wide(&mut self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
+        assert_eq!(gpa % 16, 0);
+        self.exchange(gpa, 16, expected, new)
+    }
+}
+
+impl Machine for TestMachine {
+    fn gpr(&self, number: u8) -> u64 {
+        self.gprs[usize::from(number)]
+    }
+
+    fn set_gpr(&mut self, number: u8, value: u64) {
+        self.gprs[usize::from(number)] = value;
+    }
+
+    fn rip(&self) -> u64 {
+        self.rip
+    }
+
+    fn set_rip(&mut self, value: u64) {
+        self.rip = value;
+    }
+
+    fn rflags(&self) -> u64 {
+        self.rflags
+    }
+
+    fn set_rflags(&mut self, value: u64) {
+        self.rflags = value;
+    }
+
+    fn segment(&self, segment: Segment) -> SegmentState {
+        self.segments[segment as usize]
+    }
+
+    fn cpl(&self) -> u8 {
+        self.cpl
+    }
+
+    fn paging(&self) -> Paging {
+        self.paging
+    }
+
+    fn xmm(&mut self, number: u8) -> Option<u128> {
+        self.has_fpu.then(|| self.xmm[usize::from(number)])
+    }
+
+    fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
+        self.has_fpu.then(|| self.xmm[usize::from(number)] = value)
+    }
+
+    fn device_read(&mut self, gpa: u64, size: Size) -> u64 {
+        assert!(size != Size::B16 && gpa % PAGE_BYTES + size.bytes() <= PAGE_BYTES);
+        self.device_log.push(DeviceAccess { address: gpa, size, written: None });
+        let byte = |at| u64::from(*self.device.get(&gpa.wrapping_add(at)).unwrap_or(&0xff)) << (8 * at);
+        (0..size.bytes()).map(byte).sum()
+    }
+
+    fn device_write(&mut self, gpa: u64, size: Size, value: u64) {
+        assert!(size != Size::B16 && gpa % PAGE_BYTES + size.bytes() <= PAGE_BYTES);
+        self.device_log.push(DeviceAccess { address: gpa, size, written: Some(value) });
+        let bytes = value.to_le_bytes();
+        for at in 0..size.bytes() {
+            if let Some(byte) = self.device.get_mut(&gpa.wrapping_add(at)) {
+                *byte = bytes[at as usize];
+            }
+        }
+    }
+
+    fn port_read(&mut self, port: u16, size: Size) -> u32 {
+        self.port_log.push(DeviceAccess { address: port.into(), size, written: None });
+        self.port_value & size.mask() as u32
+    }
+
+    fn port_write(&mut self, port: u16, size: Size, value: u32) {
+        self.port_log.push(DeviceAccess { address: port.into(), size, written: Some(value.into()) });
+    }
+}

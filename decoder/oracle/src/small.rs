@@ -1,0 +1,167 @@
+//! A machine that is cheap to make and to compare: little memory, seen again and again at every address.
+
+use decoder::walk::Paging;
+use decoder::{GuestMemory, Machine, Segment, SegmentState, Size};
+
+/// Bytes of RAM, and of device registers, that there are.
+pub const SMALL_BYTES: usize = 512;
+
+/// Addresses with this bit are a device's.
+const DEVICE: u64 = 1 << 15;
+
+/// A [`Machine`] for fuzzing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmallMachine {
+    /// General registers.
+    pub gprs: [u64; 16],
+    /// RIP.
+    pub rip: u64,
+    /// RFLAGS.
+    pub rflags: u64,
+    /// ES, CS, SS, DS, FS, GS.
+    pub segments: [SegmentState; 6],
+    /// The privilege level.
+    pub cpl: u8,
+    /// Control registers.
+    pub paging: Paging,
+    /// All XMM registers' value.
+    pub xmm: u128,
+    /// What is at every RAM address, modulo its size.
+    pub ram: [u8; SMALL_BYTES],
+    /// What is at every device address, modulo its size.
+    pub device: [u8; SMALL_BYTES],
+    /// RAM behaves as a device does.
+    pub is_all_device: bool,
+    /// How many bytes devices and ports have been asked for or given.
+    pub device_bytes: u64,
+}
+
+impl SmallMachine {
+    fn bank(&mut self, gpa: u64) -> &mut [u8; SMALL_BYTES] {
+        if gpa & DEVICE != 0 { &mut self.device } else { &mut self.ram }
+    }
+
+    fn load(&mut self, gpa: u64, bytes: u64) -> u128 {
+        assert!(gpa % 4096 + bytes <= 4096, "access crosses a page: {gpa:x}, {bytes}");
+        let bank = self.bank(gpa);
+        let byte = |at: u64| u128::from(bank[gpa.wrapping_add(at) as usize % SMALL_BYTES]) << (8 * at);
+        (0..bytes).map(byte).sum()
+    }
+
+    fn store(&mut self, gpa: u64, bytes: u64, value: u128) {
+        assert!(gpa % 4096 + bytes <= 4096, "access crosses a page: {gpa:x}, {bytes}");
+        assert!(bytes == 16 || value >> (8 * bytes) == 0);
+        let bank = self.bank(gpa);
+        for at in 0..bytes {
+            bank[gpa.wrapping_add(at) as usize % SMALL_BYTES] = (value >> (8 * at)) as u8;
+        }
+    }
+
+    fn is_ram(&self, gpa: u64) -> bool {
+        gpa & DEVICE == 0 && !self.is_all_device
+    }
+
+    fn exchange(&mut self, gpa: u64, bytes: u64, expected: u128, new: u128) -> Option<u128> {
+        if !self.is_ram(gpa) {
+            return None;
+        }
+        let found = self.load(gpa, bytes);
+        if found == expected {
+            self.store(gpa, bytes, new);
+        }
+        Some(found)
+    }
+}
+
+impl GuestMemory for SmallMachine {
+    fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        assert!(size != Size::B16);
+        self.is_ram(gpa).then(|| self.load(gpa, size.bytes()) as u64)
+    }
+
+    fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()> {
+        assert!(size != Size::B16);
+        self.is_ram(gpa).then(|| self.store(gpa, size.bytes(), value.into()))
+    }
+
+    fn compare_exchange(&mut self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
+        assert!(size != Size::B16);
+        self.exchange(gpa, size.bytes(), expected.into(), new.into()).map(|value| value as u64)
+    }
+
+    fn compare_exchange_wide(&mut self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
+        assert_eq!(gpa % 16, 0);
+        self.exchange(gpa, 16, expected, new)
+    }
+}
+
+impl Machine for SmallMachine {
+    fn gpr(&self, number: u8) -> u64 {
+        self.gprs[usize::from(number)]
+    }
+
+    fn set_gpr(&mut self, number: u8, value: u64) {
+        self.gprs[usize::from(number)] = value;
+    }
+
+    fn rip(&self) -> u64 {
+        self.rip
+    }
+
+    fn set_rip(&mut self, value: u64) {
+        self.rip = value;
+    }
+
+    fn rflags(&self) -> u64 {
+        self.rflags
+    }
+
+    fn set_rflags(&mut self, value: u64) {
+        self.rflags = value;
+    }
+
+    fn segment(&self, segment: Segment) -> SegmentState {
+        self.segments[segment as usize]
+    }
+
+    fn cpl(&self) -> u8 {
+        self.cpl
+    }
+
+    fn paging(&self) -> Paging {
+        self.paging
+    }
+
+    fn xmm(&mut self, number: u8) -> Option<u128> {
+        assert!(number < 16);
+        Some(self.xmm)
+    }
+
+    fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
+        assert!(number < 16);
+        self.xmm = value;
+        Some(())
+    }
+
+    fn device_read(&mut self, gpa: u64, size: Size) -> u64 {
+        assert!(size != Size::B16);
+        self.device_bytes += size.bytes();
+        self.load(gpa, size.bytes()) as u64
+    }
+
+    fn device_write(&mut self, gpa: u64, size: Size, value: u64) {
+        assert!(size != Size::B16);
+        self.device_bytes += size.bytes();
+        self.store(gpa, size.bytes(), value.into());
+    }
+
+    fn port_read(&mut self, port: u16, size: Size) -> u32 {
+        self.device_bytes += size.bytes();
+        (u32::from(port).wrapping_mul(0x1234_5677)) & size.mask() as u32
+    }
+
+    fn port_write(&mut self, _port: u16, size: Size, value: u32) {
+        assert_eq!(u64::from(value) & !size.mask(), 0);
+        self.device_bytes += size.bytes();
+    }
+}

@@ -1,0 +1,205 @@
+//! From bytes to an [`Instruction`]: prefixes, opcode, operands (APM 3, chapter 1).
+//!
+//! [`form`] holds the tables of what is accepted; all else is a [`Rejection`]. The decoder is written out rather than
+//! taken from a full decoder: those known allocate their tables at first use, and one that knows a hundred opcodes is
+//! small enough to be read. A full decoder is what tests compare it with.
+
+mod address;
+mod cursor;
+mod form;
+mod prefixes;
+
+use crate::{Attributes, Instruction, Mode, Operand, Operation, Register, Segment, Size};
+use address::{Address, ModRm};
+use cursor::Cursor;
+use form::{Form, Slot};
+use prefixes::Prefixes;
+
+/// The longest instruction in bytes; a longer one raises #GP(0).
+pub(crate) const MAX_LENGTH: u8 = 15;
+
+/// Why bytes are not an instruction that is emulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// The bytes end within the instruction: more are needed.
+    Truncated,
+    /// Longer than 15 bytes: #GP(0).
+    TooLong,
+    /// The processor has no such instruction in this mode: #UD.
+    Undefined,
+    /// An instruction of the accepted families that accesses no memory. It can't be why the guest left: the code
+    /// has been changed since, and the guest is to be run again.
+    NoMemory,
+    /// Something else, which may or may not exist: a logged stop.
+    Unsupported,
+}
+
+/// Decodes the instruction at the start of `bytes`; what follows it is not looked at.
+///
+/// # Errors
+/// A [`Rejection`]; [`Rejection::Truncated`] only if `bytes` has fewer than 15.
+pub fn decode(bytes: &[u8], mode: Mode) -> Result<Instruction, Rejection> {
+    let mut cursor = Cursor::new(bytes);
+    let prefixes = Prefixes::read(&mut cursor, mode)?;
+    let form = form::read(&mut cursor, &prefixes, mode)?;
+    Decoding::new(form, prefixes, mode).run(&mut cursor)
+}
+
+/// An instruction being put together.
+struct Decoding {
+    form: Form,
+    prefixes: Prefixes,
+    mode: Mode,
+    size: Size,
+    address_size: Size,
+}
+
+impl Decoding {
+    fn new(form: Form, prefixes: Prefixes, mode: Mode) -> Decoding {
+        let size = form.width.size(&prefixes, mode);
+        let address_size = prefixes.address_size(mode);
+        Decoding { form, prefixes, mode, size, address_size }
+    }
+
+    fn run(self, cursor: &mut Cursor) -> Result<Instruction, Rejection> {
+        let form = self.form;
+        let modrm = if form.has_modrm { Some(ModRm::read(cursor)?) } else { None };
+        let address = self.address(cursor, modrm)?;
+        self.check_rm(modrm, address.is_some())?;
+        let attributes = self.attributes(address.is_some())?;
+        let mut immediate = 0;
+        let destination = self.operand(form.destination, modrm, cursor, &mut immediate)?;
+        let source = self.operand(form.source, modrm, cursor, &mut immediate)?;
+        let address = address.unwrap_or_default();
+        Ok(Instruction {
+            operation: form.operation,
+            length: cursor.position(),
+            mode: self.mode,
+            size: self.size,
+            memory_size: form.memory.unwrap_or(self.size),
+            address_size: self.address_size,
+            attributes,
+            destination,
+            source,
+            segment: self.prefixes.segment.unwrap_or(address.default_segment),
+            base: address.base,
+            index: address.index,
+            scale: address.scale,
+            displacement: address.displacement,
+            immediate,
+        })
+    }
+
+    /// The address of the memory operand, if there is one.
+    fn address(&self, cursor: &mut Cursor, modrm: Option<ModRm>) -> Result<Option<Address>, Rejection> {
+        if self.form.uses(Slot::Moffs) {
+            return Ok(Some(Address {
+                displacement: cursor.unsigned(self.address_size)?,
+                ..Address::default()
+            }));
+        }
+        match modrm {
+            // A control or debug register's partner is a general register whatever MOD says (APM 3, MOV CRn).
+            Some(modrm) if modrm.mode != 3 && !self.form.is_register_only => {
+                Address::read(cursor, modrm, self.address_size, self.mode, self.prefixes.rex).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn check_rm(&self, modrm: Option<ModRm>, has_address: bool) -> Result<(), Rejection> {
+        let needs_memory = !self.form.is_register_only && self.form.operation != Operation::Lmsw;
+        if modrm.is_some() && needs_memory && !has_address { Err(Rejection::NoMemory) } else { Ok(()) }
+    }
+
+    /// LOCK only goes with what reads, changes and writes memory (APM 3, 1.2.5).
+    fn attributes(&self, has_address: bool) -> Result<Attributes, Rejection> {
+        let mut attributes = self.form.attributes;
+        if has_address {
+            attributes |= Attributes::MEMORY;
+        }
+        if self.prefixes.lock {
+            if !(has_address && self.form.is_lockable()) {
+                return Err(Rejection::Undefined);
+            }
+            attributes |= Attributes::LOCK;
+        }
+        if self.form.operation.is_string() {
+            attributes |= self.prefixes.repeat.attributes();
+        }
+        Ok(attributes)
+    }
+
+    fn operand(
+        &self,
+        slot: Slot,
+        modrm: Option<ModRm>,
+        cursor: &mut Cursor,
+        immediate: &mut u64,
+    ) -> Result<Operand, Rejection> {
+        let reg = modrm.map_or(0, |modrm| modrm.reg | self.prefixes.rex_r());
+        Ok(match slot {
+            Slot::None => Operand::None,
+            Slot::Rm => match modrm {
+                Some(modrm) if self.form.is_register_only || modrm.mode == 3 => {
+                    Operand::Gpr(modrm.rm | self.prefixes.rex_b())
+                }
+                _ => Operand::Memory,
+            },
+            Slot::Moffs => Operand::Memory,
+            Slot::Reg => self.register(reg),
+            Slot::Xmm => Operand::Xmm(reg),
+            Slot::Control => match reg {
+                0 | 2 | 3 | 4 | 8 => Operand::Control(reg),
+                _ => return Err(Rejection::Undefined),
+            },
+            Slot::Debug => match reg {
+                0..=7 => Operand::Debug(reg),
+                _ => return Err(Rejection::Undefined),
+            },
+            Slot::Accumulator => Operand::Gpr(0),
+            Slot::Dx => Operand::Gpr(2),
+            Slot::SignedByte => {
+                *immediate = cursor.signed(Size::B1)?;
+                Operand::Immediate
+            }
+            Slot::Byte => {
+                *immediate = cursor.unsigned(Size::B1)?;
+                Operand::Immediate
+            }
+            Slot::Immediate => {
+                *immediate = cursor.signed(self.size.min(Size::B4))?;
+                Operand::Immediate
+            }
+        })
+    }
+
+    /// Without REX, byte registers 4 to 7 are AH, CH, DH, BH (APM 3, 1.2.7). The size of a register operand is the
+    /// operation's, so MOVZX from a byte doesn't come here with one.
+    fn register(&self, number: u8) -> Operand {
+        match number {
+            4..=7 if self.size == Size::B1 && self.prefixes.rex == 0 => Operand::HighByte(number - 4),
+            _ => Operand::Gpr(number),
+        }
+    }
+}
+
+impl Operation {
+    /// Whether the operation moves along rSI or rDI and can be repeated.
+    pub(crate) const fn is_string(self) -> bool {
+        use Operation::*;
+        matches!(self, Movs | Cmps | Stos | Lods | Scas | Ins | Outs)
+    }
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        Address {
+            default_segment: Segment::Ds,
+            base: Register::None,
+            index: Register::None,
+            scale: 0,
+            displacement: 0,
+        }
+    }
+}

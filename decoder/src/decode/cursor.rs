@@ -1,0 +1,51 @@
+//! Reading bytes one after the other, never beyond 15.
+
+use super::{MAX_LENGTH, Rejection};
+use crate::Size;
+
+/// A position in the bytes of an instruction.
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    position: u8,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Cursor { bytes, position: 0 }
+    }
+
+    /// How many bytes have been read, at most 15.
+    pub(super) fn position(&self) -> u8 {
+        self.position
+    }
+
+    /// The next byte, which stays unread.
+    #[inline]
+    pub(super) fn peek(&self) -> Result<u8, Rejection> {
+        if self.position >= MAX_LENGTH {
+            return Err(Rejection::TooLong);
+        }
+        self.bytes.get(usize::from(self.position)).copied().ok_or(Rejection::Truncated)
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<u8, Rejection> {
+        let byte = self.peek()?;
+        self.position += 1;
+        Ok(byte)
+    }
+
+    /// A little-endian value of at most eight bytes, zero-extended.
+    pub(super) fn unsigned(&mut self, size: Size) -> Result<u64, Rejection> {
+        let mut value = 0;
+        for shift in (0..size.bits().min(64)).step_by(8) {
+            value |= u64::from(self.next()?) << shift;
+        }
+        Ok(value)
+    }
+
+    /// A little-endian value of at most eight bytes, sign-extended.
+    pub(super) fn signed(&mut self, size: Size) -> Result<u64, Rejection> {
+        self.unsigned(size).map(|value| size.sign_extend(value))
+    }
+}

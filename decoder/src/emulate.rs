@@ -1,0 +1,147 @@
+//! Carries out an [`Instruction`] over a [`Machine`].
+//!
+//! Every check that can fault is made, and every page translated, before a register or memory changes; only a
+//! repeated string instruction may stop between two iterations, as it may on the processor. Debug registers are not
+//! looked at: breakpoints on emulated accesses don't fire.
+
+mod address;
+mod alu;
+mod arithmetic;
+mod bit;
+mod exchange;
+mod memory;
+mod moves;
+mod operand;
+mod stack;
+mod string;
+mod vector;
+
+use crate::walk::WalkError;
+use crate::{Exception, Instruction, Machine, Operation, Segment};
+
+/// How an emulation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, RIP advanced. The interrupt shadow is over.
+    Done {
+        /// RFLAGS.TF was set: #DB with DR6.BS is due before the next instruction.
+        single_step: bool,
+    },
+    /// A repeated string instruction has iterations left: registers and memory are between two of them, RIP is where
+    /// it was. Interrupts may be taken now; emulating the instruction again goes on with it.
+    Repeat {
+        /// As for [`Outcome::Done`]: with TF set, each iteration is a step.
+        single_step: bool,
+    },
+    /// A fault to inject. Nothing has changed but iterations that were complete.
+    Exception(Exception),
+    /// An instruction that is the VMM's to carry out, by [`Instruction::operation`]; then
+    /// [`Instruction::advance`](crate::Instruction::advance). Nothing has changed.
+    Intercepted {
+        /// The value of the source operand: of OUT, LMSW and moves to control and debug registers; else 0.
+        value: u64,
+    },
+    /// Other vCPUs changed memory under the emulation again and again. Nothing has changed: run the guest again.
+    Retry,
+    /// The emulation can't be had; nothing has changed but iterations that were complete.
+    Stop(Stop),
+}
+
+/// Why an instruction was not emulated although it could be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// [`Machine::xmm`] or [`Machine::set_xmm`] gave `None`.
+    FpuState,
+    /// A page table lies outside RAM.
+    TableOutsideRam {
+        /// The guest physical address of the entry.
+        gpa: u64,
+    },
+    /// A locked operand crosses a page: it can't be made atomic.
+    SplitLock,
+}
+
+/// Why a step of an emulation could not be done.
+enum Abort {
+    Exception(Exception),
+    Retry,
+    Stop(Stop),
+}
+
+type Result<T> = core::result::Result<T, Abort>;
+
+impl From<Exception> for Abort {
+    fn from(exception: Exception) -> Self {
+        Abort::Exception(exception)
+    }
+}
+
+impl From<Abort> for Outcome {
+    fn from(abort: Abort) -> Self {
+        match abort {
+            Abort::Exception(exception) => Outcome::Exception(exception),
+            Abort::Retry => Outcome::Retry,
+            Abort::Stop(stop) => Outcome::Stop(stop),
+        }
+    }
+}
+
+impl Abort {
+    /// What a failed walk means for an access through `segment`.
+    fn from_walk(error: WalkError, segment: Segment) -> Abort {
+        match error {
+            WalkError::Fault { error_code, address } => Exception::page_fault(error_code, address).into(),
+            WalkError::NonCanonical => Exception::of_segment(segment).into(),
+            WalkError::NotRam { gpa } => Abort::Stop(Stop::TableOutsideRam { gpa }),
+            WalkError::Contended => Abort::Retry,
+        }
+    }
+}
+
+/// Emulates `instruction`, which was decoded from the bytes at CS:RIP. A repeated string instruction does at most
+/// `max_iterations` (at least one).
+#[inline]
+pub fn emulate(instruction: &Instruction, machine: &mut impl Machine, max_iterations: u32) -> Outcome {
+    let mut emulation = Emulation { instruction, machine };
+    match emulation.run(max_iterations) {
+        Ok(outcome) => outcome,
+        Err(abort) => abort.into(),
+    }
+}
+
+/// One emulation. Each family of instructions adds its part in a module of its own.
+struct Emulation<'a, M> {
+    instruction: &'a Instruction,
+    machine: &'a mut M,
+}
+
+impl<M: Machine> Emulation<'_, M> {
+    #[inline]
+    fn run(&mut self, max_iterations: u32) -> Result<Outcome> {
+        use Operation::*;
+        match self.instruction.operation {
+            Mov | Movzx | Movsx | Movbe => self.mov()?,
+            Add | Or | Adc | Sbb | And | Sub | Xor | Cmp | Test => self.binary()?,
+            Not | Neg | Inc | Dec => self.unary()?,
+            Xchg => self.xchg()?,
+            Xadd => self.xadd()?,
+            Cmpxchg => self.cmpxchg()?,
+            CmpxchgPair => self.cmpxchg_pair()?,
+            Bt | Bts | Btr | Btc => self.bit()?,
+            Push => self.push()?,
+            Pop => self.pop()?,
+            MovVector => self.mov_vector()?,
+            Movs | Cmps | Stos | Lods | Scas | Ins | Outs => return self.string(max_iterations),
+            Cpuid | Rdmsr | Wrmsr | Rdtsc | Rdtscp | Hlt | Vmmcall | Xsetbv | Invd | Wbinvd | Clts | Lmsw
+            | MovControl | MovDebug | In | Out => {
+                return Ok(Outcome::Intercepted { value: self.source()? });
+            }
+        }
+        Ok(self.done())
+    }
+
+    #[inline]
+    fn done(&mut self) -> Outcome {
+        Outcome::Done { single_step: self.instruction.advance(self.machine) }
+    }
+}

@@ -1,0 +1,86 @@
+//! From a memory operand to a linear address: segmentation and canonical form (APM 2, 4.12 and 5.3.1).
+
+use super::{Emulation, Result};
+use crate::bits::{CR0_PE, FLAG_VM};
+use crate::walk::Kind;
+use crate::{Exception, Machine, Mode, Register, Segment, SegmentState, Size};
+
+impl Exception {
+    /// What a bad address in `segment` raises: #SS(0) through SS, else #GP(0).
+    pub(super) fn of_segment(segment: Segment) -> Exception {
+        if segment == Segment::Ss { Exception::STACK } else { Exception::GENERAL_PROTECTION }
+    }
+}
+
+impl<M: Machine> Emulation<'_, M> {
+    /// The offset in its segment of the memory operand, cut to the size of addresses.
+    #[inline]
+    pub(super) fn effective_address(&self) -> u64 {
+        let instruction = self.instruction;
+        let part = |register| match register {
+            Register::None => 0,
+            Register::Gpr(number) => self.machine.gpr(number),
+            Register::Rip => self.machine.rip().wrapping_add(u64::from(instruction.length)),
+        };
+        part(instruction.base)
+            .wrapping_add(part(instruction.index) << (instruction.scale & 3))
+            .wrapping_add(instruction.displacement)
+            & instruction.address_size.mask()
+    }
+
+    /// The linear address of `segment:offset`, if `size` bytes may be accessed there.
+    #[inline]
+    pub(super) fn linear(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
+        if self.instruction.mode != Mode::Bits64 {
+            return self.linear_in_segment(segment, offset, size, kind);
+        }
+        let linear = match segment {
+            Segment::Fs | Segment::Gs => self.machine.segment(segment).base.wrapping_add(offset),
+            _ => offset,
+        };
+        let paging = self.machine.paging();
+        let last = linear.wrapping_add(size.bytes() - 1);
+        if paging.is_canonical(linear) && paging.is_canonical(last) {
+            Ok(linear)
+        } else {
+            Err(Exception::of_segment(segment).into())
+        }
+    }
+
+    fn linear_in_segment(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
+        let state = self.machine.segment(segment);
+        let is_protected = self.machine.paging().cr0 & CR0_PE != 0 && self.machine.rflags() & FLAG_VM == 0;
+        let last = offset.wrapping_add(size.bytes() - 1);
+        let is_allowed = !is_protected || allows(state, kind);
+        if is_allowed && is_within(state, offset, last, is_protected) {
+            Ok(state.base.wrapping_add(offset) & 0xffff_ffff)
+        } else {
+            Err(Exception::of_segment(segment).into())
+        }
+    }
+}
+
+/// Whether the descriptor's type allows data accesses of `kind` (APM 2, 4.7).
+fn allows(state: SegmentState, kind: Kind) -> bool {
+    let has = |bit| state.attributes & bit != 0;
+    let is_code = has(SegmentState::CODE);
+    let is_writable = has(SegmentState::WRITABLE);
+    has(SegmentState::PRESENT)
+        && match kind {
+            Kind::Write => !is_code && is_writable,
+            // The same bit means readable in code.
+            Kind::Read | Kind::Execute => !is_code || is_writable,
+        }
+}
+
+/// Whether the offsets lie within the limit. Real mode has limits, but no types (APM 2, 4.12).
+fn is_within(state: SegmentState, first: u64, last: u64, is_protected: bool) -> bool {
+    let limit = u64::from(state.limit);
+    let expands_down = is_protected
+        && state.attributes & (SegmentState::CODE | SegmentState::EXPAND_DOWN) == SegmentState::EXPAND_DOWN;
+    if !expands_down {
+        return last <= limit;
+    }
+    let top = if state.attributes & SegmentState::BIG != 0 { 0xffff_ffff } else { 0xffff };
+    first > limit && last <= top
+}

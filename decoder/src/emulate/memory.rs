@@ -1,0 +1,180 @@
+//! Accesses to memory: translated whole before anything is read or written, split where they cross a page.
+
+use super::{Abort, Emulation, Result, Stop};
+use crate::bits::{CR0_AM, FLAG_AC};
+use crate::walk::{Access, Kind};
+use crate::{Attributes, Exception, Machine, PAGE_BYTES, Segment, Size};
+
+/// How often a locked operation starts again because another vCPU was faster.
+const ATTEMPTS: u32 = 64;
+
+/// A memory operand, translated.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The guest physical address of its first byte.
+    gpa: u64,
+    /// The guest physical address of its first byte in the next page, if it crosses.
+    next: u64,
+    /// How many bytes lie in the first page.
+    split: u64,
+    size: Size,
+}
+
+impl Place {
+    fn crosses(self) -> bool {
+        self.split < self.size.bytes()
+    }
+
+    /// The pieces of an access that crosses a page: address, size, and where in the operand, in bytes.
+    fn pieces(self) -> impl Iterator<Item = (u64, Size, u64)> {
+        let mut at = 0;
+        core::iter::from_fn(move || {
+            let (gpa, end) = if at < self.split {
+                (self.gpa.wrapping_add(at), self.split)
+            } else {
+                (self.next.wrapping_add(at - self.split), self.size.bytes())
+            };
+            (at < end).then(|| {
+                let size = Size::largest_aligned(gpa, end - at);
+                let piece = (gpa, size, at);
+                at += size.bytes();
+                piece
+            })
+        })
+    }
+}
+
+impl<M: Machine> Emulation<'_, M> {
+    /// Checks and translates the instruction's memory operand.
+    #[inline]
+    pub(super) fn operand_place(&mut self, kind: Kind) -> Result<Place> {
+        let offset = self.effective_address();
+        self.place(self.instruction.segment, offset, self.instruction.memory_size, kind)
+    }
+
+    /// Checks and translates `size` bytes at `segment:offset`.
+    #[inline]
+    pub(super) fn place(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<Place> {
+        let linear = self.linear(segment, offset, size, kind)?;
+        if linear & (size.bytes() - 1) != 0 {
+            self.check_alignment()?;
+        }
+        let access = Access::explicit(kind, self.machine.cpl(), self.machine.rflags());
+        let split = PAGE_BYTES - linear % PAGE_BYTES;
+        if split >= size.bytes() {
+            let gpa = self.translate(linear, access, segment)?;
+            return Ok(Place { gpa, next: 0, split: size.bytes(), size });
+        }
+        // The first page is only asked about first: its dirty bit must stay clear if the second one faults.
+        let next = linear.wrapping_add(split) & self.instruction.mode.linear_mask();
+        self.translate(linear, access.probe(), segment)?;
+        let next = self.translate(next, access, segment)?;
+        let gpa = self.translate(linear, access, segment)?;
+        Ok(Place { gpa, next, split, size })
+    }
+
+    #[inline]
+    fn translate(&mut self, linear: u64, access: Access, segment: Segment) -> Result<u64> {
+        self.machine.translate(linear, access).map_err(|error| Abort::from_walk(error, segment))
+    }
+
+    /// What a misaligned access raises, if anything.
+    #[cold]
+    fn check_alignment(&self) -> Result<()> {
+        if self.instruction.attributes.contains(Attributes::ALIGNED) {
+            return Err(Exception::GENERAL_PROTECTION.into());
+        }
+        let is_checked = self.machine.rflags() & FLAG_AC != 0
+            && self.machine.cpl() == 3
+            && self.machine.paging().cr0 & CR0_AM != 0;
+        if is_checked { Err(Exception::ALIGNMENT_CHECK.into()) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn load_piece(&mut self, gpa: u64, size: Size) -> u64 {
+        match self.machine.read(gpa, size) {
+            Some(value) => value,
+            None => self.machine.device_read(gpa, size) & size.mask(),
+        }
+    }
+
+    #[inline]
+    fn store_piece(&mut self, gpa: u64, size: Size, value: u64) {
+        let value = value & size.mask();
+        if self.machine.write(gpa, size, value).is_none() {
+            self.machine.device_write(gpa, size, value);
+        }
+    }
+
+    /// Reads an operand of at most eight bytes.
+    #[inline]
+    pub(super) fn load(&mut self, place: Place) -> u64 {
+        if place.crosses() { self.load_wide(place) as u64 } else { self.load_piece(place.gpa, place.size) }
+    }
+
+    /// Writes an operand of at most eight bytes.
+    #[inline]
+    pub(super) fn store(&mut self, place: Place, value: u64) {
+        if place.crosses() {
+            self.store_wide(place, value.into());
+        } else {
+            self.store_piece(place.gpa, place.size, value);
+        }
+    }
+
+    /// Reads an operand in pieces of at most eight bytes.
+    pub(super) fn load_wide(&mut self, place: Place) -> u128 {
+        let mut value = 0;
+        for (gpa, size, at) in place.pieces() {
+            value |= u128::from(self.load_piece(gpa, size)) << (at * 8);
+        }
+        value
+    }
+
+    /// Writes an operand in pieces of at most eight bytes.
+    pub(super) fn store_wide(&mut self, place: Place, value: u128) {
+        for (gpa, size, at) in place.pieces() {
+            self.store_piece(gpa, size, (value >> (at * 8)) as u64);
+        }
+    }
+
+    /// Replaces an operand of at most eight bytes by what `change` makes of it, atomically if the instruction is
+    /// locked and the operand is in RAM. Returns the old value; `change` may have been called more than once.
+    #[inline]
+    pub(super) fn modify(&mut self, place: Place, mut change: impl FnMut(u64) -> u64) -> Result<u64> {
+        if !self.instruction.attributes.contains(Attributes::LOCK) {
+            let old = self.load(place);
+            self.store(place, change(old));
+            return Ok(old);
+        }
+        if place.crosses() {
+            return Err(Abort::Stop(Stop::SplitLock));
+        }
+        let Some(mut old) = self.machine.read(place.gpa, place.size) else {
+            let old = self.load(place);
+            self.store(place, change(old));
+            return Ok(old);
+        };
+        for _ in 0..ATTEMPTS {
+            let new = change(old) & place.size.mask();
+            match self.machine.compare_exchange(place.gpa, place.size, old, new) {
+                Some(found) if found == old => return Ok(old),
+                Some(found) => old = found,
+                None => break,
+            }
+        }
+        Err(Abort::Retry)
+    }
+
+    /// [`Emulation::modify`] for CMPXCHG16B, whose operand is aligned: stores `new` if the operand is `expected`.
+    pub(super) fn compare_exchange_wide(&mut self, place: Place, expected: u128, new: u128) -> u128 {
+        if self.instruction.attributes.contains(Attributes::LOCK)
+            && let Some(found) = self.machine.compare_exchange_wide(place.gpa, expected, new)
+        {
+            return found;
+        }
+        let found = self.load_wide(place);
+        self.store_wide(place, if found == expected { new } else { found });
+        found
+    }
+}

@@ -1,0 +1,36 @@
+//! MOV, MOVNTI, MOVZX, MOVSX, MOVSXD and MOVBE.
+
+use super::{Emulation, Result};
+use crate::walk::Kind;
+use crate::{Machine, Operand, Operation, Size};
+
+impl<M: Machine> Emulation<'_, M> {
+    #[inline]
+    pub(super) fn mov(&mut self) -> Result<()> {
+        let instruction = self.instruction;
+        if instruction.destination == Operand::Memory {
+            let value = self.value(instruction.source);
+            let place = self.operand_place(Kind::Write)?;
+            self.store(place, self.converted(value));
+        } else {
+            let place = self.operand_place(Kind::Read)?;
+            let value = self.load(place);
+            self.set(instruction.destination, self.converted(value));
+        }
+        Ok(())
+    }
+
+    /// What the instruction makes of the value on its way.
+    #[inline]
+    fn converted(&self, value: u64) -> u64 {
+        match self.instruction.operation {
+            Operation::Movsx => self.instruction.memory_size.sign_extend(value),
+            Operation::Movbe => swap_bytes(value, self.instruction.size),
+            _ => value,
+        }
+    }
+}
+
+fn swap_bytes(value: u64, size: Size) -> u64 {
+    value.swap_bytes() >> (64 - size.bits().min(64))
+}

@@ -1,0 +1,130 @@
+//! Fetching an instruction at CS:RIP.
+//!
+//! Bytes are copied once, and what is decoded is the copy: a guest that rewrites its code meanwhile gets either the
+//! old instruction or the new one. The page behind is only looked at if the instruction reaches into it.
+
+use crate::decode::{MAX_LENGTH, Rejection, decode};
+use crate::walk::{Access, WalkError};
+use crate::{Exception, Instruction, Machine, Mode, PAGE_BYTES, Segment, Size};
+
+/// Why there are no bytes, or no instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// The guest's fault, to be injected: the fetch's own, #UD, or #GP for 16 bytes and more.
+    Exception(Exception),
+    /// The code, or a page table on the way to it, is at this guest physical address, which is not RAM.
+    NotRam {
+        /// The address.
+        gpa: u64,
+    },
+    /// The guest is to be run again: page tables changed under the walk, or the instruction is none that exits.
+    Retry,
+    /// Not an instruction that is emulated: a logged stop. The bytes are in [`Code`].
+    Unsupported,
+}
+
+/// Bytes fetched from CS:RIP on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    bytes: [u8; 16],
+    length: u8,
+}
+
+impl Code {
+    /// No bytes yet.
+    pub const EMPTY: Code = Code { bytes: [0; 16], length: 0 };
+
+    /// What has been fetched, at most 15 bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&[])
+    }
+
+    /// Fetches more bytes: those up to the end of the page, at most 15 in all.
+    ///
+    /// # Errors
+    /// The [`FetchError`] of the first byte that is wanted; [`FetchError::Unsupported`] is none of them.
+    pub fn extend(&mut self, machine: &mut impl Machine) -> Result<(), FetchError> {
+        let offset = machine.rip().wrapping_add(u64::from(self.length));
+        let (linear, within_limit) = linear(machine, offset)?;
+        let gpa = machine.translate(linear, Access::fetch(machine.cpl())).map_err(FetchError::from)?;
+        let in_page = PAGE_BYTES - linear % PAGE_BYTES;
+        let wanted = u64::from(MAX_LENGTH - self.length.min(MAX_LENGTH));
+        let end = in_page.min(within_limit).min(wanted);
+        let mut at = 0;
+        while at < end {
+            let size = Size::largest_aligned(gpa.wrapping_add(at), end - at);
+            self.push(machine, gpa.wrapping_add(at), size)?;
+            at += size.bytes();
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, machine: &mut impl Machine, gpa: u64, size: Size) -> Result<(), FetchError> {
+        let value = machine.read(gpa, size).ok_or(FetchError::NotRam { gpa })?;
+        let start = usize::from(self.length);
+        let slots = self.bytes.iter_mut().skip(start);
+        for (slot, byte) in slots.zip(value.to_le_bytes()).take(size.bytes() as usize) {
+            *slot = byte;
+            self.length += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Fetches and decodes the instruction at CS:RIP. `code` holds the bytes afterwards, as far as they were needed,
+/// also if this fails.
+///
+/// # Errors
+/// Each [`FetchError`].
+pub fn fetch(machine: &mut impl Machine, code: &mut Code) -> Result<Instruction, FetchError> {
+    let mode = machine.mode();
+    *code = Code::EMPTY;
+    // Two pages at most hold 15 bytes; the third round can't be reached.
+    for _ in 0..3 {
+        let before = code.length;
+        code.extend(machine)?;
+        match decode(code.bytes(), mode) {
+            Ok(instruction) => return Ok(instruction),
+            Err(Rejection::Truncated) if code.length > before => {}
+            Err(rejection) => return Err(rejection.into()),
+        }
+    }
+    Err(FetchError::Unsupported)
+}
+
+/// The linear address of CS:`offset`, and how many bytes from there on are within the limit.
+fn linear(machine: &impl Machine, offset: u64) -> Result<(u64, u64), FetchError> {
+    if machine.mode() == Mode::Bits64 {
+        return Ok((offset, u64::MAX));
+    }
+    let cs = machine.segment(Segment::Cs);
+    match u64::from(cs.limit).checked_sub(offset) {
+        Some(left) => Ok((cs.base.wrapping_add(offset) & 0xffff_ffff, left + 1)),
+        None => Err(FetchError::Exception(Exception::GENERAL_PROTECTION)),
+    }
+}
+
+impl From<WalkError> for FetchError {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Fault { error_code, address } => {
+                FetchError::Exception(Exception::page_fault(error_code, address))
+            }
+            WalkError::NonCanonical => FetchError::Exception(Exception::GENERAL_PROTECTION),
+            WalkError::NotRam { gpa } => FetchError::NotRam { gpa },
+            WalkError::Contended => FetchError::Retry,
+        }
+    }
+}
+
+impl From<Rejection> for FetchError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::TooLong => FetchError::Exception(Exception::GENERAL_PROTECTION),
+            Rejection::Undefined => FetchError::Exception(Exception::UNDEFINED_OPCODE),
+            Rejection::NoMemory => FetchError::Retry,
+            Rejection::Unsupported | Rejection::Truncated => FetchError::Unsupported,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The format of page-table entries of eight bytes (APM 2, 5.3; SDM 3, 4.4 and 4.5).
+
+use super::Paging;
+use crate::bits::EFER_NXE;
+
+pub(super) const PRESENT: u64 = 1 << 0;
+pub(super) const WRITABLE: u64 = 1 << 1;
+pub(super) const USER: u64 = 1 << 2;
+pub(super) const ACCESSED: u64 = 1 << 5;
+pub(super) const DIRTY: u64 = 1 << 6;
+/// PS: the entry maps a page, not a table.
+pub(super) const LARGE: u64 = 1 << 7;
+pub(super) const NO_EXECUTE: u64 = 1 << 63;
+/// Where the page or table lies; what the guest has no physical address bits for is reserved instead.
+pub(super) const ADDRESS: u64 = bits(12, 52);
+
+/// Bits `from` up to but not including `to`; both at most 63.
+const fn bits(from: u32, to: u32) -> u64 {
+    ((1 << to) - 1) & !((1 << from) - 1)
+}
+
+/// The number of address bits below those that index a table of `level`, which is 1 to 5.
+pub(super) const fn shift(level: u32) -> u32 {
+    12 + 9 * (level - 1)
+}
+
+/// The bits that must be clear in a present entry of `level`.
+#[inline]
+pub(super) fn reserved(paging: &Paging, level: u32, is_leaf: bool, is_pae: bool) -> u64 {
+    let physical_bits = u32::from(paging.physical_bits.clamp(32, 52));
+    let mut mask = bits(physical_bits, 52);
+    if is_pae {
+        mask |= bits(52, 63);
+        if level == 3 {
+            // A directory pointer has neither rights nor accessed bit, nor bit 63 (SDM 3, table 4-8).
+            return mask | NO_EXECUTE | bits(1, 3) | bits(5, 9);
+        }
+    }
+    if paging.efer & EFER_NXE == 0 {
+        mask |= NO_EXECUTE;
+    }
+    match (level, is_leaf) {
+        (4 | 5, _) => mask | LARGE,
+        // Bit 12 of a large page is PAT.
+        (3, true) if !paging.gigabyte_pages => mask | LARGE,
+        (2 | 3, true) => mask | bits(13, shift(level)),
+        _ => mask,
+    }
+}

@@ -1,0 +1,160 @@
+//! Who may do what to a page, and the error code if not (APM 2, 5.6 and 8.4.2; SDM 3, 4.6 and 4.7).
+
+use super::{Paging, Trace, Translation, WalkError, entry};
+use crate::bits::{CR0_WP, CR4_PAE, CR4_PKE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC};
+
+/// Error code: the page is present; its rights, or reserved bits, are the reason.
+pub(super) const PRESENT: u32 = 1 << 0;
+const WRITE: u32 = 1 << 1;
+const USER: u32 = 1 << 2;
+/// Error code: an entry has a reserved bit set.
+pub(super) const RESERVED: u32 = 1 << 3;
+const FETCH: u32 = 1 << 4;
+const PROTECTION_KEY: u32 = 1 << 5;
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads data.
+    Read,
+    /// Writes data, perhaps after reading it.
+    Write,
+    /// Fetches code.
+    Execute,
+}
+
+/// What an access does, and who does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// What it does.
+    pub kind: Kind,
+    /// Made at CPL 3, and not implicit.
+    user: bool,
+    /// A supervisor's explicit data access with RFLAGS.AC set, which SMAP lets pass.
+    smap_off: bool,
+    /// Accessed and dirty bits are left alone.
+    probe: bool,
+}
+
+impl Access {
+    /// An access that an instruction makes at `cpl` to its operands.
+    #[inline]
+    pub const fn explicit(kind: Kind, cpl: u8, rflags: u64) -> Access {
+        let smap_off = rflags & FLAG_AC != 0;
+        Access { kind, user: cpl == 3, smap_off, probe: false }
+    }
+
+    /// An instruction fetch at `cpl`.
+    #[inline]
+    pub const fn fetch(cpl: u8) -> Access {
+        Access { kind: Kind::Execute, user: cpl == 3, smap_off: false, probe: false }
+    }
+
+    /// An access the processor makes of its own, to descriptor tables or the TSS: a supervisor's at any CPL.
+    pub const fn implicit(kind: Kind) -> Access {
+        Access { kind, user: false, smap_off: false, probe: false }
+    }
+
+    /// The same access, asked about but not yet made: [`translate`](super::translate) leaves accessed and dirty bits alone.
+    pub const fn probe(self) -> Access {
+        Access { probe: true, ..self }
+    }
+
+    pub(super) const fn is_probe(self) -> bool {
+        self.probe
+    }
+
+    /// The page fault this access takes, with `reason` from what was found in the tables.
+    pub(super) fn fault(self, paging: &Paging, address: u64, reason: u32) -> WalkError {
+        let mut error_code = reason;
+        if self.user {
+            error_code |= USER;
+        }
+        match self.kind {
+            Kind::Read => {}
+            Kind::Write => error_code |= WRITE,
+            Kind::Execute => {
+                let no_execute = paging.cr4 & CR4_PAE != 0 && paging.efer & EFER_NXE != 0;
+                if no_execute || paging.cr4 & CR4_SMEP != 0 {
+                    error_code |= FETCH;
+                }
+            }
+        }
+        WalkError::Fault { error_code, address }
+    }
+}
+
+/// What the entries met so far allow.
+pub(super) struct Rights {
+    writable: bool,
+    user: bool,
+    executable: bool,
+    /// The page's protection key.
+    key: u32,
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Rights { writable: true, user: true, executable: true, key: 0 }
+    }
+}
+
+impl Rights {
+    /// Takes away what `value`, an entry, doesn't allow.
+    #[inline]
+    pub(super) fn narrow(&mut self, value: u64) {
+        self.writable &= value & entry::WRITABLE != 0;
+        self.user &= value & entry::USER != 0;
+        self.executable &= value & entry::NO_EXECUTE == 0;
+    }
+
+    /// Notes the protection key in a leaf (APM 2, 5.6.7).
+    #[inline]
+    pub(super) fn set_key(&mut self, leaf: u64) {
+        self.key = (leaf >> 59) as u32 & 0xf;
+    }
+
+    /// Checks the access against everything gathered.
+    #[inline]
+    pub(super) fn check(&self, paging: &Paging, linear: u64, access: Access) -> Result<(), WalkError> {
+        let is_key_violation = self.violates_key(paging, access);
+        if self.allows(paging, access) && !is_key_violation {
+            return Ok(());
+        }
+        let key = if is_key_violation { PROTECTION_KEY } else { 0 };
+        Err(access.fault(paging, linear, PRESENT | key))
+    }
+
+    fn allows(&self, paging: &Paging, access: Access) -> bool {
+        if access.user && !self.user {
+            return false;
+        }
+        let supervisor_on_user = !access.user && self.user;
+        match access.kind {
+            Kind::Execute => self.executable && !(supervisor_on_user && paging.cr4 & CR4_SMEP != 0),
+            Kind::Read | Kind::Write => {
+                if supervisor_on_user && paging.cr4 & CR4_SMAP != 0 && !access.smap_off {
+                    return false;
+                }
+                access.kind == Kind::Read || self.writable || (!access.user && paging.cr0 & CR0_WP == 0)
+            }
+        }
+    }
+
+    /// Protection keys guard user pages in long mode against data accesses of everyone (SDM 3, 4.6.2).
+    fn violates_key(&self, paging: &Paging, access: Access) -> bool {
+        let applies = paging.cr4 & CR4_PKE != 0 && paging.efer & EFER_LMA != 0 && self.user;
+        if !applies || access.kind == Kind::Execute {
+            return false;
+        }
+        let pair = paging.pkru >> (self.key * 2);
+        let (no_access, no_write) = (pair & 1 != 0, pair & 2 != 0);
+        let is_guarded_write = access.kind == Kind::Write && (access.user || paging.cr0 & CR0_WP != 0);
+        no_access || (no_write && is_guarded_write)
+    }
+
+    pub(super) fn translation(&self, gpa: u64, page_bytes: u64, trace: Trace) -> Translation {
+        let Rights { writable, user, executable, .. } = *self;
+        Translation { gpa, page_bytes, writable, user, executable, trace }
+    }
+}

@@ -1,0 +1,73 @@
+//! The page-table entries that a walk used.
+
+use super::{WalkError, entry};
+use crate::{GuestMemory, Size};
+
+/// The most levels a walk has.
+const MAX_LEVELS: usize = 5;
+
+/// Addresses and values of the entries of one walk, from the root to the leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    entries: [(u64, u64); MAX_LEVELS],
+    count: u8,
+    /// How many entries from the root have no accessed bit.
+    unmarked: u8,
+    size: Size,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Trace::new(Size::B8, false)
+    }
+}
+
+impl Trace {
+    pub(super) fn new(size: Size, is_root_unmarked: bool) -> Self {
+        Trace { entries: [(0, 0); MAX_LEVELS], count: 0, unmarked: u8::from(is_root_unmarked), size }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, gpa: u64, value: u64) {
+        if let Some(slot) = self.entries.get_mut(usize::from(self.count)) {
+            *slot = (gpa, value);
+            self.count += 1;
+        }
+    }
+
+    /// The entries' guest physical addresses and values, from the root to the leaf; none where paging is off.
+    pub fn entries(&self) -> &[(u64, u64)] {
+        self.entries.get(..usize::from(self.count)).unwrap_or(&[])
+    }
+
+    /// Whether memory still holds the same entries, so that the walk would end as it did.
+    #[inline]
+    pub fn still_holds(&self, memory: &mut (impl GuestMemory + ?Sized)) -> bool {
+        self.entries().iter().all(|&(gpa, value)| memory.read(gpa, self.size) == Some(value))
+    }
+
+    /// Sets accessed bits, and the leaf's dirty bit for a write. `false` if an entry changed meanwhile.
+    pub(super) fn mark(
+        &mut self,
+        memory: &mut (impl GuestMemory + ?Sized),
+        is_write: bool,
+    ) -> Result<bool, WalkError> {
+        let leaf = usize::from(self.count).wrapping_sub(1);
+        let entries = self.entries.iter_mut().enumerate().take(usize::from(self.count));
+        for (level, (gpa, value)) in entries.skip(usize::from(self.unmarked)) {
+            let dirty = if is_write && level == leaf { entry::DIRTY } else { 0 };
+            let wanted = *value | entry::ACCESSED | dirty;
+            if wanted == *value {
+                continue;
+            }
+            let found = memory
+                .compare_exchange(*gpa, self.size, *value, wanted)
+                .ok_or(WalkError::NotRam { gpa: *gpa })?;
+            if found != *value {
+                return Ok(false);
+            }
+            *value = wanted;
+        }
+        Ok(true)
+    }
+}

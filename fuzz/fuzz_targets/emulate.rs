@@ -1,0 +1,34 @@
+//! Emulation from any state.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use decoder_oracle::properties::{self, EmulateInput};
+use libfuzzer_sys::fuzz_target;
+
+/// [`EmulateInput`], with the sizes of numbers spread.
+#[derive(Arbitrary, Debug)]
+struct Input {
+    mode: u8,
+    code: [u8; 15],
+    gprs: [u64; 16],
+    rip: u64,
+    rflags: u32,
+    cpl: u8,
+    control: [u32; 3],
+    segment: (u32, u32, u16),
+    fill: [u64; 8],
+}
+
+fuzz_target!(|input: Input| {
+    properties::check_emulate(&EmulateInput {
+        mode: input.mode,
+        code: input.code,
+        gprs: input.gprs,
+        rip: input.rip,
+        rflags: input.rflags.into(),
+        cpl: input.cpl,
+        control: input.control.map(u64::from),
+        segment: (input.segment.0.into(), input.segment.1, input.segment.2),
+        fill: input.fill,
+    });
+});
