@@ -10,7 +10,7 @@ make_initramfs() {
     busybox_extract "$tree/bin/busybox"
     busybox_links "$tree/bin"
     install -m 755 "$root/scripts/guest/init" "$tree/init"
-    install -m 644 "$root/scripts/guest/profile" "$tree/etc/profile"
+    install -m 644 "$root"/scripts/guest/{inittab,profile} "$tree/etc"
     local more
     for more in "$@"; do cp -R "$more/." "$tree/"; done
     pack_initramfs "$tree" "$file"
