@@ -14,6 +14,12 @@ use crate::memory::{MemoryError, guest_memory, temporary};
 
 /// The page the processors start in: guest memory, borrowed before there is a guest, and given back zeroed.
 const START_PAGE: u64 = 0x8000;
+/// Offsets in the start page: a GDT, its pointer for LGDT, and what the code is told: root of the page tables, stack, entry, number.
+const GDT: usize = 0xe00;
+const GDT_POINTER: usize = 0xe40;
+const PARAMETERS: usize = 0xf00;
+/// Null, 32-bit code, data, 64-bit code.
+const FLAT_GDT: [u64; 4] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x00af_9b00_0000_ffff];
 /// How long a processor may take to come up.
 const START_TIMEOUT_MS: u64 = 500;
 
@@ -29,7 +35,7 @@ smp_start:
     cli
     mov ax, cs
     mov ds, ax
-    lgdt [smp_gdt_pointer - smp_start]
+    lgdt [{gdt_pointer}]
     mov eax, cr0
     or al, 1
     mov cr0, eax
@@ -41,10 +47,9 @@ smp_protected:
     mov ax, 0x10
     mov ds, ax
     mov ss, ax
-    mov eax, 0x6a0                    // PAE, PGE, OSFXSR, OSXMMEXCPT
-    and eax, 0xa0
+    mov eax, 0xa0                     // PAE, PGE
     mov cr4, eax
-    mov eax, [smp_root - smp_start + {page}]
+    mov eax, [{root}]
     mov cr3, eax
     mov ecx, 0xc0000080
     rdmsr
@@ -61,35 +66,22 @@ smp_long:
     mov ds, eax
     mov es, eax
     mov ss, eax
-    mov rsp, [smp_stack - smp_start + {page}]
-    mov edi, [smp_number - smp_start + {page}]
-    mov rax, [smp_entry - smp_start + {page}]
+    mov rsp, [{root} + 8]
+    mov edi, [{root} + 24]
+    mov rax, [{root} + 16]
     xor ebp, ebp
     push 0
     jmp rax
-    .balign 16
-smp_gdt:
-    .quad 0
-    .quad 0x00cf9b000000ffff
-    .quad 0x00cf93000000ffff
-    .quad 0x00af9b000000ffff
-smp_gdt_pointer:
-    .word 31
-    .long smp_gdt - smp_start + {page}
-    .balign 8
-smp_root:   .quad 0
-smp_stack:  .quad 0
-smp_entry:  .quad 0
-smp_number: .quad 0
 smp_end:
     .popsection
     "#,
     page = const START_PAGE,
+    gdt_pointer = const GDT_POINTER,
+    root = const START_PAGE + PARAMETERS as u64,
 );
 
 unsafe extern "C" {
     static smp_start: u8;
-    static smp_root: u8;
     static smp_end: u8;
 }
 
@@ -98,11 +90,6 @@ fn code() -> &'static [u8] {
     let (start, end) = (&raw const smp_start, &raw const smp_end);
     // SAFETY: both labels are in the kernel's read-only data, in this order.
     unsafe { core::slice::from_raw_parts(start, end as usize - start as usize) }
-}
-
-/// Offset of the four parameters in the start page.
-fn parameters_offset() -> usize {
-    (&raw const smp_root) as usize - (&raw const smp_start) as usize
 }
 
 /// Starts the processors with local APIC IDs 0 to `count - 1` that are not this one. Those that do not answer are left out: the
@@ -122,6 +109,8 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<u32, M
     tables.share_kernel(crate::machine::kernel_root());
     tables.map(START_PAGE, frame, Flags::PRESENT)?;
     temporary::copy_in(frame, 0, code());
+    copy_words(frame, GDT, &FLAT_GDT);
+    copy_words(frame, GDT_POINTER, &[(START_PAGE + GDT as u64) << 16 | 31]);
     let own = local_apic::id();
     for apic_id in (0..count).filter(|id| *id != own) {
         if running as usize >= MAX_CPUS {
@@ -130,9 +119,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<u32, M
         crate::prepare_cpu(running)?;
         let stack = CpuArea::of(running).idle_stack_top();
         let root = tables.root().start_address().as_u64();
-        for (index, value) in [root, stack, entry as usize as u64, u64::from(running)].into_iter().enumerate() {
-            temporary::copy_in(frame, parameters_offset() + index * 8, &value.to_le_bytes());
-        }
+        copy_words(frame, PARAMETERS, &[root, stack, entry as usize as u64, u64::from(running)]);
         if start_one(apic_id, running) {
             running += 1;
         } else {
@@ -142,6 +129,12 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<u32, M
     }
     temporary::copy_in(frame, 0, &[0; 4096]);
     Ok(running)
+}
+
+fn copy_words(frame: PhysFrame, offset: usize, words: &[u64]) {
+    for (index, word) in words.iter().enumerate() {
+        temporary::copy_in(frame, offset + index * 8, &word.to_le_bytes());
+    }
 }
 
 fn start_one(apic_id: u32, number: u32) -> bool {
