@@ -1,6 +1,7 @@
 //! The host's I/O APIC: only to bring host interrupts to the first processor (Intel 82093AA).
 #![allow(unsafe_code, reason = "device registers in memory")]
 
+use super::ports;
 use crate::memory::layout;
 use crate::memory::self_map::{self, MapKind};
 use crate::sync::SpinLock;
@@ -22,9 +23,12 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Maps the registers and masks every line.
+/// Maps the registers and masks every line, of the PIC too: firmware may have left it delivering the PIT's interrupt.
 pub fn map() -> Result<(), crate::memory::MemoryError> {
     self_map::map_physical(layout::IO_APIC, IO_APIC_PHYSICAL, MapKind::Device)?;
+    for data_port in [0x21, 0xa1] {
+        ports::write_u8(data_port, 0xff);
+    }
     let _guard = LOCK.lock();
     for line in 0..24 {
         write(0x10 + line * 2, 1 << 16);

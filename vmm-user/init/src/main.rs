@@ -1,2 +1,43 @@
-//! Placeholder.
-fn main() {}
+//! The first process: starts the others as `init.conf` says, each with the handles it needs, and deals with their ends.
+//!
+//! `init.conf` is text, a statement a line, `#` begins a comment:
+//!
+//! ```text
+//! process NAME          begins a process, made of the file NAME
+//!   grant HANDLE RIGHTS gives it a handle of init's; RIGHTS: letters of `rwmcsaxg`, see `rights`
+//!   set KEY VALUE       tells it something
+//!   cpu N               the processor its first thread runs on (0)
+//!   priority N          0 to 3 (1)
+//!   on-end POLICY       restart, end-machine (the default), or ignore
+//! ```
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+extern crate alloc;
+
+mod config;
+mod supervise;
+
+use runtime::Start;
+
+runtime::main!(main);
+
+fn main(start: &Start) -> u32 {
+    let Some(files) = start.handle("files") else {
+        log::error!("init was given no files");
+        return 1;
+    };
+    let text = match runtime::process::open(files, "init.conf").and_then(runtime::process::read) {
+        Ok(text) => text,
+        Err(status) => {
+            log::error!("init.conf: {status}");
+            return supervise::end_machine(start);
+        }
+    };
+    match config::parse(&alloc::string::String::from_utf8_lossy(&text)) {
+        Ok(processes) => supervise::run(start, files, &processes),
+        Err(error) => {
+            log::error!("init.conf: {error}");
+            supervise::end_machine(start)
+        }
+    }
+}

@@ -1,2 +1,21 @@
-//! Placeholder until the first module lands.
+//! The runtime of a Plinth process: entry, start page, heap, system calls, threads, log, panic report.
+//!
+//! A process is a bare-metal binary that depends on this crate and says `runtime::main!(main)`. On the host, the crate
+//! builds for checking only: nothing there makes a system call.
 #![no_std]
+
+extern crate alloc;
+
+pub mod batch;
+pub mod entry;
+pub mod event;
+pub mod heap;
+pub mod logger;
+pub mod process;
+pub mod start;
+pub mod syscall;
+pub mod thread;
+
+pub use start::Start;
+pub use syscall::{call, exit};
+pub use vcpu_abi as abi;

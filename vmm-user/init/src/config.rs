@@ -1,0 +1,117 @@
+//! Reads `init.conf`.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use runtime::abi::operation::Rights;
+
+/// What to do when a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnEnd {
+    /// Start it again, unless it does so too often.
+    Restart,
+    /// End the machine.
+    EndMachine,
+    /// Nothing.
+    Ignore,
+}
+
+/// A process to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its name, and its file's.
+    pub name: String,
+    /// Handles of init's, with the rights that are given.
+    pub grants: Vec<(String, Rights)>,
+    /// What it is told.
+    pub settings: Vec<(String, String)>,
+    /// Where it starts.
+    pub cpu: u32,
+    /// How urgent it is.
+    pub priority: u32,
+    /// What becomes of its end.
+    pub on_end: OnEnd,
+}
+
+/// A mistake, and its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+/// Rights by letter: read, write, map, create, signal, await, execute (run), grant.
+fn rights(letters: &str) -> Option<Rights> {
+    letters.chars().try_fold(Rights::empty(), |rights, letter| {
+        Some(
+            rights
+                | match letter {
+                    'r' => Rights::READ,
+                    'w' => Rights::WRITE,
+                    'm' => Rights::MAP,
+                    'c' => Rights::CREATE,
+                    's' => Rights::SIGNAL,
+                    'a' => Rights::WAIT,
+                    'x' => Rights::RUN,
+                    'g' => Rights::GRANT,
+                    _ => return None,
+                },
+        )
+    })
+}
+
+fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> {
+    match words {
+        ["grant", name, letters] => {
+            let rights = rights(letters).ok_or("rights are letters of `rwmcsaxg`")?;
+            process.grants.push(((*name).to_owned(), rights));
+        }
+        ["set", key, value @ ..] => process.settings.push(((*key).to_owned(), value.join(" "))),
+        ["cpu", number] => process.cpu = number.parse().map_err(|_| "cpu takes a number")?,
+        ["priority", number] => process.priority = number.parse().map_err(|_| "priority takes a number")?,
+        ["on-end", policy] => {
+            process.on_end = match *policy {
+                "restart" => OnEnd::Restart,
+                "end-machine" => OnEnd::EndMachine,
+                "ignore" => OnEnd::Ignore,
+                _ => return Err("on-end takes restart, end-machine or ignore"),
+            }
+        }
+        _ => return Err("not a statement"),
+    }
+    Ok(())
+}
+
+/// Reads the text.
+pub fn parse(text: &str) -> Result<Vec<Process>, ConfigError> {
+    let mut processes: Vec<Process> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or("");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let error = |what| ConfigError { line: index + 1, what };
+        match (words.as_slice(), processes.last_mut()) {
+            ([], _) => {}
+            (["process", name], _) => processes.push(Process {
+                name: (*name).to_owned(),
+                grants: Vec::new(),
+                settings: Vec::new(),
+                cpu: 0,
+                priority: 1,
+                on_end: OnEnd::EndMachine,
+            }),
+            (_, None) => return Err(error("a statement before the first process")),
+            (words, Some(process)) => statement(process, words).map_err(error)?,
+        }
+    }
+    Ok(processes)
+}

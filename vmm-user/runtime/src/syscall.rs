@@ -1,0 +1,80 @@
+//! The system calls, as functions.
+#![allow(unsafe_code, reason = "SYSCALL")]
+
+use vcpu_abi::operation::{Call, Handle, Operation};
+use vcpu_abi::status::Status;
+use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_RUN, SYS_YIELD};
+
+/// Any system call: number, two arguments; the two results.
+///
+/// # Safety
+/// What the call does must be sound: the kernel writes to the memory the arguments name.
+#[inline(always)]
+pub unsafe fn raw(number: u64, first: u64, second: u64) -> (u64, u64) {
+    let (status, value): (u64, u64);
+    // SAFETY: the registers the kernel changes are named (see `vcpu_abi::syscall`); the rest is the caller's promise.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") number => status,
+            inlateout("rdi") first => _,
+            inlateout("rsi") second => _,
+            lateout("rdx") value,
+            lateout("rcx") _,
+            lateout("r8") _,
+            lateout("r9") _,
+            lateout("r10") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    (status, value)
+}
+
+fn status(code: u64) -> Status {
+    Status::from_code(code as i32).unwrap_or(Status::WrongState)
+}
+
+/// Executes operations, in order. On failure: the status, and the index of the operation that stopped the batch.
+pub fn batch(operations: &mut [Operation]) -> Result<(), (Status, usize)> {
+    // SAFETY: the kernel writes within the slice, which is borrowed mutably, and where the operations' own payloads say; those
+    // are made by `call` and its like from memory they own.
+    let (code, index) = unsafe { raw(SYS_BATCH, operations.as_mut_ptr() as u64, operations.len() as u64) };
+    status(code).into_result().map_err(|s| (s, index as usize))
+}
+
+/// Executes one operation and answers its payload with the results.
+pub fn call<C: Call>(handle: Handle, payload: C) -> Result<C, Status> {
+    let mut operation = [payload.on(handle)];
+    batch(&mut operation).map_err(|(status, _)| status)?;
+    Ok(C::from_operation(&operation[0]))
+}
+
+/// Runs a vCPU, after the operations in its batch page.
+#[inline(always)]
+pub fn run(vcpu: Handle) -> Result<(), (Status, usize)> {
+    // SAFETY: the kernel writes the run page, whose fields are only reached by volatile or atomic accesses, or by the thread
+    // that calls this.
+    let (code, index) = unsafe { raw(SYS_RUN, u64::from(vcpu), 0) };
+    if code == 0 { Ok(()) } else { Err((status(code), index as usize)) }
+}
+
+/// Lets others run.
+pub fn yield_now() {
+    // SAFETY: touches no memory.
+    unsafe { raw(SYS_YIELD, 0, 0) };
+}
+
+/// Ends the process.
+pub fn exit(code: u32) -> ! {
+    loop {
+        // SAFETY: does not come back.
+        unsafe { raw(SYS_EXIT, u64::from(code), 0) };
+    }
+}
+
+/// The processor's time-stamp counter.
+pub fn tsc() -> u64 {
+    // SAFETY: RDTSC reads a counter.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}

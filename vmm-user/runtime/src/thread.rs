@@ -1,0 +1,45 @@
+//! Threads: a closure on a stack of its own, on a processor it stays on.
+#![allow(unsafe_code, reason = "a closure crosses into the new thread as a pointer")]
+
+use alloc::boxed::Box;
+
+use vcpu_abi::operation::{HANDLE_SELF, ThreadCreate};
+use vcpu_abi::status::Status;
+use vcpu_abi::syscall::SYS_THREAD_EXIT;
+
+use crate::{heap, syscall};
+
+/// Size of a thread's stack; the page below stays unmapped.
+const STACK_BYTES: u64 = 64 * 1024;
+
+type Body = Box<dyn FnOnce() + Send + 'static>;
+
+/// Starts a thread.
+pub fn spawn(cpu: u32, priority: u32, body: impl FnOnce() + Send + 'static) -> Result<(), Status> {
+    heap::reserve(4096).ok_or(Status::Exhausted)?;
+    let stack = heap::pages(STACK_BYTES).ok_or(Status::Exhausted)?;
+    let body: Box<Body> = Box::new(Box::new(body));
+    let argument = Box::into_raw(body);
+    let call = ThreadCreate {
+        entry: thread_begin as *const () as u64,
+        // As after a call: aligned to 16 but for the return address.
+        stack: stack + STACK_BYTES - 8,
+        argument: argument as u64,
+        cpu,
+        priority,
+    };
+    syscall::call(HANDLE_SELF, call).map(|_| ()).inspect_err(|_| {
+        // SAFETY: the thread was not started, so the closure is still only ours.
+        drop(unsafe { Box::from_raw(argument) });
+    })
+}
+
+extern "C" fn thread_begin(argument: *mut Body) -> ! {
+    // SAFETY: `spawn` made the pointer for this thread alone.
+    let body = unsafe { Box::from_raw(argument) };
+    body();
+    loop {
+        // SAFETY: does not come back.
+        unsafe { syscall::raw(SYS_THREAD_EXIT, 0, 0) };
+    }
+}
