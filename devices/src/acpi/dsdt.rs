@@ -140,7 +140,7 @@ impl IsaBridge {
         device("PIC_", "PNP0000", &[&pic[0], &pic[1], &pic[2]], aml);
         device("PIT_", "PNP0100", &[&IO::new(0x40, 0x40, 1, 4), &irq(0)], aml);
         device("SPKR", "PNP0800", &[&IO::new(0x61, 0x61, 1, 1)], aml);
-        let clock = IO::new(rtc::spec::INDEX, rtc::spec::INDEX, 1, rtc::spec::PORTS as u8);
+        let clock = IO::new(rtc::spec::INDEX, rtc::spec::INDEX, 1, 4);
         device("RTC_", "PNP0B00", &[&clock, &irq(rtc::spec::LINE)], aml);
         let fixed = [
             IO::new(pm::PM1A_EVENT, pm::PM1A_EVENT, 1, pm::BLOCK_PORTS as u8),
@@ -153,7 +153,7 @@ impl IsaBridge {
 
 fn serial(aml: &mut Vec<u8>) {
     let [com1, ..] = uart::spec::COM;
-    let resources = [IO::new(com1.base, com1.base, 1, uart::spec::PORTS as u8)];
+    let resources = [IO::new(com1.base, com1.base, 1, uart::spec::PORTS_EACH as u8)];
     let crs = Name::new("_CRS".into(), &ResourceTemplate::new(vec![&resources[0], &irq(com1.line)]));
     let hid = Name::new("_HID".into(), &EISAName::new("PNP0501"));
     let uid = Name::new("_UID".into(), &1u8);

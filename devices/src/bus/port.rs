@@ -7,6 +7,15 @@ use alloc::{boxed::Box, vec};
 const PORTS: usize = 0x1_0000;
 const ABSENT: u16 = u16::MAX;
 
+/// A run of ports, as a device's `PORTS` lists what it wants claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// How many.
+    pub count: u16,
+}
+
 /// A device's wish for `count` ports from `first` on.
 #[derive(Clone, Copy, Debug)]
 pub struct PortClaim {
@@ -16,6 +25,13 @@ pub struct PortClaim {
     pub first: u16,
     /// How many.
     pub count: u16,
+}
+
+impl PortClaim {
+    /// One claim for each of a device's ranges.
+    pub fn each(device: DeviceId, ranges: &[PortRange]) -> impl Iterator<Item = Self> {
+        ranges.iter().map(move |range| Self { device, first: range.first, count: range.count })
+    }
 }
 
 /// Who owns which port.

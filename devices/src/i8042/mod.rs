@@ -8,7 +8,7 @@
 //! the guest sets it and does nothing: no guest since the 80286 relies on the wrap.
 
 use crate::{
-    bus,
+    bus::{self, PortRange},
     capability::{Platform, PortDevice, PowerEvent, Width},
 };
 
@@ -18,6 +18,12 @@ pub const DATA: u16 = 0x60;
 pub const COMMAND: u16 = 0x64;
 /// System control port A: fast A20 and reset.
 pub const SYSTEM_CONTROL_A: u16 = 0x92;
+/// What to claim.
+pub const PORTS: &[PortRange] = &[
+    PortRange { first: DATA, count: 1 },
+    PortRange { first: COMMAND, count: 1 },
+    PortRange { first: SYSTEM_CONTROL_A, count: 1 },
+];
 /// The keyboard's interrupt line.
 pub const KEYBOARD_LINE: u8 = 1;
 
@@ -64,7 +70,7 @@ enum Expect {
     Auxiliary,
 }
 
-/// The controller. Ports to claim: [`DATA`], [`COMMAND`] and [`SYSTEM_CONTROL_A`], one each.
+/// The controller, at [`PORTS`].
 #[derive(Debug)]
 pub struct I8042 {
     line_level: bool,

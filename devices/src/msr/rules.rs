@@ -87,7 +87,7 @@ const DE_CFG: u64 = 1 << 1;
 /// VM_CR: SVM disabled and locked.
 const VM_CR: u64 = 1 << 4 | 1 << 3;
 
-const UNNUMBERED: [Rule; 66] = [
+const UNNUMBERED: [Rule; 68] = [
     one(0x0000_0010, Kind::Tsc),
     one(0x0000_0017, Kind::Ignored(0)), // platform ID
     one(0x0000_001b, Kind::Lapic),
@@ -154,6 +154,8 @@ const UNNUMBERED: [Rule; 66] = [
     one(0xc001_1029, Kind::Stored { reset: DE_CFG, writable: u64::MAX }),
     run(0xc001_102a, 0xc001_102d, Kind::Ignored(0)), // further configuration
     run(0xc001_1030, 0xc001_103d, Kind::Ignored(0)), // IBS
+    run(0xc001_10e0, 0xc001_10e4, Kind::Ignored(0)), // branch prediction workarounds
+    run(0xc001_0290, 0xc001_029b, Kind::Ignored(0)), // P-state and energy readings
 ];
 
 /// How many values an [`super::MsrFile`] holds.

@@ -29,8 +29,7 @@ pub struct SlotTaken {
     pub devfn: u8,
 }
 
-/// The host bridge's two ways into configuration space. Ports to claim: CF8h (1), CFAh (2), CFCh (4); MMIO:
-/// [`spec::ECAM_GPA`].
+/// The host bridge's two ways into configuration space: ports at [`spec::PORTS`], memory at [`spec::ECAM_GPA`].
 pub struct PciHost {
     functions: Vec<Option<Box<dyn PciFunction + Send>>>,
     address: u32,

@@ -1,9 +1,17 @@
 //! Configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2), ECAM (PCI Express 3.0, 7.2.2), and where things are.
 
+use crate::bus::PortRange;
+
 /// CONFIG_ADDRESS, a dword.
 pub const CONFIG_ADDRESS: u16 = 0xcf8;
 /// CONFIG_DATA, four bytes.
 pub const CONFIG_DATA: u16 = 0xcfc;
+/// What to claim: CONFIG_ADDRESS without CF9h, the reset register, and CONFIG_DATA.
+pub const PORTS: &[PortRange] = &[
+    PortRange { first: CONFIG_ADDRESS, count: 1 },
+    PortRange { first: CONFIG_ADDRESS + 2, count: 2 },
+    PortRange { first: CONFIG_DATA, count: 4 },
+];
 /// CONFIG_ADDRESS: configuration access enabled.
 pub const ADDRESS_ENABLE: u32 = 1 << 31;
 /// CONFIG_ADDRESS: the bits that are kept. Reserved ones read as 0.

@@ -13,8 +13,7 @@ use crate::{
 use spec::{Enable, Status};
 pub use timer::{TimerWidth, ticks};
 
-/// The power management block. Ports to claim: [`spec::PM1A_EVENT`] for [`spec::BLOCK_PORTS`], [`spec::SMI_COMMAND`] for
-/// 2, [`spec::RESET_CONTROL`] for 1.
+/// The power management block, at [`spec::PORTS`].
 #[derive(Debug)]
 pub struct Pm {
     // Configuration.

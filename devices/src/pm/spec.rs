@@ -1,5 +1,6 @@
 //! Power management registers (ACPI 6.5, 4.8.3) where an ICH9 has them, and the reset register (ICH9 datasheet, 13.7.5).
 
+use crate::bus::PortRange;
 use bitflags::bitflags;
 
 /// PM1a event block: status (2 bytes), enable (2 bytes).
@@ -22,6 +23,12 @@ pub const RESET_CONTROL: u16 = 0xcf9;
 pub const RESET_CPU: u8 = 0x04;
 /// What the FADT tells the guest to write there: a full reset.
 pub const RESET_VALUE: u8 = 0x0e;
+/// What to claim.
+pub const PORTS: &[PortRange] = &[
+    PortRange { first: PM1A_EVENT, count: BLOCK_PORTS },
+    PortRange { first: SMI_COMMAND, count: 2 },
+    PortRange { first: RESET_CONTROL, count: 1 },
+];
 /// The interrupt line of the SCI.
 pub const SCI_LINE: u8 = 9;
 /// SLP_TYP of S5, as the DSDT's `_S5` says it.

@@ -1,6 +1,8 @@
 //! The registers of an MC146818A as an ICH9 has it (MC146818A datasheet; ICH9 datasheet, 13.6) and the CMOS bytes that
 //! PC firmware keeps in its memory.
 
+use crate::bus::PortRange;
+
 /// Index register (bits 6:0) and NMI mask (bit 7); write only.
 pub const INDEX: u16 = 0x70;
 /// Data register.
@@ -9,8 +11,8 @@ pub const DATA: u16 = 0x71;
 pub const EXTENDED_INDEX: u16 = 0x72;
 /// Data register of the upper 128 bytes.
 pub const EXTENDED_DATA: u16 = 0x73;
-/// Ports from [`INDEX`] on.
-pub const PORTS: u16 = 4;
+/// What to claim.
+pub const PORTS: &[PortRange] = &[PortRange { first: INDEX, count: 4 }];
 /// The interrupt line.
 pub const LINE: u8 = 8;
 

@@ -1,5 +1,6 @@
 //! The registers of a 16550A (National Semiconductor PC16550D datasheet, section 8).
 
+use crate::bus::PortRange;
 use bitflags::bitflags;
 
 /// Receiver buffer (read), transmitter holding (write); divisor latch low with DLAB.
@@ -143,4 +144,11 @@ pub const COM: [ComPort; 4] = [
 ];
 
 /// Ports a UART takes.
-pub const PORTS: u16 = 8;
+pub const PORTS_EACH: u16 = 8;
+
+impl ComPort {
+    /// What to claim.
+    pub const fn ports(&self) -> [PortRange; 1] {
+        [PortRange { first: self.base, count: PORTS_EACH }]
+    }
+}
