@@ -32,8 +32,9 @@ fn port_claims_that_make_no_map() {
 #[test]
 fn port_accesses_go_whole_or_byte_by_byte() {
     let map = PortMap::new(&[port(A, 0x10, 4), port(B, 0x14, 1), port(B, 0xffff, 1)]).unwrap();
+    type Part = (u16, u16, Width);
     // Port, width, parts.
-    let cases: [(u16, Width, &[(u16, u16, Width)]); 8] = [
+    let cases: [(u16, Width, &[Part]); 8] = [
         (0x10, Width::Dword, &[(0, 0x10, Width::Dword)]),
         (
             0x11,

@@ -82,8 +82,9 @@ fn linux_finds_a_controller_and_no_devices() {
 
 #[test]
 fn resets_and_a20() {
+    type Write = (u16, u8);
     // Port writes; resets; A20 as port 92h reads.
-    let cases: [(&[(u16, u8)], usize, u8); 11] = [
+    let cases: [(&[Write], usize, u8); 11] = [
         (&[(COMMAND, 0xfe)], 1, 2),
         (&[(COMMAND, 0xf0)], 1, 2),
         (&[(COMMAND, 0xf1)], 0, 2),

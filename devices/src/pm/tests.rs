@@ -105,8 +105,9 @@ fn power_button_needs_sci_en_and_its_enable_bit() {
 fn sleep_and_reset() {
     let s5 = u32::from(SLEEP_TYPE_S5) << 10;
     let (off, reset) = (PowerEvent::Off, PowerEvent::Reset);
+    type Write = (u16, Width, u32);
     // Writes, events.
-    let cases: [(&[(u16, Width, u32)], &[PowerEvent]); 8] = [
+    let cases: [(&[Write], &[PowerEvent]); 8] = [
         (&[(PM1A_CONTROL, Width::Word, s5 | 0x2000)], &[off]),
         (&[(PM1A_CONTROL, Width::Word, s5)], &[]),
         (&[(PM1A_CONTROL + 1, Width::Byte, (s5 | 0x2000) >> 8)], &[off]),

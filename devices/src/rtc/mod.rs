@@ -115,7 +115,9 @@ impl Rtc {
             return self.decode(value);
         }
         let afternoon = if value & 0x80 != 0 { 12 } else { 0 };
-        self.decode(value & 0x7f) % 12 + afternoon
+        let hour = self.decode(value & 0x7f);
+        // An hour that is none stays one, so that an alarm at it never matches.
+        if hour == 12 { afternoon } else { hour.wrapping_add(afternoon) }
     }
 
     fn encode_hour(&self, hour: u8) -> u8 {
