@@ -170,7 +170,7 @@ fn boot_params_say_what_the_loader_did() {
     let cases = [
         (h::MAGIC, u64::from(spec::MAGIC)),
         (h::CODE32_START, 16 * MIB),
-        (h::RAMDISK_IMAGE, (8192 - 100) * MIB & 0xffff_ffff),
+        (h::RAMDISK_IMAGE, ((8192 - 100) * MIB) & 0xffff_ffff),
         (z::EXT_RAMDISK_IMAGE, 1),
         (h::RAMDISK_SIZE, 100 * MIB),
         (z::EXT_RAMDISK_SIZE, 0),
