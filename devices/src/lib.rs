@@ -7,10 +7,25 @@
 
 extern crate alloc;
 
+pub mod absent;
+pub mod acpi;
 pub mod apic;
+pub mod bus;
 pub mod capability;
+pub mod cpuid;
+pub mod debugport;
 pub mod hpet;
+pub mod i8042;
 pub mod ioapic;
+pub mod linux_boot;
+pub mod msr;
+pub mod pci;
 pub mod pic;
 pub mod pit;
+pub mod pm;
 pub mod router;
+pub mod rtc;
+pub mod uart;
+
+#[cfg(test)]
+mod testing;

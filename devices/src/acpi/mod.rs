@@ -1,0 +1,141 @@
+//! ACPI tables for exactly what is there (ACPI 6.5).
+//!
+//! The result is one blob for the firmware area: RSDP at its start, the tables behind it, every pointer made for the
+//! address the blob is to lie at. [`AcpiConfig`] says what the guest has; addresses that a device model fixes are
+//! taken from that model's `spec`, so that tables and devices cannot disagree.
+
+mod dsdt;
+mod fixed;
+mod madt;
+
+use acpi_tables::{Aml, facs::FACS, mcfg::MCFG, rsdp::Rsdp, sdt::Sdt, xsdt::XSDT};
+use alloc::vec::Vec;
+
+use crate::{pci, pm};
+
+const OEM_ID: [u8; 6] = *b"PLINTH";
+const OEM_TABLE_ID: [u8; 8] = *b"PLINTHVM";
+const OEM_REVISION: u32 = 1;
+
+/// Where firmware tables go: E0000h to FFFFFh.
+pub const FIRMWARE_GPA: u64 = 0xe_0000;
+/// Size of that area.
+pub const FIRMWARE_BYTES: usize = 0x2_0000;
+
+/// The local APICs.
+pub const LOCAL_APIC_GPA: u32 = 0xfee0_0000;
+/// The I/O APIC.
+pub const IO_APIC_GPA: u32 = 0xfec0_0000;
+/// The HPET.
+pub const HPET_GPA: u32 = 0xfed0_0000;
+
+/// What the guest's machine is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct AcpiConfig {
+    /// Number of CPUs; their APIC IDs are 0 and on.
+    pub cpus: u32,
+    /// The I/O APIC's ID.
+    pub io_apic_id: u8,
+    /// The event timer block ID of the HPET (bits 31:0 of its capabilities register), if there is one.
+    pub hpet_block_id: Option<u32>,
+    /// How wide the PM timer is.
+    pub timer_width: pm::TimerWidth,
+    /// COM1 is there.
+    pub com1: bool,
+    /// The keyboard controller is there.
+    pub i8042: bool,
+    /// A window for 64-bit BARs: first byte, and size.
+    pub high_window: Option<(u64, u64)>,
+}
+
+/// Why there are no tables. To blame: the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcpiError {
+    /// More CPUs than the tables can name (4096).
+    Cpus,
+    /// The blob does not start at a multiple of 64 (the RSDP's and the FACS' alignment) below 4 GiB.
+    Base,
+    /// The tables are larger than the area for them.
+    TooLarge {
+        /// How large they are.
+        bytes: usize,
+    },
+}
+
+impl core::fmt::Display for AcpiError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Cpus => write!(f, "ACPI tables name at most {} CPUs", dsdt::MAX_CPUS),
+            Self::Base => write!(f, "ACPI tables must start at a multiple of 64 below 4 GiB"),
+            Self::TooLarge { bytes } => write!(f, "{bytes} bytes of ACPI tables do not fit"),
+        }
+    }
+}
+
+impl core::error::Error for AcpiError {}
+
+/// The tables, ready to be copied to guest memory.
+#[derive(Clone, Debug)]
+pub struct AcpiTables {
+    /// Where the first byte goes. The RSDP is there.
+    pub rsdp_gpa: u64,
+    /// The contents.
+    pub bytes: Vec<u8>,
+}
+
+/// Tables laid one behind the other.
+struct Blob {
+    base: u64,
+    bytes: Vec<u8>,
+}
+
+impl Blob {
+    /// Appends a table and says where it is.
+    fn place(&mut self, alignment: usize, table: &dyn Aml) -> u64 {
+        self.bytes.resize(self.bytes.len().next_multiple_of(alignment), 0);
+        let gpa = self.base + self.bytes.len() as u64;
+        table.to_aml_bytes(&mut self.bytes);
+        gpa
+    }
+}
+
+impl AcpiTables {
+    /// Makes the tables for a blob at `base` that may have `limit_bytes`.
+    pub fn new(config: &AcpiConfig, base: u64, limit_bytes: usize) -> Result<Self, AcpiError> {
+        if config.cpus > dsdt::MAX_CPUS {
+            return Err(AcpiError::Cpus);
+        }
+        if !base.is_multiple_of(64) || base + FIRMWARE_BYTES as u64 > 1 << 32 {
+            return Err(AcpiError::Base);
+        }
+        let mut blob = Blob { base, bytes: alloc::vec![0; Rsdp::len()] };
+        let facs = blob.place(64, &FACS::new());
+        let dsdt = blob.place(16, &dsdt::table(config));
+        let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
+        xsdt.add_entry(blob.place(16, &fixed::fadt(config, facs as u32, dsdt as u32)));
+        xsdt.add_entry(blob.place(16, &madt::table(config)));
+        let mut mcfg = MCFG::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
+        mcfg.add_ecam(pci::spec::ECAM_GPA, 0, 0, 255);
+        xsdt.add_entry(blob.place(16, &mcfg));
+        if let Some(block_id) = config.hpet_block_id {
+            xsdt.add_entry(blob.place(16, &fixed::hpet(block_id)));
+        }
+        xsdt.add_entry(blob.place(16, &fixed::waet()));
+        let xsdt = blob.place(16, &xsdt);
+        let mut bytes = Vec::new();
+        Rsdp::new(OEM_ID, xsdt).to_aml_bytes(&mut bytes);
+        bytes.extend(blob.bytes.into_iter().skip(Rsdp::len()));
+        if bytes.len() > limit_bytes {
+            return Err(AcpiError::TooLarge { bytes: bytes.len() });
+        }
+        Ok(Self { rsdp_gpa: base, bytes })
+    }
+}
+
+/// An empty table with our names in its header.
+fn table(signature: [u8; 4], revision: u8) -> Sdt {
+    Sdt::new(signature, 36, revision, OEM_ID, OEM_TABLE_ID, OEM_REVISION)
+}
+
+#[cfg(test)]
+mod tests;

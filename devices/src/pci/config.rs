@@ -1,0 +1,79 @@
+//! A function's configuration space: bytes and which of their bits a guest may write.
+
+use crate::capability::Width;
+
+/// 256 bytes of configuration space. What lies beyond, up to 4 KiB, reads 0 (no extended capabilities).
+///
+/// A BAR is sized the usual way: the guest writes ones and finds those of the address bits that are writable. So a BAR of
+/// 4 KiB is a dword whose bits 31:12 are writable.
+#[derive(Clone, Debug)]
+pub struct ConfigSpace {
+    bytes: [u8; 256],
+    writable: [u8; 256],
+}
+
+/// The identity of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Vendor.
+    pub vendor: u16,
+    /// Device.
+    pub device: u16,
+    /// Revision.
+    pub revision: u8,
+    /// Base class, sub-class, interface: `0x060000` for a host bridge.
+    pub class: u32,
+    /// Subsystem vendor.
+    pub subsystem_vendor: u16,
+    /// Subsystem.
+    pub subsystem: u16,
+}
+
+impl ConfigSpace {
+    /// A type 0 header with nothing in it but the identity.
+    pub fn new(identity: &Identity) -> Self {
+        let mut space = Self { bytes: [0; 256], writable: [0; 256] };
+        space.set(0x00, &identity.vendor.to_le_bytes());
+        space.set(0x02, &identity.device.to_le_bytes());
+        space.set(0x08, &(identity.class << 8 | u32::from(identity.revision)).to_le_bytes());
+        space.set(0x2c, &identity.subsystem_vendor.to_le_bytes());
+        space.set(0x2e, &identity.subsystem.to_le_bytes());
+        // Command: I/O, memory, bus master, parity, SERR, INTx disable. Then cache line size and interrupt line.
+        space.allow(0x04, &[0x47, 0x05]);
+        space.allow(0x0c, &[0xff]);
+        space.allow(0x3c, &[0xff]);
+        space
+    }
+
+    /// Sets bytes, whether the guest may write them or not. What does not fit is dropped.
+    pub fn set(&mut self, offset: u16, bytes: &[u8]) {
+        for (slot, byte) in self.bytes.iter_mut().skip(usize::from(offset)).zip(bytes) {
+            *slot = *byte;
+        }
+    }
+
+    /// Lets the guest write the bits set in `mask`.
+    pub fn allow(&mut self, offset: u16, mask: &[u8]) {
+        for (slot, byte) in self.writable.iter_mut().skip(usize::from(offset)).zip(mask) {
+            *slot |= *byte;
+        }
+    }
+
+    /// A configuration read.
+    pub fn read(&self, offset: u16, width: Width) -> u32 {
+        (0..4.min(width.bytes() as u16)).fold(0, |value, i| {
+            let byte = self.bytes.get(usize::from(offset.wrapping_add(i))).copied().unwrap_or(0);
+            value | u32::from(byte) << (8 * i)
+        })
+    }
+
+    /// A configuration write.
+    pub fn write(&mut self, offset: u16, width: Width, value: u32) {
+        for i in 0..4.min(width.bytes() as u16) {
+            let at = usize::from(offset.wrapping_add(i));
+            if let (Some(byte), Some(mask)) = (self.bytes.get_mut(at), self.writable.get(at)) {
+                *byte = *byte & !mask | (value >> (8 * i)) as u8 & mask;
+            }
+        }
+    }
+}

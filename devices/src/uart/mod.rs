@@ -1,0 +1,288 @@
+//! A 16550A UART.
+//!
+//! Transmission takes no time: a byte written to THR is with the backend before the `OUT` is done, so THR is always
+//! empty. Reception is bounded by the FIFO: whoever has input asks [`Uart::can_receive`] first and keeps what does not
+//! fit, so no byte is lost however slow the guest is. The character timeout does not wait four character times: a
+//! FIFO below its trigger level interrupts at once, which a guest cannot tell from a sender that paused.
+//!
+//! The modem lines say that a terminal is connected and ready. Baud rate, word length and parity are kept and do nothing.
+
+pub mod spec;
+
+use crate::{
+    bus,
+    capability::{Platform, PortDevice, Width},
+};
+use spec::{ComPort, Fcr, Ier, Interrupt, Lsr, Mcr, Msr};
+
+/// Where the guest's output goes.
+pub trait SerialBackend {
+    /// Takes a byte. It must not be lost and the guest must not wait: the backend queues.
+    fn transmit(&mut self, byte: u8);
+}
+
+impl<F: FnMut(u8)> SerialBackend for F {
+    fn transmit(&mut self, byte: u8) {
+        self(byte);
+    }
+}
+
+/// The receiver's FIFO, a ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fifo {
+    bytes: [u8; spec::FIFO_BYTES],
+    head: usize,
+    len: usize,
+}
+
+impl Fifo {
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut((self.head + self.len) % spec::FIFO_BYTES) {
+            *slot = byte;
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<u8> {
+        self.len = self.len.checked_sub(1)?;
+        let byte = self.bytes.get(self.head).copied();
+        self.head = (self.head + 1) % spec::FIFO_BYTES;
+        byte
+    }
+}
+
+/// The UART.
+pub struct Uart<B> {
+    // Configuration.
+    port: ComPort,
+    // Glue.
+    backend: B,
+    line_level: bool,
+    // Volatile state.
+    rx: Fifo,
+    last_rx: u8,
+    ier: Ier,
+    fcr: Fcr,
+    lcr: u8,
+    mcr: Mcr,
+    overrun: bool,
+    msr: Msr,
+    scr: u8,
+    divisor: [u8; 2],
+    /// THR has become empty since the guest was last told.
+    thre_pending: bool,
+}
+
+impl<B: SerialBackend> Uart<B> {
+    /// A UART after reset.
+    pub fn new(port: ComPort, backend: B) -> Self {
+        Self {
+            port,
+            backend,
+            line_level: false,
+            rx: Fifo::default(),
+            last_rx: 0,
+            ier: Ier::empty(),
+            fcr: Fcr::empty(),
+            lcr: 0,
+            mcr: Mcr::empty(),
+            overrun: false,
+            msr: Msr::CTS | Msr::DSR | Msr::DCD,
+            scr: 0,
+            // 9600 baud, as a PC's firmware leaves it.
+            divisor: [12, 0],
+            thre_pending: false,
+        }
+    }
+
+    /// Where the output goes.
+    pub fn backend_mut(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Whether [`Self::receive`] would take a byte now.
+    pub fn can_receive(&self) -> bool {
+        !self.mcr.contains(Mcr::LOOP) && self.rx.len < self.capacity()
+    }
+
+    /// Gives the guest a byte of input. Returns whether it was taken; if not, try again after the guest has read.
+    pub fn receive(&mut self, byte: u8, platform: &mut dyn Platform) -> bool {
+        let room = self.can_receive();
+        if room {
+            self.rx.push(byte);
+            self.update(platform);
+        }
+        room
+    }
+
+    fn capacity(&self) -> usize {
+        if self.fcr.contains(Fcr::ENABLE) { spec::FIFO_BYTES } else { 1 }
+    }
+
+    fn trigger_level(&self) -> usize {
+        match self.fcr.bits() & (Fcr::TRIGGER | Fcr::ENABLE).bits() {
+            0x41 => 4,
+            0x81 => 8,
+            0xc1 => 14,
+            _ => 1,
+        }
+    }
+
+    fn lsr(&self) -> Lsr {
+        let mut lsr = Lsr::THRE | Lsr::TEMT;
+        lsr.set(Lsr::DR, self.rx.len > 0);
+        lsr.set(Lsr::OE, self.overrun);
+        lsr
+    }
+
+    /// The interrupt that IIR shows: the one of highest priority.
+    fn pending(&self) -> Interrupt {
+        let deltas = Msr::DCTS | Msr::DDSR | Msr::TERI | Msr::DDCD;
+        if self.ier.contains(Ier::RLS) && self.overrun {
+            Interrupt::LineStatus
+        } else if self.ier.contains(Ier::RDA) && self.rx.len >= self.trigger_level() {
+            Interrupt::DataAvailable
+        } else if self.ier.contains(Ier::RDA) && self.rx.len > 0 {
+            Interrupt::CharacterTimeout
+        } else if self.ier.contains(Ier::THRE) && self.thre_pending {
+            Interrupt::TransmitterEmpty
+        } else if self.ier.contains(Ier::MS) && self.msr.intersects(deltas) {
+            Interrupt::ModemStatus
+        } else {
+            Interrupt::None
+        }
+    }
+
+    fn update(&mut self, platform: &mut dyn Platform) {
+        // In loopback the OUT2 pin is inactive, and with it the gate on a PC's interrupt line (datasheet, 8.6.7).
+        let gate = self.mcr.contains(Mcr::OUT2) && !self.mcr.contains(Mcr::LOOP);
+        let level = gate && self.pending() != Interrupt::None;
+        if level != self.line_level {
+            self.line_level = level;
+            platform.set_line(self.port.line, level);
+        }
+    }
+
+    fn transmit(&mut self, byte: u8) {
+        if !self.mcr.contains(Mcr::LOOP) {
+            self.backend.transmit(byte);
+        } else if self.rx.len < self.capacity() {
+            self.rx.push(byte);
+        } else {
+            self.overrun = true;
+        }
+        self.thre_pending = true;
+    }
+
+    fn write_ier(&mut self, value: u8) {
+        let ier = Ier::from_bits_truncate(value);
+        // Enabling the interrupt while THR is empty raises it (datasheet, 8.6.3).
+        if ier.contains(Ier::THRE) && !self.ier.contains(Ier::THRE) {
+            self.thre_pending = true;
+        }
+        self.ier = ier;
+    }
+
+    fn write_fcr(&mut self, value: u8) {
+        let fcr = Fcr::from_bits_truncate(value);
+        let switched = (fcr ^ self.fcr).contains(Fcr::ENABLE);
+        if switched || fcr.contains(Fcr::CLEAR_RX) {
+            self.rx = Fifo::default();
+        }
+        // The other bits are only taken with the FIFOs on.
+        self.fcr = if fcr.contains(Fcr::ENABLE) { fcr & (Fcr::ENABLE | Fcr::TRIGGER) } else { Fcr::empty() };
+    }
+
+    /// In loopback the modem outputs are wired to the modem inputs: RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD.
+    fn write_mcr(&mut self, value: u8) {
+        self.mcr = Mcr::from_bits_truncate(value);
+        let mut lines = Msr::CTS | Msr::DSR | Msr::DCD;
+        if self.mcr.contains(Mcr::LOOP) {
+            lines.set(Msr::CTS, self.mcr.contains(Mcr::RTS));
+            lines.set(Msr::DSR, self.mcr.contains(Mcr::DTR));
+            lines.set(Msr::RI, self.mcr.contains(Mcr::OUT1));
+            lines.set(Msr::DCD, self.mcr.contains(Mcr::OUT2));
+        }
+        let changed = self.msr ^ lines;
+        let mut msr = lines | self.msr & (Msr::DCTS | Msr::DDSR | Msr::TERI | Msr::DDCD);
+        msr.set(Msr::DCTS, msr.contains(Msr::DCTS) || changed.contains(Msr::CTS));
+        msr.set(Msr::DDSR, msr.contains(Msr::DDSR) || changed.contains(Msr::DSR));
+        msr.set(Msr::DDCD, msr.contains(Msr::DDCD) || changed.contains(Msr::DCD));
+        msr.set(Msr::TERI, msr.contains(Msr::TERI) || changed.contains(Msr::RI) && !lines.contains(Msr::RI));
+        self.msr = msr;
+    }
+
+    fn read_rbr(&mut self) -> u8 {
+        if let Some(byte) = self.rx.pop() {
+            self.last_rx = byte;
+        }
+        self.last_rx
+    }
+
+    fn read_iir(&mut self) -> u8 {
+        let interrupt = self.pending();
+        if interrupt == Interrupt::TransmitterEmpty {
+            self.thre_pending = false;
+        }
+        interrupt as u8 | if self.fcr.contains(Fcr::ENABLE) { spec::IIR_FIFOS } else { 0 }
+    }
+
+    fn read(&mut self, offset: u16) -> u8 {
+        let dlab = self.lcr & spec::LCR_DLAB != 0;
+        match offset {
+            spec::RBR_THR_DLL if dlab => self.divisor[0],
+            spec::RBR_THR_DLL => self.read_rbr(),
+            spec::IER_DLM if dlab => self.divisor[1],
+            spec::IER_DLM => self.ier.bits(),
+            spec::IIR_FCR => self.read_iir(),
+            spec::LCR => self.lcr,
+            spec::MCR => self.mcr.bits(),
+            spec::LSR => {
+                let lsr = self.lsr();
+                self.overrun = false;
+                lsr.bits()
+            }
+            spec::MSR => {
+                let msr = self.msr;
+                self.msr &= Msr::CTS | Msr::DSR | Msr::RI | Msr::DCD;
+                msr.bits()
+            }
+            spec::SCR => self.scr,
+            _ => 0xff,
+        }
+    }
+
+    fn write(&mut self, offset: u16, value: u8) {
+        let dlab = self.lcr & spec::LCR_DLAB != 0;
+        match offset {
+            spec::RBR_THR_DLL if dlab => self.divisor[0] = value,
+            spec::RBR_THR_DLL => self.transmit(value),
+            spec::IER_DLM if dlab => self.divisor[1] = value,
+            spec::IER_DLM => self.write_ier(value),
+            spec::IIR_FCR => self.write_fcr(value),
+            spec::LCR => self.lcr = value,
+            spec::MCR => self.write_mcr(value),
+            spec::SCR => self.scr = value,
+            // LSR and MSR are for factory tests to write (datasheet, 8.6.4): no effect.
+            _ => {}
+        }
+    }
+}
+
+impl<B: SerialBackend> PortDevice for Uart<B> {
+    fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
+        let base = self.port.base;
+        let value = bus::read_bytes(port, width, |p| self.read(p.wrapping_sub(base)));
+        self.update(platform);
+        value
+    }
+
+    fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
+        let base = self.port.base;
+        bus::write_bytes(port, width, value, |p, byte| self.write(p.wrapping_sub(base), byte));
+        self.update(platform);
+    }
+}
+
+#[cfg(test)]
+mod tests;
