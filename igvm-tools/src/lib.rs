@@ -9,11 +9,14 @@
 #![forbid(unsafe_code)]
 
 pub mod image;
+pub mod inspect;
 pub mod kernel;
 pub mod layout;
+pub mod measure;
 pub mod page_table;
 pub mod pages;
 pub mod recipe;
+pub mod run;
 
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = 4096;

@@ -1,16 +1,21 @@
 //! The command line: `igvm-tools build|inspect|measure|run`.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use igvm_tools::inspect::Inspection;
+use igvm_tools::measure;
 use igvm_tools::recipe::Loaded;
+use igvm_tools::run::{Loader, Machine, shell};
+use pvh_loader::file::IgvmFile;
 
-/// Builds, inspects, measures and runs Plinth's IGVM images.
+/// Builds, inspects, measures and runs Plinth's IGVM images
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = "docs/images.md describes recipes, images and measurements.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -20,11 +25,17 @@ struct Cli {
 enum Command {
     /// Build an image from a recipe
     Build(BuildArgs),
+    /// List what is in an image
+    Inspect(InspectArgs),
+    /// Print a digest of what an image loads
+    Measure(MeasureArgs),
+    /// Run an image in QEMU, its serial port on the terminal
+    Run(RunArgs),
 }
 
 #[derive(Args)]
 struct BuildArgs {
-    /// The recipe (JSON; docs/images.md describes it)
+    /// The recipe, a JSON file
     recipe: PathBuf,
     /// The IGVM file to write
     #[arg(short, long, value_name = "FILE")]
@@ -38,17 +49,72 @@ struct BuildArgs {
     file_root: Vec<PathBuf>,
 }
 
+#[derive(Args)]
+struct InspectArgs {
+    /// The IGVM file
+    image: PathBuf,
+    /// As JSON, addresses and sizes in bytes
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct MeasureArgs {
+    /// The IGVM file
+    image: PathBuf,
+    /// The hash
+    #[arg(long, value_enum, default_value = "sha256")]
+    hash: Hash,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Hash {
+    Sha256,
+    Sha384,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The IGVM file
+    image: PathBuf,
+    /// The QEMU program
+    #[arg(long, value_name = "PATH", default_value = "qemu-system-x86_64")]
+    qemu: PathBuf,
+    /// Load by this PVH loader, in any QEMU; without it, by QEMU's own IGVM loader
+    #[arg(long, value_name = "PATH")]
+    pvh_loader: Option<PathBuf>,
+    /// Memory, in QEMU's notation
+    #[arg(long, default_value = "512M")]
+    mem: String,
+    /// Number of processors
+    #[arg(long, default_value_t = 1)]
+    smp: u32,
+    /// Show the QEMU command and stop
+    #[arg(long)]
+    print: bool,
+    /// More arguments for QEMU
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Build(args) => build(&args),
+        Command::Inspect(args) => inspect(&args),
+        Command::Measure(args) => measure(&args),
+        Command::Run(args) => return run(args).unwrap_or_else(|error| report(&error)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("igvm-tools: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("igvm-tools: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Writes to standard output; one that is closed is an error, not a panic.
+fn say(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
 fn build(args: &BuildArgs) -> anyhow::Result<()> {
@@ -56,12 +122,65 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     std::fs::write(&args.output, &built.bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     let kib = |bytes: u64| bytes.div_ceil(1024);
-    println!(
-        "{}: {} KiB; {} KiB of the window, {} KiB of payload",
+    say(&format!(
+        "{}: {} KiB; {} KiB of the window, {} KiB of payload\n",
         args.output.display(),
         kib(built.bytes.len() as u64),
         kib(built.window_used),
         kib(built.payload)
-    );
-    Ok(())
+    ))
+}
+
+fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
+    with_image(&args.image, |file| {
+        let inspection = Inspection::new(file)?;
+        if args.json {
+            say(&(serde_json::to_string_pretty(&inspection)? + "\n"))
+        } else {
+            say(&inspection.to_string())
+        }
+    })
+}
+
+fn measure(args: &MeasureArgs) -> anyhow::Result<()> {
+    with_image(&args.image, |file| {
+        let digest = match args.hash {
+            Hash::Sha256 => measure::sha256(file)?,
+            Hash::Sha384 => measure::sha384(file)?,
+        };
+        say(&(measure::hex(&digest) + "\n"))
+    })
+}
+
+fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    with_image(&args.image, |_| Ok(()))?;
+    let loader = args.pvh_loader.map_or(Loader::Igvm, Loader::Pvh);
+    let machine =
+        Machine { qemu: args.qemu, loader, memory: args.mem, processors: args.smp, more: args.more };
+    let command = machine.command(&args.image);
+    if args.print {
+        say(&(shell(&command) + "\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some((program, arguments)) = command.split_first() else { bail!("no command") };
+    let status = std::process::Command::new(program)
+        .args(arguments)
+        .status()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    // QEMU's own status, where it ended by itself.
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Reads and checks a file, and hands it on; errors name it.
+fn with_image(path: &Path, then: impl FnOnce(&IgvmFile<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let check = || {
+        let file = IgvmFile::parse(&bytes)?;
+        if file.bytes().len() != bytes.len() {
+            bail!("the file is corrupt: {} bytes after its end", bytes.len() - file.bytes().len());
+        }
+        then(&file)
+    };
+    check().with_context(|| path.display().to_string())
 }

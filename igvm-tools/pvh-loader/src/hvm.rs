@@ -140,3 +140,6 @@ const _: () = {
     assert!(size_of::<Module>() == 32);
     assert!(size_of::<MemoryEntry>() == 24);
 };
+
+#[cfg(test)]
+mod tests;

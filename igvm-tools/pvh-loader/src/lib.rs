@@ -11,6 +11,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod testing;
+
 pub mod acpi;
 pub mod context;
 pub mod crc32;

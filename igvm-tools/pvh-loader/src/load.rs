@@ -1,8 +1,5 @@
 //! Carrying out a file's directives, in order.
 
-use igvm_defs::IgvmNativeVpContextX64;
-use zerocopy::FromBytes;
-
 use crate::PAGE_BYTES;
 use crate::extents::Extent;
 use crate::file::{Directive, FileError, IgvmFile, ParameterAreas};
@@ -23,17 +20,12 @@ pub enum LoadError {
     Memory(u64),
 }
 
-/// Loads all pages and parameter areas, and returns the context the first processor is to start in.
+/// Loads all pages and parameter areas.
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn load(
-    file: &IgvmFile<'_>,
-    facts: &HostFacts,
-    memory: &mut impl Memory,
-) -> Result<IgvmNativeVpContextX64, LoadError> {
+pub fn load(file: &IgvmFile<'_>, facts: &HostFacts, memory: &mut impl Memory) -> Result<(), LoadError> {
     let mut areas = ParameterAreas::default();
-    let mut start = None;
     for directive in file.directives() {
         let directive = directive?;
         if let Some((area, extent)) = areas.follow(&directive)? {
@@ -43,21 +35,15 @@ pub fn load(
                 parameters::write(room, parameter, facts)?;
             }
         }
-        match directive {
-            Directive::Page { gpa, data, .. } => {
-                let page = memory.slice_mut(gpa, PAGE_BYTES).ok_or(LoadError::Memory(gpa))?;
-                match data {
-                    Some(data) if data.len() == page.len() => page.copy_from_slice(data),
-                    _ => page.fill(0),
-                }
+        if let Directive::Page { gpa, data, .. } = directive {
+            let page = memory.slice_mut(gpa, PAGE_BYTES).ok_or(LoadError::Memory(gpa))?;
+            match data {
+                Some(data) if data.len() == page.len() => page.copy_from_slice(data),
+                _ => page.fill(0),
             }
-            Directive::VpContext { registers } => {
-                start = IgvmNativeVpContextX64::read_from_bytes(registers).ok()
-            }
-            _ => {}
         }
     }
-    start.ok_or(LoadError::File(FileError::VpContexts(0)))
+    Ok(())
 }
 
 fn writable(memory: &mut impl Memory, extent: Extent) -> Result<&mut [u8], LoadError> {

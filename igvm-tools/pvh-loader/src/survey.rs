@@ -1,6 +1,10 @@
 //! Before anything is written: what the file will write and need, against the memory there is.
 
+use igvm_defs::IgvmNativeVpContextX64;
+use zerocopy::FromBytes;
+
 use crate::PAGE_BYTES;
+use crate::context::{self, ContextError};
 use crate::extents::{Extent, Extents};
 use crate::file::{Directive, FileError, IgvmFile, ParameterAreas};
 use crate::memory_map::{MAX_ENTRIES, MemoryMap};
@@ -17,6 +21,9 @@ pub enum SurveyError {
     /// The file itself.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Its VP context.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// More than [`MAX_RUNS`] runs of pages.
     #[error("the file's pages are too scattered: more than {MAX_RUNS} separate runs")]
     Scattered,
@@ -56,9 +63,11 @@ pub enum SurveyError {
     NoRoom(u64),
 }
 
-/// What a file writes, all of it in RAM the loader reaches and none of it over the loader.
+/// What a file writes, all of it in RAM the loader reaches and none of it over the loader, and the context it starts
+/// in, one the loader can set.
 #[derive(Clone, Debug)]
 pub struct Survey {
+    context: IgvmNativeVpContextX64,
     writes: Extents<MAX_RUNS>,
     ram: Extents<MAX_ENTRIES>,
     loader: Extent,
@@ -73,10 +82,15 @@ impl Survey {
         let ram = map.ram();
         let mut writes = Extents::default();
         let mut areas = ParameterAreas::default();
+        let mut context = None;
         for directive in file.directives() {
             let directive = directive?;
             let inserted = areas.follow(&directive)?;
             let extent = match directive {
+                Directive::VpContext { registers } => {
+                    context = IgvmNativeVpContextX64::read_from_bytes(registers).ok();
+                    None
+                }
                 Directive::Page { gpa, .. } => Extent::new(gpa, PAGE_BYTES),
                 Directive::RequiredMemory { extent } if !ram.contains(extent) => {
                     return Err(SurveyError::Required { start: extent.start, bytes: extent.bytes() });
@@ -87,7 +101,9 @@ impl Survey {
                 writes.insert(extent).map_err(|_| SurveyError::Scattered)?;
             }
         }
-        let survey = Self { writes, ram, loader };
+        let context = context.ok_or(FileError::VpContexts(0))?;
+        context::check(&context)?;
+        let survey = Self { context, writes, ram, loader };
         survey.writes.as_slice().iter().try_for_each(|run| survey.check(*run))?;
         Ok(survey)
     }
@@ -103,6 +119,11 @@ impl Survey {
             return Err(SurveyError::Loader { start: run.start, loader: self.loader.start });
         }
         Ok(())
+    }
+
+    /// The context the first processor is to start in.
+    pub fn context(&self) -> &IgvmNativeVpContextX64 {
+        &self.context
     }
 
     /// The runs of pages that will be written.

@@ -91,8 +91,9 @@ fn build_bridge(switch: u64) {
     }
     let code = bridge.code.as_ptr() as u64;
     let mut pool = bridge.tables.iter_mut();
+    let tables = &raw mut loader_tables;
     // SAFETY: as above; the tables in use are only added to, in the upper half, where nothing is mapped yet.
-    let root = unsafe { &mut (*(&raw mut loader_tables)).level4 };
+    let root = unsafe { &mut (*tables).level4 };
     let first = switch - switch % PAGE;
     for (page, code) in [(first, code), (first.wrapping_add(PAGE), code + PAGE)] {
         // Wraps only if the entry point is in the last page, whose next page is not needed.

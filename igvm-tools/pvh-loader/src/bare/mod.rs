@@ -71,17 +71,12 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
             IgvmFile::parse(moved.ok_or(GivenUp)?).map_err(give_up)?
         }
     };
-    let context = load(&file, &facts, &mut memory).map_err(give_up)?;
-    context::check(&context).map_err(give_up)?;
-    context::check_mapped(&context, &memory).map_err(give_up)?;
-    let gdt = context::gdt(&context).ok_or(GivenUp)?;
-    say!(
-        "{} VPs, {} KiB of IGVM file loaded, entry at {:#x}",
-        facts.vp_count,
-        bytes.len() / 1024,
-        context.rip
-    );
-    leave::leave(&context, gdt)
+    load(&file, &facts, &mut memory).map_err(give_up)?;
+    let context = survey.context();
+    context::check_mapped(context, &memory).map_err(give_up)?;
+    let gdt = context::gdt(context).ok_or(GivenUp)?;
+    say!("{} VPs, {} KiB loaded, entry at {:#x}", facts.vp_count, bytes.len() / 1024, context.rip);
+    leave::leave(context, gdt)
 }
 
 /// What the host says of itself: memory map and number of processors.

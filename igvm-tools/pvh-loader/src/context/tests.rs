@@ -1,1 +1,89 @@
-//! Tests.
+//! Contexts that can be set, and each register that can't.
+
+use super::*;
+use crate::testing::{TestMemory, context};
+
+const RIP: u64 = 0xffff_ffff_8000_0000;
+
+fn register(register: &'static str, value: u64) -> ContextError {
+    ContextError::Register { register, value }
+}
+
+#[test]
+fn a_sound_context() {
+    let sound = context(RIP, 0x20_4000);
+    assert_eq!(check(&sound), Ok(()));
+    let gdt = gdt(&sound).unwrap();
+    assert_eq!(gdt[..3], [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff]);
+    // Descriptors without the accessed bit, other selectors, all the arithmetic flags.
+    let mut other = sound;
+    (other.code_selector, other.code_attributes) = (0x38, 0xa09a);
+    (other.data_selector, other.data_attributes) = (0x08, 0xcf92);
+    other.rflags = 0xcd7;
+    assert_eq!(check(&other), Ok(()));
+    assert_eq!(super::gdt(&other).unwrap()[7], 0x00af_9a00_0000_ffff);
+}
+
+#[test]
+fn registers() {
+    type Change = fn(&mut IgvmNativeVpContextX64);
+    let cases: [(Change, ContextError); 24] = [
+        (|c| c.cr0 = 0x11, register("CR0", 0x11)),
+        (|c| c.cr0 |= 1 << 30, register("CR0", 0xc001_0031)),
+        (|c| c.cr4 = 0, register("CR4", 0)),
+        (|c| c.cr4 |= 1 << 12, register("CR4", 0x1020)), // 5 levels
+        (|c| c.cr4 |= 1 << 17, register("CR4", 0x2_0020)), // PCID
+        (|c| c.efer = 0x900, register("EFER", 0x900)),
+        (|c| c.efer |= 1 << 12, register("EFER", 0x1d00)),
+        (|c| c.rflags = 0, register("RFLAGS", 0)),
+        (|c| c.rflags = 0x202, register("RFLAGS", 0x202)), // interrupts on
+        (|c| c.rflags = 0x102, register("RFLAGS", 0x102)), // trap
+        (|c| c.cr3 = 0x20_4001, register("CR3", 0x20_4001)),
+        (|c| c.cr3 = 1 << 32, register("CR3", 1 << 32)),
+        (|c| c.rax = 0, ContextError::RaxIsNotCr3 { rax: 0, cr3: 0x20_4000 }),
+        (|c| c.rip = 0x20_0000, register("RIP", 0x20_0000)),
+        (|c| c.rip = UPPER_HALF + 2, register("RIP", UPPER_HALF + 2)),
+        (|c| c.gdtr_base = 1 << 47, register("GDTR", 1 << 47)),
+        (|c| c.idtr_base = UPPER_HALF - 1, register("IDTR", UPPER_HALF - 1)),
+        (|c| c.gs_base = 1 << 63, register("GS base", 1 << 63)),
+        (|c| c.code_attributes = 0xc09b, ContextError::Segment("code")), // 32-bit
+        (|c| c.code_selector = 0, ContextError::Segment("code")),
+        (|c| c.code_selector = 0x40, ContextError::Segment("code")),
+        (|c| c.code_base = 1, ContextError::Segment("code")),
+        (|c| c.data_selector = 0x08, ContextError::Segment("data")),
+        (|c| c.data_attributes = 0xc0f3, ContextError::Segment("data")), // DPL 3
+    ];
+    for (index, (change, error)) in cases.into_iter().enumerate() {
+        let mut context = context(RIP, 0x20_4000);
+        change(&mut context);
+        assert_eq!(check(&context), Err(error), "case {index}");
+    }
+}
+
+#[test]
+fn entry_and_stack() {
+    // Identity-like tables for the last 2 GiB: one 1 GiB page at RIP.
+    let mut memory = TestMemory::new(0x1000, 0x3000);
+    memory.bytes.fill(0);
+    let put = |memory: &mut TestMemory, entry: u64| {
+        memory.put(0x1000 + 511 * 8, &0x2003u64.to_le_bytes());
+        memory.put(0x2000 + 510 * 8, &entry.to_le_bytes());
+    };
+    let mut start = context(RIP + 0x1000, 0x1000);
+    assert_eq!(check_mapped(&start, &memory), Err(ContextError::EntryUnmapped(start.rip)));
+    put(&mut memory, 0x83);
+    assert_eq!(check_mapped(&start, &memory), Ok(()));
+    put(&mut memory, 0x83 | 1 << 63);
+    assert_eq!(check_mapped(&start, &memory), Err(ContextError::EntryUnmapped(start.rip)));
+    put(&mut memory, 0x4000_0083); // no memory behind it
+    assert_eq!(check_mapped(&start, &memory), Err(ContextError::EntryUnmapped(start.rip)));
+
+    put(&mut memory, 0x83);
+    for (rsp, fine) in [(0, true), (RIP + 8, true), (RIP, false), (RIP + (1 << 30), true), (0x1000, false)] {
+        start.rsp = rsp;
+        assert_eq!(check_mapped(&start, &memory).is_ok(), fine, "{rsp:#x}");
+    }
+    put(&mut memory, 0x81);
+    start.rsp = RIP + 8;
+    assert_eq!(check_mapped(&start, &memory), Err(ContextError::StackUnmapped(start.rsp)));
+}
