@@ -48,32 +48,31 @@ impl LocalApic {
         if !self.is_x2apic() {
             return Err(GeneralProtection);
         }
-        let register = msr.wrapping_sub(spec::X2APIC_MSR_BASE);
-        if value & !self.x2apic_writable(register).ok_or(GeneralProtection)? != 0 {
-            return Err(GeneralProtection);
-        }
-        match register {
-            spec::TPR => self.set_tpr(value as u8),
-            spec::EOI => self.end_of_interrupt(bus),
-            spec::SELF_IPI => self.self_ipi(value as u8),
+        match msr.wrapping_sub(spec::X2APIC_MSR_BASE) {
+            spec::TPR => self.set_tpr(only(value, 0xff)? as u8),
+            spec::EOI => {
+                only(value, 0)?;
+                self.end_of_interrupt(bus);
+            }
+            spec::SELF_IPI => self.self_ipi(only(value, 0xff)? as u8),
             spec::ICR => {
                 // Bit 12, the delivery status, is always idle.
-                self.icr = value & !(1 << 12);
+                self.icr = only(value, !0xfff3_2000)? & !(1 << 12);
                 self.send_ipi(bus);
             }
-            _ => self.write_register(register, value as u32, bus),
+            register => {
+                let value = only(value, self.x2apic_writable(register).ok_or(GeneralProtection)?)?;
+                self.write_register(register, value as u32, bus);
+            }
         }
         Ok(())
     }
 
     /// The bits of a register that may be written as ones in x2APIC mode; `None` if it cannot be written at all.
-    #[inline]
     fn x2apic_writable(&self, register: u32) -> Option<u64> {
         Some(match register {
-            spec::TPR | spec::SELF_IPI => 0xff,
-            spec::EOI | spec::ESR => 0,
+            spec::ESR => 0,
             spec::SVR => u64::from(spec::SVR_WRITABLE),
-            spec::ICR => !0xfff3_2000,
             spec::TIMER_INITIAL => u64::from(u32::MAX),
             spec::TIMER_DIVIDE => 0xb,
             _ => u64::from(self.lvt_writable(lvt_of(register)?) | spec::LVT_READ_ONLY),
@@ -230,6 +229,12 @@ impl LocalApic {
         self.timer.arm_tsc(value, bus.guest_tsc(), hz, bus.now_ns());
         Ok(())
     }
+}
+
+/// `value`, if it has no ones but in `writable`.
+#[inline]
+fn only(value: u64, writable: u64) -> Result<u64, GeneralProtection> {
+    if value & !writable == 0 { Ok(value) } else { Err(GeneralProtection) }
 }
 
 /// Registers whose xAPIC store is ignored.
