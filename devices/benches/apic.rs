@@ -1,4 +1,5 @@
 //! The local APIC's part of an exit: register accesses, self-IPI, and interrupts from elsewhere.
+#![allow(clippy::expect_used, reason = "a benchmark that cannot be set up can only stop")]
 
 use criterion::Criterion;
 use devices::apic::{ApicBus, Apics, InterruptMessage, Kick, LocalApic, LocalApicConfig, VcpuSet, spec};

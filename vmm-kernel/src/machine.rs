@@ -41,7 +41,6 @@ pub fn start(kernel_root: PhysFrame, boot_flags: u32) {
     BOOT_FLAGS.store(boot_flags, Ordering::Relaxed);
 }
 
-
 /// The kernel's own page tables, with nothing in the lower half.
 pub fn kernel_root() -> PhysFrame {
     PhysFrame::containing_address(PhysAddr::new(KERNEL_ROOT.load(Ordering::Relaxed)))

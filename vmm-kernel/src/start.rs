@@ -13,7 +13,8 @@ use x86_64::structures::paging::PhysFrame;
 
 use crate::cpu::descriptors::ist;
 use crate::cpu::{
-    MAX_CPUS, cpuid, descriptors, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp, syscall_entry, this_cpu, time,
+    MAX_CPUS, cpuid, descriptors, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp, syscall_entry,
+    this_cpu, time,
 };
 use crate::machine::{self, End};
 use crate::memory::host_map::{self, MapError, Range};

@@ -29,7 +29,6 @@ impl<T> SpinLock<T> {
         }
         SpinGuard { lock: self }
     }
-
 }
 
 /// Holds a [`SpinLock`] until it is dropped.

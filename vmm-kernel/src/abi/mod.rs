@@ -11,10 +11,11 @@ mod system;
 mod vcpu;
 
 use vcpu_abi::operation::{
-    BATCH_MAX, Call, EventBindVcpu, EventCreate, EventSignal, EventWait, FLAG_GO_ON, FileInfo, FileRead, FilesOpen, HandleClose,
-    InterruptBind, LogWrite, MemoryMap, MemoryRange, Operation, PortRead, PortWrite, ProcessAllocate, ProcessCreate,
-    ProcessGrant, ProcessStart, ProcessState, ProcessUseFpu, ProcessWatch, SystemCpuid, SystemCreateVm, SystemEnd,
-    SystemHandled, SystemInfo, ThreadCreate, VcpuCreate, VcpuFetch, VcpuKick, VcpuRun, VmAllocate, VmMap,
+    BATCH_MAX, Call, EventBindVcpu, EventCreate, EventSignal, EventWait, FLAG_GO_ON, FileInfo, FileRead,
+    FilesOpen, HandleClose, InterruptBind, LogWrite, MemoryMap, MemoryRange, Operation, PortRead, PortWrite,
+    ProcessAllocate, ProcessCreate, ProcessGrant, ProcessStart, ProcessState, ProcessUseFpu, ProcessWatch,
+    SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled, SystemInfo, ThreadCreate, VcpuCreate, VcpuFetch,
+    VcpuKick, VcpuRun, VmAllocate, VmMap,
 };
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_THREAD_EXIT, SYS_YIELD};

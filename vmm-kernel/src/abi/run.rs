@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::exit::{ExitFlags, reason};
-use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Handle, ObjectKind, VcpuRun, Call, handled};
+use vcpu_abi::operation::{BATCH_MAX, Call, FLAG_GO_ON, Handle, ObjectKind, VcpuRun, handled};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::{NO_WINDOW, activity};
 use vcpu_abi::status::Status;
@@ -12,8 +12,8 @@ use super::{Answer, execute};
 use crate::cpu::{PerCpu, this_cpu, time};
 use crate::platform::svm::enter::{enter, take_interrupts};
 use crate::platform::svm::exit::{self, Next};
-use crate::platform::svm::{maps, state};
 use crate::platform::svm::vmcb::{Vmcb, intercept1, vintr};
+use crate::platform::svm::{maps, state};
 use crate::platform::vcpu::{Vcpu, place};
 use crate::task::handle::{self, Object};
 use crate::task::pool::Ref;
@@ -45,7 +45,10 @@ pub extern "C" fn syscall_run(handle: u64) -> Answer {
 fn find(thread: &Ref<Thread>, handle: Handle) -> Result<Ref<Vcpu>, Status> {
     let epoch = thread.process.handle_epoch.load(Ordering::Acquire);
     let mut cache = thread.run_cache.borrow_mut();
-    if cache.handle == handle && cache.epoch == epoch && let Some(vcpu) = &cache.vcpu {
+    if cache.handle == handle
+        && cache.epoch == epoch
+        && let Some(vcpu) = &cache.vcpu
+    {
         return Ok(vcpu.clone());
     }
     let Object::Vcpu(vcpu) = handle::find(&thread.process, handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)? else {
@@ -92,7 +95,11 @@ pub fn run(vcpu: &Ref<Vcpu>) -> Result<(), Status> {
     }
     set_window(vcpu, vmcb);
     vcpu.set_place(place::IN_RUN);
-    let why = if page.activity() == activity::HALTED { halt(vcpu, vmcb) } else { enter_until_exit(cpu, vcpu, vmcb) };
+    let why = if page.activity() == activity::HALTED {
+        halt(vcpu, vmcb)
+    } else {
+        enter_until_exit(cpu, vcpu, vmcb)
+    };
     vcpu.set_out();
     if let Some(why) = why {
         page.set_reason(why);

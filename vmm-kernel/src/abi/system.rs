@@ -2,8 +2,8 @@
 
 use vcpu_abi::boot::NAME_BYTES;
 use vcpu_abi::operation::{
-    FileInfo, FileRead, FilesOpen, InterruptBind, LogWrite, ObjectKind, PortRead, PortWrite, Rights, SystemCpuid, SystemEnd,
-    SystemHandled, SystemInfo, end_reason,
+    FileInfo, FileRead, FilesOpen, InterruptBind, LogWrite, ObjectKind, PortRead, PortWrite, Rights,
+    SystemCpuid, SystemEnd, SystemHandled, SystemInfo, end_reason,
 };
 use vcpu_abi::status::Status;
 

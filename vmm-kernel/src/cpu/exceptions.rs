@@ -10,10 +10,28 @@ use crate::task::process::{self, EndCause};
 const NMI: u64 = 2;
 const PAGE_FAULT: u64 = 14;
 const NAMES: [&str; 22] = [
-    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode", "device not available",
-    "double fault", "coprocessor overrun", "invalid TSS", "segment not present", "stack fault", "general protection",
-    "page fault", "reserved", "x87 floating point", "alignment check", "machine check", "SIMD floating point",
-    "virtualization", "control protection",
+    "divide error",
+    "debug",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "bound range",
+    "invalid opcode",
+    "device not available",
+    "double fault",
+    "coprocessor overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "reserved",
+    "x87 floating point",
+    "alignment check",
+    "machine check",
+    "SIMD floating point",
+    "virtualization",
+    "control protection",
 ];
 
 fn name(vector: u64) -> &'static str {
@@ -37,7 +55,9 @@ pub fn handle(frame: &mut Frame) {
         });
         return;
     }
-    if frame.vector == PAGE_FAULT && let Some(fixup) = user_copy::fixup(frame.rip) {
+    if frame.vector == PAGE_FAULT
+        && let Some(fixup) = user_copy::fixup(frame.rip)
+    {
         frame.rip = fixup;
         return;
     }
@@ -68,7 +88,14 @@ fn die(frame: &Frame) -> ! {
         frame.error_code,
         fault_address(frame)
     );
-    log::error!("rip {:#018x} cs {:#x} rflags {:#x} rsp {:#018x} ss {:#x}", frame.rip, frame.cs, frame.rflags, frame.rsp, frame.ss);
+    log::error!(
+        "rip {:#018x} cs {:#x} rflags {:#x} rsp {:#018x} ss {:#x}",
+        frame.rip,
+        frame.cs,
+        frame.rflags,
+        frame.rsp,
+        frame.ss
+    );
     log::error!("rax {rax:#018x} rbx {rbx:#018x} rcx {rcx:#018x} rdx {rdx:#018x}");
     log::error!("rsi {rsi:#018x} rdi {rdi:#018x} rbp {rbp:#018x} r8  {r8:#018x}");
     log::error!("r9  {r9:#018x} r10 {r10:#018x} r11 {r11:#018x} r12 {r12:#018x}");

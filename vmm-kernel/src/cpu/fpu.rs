@@ -46,7 +46,9 @@ pub fn supported_states() -> u64 {
 
 fn set_xcr0(value: u64) {
     // SAFETY: the value is a subset of what CPUID offers, with x87 set: checked where it comes in.
-    unsafe { asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack)) };
+    unsafe {
+        asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nostack))
+    };
 }
 
 fn save(area: u64) {

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "the area is found through the GS base, which only this module sets")]
 
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use x86_64::structures::paging::PhysFrame;
 

@@ -130,7 +130,8 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<u32, M
         crate::prepare_cpu(running)?;
         let stack = CpuArea::of(running).idle_stack_top();
         let root = tables.root().start_address().as_u64();
-        for (index, value) in [root, stack, entry as usize as u64, u64::from(running)].into_iter().enumerate() {
+        for (index, value) in [root, stack, entry as usize as u64, u64::from(running)].into_iter().enumerate()
+        {
             temporary::copy_in(frame, parameters_offset() + index * 8, &value.to_le_bytes());
         }
         if start_one(apic_id, running) {

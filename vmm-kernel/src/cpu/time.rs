@@ -84,5 +84,9 @@ pub fn calibrate() {
     }
     TSC_HZ.store(hz, Ordering::Relaxed);
     APIC_PER_TSC.store((apic_ticks << 32) / tsc_ticks, Ordering::Relaxed);
-    log::info!("TSC {} kHz, local APIC timer {} kHz", hz / 1000, (u128::from(apic_ticks) * u128::from(hz) / u128::from(tsc_ticks) / 1000) as u64);
+    log::info!(
+        "TSC {} kHz, local APIC timer {} kHz",
+        hz / 1000,
+        (u128::from(apic_ticks) * u128::from(hz) / u128::from(tsc_ticks) / 1000) as u64
+    );
 }

@@ -64,7 +64,9 @@ impl Ranges {
         if range.start >= range.end {
             return Ok(());
         }
-        if let Some(last) = self.count.checked_sub(1).and_then(|i| self.ranges.get_mut(i)) && last.end == range.start {
+        if let Some(last) = self.count.checked_sub(1).and_then(|i| self.ranges.get_mut(i))
+            && last.end == range.start
+        {
             last.end = range.end;
             return Ok(());
         }
@@ -95,7 +97,8 @@ pub fn parse(area: &[u8]) -> Result<Ranges, MapError> {
     let mut usable = Ranges::new();
     let mut lowest = 0;
     for (index, entry) in area.chunks_exact(24).take(MAX_ENTRIES).enumerate() {
-        let word = |at: usize| entry.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+        let word =
+            |at: usize| entry.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
         let (page, pages, kind) = (word(0), word(8), word(16) as u16);
         if pages == 0 {
             break;

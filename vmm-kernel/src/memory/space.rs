@@ -72,7 +72,13 @@ impl Space {
     }
 
     /// Maps memory that belongs to somebody else.
-    pub fn map_foreign(&self, address: u64, physical: u64, bytes: u64, protection: Protection) -> Result<(), MemoryError> {
+    pub fn map_foreign(
+        &self,
+        address: u64,
+        physical: u64,
+        bytes: u64,
+        protection: Protection,
+    ) -> Result<(), MemoryError> {
         check(address, bytes)?;
         self.tables.lock().map_range(address, physical, bytes, protection.flags())
     }

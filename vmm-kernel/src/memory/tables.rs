@@ -39,7 +39,8 @@ impl Tables {
         temporary::with_frame(kernel_root, |words| kernel.copy_from_slice(words));
         temporary::with_frame(self.root, |words| {
             words[256..].copy_from_slice(&kernel[256..]);
-            let own = self.root.start_address().as_u64() | (Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE).bits();
+            let own = self.root.start_address().as_u64()
+                | (Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE).bits();
             words[vcpu_abi::boot::SELF_MAP_SLOT] = own;
         });
     }
@@ -63,7 +64,9 @@ impl Tables {
                 None => {
                     let new = frames::allocate_zeroed()?;
                     let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE;
-                    temporary::with_table(table, |t| t[index(address, at)].set_addr(new.start_address(), flags));
+                    temporary::with_table(table, |t| {
+                        t[index(address, at)].set_addr(new.start_address(), flags)
+                    });
                     new
                 }
             };

@@ -1,5 +1,8 @@
 //! Virtual processors: the object the ABI knows, with its run page, batch page, and what is pending for it.
-#![allow(unsafe_code, reason = "the VMCB and the run page are mapped at addresses of this vCPU's own; the run page is shared")]
+#![allow(
+    unsafe_code,
+    reason = "the VMCB and the run page are mapped at addresses of this vCPU's own; the run page is shared"
+)]
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -67,7 +67,14 @@ impl Vm {
 
     /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process that asks
     /// for them holds it until it ends.
-    pub fn allocate(&self, gpa: u64, bytes: u64, writable: bool, space: &Space, address: u64) -> Result<(), Status> {
+    pub fn allocate(
+        &self,
+        gpa: u64,
+        bytes: u64,
+        writable: bool,
+        space: &Space,
+        address: u64,
+    ) -> Result<(), Status> {
         check(gpa, bytes)?;
         if (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
             return Err(Status::Overlap);

@@ -1,5 +1,8 @@
 //! The RAM file system: the image's directory, and its system files mapped read-only, one behind the other.
-#![allow(unsafe_code, reason = "the directory and the files lie at addresses that the image and this module decide")]
+#![allow(
+    unsafe_code,
+    reason = "the directory and the files lie at addresses that the image and this module decide"
+)]
 
 use core::cell::UnsafeCell;
 
@@ -41,7 +44,8 @@ fn directory() -> &'static Directory {
 pub fn start(boot: &BootPage) -> Result<(), MemoryError> {
     let count = (boot.directory_entries as usize).min(FILES_MAX);
     // SAFETY: the builder maps that many entries there; the image is trusted as far as the kernel itself.
-    let entries = unsafe { core::slice::from_raw_parts(boot.directory_virtual as *const DirectoryEntry, count) };
+    let entries =
+        unsafe { core::slice::from_raw_parts(boot.directory_virtual as *const DirectoryEntry, count) };
     // SAFETY: boot, one processor, no reader yet.
     let directory = unsafe { &mut *DIRECTORY.0.get() };
     let mut address = FILES;
@@ -88,7 +92,9 @@ impl File {
     /// Where a payload file lies in guest memory; zero for a system file, or where the host has no memory there.
     pub fn gpa(self) -> u64 {
         self.known()
-            .filter(|f| f.entry.kind == file_kind::PAYLOAD && guest_memory::contains(f.entry.gpa, f.entry.bytes))
+            .filter(|f| {
+                f.entry.kind == file_kind::PAYLOAD && guest_memory::contains(f.entry.gpa, f.entry.bytes)
+            })
             .map_or(0, |f| f.entry.gpa)
     }
 

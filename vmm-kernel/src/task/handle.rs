@@ -121,9 +121,18 @@ pub fn resolve<C: Call>(process: &Ref<Process>, operation: &Operation) -> Result
 }
 
 /// Finds a handle of a kind, with rights.
-pub fn find(process: &Ref<Process>, handle: Handle, kind: ObjectKind, rights: Rights) -> Result<Object, Status> {
+pub fn find(
+    process: &Ref<Process>,
+    handle: Handle,
+    kind: ObjectKind,
+    rights: Rights,
+) -> Result<Object, Status> {
     if handle == HANDLE_SELF {
-        return if kind == ObjectKind::Process { Ok(Object::Process(process.clone())) } else { Err(Status::BadHandle) };
+        return if kind == ObjectKind::Process {
+            Ok(Object::Process(process.clone()))
+        } else {
+            Err(Status::BadHandle)
+        };
     }
     let handles = process.handles.lock();
     let entry = handles.get(handle)?;

@@ -45,8 +45,13 @@ impl<T, const N: usize> Pool<T, N> {
     }
 
     /// Makes an object in a free place. `make` learns the place's index.
-    pub fn try_insert(&'static self, make: impl FnOnce(usize) -> Result<T, Status>) -> Result<Ref<T>, Status> {
-        let claim = |s: &&Slot<T>| s.claimed.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    pub fn try_insert(
+        &'static self,
+        make: impl FnOnce(usize) -> Result<T, Status>,
+    ) -> Result<Ref<T>, Status> {
+        let claim = |s: &&Slot<T>| {
+            s.claimed.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        };
         let (index, slot) = self.slots.iter().enumerate().find(|(_, s)| claim(s)).ok_or(Status::Exhausted)?;
         let value = make(index).inspect_err(|_| slot.claimed.store(false, Ordering::Release))?;
         // SAFETY: the place is claimed by us alone and has no references.
@@ -58,7 +63,9 @@ impl<T, const N: usize> Pool<T, N> {
     /// References to all objects there are.
     pub fn iter(&'static self) -> impl Iterator<Item = Ref<T>> {
         self.slots.iter().filter_map(|slot| {
-            let up = slot.references.fetch_update(Ordering::Acquire, Ordering::Relaxed, |n| (n > 0).then_some(n + 1));
+            let up = slot
+                .references
+                .fetch_update(Ordering::Acquire, Ordering::Relaxed, |n| (n > 0).then_some(n + 1));
             up.ok().map(|_| Ref { slot })
         })
     }

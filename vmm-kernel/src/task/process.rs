@@ -205,7 +205,9 @@ fn report(process: &Process, cause: EndCause) {
     match cause {
         EndCause::Exit(0) => log::info!("process {} ended", process.name()),
         EndCause::Exit(code) => log::warn!("process {} ended with code {code}", process.name()),
-        EndCause::BadCall(number) => log::error!("process {} used system call {number:#x}, which does not exist", process.name()),
+        EndCause::BadCall(number) => {
+            log::error!("process {} used system call {number:#x}, which does not exist", process.name())
+        }
         EndCause::Fault { vector, rip, address, error_code } => log::error!(
             "process {}: {} at {rip:#x}, address {address:#x}, error code {error_code:#x}",
             process.name(),

@@ -154,14 +154,18 @@ fn call(cpu: &PerCpu) {
 
 /// Puts a new thread in its processor's queue.
 pub fn enqueue(thread: &Ref<Thread>) {
-    if let Some(cpu) = per_cpu::of(thread.cpu) && cpu.queue.push_if(thread, |_| true) {
+    if let Some(cpu) = per_cpu::of(thread.cpu)
+        && cpu.queue.push_if(thread, |_| true)
+    {
         call(cpu);
     }
 }
 
 /// Makes a blocked thread ready; does nothing to one that is not blocked.
 pub fn wake(thread: &Ref<Thread>) {
-    if let Some(cpu) = per_cpu::of(thread.cpu) && cpu.queue.push_if(thread, |_| thread.unblock()) {
+    if let Some(cpu) = per_cpu::of(thread.cpu)
+        && cpu.queue.push_if(thread, |_| thread.unblock())
+    {
         call(cpu);
     }
 }

@@ -1,5 +1,8 @@
 //! Threads: a kernel stack, a place in user space, and a processor they stay on.
-#![allow(unsafe_code, reason = "a new thread's stack is laid out by hand, and its cells belong to one processor")]
+#![allow(
+    unsafe_code,
+    reason = "a new thread's stack is laid out by hand, and its cells belong to one processor"
+)]
 
 use core::arch::global_asm;
 use core::cell::{Cell, RefCell};
@@ -133,7 +136,12 @@ fn map_stack(slot: usize) -> Result<(), Status> {
 fn prepare_stack(top: u64, start: Start) -> u64 {
     const FLAGS: u64 = 0x202;
     let frame: [u64; 13] = [
-        0, 0, 0, 0, 0, 0, // R15, R14, R13, R12, RBX, RBP
+        0,
+        0,
+        0,
+        0,
+        0,
+        0, // R15, R14, R13, R12, RBX, RBP
         thread_entry as *const () as u64,
         start.argument,
         start.entry,

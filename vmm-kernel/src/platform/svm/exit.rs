@@ -3,8 +3,8 @@
 use vcpu_abi::exit::{Access, ExitFlags, PortAccess, reason};
 use vcpu_abi::registers::Groups;
 
-use super::vmcb::{Vmcb, exit_code as code};
 use super::state;
+use super::vmcb::{Vmcb, exit_code as code};
 use crate::platform::vcpu::SharedRunPage;
 
 /// What the run loop does after an exit.
@@ -53,7 +53,9 @@ pub fn record(vmcb: &Vmcb, page: SharedRunPage) -> Next {
                 groups = Groups::GENERAL;
             }
         }
-        code::MSR => page.set_reason(if control.exit_info1 & 1 == 0 { reason::MSR_READ } else { reason::MSR_WRITE }),
+        code::MSR => {
+            page.set_reason(if control.exit_info1 & 1 == 0 { reason::MSR_READ } else { reason::MSR_WRITE })
+        }
         code::NPF => {
             page.set_reason(reason::MEMORY);
             page.set_memory(control.exit_info2, access(control.exit_info1).bits());
@@ -101,7 +103,9 @@ fn port_access(info: u64) -> PortAccess {
 /// EXITINFO1 of a nested page fault (APM volume 2, 15.25.6).
 fn access(info: u64) -> Access {
     let mut access = Access::empty();
-    for (bit, flag) in [(0, Access::PROTECTION), (1, Access::WRITE), (4, Access::EXECUTE), (33, Access::PAGE_WALK)] {
+    for (bit, flag) in
+        [(0, Access::PROTECTION), (1, Access::WRITE), (4, Access::EXECUTE), (33, Access::PAGE_WALK)]
+    {
         access.set(flag, info & 1 << bit != 0);
     }
     access

@@ -8,9 +8,16 @@ use crate::memory::{MemoryError, frames, temporary};
 
 /// MSRs the guest reads and writes without an exit: VMLOAD and VMSAVE carry them.
 const PASSED: [u32; 10] = [
-    0x174, 0x175, 0x176, // SYSENTER_CS, ESP, EIP
-    0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084, // STAR, LSTAR, CSTAR, SFMASK
-    0xc000_0100, 0xc000_0101, 0xc000_0102, // FS_BASE, GS_BASE, KERNEL_GS_BASE
+    0x174,
+    0x175,
+    0x176, // SYSENTER_CS, ESP, EIP
+    0xc000_0081,
+    0xc000_0082,
+    0xc000_0083,
+    0xc000_0084, // STAR, LSTAR, CSTAR, SFMASK
+    0xc000_0100,
+    0xc000_0101,
+    0xc000_0102, // FS_BASE, GS_BASE, KERNEL_GS_BASE
 ];
 
 /// Where an MSR's two bits are: byte and shift (APM volume 2, 15.11).

@@ -22,10 +22,29 @@ pub fn reset(vmcb: &mut Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     use intercept2 as two;
     *vmcb = Vmcb::new_zeroed();
     let control = &mut vmcb.control;
-    control.intercept1 = one::INTR | one::NMI | one::INIT | one::RDPMC | one::CPUID | one::INVD | one::HLT
-        | one::INVLPGA | one::IOIO | one::MSR | one::SHUTDOWN;
-    control.intercept2 = two::VMRUN | two::VMMCALL | two::VMLOAD | two::VMSAVE | two::STGI | two::CLGI | two::SKINIT
-        | two::WBINVD | two::MONITOR | two::MWAIT | two::XSETBV | two::RDPRU;
+    control.intercept1 = one::INTR
+        | one::NMI
+        | one::INIT
+        | one::RDPMC
+        | one::CPUID
+        | one::INVD
+        | one::HLT
+        | one::INVLPGA
+        | one::IOIO
+        | one::MSR
+        | one::SHUTDOWN;
+    control.intercept2 = two::VMRUN
+        | two::VMMCALL
+        | two::VMLOAD
+        | two::VMSAVE
+        | two::STGI
+        | two::CLGI
+        | two::SKINIT
+        | two::WBINVD
+        | two::MONITOR
+        | two::MWAIT
+        | two::XSETBV
+        | two::RDPRU;
     (control.iopm_base, control.msrpm_base) = maps;
     control.asid_and_tlb_control = u64::from(asid);
     control.vintr = vintr::MASKING;
@@ -49,7 +68,8 @@ fn encode(event: EventInjection) -> Result<u64, Status> {
         event_kind::SOFTWARE => 4,
         _ => return Err(Status::BadArgument),
     };
-    let error = if event.has_error_code != 0 { EVENT_HAS_ERROR | u64::from(event.error_code) << 32 } else { 0 };
+    let error =
+        if event.has_error_code != 0 { EVENT_HAS_ERROR | u64::from(event.error_code) << 32 } else { 0 };
     Ok(u64::from(event.vector) | kind << 8 | error | EVENT_VALID)
 }
 
@@ -119,7 +139,8 @@ fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) {
         let m = page.msrs();
         (save.star, save.lstar, save.cstar, save.sfmask) = (m.star, m.lstar, m.cstar, m.sfmask);
         save.kernel_gs_base = m.kernel_gs_base;
-        (save.sysenter_cs, save.sysenter_esp, save.sysenter_eip) = (m.sysenter_cs, m.sysenter_esp, m.sysenter_eip);
+        (save.sysenter_cs, save.sysenter_esp, save.sysenter_eip) =
+            (m.sysenter_cs, m.sysenter_esp, m.sysenter_eip);
         save.pat = m.pat;
         vmcb.control.tsc_offset = m.tsc_offset;
     }
