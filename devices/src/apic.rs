@@ -14,22 +14,29 @@
 
 mod base;
 mod icr;
+mod inbox;
 mod local;
 mod message;
+mod priority;
 mod registers;
 mod routing;
 mod shared;
 pub mod spec;
 mod timer;
+mod vcpu_set;
 mod vectors;
+mod x2apic;
+mod xapic;
 
 #[cfg(test)]
 mod tests;
 
-pub use local::{LocalApic, LocalApicConfig, Startup};
+pub use inbox::Startup;
+pub use local::{LocalApic, LocalApicConfig};
 pub use message::{DeliveryMode, InterruptMessage};
-pub use shared::{ApicShared, Apics, MAX_VCPUS, TooManyVcpus, VcpuSet};
+pub use shared::{ApicShared, Apics, MAX_VCPUS, TooManyVcpus};
 pub use timer::{APIC_TIMER_HZ, APIC_TIMER_TICK_NS};
+pub use vcpu_set::VcpuSet;
 
 /// The access raises #GP(0) in the guest and has had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

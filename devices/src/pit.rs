@@ -8,6 +8,7 @@
 
 mod clock;
 mod counter;
+mod wave;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,11 @@
-//! The private part of a local APIC: interrupt acceptance, priorities, and life cycle.
+//! The private part of a local APIC: what it is made of, its life cycle, and its local interrupt sources.
 
 use super::routing::{Routing, dfr_is_cluster, x2apic_ldr};
-use super::shared::{ApicShared, Apics, Posted, posted};
+use super::shared::{ApicShared, Apics};
 use super::timer::{Mode, Timer};
 use super::vectors::Vectors;
 use super::{ApicBus, DeliveryMode, spec};
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
 
 /// What a local APIC is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,18 +14,6 @@ pub struct LocalApicConfig {
     pub physical_address_bits: u8,
     /// The guest TSC's frequency in Hz if CPUID offers TSC-deadline mode, else `None`.
     pub tsc_deadline_hz: Option<u64>,
-}
-
-/// What the processor itself, not its local APIC, has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Startup {
-    /// INIT: all registers as after INIT. The bootstrap processor goes on at the reset vector, another one waits.
-    Init,
-    /// Start-up IPI after INIT: real mode at page `vector`, that is CS:IP = `vector` × 100h : 0.
-    Sipi {
-        /// The page number of the start address.
-        vector: u8,
-    },
 }
 
 /// LVT entries in the order of [`LocalApic::lvt`].
@@ -65,11 +52,11 @@ pub struct LocalApic {
     pub(super) icr: u64,
     pub(super) lvt: [u32; 7],
     pub(super) timer: Timer,
-    nmi: bool,
-    extint: bool,
-    init: bool,
-    sipi: Option<u8>,
-    waits_for_sipi: bool,
+    pub(super) nmi: bool,
+    pub(super) extint: bool,
+    pub(super) init: bool,
+    pub(super) sipi: Option<u8>,
+    pub(super) waits_for_sipi: bool,
 }
 
 impl LocalApic {
@@ -149,13 +136,6 @@ impl LocalApic {
         self.publish_priority();
     }
 
-    #[inline]
-    fn publish_priority(&self) {
-        if let Some(shared) = self.shared() {
-            shared.priority.store(self.tpr as u8, Ordering::Relaxed);
-        }
-    }
-
     /// Registers as after INIT or after being globally disabled. The ID stays.
     pub(super) fn reset_registers(&mut self) {
         self.tpr = 0;
@@ -177,162 +157,6 @@ impl LocalApic {
         self.lvt[Lvt::Lint0 as usize] = 0x700;
         self.lvt[Lvt::Lint1 as usize] = 0x400;
         self.publish();
-    }
-
-    /// The task priority register.
-    #[inline]
-    pub fn tpr(&self) -> u8 {
-        self.tpr as u8
-    }
-
-    /// Sets the task priority register.
-    #[inline]
-    pub fn set_tpr(&mut self, tpr: u8) {
-        self.tpr = u32::from(tpr);
-        self.publish_priority();
-    }
-
-    /// Takes over what the guest left in CR8 (V_TPR): TPR bits 7:4, which clears bits 3:0 if they differ.
-    #[inline]
-    pub fn set_cr8(&mut self, cr8: u8) {
-        if self.tpr >> 4 != u32::from(cr8 & 0xf) {
-            self.set_tpr(cr8 << 4);
-        }
-    }
-
-    /// The processor priority: the higher class of task priority and the highest vector in service.
-    #[inline]
-    pub(super) fn ppr(&self) -> u32 {
-        let in_service = self.isr.highest().map_or(0, u32::from);
-        if self.tpr >> 4 >= in_service >> 4 { self.tpr } else { in_service & 0xf0 }
-    }
-
-    /// Takes in what other threads posted. [`Self::pending_interrupt`] does so, too.
-    #[inline]
-    pub fn sync(&mut self) {
-        if self.shared().is_some_and(ApicShared::has_posted) {
-            self.take_posted();
-        }
-    }
-
-    #[cold]
-    fn take_posted(&mut self) {
-        let Some(Posted { flags, vectors, level, sipi_vector }) = self.shared().map(ApicShared::take_posted)
-        else {
-            return;
-        };
-        for (word, (vectors, level)) in vectors.into_iter().zip(level).enumerate() {
-            self.irr.set_word(word, self.irr.word(word as u32) | vectors);
-            self.tmr.set_word(word, self.tmr.word(word as u32) & !vectors | level & vectors);
-        }
-        self.nmi |= flags & posted::NMI != 0;
-        self.extint |= flags & posted::EXTINT != 0;
-        if flags & posted::LINT0 != 0 {
-            self.raise_lvt(Lvt::Lint0);
-        }
-        if flags & posted::LINT1 != 0 {
-            self.raise_lvt(Lvt::Lint1);
-        }
-        if flags & posted::ILLEGAL_VECTOR != 0 {
-            self.error(spec::ESR_RECEIVE_ILLEGAL);
-        }
-        if flags & posted::INIT != 0 {
-            self.accept_init();
-        }
-        if flags & posted::SIPI != 0 && self.waits_for_sipi {
-            self.waits_for_sipi = false;
-            self.sipi = Some(sipi_vector);
-        }
-    }
-
-    fn accept_init(&mut self) {
-        self.reset_registers();
-        self.nmi = false;
-        self.extint = false;
-        self.sipi = None;
-        self.init = true;
-        self.waits_for_sipi = self.vcpu != 0;
-    }
-
-    /// Whether the processor is stopped until a start-up IPI.
-    pub fn waits_for_sipi(&self) -> bool {
-        self.waits_for_sipi
-    }
-
-    /// Takes INIT or a start-up IPI, oldest first, of those that [`Self::sync`] took in.
-    #[inline]
-    pub fn take_startup(&mut self) -> Option<Startup> {
-        if core::mem::take(&mut self.init) {
-            return Some(Startup::Init);
-        }
-        self.sipi.take().map(|vector| Startup::Sipi { vector })
-    }
-
-    /// Whether an NMI waits to be injected.
-    #[inline]
-    pub fn nmi_pending(&self) -> bool {
-        self.nmi
-    }
-
-    /// Takes the NMI that waits.
-    #[inline]
-    pub fn take_nmi(&mut self) -> bool {
-        core::mem::take(&mut self.nmi)
-    }
-
-    /// Whether the PIC's interrupt gets through to this processor: then its vector is the PIC's to give, by its
-    /// `acknowledge`, and [`Self::acknowledge_extint`] is called as well.
-    #[inline]
-    pub fn extint_pending(&self) -> bool {
-        self.extint || (self.takes_lint0_extint() && self.shared().is_some_and(ApicShared::lint0))
-    }
-
-    /// The PIC's interrupt was taken.
-    pub fn acknowledge_extint(&mut self) {
-        self.extint = false;
-    }
-
-    fn takes_lint0_extint(&self) -> bool {
-        const EXTINT: u32 = 7 << 8;
-        if !self.is_globally_enabled() {
-            // LINT0 is the processor's INTR pin then (SDM, "Local APIC Status and Location").
-            return self.vcpu == 0;
-        }
-        self.vcpu == 0 && self.lvt[Lvt::Lint0 as usize] & (spec::LVT_MASKED | spec::LVT_MODE) == EXTINT
-    }
-
-    /// The highest requested vector that the processor priority lets through, after taking in what was posted.
-    #[inline]
-    pub fn pending_interrupt(&mut self) -> Option<u8> {
-        self.sync();
-        let vector = self.irr.highest()?;
-        (u32::from(vector) >> 4 > self.ppr() >> 4).then_some(vector)
-    }
-
-    /// The highest requested vector that would get through were TPR 0: what an interrupt window is opened for, as
-    /// the guest may lower CR8 without an exit. Call after [`Self::pending_interrupt`].
-    #[inline]
-    pub fn interrupt_above_service(&self) -> Option<u8> {
-        let vector = self.irr.highest()?;
-        (vector >> 4 > self.isr.highest().unwrap_or(0) >> 4).then_some(vector)
-    }
-
-    /// The processor takes `vector`: it goes from requested to in service.
-    #[inline]
-    pub fn acknowledge(&mut self, vector: u8) {
-        self.irr.remove(vector);
-        self.isr.insert(vector);
-    }
-
-    /// Requests an edge-triggered vector of this APIC's own.
-    #[inline]
-    pub(super) fn request(&mut self, vector: u8) {
-        if vector < spec::FIRST_VECTOR {
-            self.error(spec::ESR_RECEIVE_ILLEGAL);
-            return;
-        }
-        self.tmr.remove(vector);
-        self.irr.insert(vector);
     }
 
     /// A local interrupt source fires.
@@ -357,16 +181,6 @@ impl LocalApic {
         // An illegal vector in the error entry itself is an error that cannot be reported.
         if lvt & spec::LVT_MASKED == 0 && lvt as u8 >= spec::FIRST_VECTOR {
             self.request(lvt as u8);
-        }
-    }
-
-    /// The EOI register was written: the highest vector in service is done.
-    #[inline]
-    pub(super) fn end_of_interrupt(&mut self, bus: &mut dyn ApicBus) {
-        let Some(vector) = self.isr.highest() else { return };
-        self.isr.remove(vector);
-        if self.tmr.contains(vector) && self.svr & spec::SVR_SUPPRESS_EOI == 0 {
-            bus.end_of_interrupt(vector);
         }
     }
 

@@ -1,15 +1,12 @@
-//! Register accesses: by MSR in x2APIC mode, by memory in xAPIC mode.
-//!
-//! Both come down to one `match` on the register number, which compiles to an indexed jump. What differs between the
-//! modes (which registers exist, what reserved bits do) is decided before it.
+//! The registers that both modes have in common. What differs between the modes, and the ways to get here, are in
+//! `x2apic` and `xapic`.
 
 use super::local::{LocalApic, Lvt};
 use super::timer::Mode;
-use super::{ApicBus, GeneralProtection, spec};
-use crate::capability::Width;
+use super::{ApicBus, spec};
 
 /// The LVT entry of a register.
-fn lvt_of(register: u32) -> Option<Lvt> {
+pub(super) fn lvt_of(register: u32) -> Option<Lvt> {
     Some(match register {
         spec::LVT_CMCI => Lvt::Cmci,
         spec::LVT_TIMER => Lvt::Timer,
@@ -23,121 +20,8 @@ fn lvt_of(register: u32) -> Option<Lvt> {
 }
 
 impl LocalApic {
-    /// Reads MSR 800h to 8FFh.
-    #[inline]
-    pub fn read_msr(&mut self, msr: u32, bus: &dyn ApicBus) -> Result<u64, GeneralProtection> {
-        if !self.is_x2apic() {
-            return Err(GeneralProtection);
-        }
-        match msr.wrapping_sub(spec::X2APIC_MSR_BASE) {
-            spec::TPR => Ok(u64::from(self.tpr)),
-            spec::ICR => Ok(self.icr),
-            spec::APR | spec::EOI | spec::RRD | spec::DFR | spec::ICR_HIGH => Err(GeneralProtection),
-            register => self.read_register(register, bus).map(u64::from).ok_or(GeneralProtection),
-        }
-    }
-
-    /// Writes MSR 800h to 8FFh. Reserved registers, read-only ones, and reserved bits are #GP.
-    #[inline]
-    pub fn write_msr(
-        &mut self,
-        msr: u32,
-        value: u64,
-        bus: &mut dyn ApicBus,
-    ) -> Result<(), GeneralProtection> {
-        if !self.is_x2apic() {
-            return Err(GeneralProtection);
-        }
-        let register = msr.wrapping_sub(spec::X2APIC_MSR_BASE);
-        if value & !self.x2apic_writable(register).ok_or(GeneralProtection)? != 0 {
-            return Err(GeneralProtection);
-        }
-        match register {
-            spec::TPR => self.set_tpr(value as u8),
-            spec::EOI => self.end_of_interrupt(bus),
-            spec::SELF_IPI => self.self_ipi(value as u8),
-            spec::ICR => {
-                // Bit 12, the delivery status, is always idle.
-                self.icr = value & !(1 << 12);
-                self.send_ipi(bus);
-            }
-            _ => self.write_register(register, value as u32, bus),
-        }
-        Ok(())
-    }
-
-    /// The bits of a register that may be written as ones in x2APIC mode; `None` if it cannot be written at all.
-    #[inline]
-    fn x2apic_writable(&self, register: u32) -> Option<u64> {
-        Some(match register {
-            spec::TPR | spec::SELF_IPI => 0xff,
-            spec::EOI | spec::ESR => 0,
-            spec::SVR => u64::from(spec::SVR_WRITABLE),
-            spec::ICR => !0xfff3_2000,
-            spec::TIMER_INITIAL => u64::from(u32::MAX),
-            spec::TIMER_DIVIDE => 0xb,
-            _ => u64::from(self.lvt_writable(lvt_of(register)?) | spec::LVT_READ_ONLY),
-        })
-    }
-
-    /// Loads from the xAPIC page. Only bytes 0 to 3 of each 16 are registers; the others read 0.
-    pub fn mmio_read(&mut self, offset: u64, width: Width, bus: &dyn ApicBus) -> u64 {
-        let register = (offset >> 4 & 0xff) as u32;
-        let byte = (offset & 0xf) as u32;
-        if byte >= 4 {
-            return 0;
-        }
-        let value = match register {
-            spec::TPR => Some(self.tpr),
-            spec::ICR => Some(self.icr as u32),
-            spec::ICR_HIGH => Some((self.icr >> 32) as u32),
-            spec::EOI | spec::RRD => Some(0),
-            // No TPR or IRR of others is arbitrated with: APR is what it would be with none in request.
-            spec::APR => Some(self.ppr()),
-            spec::DFR => Some(self.dfr),
-            _ => self.read_register(register, bus),
-        };
-        let Some(value) = value else {
-            self.error(spec::ESR_ILLEGAL_REGISTER);
-            return 0;
-        };
-        u64::from(value) >> (8 * byte) & width.mask()
-    }
-
-    /// Stores to the xAPIC page. Stores but of a whole register are undefined (SDM, "APIC Register Address Map"), and
-    /// ignored.
-    pub fn mmio_write(&mut self, offset: u64, width: Width, value: u64, bus: &mut dyn ApicBus) {
-        if offset & 0xf != 0 || !matches!(width, Width::Dword | Width::Qword) {
-            return;
-        }
-        let value = value as u32;
-        match (offset >> 4 & 0xff) as u32 {
-            spec::TPR => self.set_tpr(value as u8),
-            spec::EOI => self.end_of_interrupt(bus),
-            spec::ICR => {
-                let low = value & 0x000c_cfff;
-                self.icr = self.icr & !u64::from(u32::MAX) | u64::from(low);
-                self.send_ipi(bus);
-            }
-            spec::ICR_HIGH => {
-                let destination = u64::from(value & 0xff00_0000) << 32;
-                self.icr = self.icr & u64::from(u32::MAX) | destination;
-            }
-            spec::LDR => {
-                self.ldr = value & 0xff00_0000;
-                self.publish();
-            }
-            spec::DFR => {
-                self.dfr = value | spec::DFR_ONES;
-                self.publish();
-            }
-            register if is_read_only(register) => {}
-            register => self.write_register(register, value, bus),
-        }
-    }
-
     /// Registers that read the same in both modes; `None` if there is no such register.
-    fn read_register(&mut self, register: u32, bus: &dyn ApicBus) -> Option<u32> {
+    pub(super) fn read_register(&mut self, register: u32, bus: &dyn ApicBus) -> Option<u32> {
         Some(match register {
             spec::ID if self.is_x2apic() => self.id,
             spec::ID => self.id << 24,
@@ -163,7 +47,7 @@ impl LocalApic {
     }
 
     /// Registers that are written the same in both modes.
-    fn write_register(&mut self, register: u32, value: u32, bus: &mut dyn ApicBus) {
+    pub(super) fn write_register(&mut self, register: u32, value: u32, bus: &mut dyn ApicBus) {
         match register {
             spec::SVR => self.set_svr(value),
             spec::ESR => self.esr = core::mem::take(&mut self.esr_pending),
@@ -194,7 +78,7 @@ impl LocalApic {
         self.publish();
     }
 
-    fn lvt_writable(&self, lvt: Lvt) -> u32 {
+    pub(super) fn lvt_writable(&self, lvt: Lvt) -> u32 {
         const POLARITY_AND_TRIGGER: u32 = 1 << 13 | 1 << 15;
         let modes = match lvt {
             Lvt::Timer if self.config.tsc_deadline_hz.is_some() => spec::LVT_TIMER_MODE,
@@ -218,25 +102,4 @@ impl LocalApic {
         }
         self.lvt[lvt as usize] = value;
     }
-
-    /// Reads IA32_TSC_DEADLINE; #GP if TSC-deadline mode is not configured.
-    pub fn read_tsc_deadline(&self) -> Result<u64, GeneralProtection> {
-        self.config.tsc_deadline_hz.map(|_| self.timer.tsc_deadline).ok_or(GeneralProtection)
-    }
-
-    /// Writes IA32_TSC_DEADLINE; #GP if TSC-deadline mode is not configured.
-    pub fn write_tsc_deadline(&mut self, value: u64, bus: &dyn ApicBus) -> Result<(), GeneralProtection> {
-        let hz = self.config.tsc_deadline_hz.ok_or(GeneralProtection)?;
-        self.timer.arm_tsc(value, bus.guest_tsc(), hz, bus.now_ns());
-        Ok(())
-    }
-}
-
-/// Registers whose xAPIC store is ignored.
-fn is_read_only(register: u32) -> bool {
-    matches!(
-        register,
-        spec::ID | spec::VERSION | spec::APR | spec::PPR | spec::RRD | spec::ISR
-            ..=spec::IRR_LAST | spec::TIMER_CURRENT
-    )
 }

@@ -3,6 +3,8 @@
 //! A count written is loaded by the next clock; *elapsed* is the number of clocks since then, without those in which
 //! a low gate stopped modes 0 and 4.
 
+use super::wave;
+
 /// How the data port is read and written (control word bits 5:4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
@@ -119,33 +121,17 @@ impl Counter {
 
     /// The OUT pin.
     pub fn output(&self, now: u64) -> bool {
-        let Some((reload, elapsed)) = self.position(now) else { return self.mode != 0 };
-        match self.mode {
-            0 | 1 => elapsed >= reload,
-            2 => !self.gate || elapsed % reload != reload - 1,
-            3 => !self.gate || elapsed % reload < reload.div_ceil(2),
-            _ => elapsed != reload,
+        match self.position(now) {
+            Some((reload, elapsed)) => wave::output(self.mode, self.gate, reload, elapsed),
+            None => self.mode != 0,
         }
     }
 
     /// The counting element's value, as read: binary or BCD.
     fn count(&self, now: u64) -> u16 {
         let Some((reload, elapsed)) = self.position(now) else { return 0 };
-        let value = match self.mode {
-            2 => reload - elapsed % reload,
-            3 => {
-                let (phase, high) = (elapsed % reload, reload.div_ceil(2));
-                let half = if phase < high { phase } else { phase - high };
-                // Counts by two; an odd count starts from one less and is at 0 for the last clock of the high half.
-                (reload & !1) - 2 * half
-            }
-            _ => {
-                let modulus = self.modulus();
-                (reload % modulus + modulus - elapsed % modulus) % modulus
-            }
-        };
-        let value = value % self.modulus();
-        if self.bcd { to_bcd(value) } else { value as u16 }
+        let value = wave::value(self.mode, self.modulus(), reload, elapsed);
+        if self.bcd { wave::to_bcd(value) } else { value as u16 }
     }
 
     pub fn latch_count(&mut self, now: u64) {
@@ -213,7 +199,7 @@ impl Counter {
 
     fn load(&mut self, count: u16, now: u64) {
         let modulus = self.modulus();
-        let count = if self.bcd { from_bcd(count) } else { u64::from(count) };
+        let count = if self.bcd { wave::from_bcd(count) } else { u64::from(count) };
         // A count of 0 is the largest. Modes 2 and 3 have no period of 1; it counts as 2.
         let least = if self.is_periodic() { 2 } else { 1 };
         let count = if count == 0 { modulus } else { count.max(least) };
@@ -296,12 +282,4 @@ impl Counter {
         };
         true
     }
-}
-
-fn to_bcd(value: u64) -> u16 {
-    (0..4).fold(0, |bcd, digit| bcd | ((value / 10_u64.pow(digit) % 10) << (4 * digit)) as u16)
-}
-
-fn from_bcd(value: u16) -> u64 {
-    (0..4).fold(0, |sum, digit| sum + u64::from(value >> (4 * digit) & 0xf) * 10_u64.pow(digit))
 }
