@@ -19,9 +19,9 @@ mod supervise;
 
 use runtime::Start;
 
-runtime::main!(main);
+runtime::main!(program);
 
-fn main(start: &Start) -> u32 {
+fn program(start: &Start) -> u32 {
     let Some(files) = start.handle("files") else {
         log::error!("init was given no files");
         return 1;

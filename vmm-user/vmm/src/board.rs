@@ -1,0 +1,232 @@
+//! The board: the devices that all vCPUs share, who owns which port and address, and the way of interrupts.
+//!
+//! Each device has a lock of its own; the router's (PIC, I/O APIC) is taken inside a device's, never the other way. A vCPU's own
+//! local APIC is not here. Timers of the board's devices are served by the thread of vCPU 0.
+
+mod device;
+mod layout;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use devices::apic::{Apics, VcpuSet};
+use devices::bus::{ClaimError, DeviceId, MmioMap, PortMap};
+use devices::capability::{Platform, PowerEvent, Width};
+use devices::router::Router;
+use devices::uart::Uart;
+use spin::Mutex;
+
+use crate::clock::Clock;
+use crate::console::{HostSerial, Output};
+
+pub use device::BoardDevice;
+pub use layout::BoardConfig;
+
+/// No timer wants anything.
+const NEVER: u64 = u64::MAX;
+
+/// A device and its next deadline.
+struct Slot {
+    device: Mutex<Box<dyn BoardDevice>>,
+    deadline_ns: AtomicU64,
+}
+
+/// The board.
+pub struct Board {
+    /// Guest time.
+    pub clock: Clock,
+    /// The local APICs' shared parts.
+    pub apics: Arc<Apics>,
+    /// The first serial port, which the console's input is given to as well.
+    pub uart: Arc<Mutex<Uart<Output>>>,
+    /// The host's serial port.
+    pub host_serial: Option<Mutex<HostSerial>>,
+    ports: PortMap,
+    mmio: MmioMap,
+    slots: Vec<Slot>,
+    router: Arc<Mutex<Router>>,
+    /// The earliest of the slots' deadlines.
+    deadline_ns: AtomicU64,
+    /// 0 for nothing, else a [`PowerEvent`] and one.
+    power: AtomicU32,
+}
+
+/// What a device reaches of the board during one access by a vCPU's thread.
+pub struct Access<'a> {
+    board: &'a Board,
+    /// vCPUs that must look at what was posted to them.
+    pub kicks: VcpuSet,
+}
+
+impl Platform for Access<'_> {
+    fn now_ns(&self) -> u64 {
+        self.board.clock.now_ns()
+    }
+
+    fn set_line(&mut self, line: u8, level: bool) {
+        let mut router = self.board.router.lock();
+        router.set_line(line, level);
+        self.take_kicks(&mut router);
+    }
+
+    fn power(&mut self, event: PowerEvent) {
+        let code = match event {
+            PowerEvent::Off => 1,
+            PowerEvent::Reset => 2,
+        };
+        self.board.power.store(code, Ordering::Release);
+    }
+}
+
+impl Access<'_> {
+    fn take_kicks(&mut self, router: &mut Router) {
+        for vcpu in router.take_kicks().iter() {
+            devices::apic::Kick::kick(&mut self.kicks, vcpu);
+        }
+    }
+}
+
+impl Board {
+    /// Builds the board.
+    pub fn new(config: &BoardConfig, clock: Clock, apics: Arc<Apics>) -> Result<Self, ClaimError> {
+        let router = Arc::new(Mutex::new(Router::new(apics.clone())));
+        let layout = layout::lay_out(config, &router)?;
+        let slot = |device| Slot { device: Mutex::new(device), deadline_ns: AtomicU64::new(NEVER) };
+        Ok(Self {
+            clock,
+            apics,
+            uart: layout.uart,
+            host_serial: config.serial_ports.map(|ports| Mutex::new(HostSerial::open(ports))),
+            ports: layout.ports,
+            mmio: layout.mmio,
+            slots: layout.devices.into_iter().map(slot).collect(),
+            router,
+            deadline_ns: AtomicU64::new(NEVER),
+            power: AtomicU32::new(0),
+        })
+    }
+
+    /// What an access of a vCPU's thread takes.
+    pub fn access(&self) -> Access<'_> {
+        Access { board: self, kicks: VcpuSet::default() }
+    }
+
+    /// Calls a device, and takes over what came of it: its new deadline, and the kicks of the router if that is what it is.
+    #[inline]
+    fn with<R>(
+        &self,
+        id: DeviceId,
+        default: R,
+        access: &mut Access<'_>,
+        call: impl FnOnce(&mut dyn BoardDevice, &mut Access<'_>) -> R,
+    ) -> R {
+        let Some(slot) = self.slots.get(usize::from(id.0)) else { return default };
+        let mut device = slot.device.lock();
+        let result = call(&mut **device, access);
+        let deadline = device.deadline_ns().unwrap_or(NEVER);
+        if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
+            slot.deadline_ns.store(deadline, Ordering::Relaxed);
+            self.deadline_changed(access);
+        }
+        if id == layout::ROUTER {
+            drop(device);
+            access.take_kicks(&mut self.router.lock());
+        }
+        result
+    }
+
+    /// Finds the earliest deadline anew; vCPU 0, which serves it, must look.
+    #[cold]
+    fn deadline_changed(&self, access: &mut Access<'_>) {
+        let earliest = self.slots.iter().map(|s| s.deadline_ns.load(Ordering::Relaxed)).min().unwrap_or(NEVER);
+        if self.deadline_ns.swap(earliest, Ordering::SeqCst) != earliest {
+            devices::apic::Kick::kick(&mut access.kicks, 0);
+        }
+    }
+
+    /// IN.
+    pub fn port_read(&self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+        self.ports.read(port, width, |id, port, width| {
+            self.with(id, width.mask() as u32, access, |device, access| device.port_read(port, width, access))
+        })
+    }
+
+    /// OUT.
+    pub fn port_write(&self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+        self.ports.write(port, width, value, |id, port, width, value| {
+            self.with(id, (), access, |device, access| device.port_write(port, width, value, access));
+        });
+    }
+
+    /// A load from memory that is not RAM.
+    pub fn mmio_read(&self, gpa: u64, width: Width, access: &mut Access<'_>) -> u64 {
+        self.mmio.read(gpa, width, |id, offset, width| {
+            self.with(id, width.mask(), access, |device, access| device.mmio_read(offset, width, access))
+        })
+    }
+
+    /// A store to memory that is not RAM.
+    pub fn mmio_write(&self, gpa: u64, width: Width, value: u64, access: &mut Access<'_>) {
+        self.mmio.write(gpa, width, value, |id, offset, width, value| {
+            self.with(id, (), access, |device, access| device.mmio_write(offset, width, value, access));
+        });
+    }
+
+    /// When a device's timer wants [`Self::expire`]; `u64::MAX` for never.
+    #[inline]
+    pub fn deadline_ns(&self) -> u64 {
+        self.deadline_ns.load(Ordering::SeqCst)
+    }
+
+    /// Serves the timers that are due.
+    pub fn expire(&self, access: &mut Access<'_>) {
+        let now = self.clock.now_ns();
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot.deadline_ns.load(Ordering::Relaxed) <= now {
+                self.with(DeviceId(index as u16), (), access, |device, access| device.expire(access));
+            }
+        }
+    }
+
+    /// A local APIC ended a level-triggered interrupt.
+    pub fn end_of_interrupt(&self, vector: u8, access: &mut Access<'_>) {
+        let mut router = self.router.lock();
+        router.end_of_interrupt(vector);
+        access.take_kicks(&mut router);
+    }
+
+    /// The PIC's vector.
+    pub fn acknowledge_pic(&self, access: &mut Access<'_>) -> u8 {
+        let mut router = self.router.lock();
+        let vector = router.acknowledge_pic();
+        access.take_kicks(&mut router);
+        vector
+    }
+
+    /// Whether the guest has asked for the machine's end.
+    pub fn power_event(&self) -> Option<PowerEvent> {
+        match self.power.load(Ordering::Acquire) {
+            1 => Some(PowerEvent::Off),
+            2 => Some(PowerEvent::Reset),
+            _ => None,
+        }
+    }
+
+    /// Gives the guest's UART what input it takes. `fetch`: asks the host for more first.
+    pub fn feed_console(&self, fetch: bool, access: &mut Access<'_>) {
+        let Some(serial) = &self.host_serial else { return };
+        let mut serial = serial.lock();
+        if fetch {
+            serial.fetch_input();
+        }
+        let mut uart = self.uart.lock();
+        while let Some(byte) = serial.peek_input() {
+            if !uart.receive(byte, access) {
+                break;
+            }
+            serial.take_input();
+        }
+    }
+}

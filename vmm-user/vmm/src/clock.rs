@@ -1,0 +1,46 @@
+//! Guest time: nanoseconds since the VM was created, from the TSC.
+
+use runtime::syscall::tsc;
+
+/// Turns TSC values into guest time and back.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    base_tsc: u64,
+    tsc_hz: u64,
+    /// Nanoseconds per tick, times 2^32.
+    ns_per_tick: u64,
+    /// Ticks per nanosecond, times 2^32.
+    ticks_per_ns: u64,
+}
+
+const NS_PER_S: u128 = 1_000_000_000;
+
+impl Clock {
+    /// A clock that begins now.
+    pub fn new(tsc_hz: u64) -> Self {
+        let hz = u128::from(tsc_hz.max(1));
+        Self {
+            base_tsc: tsc(),
+            tsc_hz,
+            ns_per_tick: ((NS_PER_S << 32) / hz) as u64,
+            ticks_per_ns: ((hz << 32) / NS_PER_S) as u64,
+        }
+    }
+
+    /// The TSC's frequency.
+    pub fn tsc_hz(&self) -> u64 {
+        self.tsc_hz
+    }
+
+    /// Guest time.
+    pub fn now_ns(&self) -> u64 {
+        let ticks = tsc().wrapping_sub(self.base_tsc);
+        ((u128::from(ticks) * u128::from(self.ns_per_tick)) >> 32) as u64
+    }
+
+    /// The TSC value at a guest time, rounded up; never passes for one that never comes.
+    pub fn tsc_at(&self, ns: u64) -> u64 {
+        let ticks = ((u128::from(ns) * u128::from(self.ticks_per_ns)) >> 32) as u64;
+        self.base_tsc.saturating_add(ticks).saturating_add(1)
+    }
+}

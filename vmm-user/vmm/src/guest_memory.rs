@@ -1,0 +1,192 @@
+//! Guest memory, mapped into the process: guest physical address `gpa` is at [`BASE`]` + gpa`.
+//!
+//! The guest writes it while we read: every access is volatile or atomic, and what is looked at twice is copied once.
+#![allow(unsafe_code, reason = "memory that the guest shares is reached through raw pointers")]
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use decoder::Size;
+use runtime::abi::operation::{Handle, MemoryMap, MemoryRange};
+use runtime::abi::status::Status;
+use runtime::call;
+
+/// Where guest memory begins in the process.
+pub const BASE: u64 = 0x1000_0000_0000;
+
+/// A range of guest memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First byte.
+    pub gpa: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// All of guest memory.
+#[derive(Clone, Debug)]
+pub struct GuestRam {
+    ranges: Vec<Range>,
+}
+
+impl GuestRam {
+    /// Maps it.
+    pub fn map(memory: Handle) -> Result<Self, Status> {
+        let mut ranges = Vec::new();
+        for index in 0.. {
+            match call(memory, MemoryRange { index, gpa: 0, bytes: 0 }) {
+                Ok(range) => ranges.push(Range { gpa: range.gpa, bytes: range.bytes }),
+                Err(Status::NotFound) => break,
+                Err(status) => return Err(status),
+            }
+        }
+        for range in &ranges {
+            let address = BASE.checked_add(range.gpa).ok_or(Status::BadArgument)?;
+            call(memory, MemoryMap { address, gpa: range.gpa, bytes: range.bytes })?;
+        }
+        Ok(Self { ranges })
+    }
+
+    /// The ranges, in order.
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// Where `bytes` at `gpa` are, if they are memory, all of them.
+    #[inline]
+    fn address(&self, gpa: u64, bytes: u64) -> Option<u64> {
+        let inside = |r: &Range| gpa >= r.gpa && gpa - r.gpa < r.bytes && r.bytes - (gpa - r.gpa) >= bytes;
+        self.ranges.iter().any(inside).then(|| BASE + gpa)
+    }
+
+    /// Reads a little-endian value.
+    #[inline]
+    pub fn read(&self, gpa: u64, size: Size) -> Option<u64> {
+        let address = self.address(gpa, size.bytes())?;
+        // SAFETY: mapped for the life of the process, and at least that long; x86 loads need no alignment, and an
+        // unaligned one is made byte by byte.
+        unsafe {
+            Some(match size {
+                Size::B1 => u64::from((address as *const u8).read_volatile()),
+                _ if !address.is_multiple_of(size.bytes()) => bytewise(address, size.bytes()),
+                Size::B2 => u64::from((address as *const u16).read_volatile()),
+                Size::B4 => u64::from((address as *const u32).read_volatile()),
+                _ => (address as *const u64).read_volatile(),
+            })
+        }
+    }
+
+    /// Writes a little-endian value.
+    #[inline]
+    pub fn write(&self, gpa: u64, size: Size, value: u64) -> Option<()> {
+        let address = self.address(gpa, size.bytes())?;
+        // SAFETY: as for `read`.
+        unsafe {
+            match size {
+                Size::B1 => (address as *mut u8).write_volatile(value as u8),
+                _ if !address.is_multiple_of(size.bytes()) => {
+                    for (index, byte) in value.to_le_bytes().into_iter().take(size.bytes() as usize).enumerate() {
+                        ((address + index as u64) as *mut u8).write_volatile(byte);
+                    }
+                }
+                Size::B2 => (address as *mut u16).write_volatile(value as u16),
+                Size::B4 => (address as *mut u32).write_volatile(value as u32),
+                _ => (address as *mut u64).write_volatile(value),
+            }
+        }
+        Some(())
+    }
+
+    /// Stores `new` if memory holds `expected`; what it held. Atomic where the address is aligned.
+    pub fn compare_exchange(&self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
+        let address = self.address(gpa, size.bytes())?;
+        if !address.is_multiple_of(size.bytes()) {
+            let held = self.read(gpa, size)?;
+            if held == expected & size.mask() {
+                self.write(gpa, size, new)?;
+            }
+            return Some(held);
+        }
+        macro_rules! exchange {
+            ($atomic:ty, $integer:ty) => {{
+                // SAFETY: mapped, aligned, and only reached by atomic or volatile accesses.
+                let cell = unsafe { &*(address as *const $atomic) };
+                let result = cell.compare_exchange(
+                    expected as $integer,
+                    new as $integer,
+                    Ordering::SeqCst,
+                    Ordering::SeqCst,
+                );
+                Some(u64::from(result.unwrap_or_else(|held| held)))
+            }};
+        }
+        match size {
+            Size::B1 => exchange!(AtomicU8, u8),
+            Size::B2 => exchange!(AtomicU16, u16),
+            Size::B4 => exchange!(AtomicU32, u32),
+            _ => exchange!(AtomicU64, u64),
+        }
+    }
+
+    /// The same with sixteen bytes, aligned (CMPXCHG16B).
+    pub fn compare_exchange_wide(&self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
+        let address = self.address(gpa, 16)?;
+        let (mut low, mut high) = (expected as u64, (expected >> 64) as u64);
+        // SAFETY: mapped and aligned, which the caller promises of `gpa`; RBX is put back, as the compiler keeps it for itself.
+        unsafe {
+            core::arch::asm!(
+                "xchg {new_low}, rbx",
+                "lock cmpxchg16b [{address}]",
+                "mov rbx, {new_low}",
+                address = in(reg) address & !15,
+                new_low = inout(reg) new as u64 => _,
+                in("rcx") (new >> 64) as u64,
+                inout("rax") low,
+                inout("rdx") high,
+                options(nostack),
+            );
+        }
+        Some(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// Copies bytes in. `false` when the range is not memory.
+    #[must_use]
+    pub fn copy_in(&self, gpa: u64, bytes: &[u8]) -> bool {
+        let Some(address) = self.address(gpa, bytes.len() as u64) else { return false };
+        for (index, byte) in bytes.iter().enumerate() {
+            // SAFETY: within the range just checked.
+            unsafe { ((address + index as u64) as *mut u8).write_volatile(*byte) };
+        }
+        true
+    }
+
+    /// Copies bytes out. `false` when the range is not memory.
+    #[must_use]
+    pub fn copy_out(&self, gpa: u64, bytes: &mut [u8]) -> bool {
+        let Some(address) = self.address(gpa, bytes.len() as u64) else { return false };
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: within the range just checked.
+            *byte = unsafe { ((address + index as u64) as *const u8).read_volatile() };
+        }
+        true
+    }
+
+    /// Moves bytes within guest memory; the ranges may overlap. No vCPU runs yet. `false` when either is not memory.
+    #[must_use]
+    pub fn move_within(&self, to: u64, from: u64, bytes: u64) -> bool {
+        let (Some(to), Some(from)) = (self.address(to, bytes), self.address(from, bytes)) else { return false };
+        // SAFETY: both ranges were checked; before the first vCPU runs nobody else touches them.
+        unsafe { core::ptr::copy(from as *const u8, to as *mut u8, bytes as usize) };
+        true
+    }
+}
+
+/// # Safety
+/// `bytes` (at most 8) from `address` are mapped.
+unsafe fn bytewise(address: u64, bytes: u64) -> u64 {
+    (0..bytes).fold(0, |value, index| {
+        // SAFETY: the caller's promise.
+        let byte = unsafe { ((address + index) as *const u8).read_volatile() };
+        value | u64::from(byte) << (8 * index)
+    })
+}

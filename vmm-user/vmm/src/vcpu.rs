@@ -1,0 +1,203 @@
+//! A vCPU: its thread's loop, and what of the machine is its own.
+
+mod cpuid;
+mod entry;
+mod exits;
+mod instruction;
+mod interrupts;
+mod machine;
+mod memory;
+mod msr;
+mod page;
+mod port;
+mod reset;
+
+use alloc::sync::Arc;
+use core::cell::Cell;
+
+use devices::apic::{ApicBus, Kick, LocalApic, LocalApicConfig};
+use devices::cpuid::CpuidTable;
+use devices::msr::MsrFile;
+use runtime::abi::operation::{Call, Handle, Operation, VcpuCreate, VcpuFetch, VcpuKick, end_reason};
+use runtime::abi::registers::Groups;
+use runtime::abi::run_page::{PAGE_BYTES, work};
+use runtime::abi::status::Status;
+use runtime::{call, heap, syscall};
+use spin::Mutex;
+
+pub use page::RunPagePointer;
+pub use reset::EntryRegisters;
+
+use crate::board::{Access, Board};
+use crate::guest_memory::GuestRam;
+use crate::statistics::Statistics;
+
+/// Bits of a guest physical address, as CPUID says them.
+pub const PHYSICAL_BITS: u8 = 40;
+
+/// Pending work that the console's host interrupt sets.
+pub const WORK_CONSOLE: u32 = work::FIRST_EVENT_BIT;
+
+/// What all vCPUs know.
+pub struct Shared {
+    /// The devices.
+    pub board: Board,
+    /// The guest's memory.
+    pub ram: GuestRam,
+    /// The vCPUs' handles, by index.
+    pub vcpus: alloc::vec::Vec<Handle>,
+    /// The machine.
+    pub system: Handle,
+    /// Counts, by vCPU; none unless the image is for debugging.
+    pub statistics: alloc::vec::Vec<Arc<Mutex<Statistics>>>,
+}
+
+/// What a thread does after an exit.
+enum Next {
+    /// Enters the guest again.
+    Continue,
+    /// Ends the machine, for an `end_reason`.
+    End(u32),
+}
+
+/// A vCPU, owned by its thread.
+pub struct Vcpu {
+    index: usize,
+    handle: Handle,
+    page: RunPagePointer,
+    shared: &'static Shared,
+    lapic: LocalApic,
+    cpuid: CpuidTable,
+    msrs: MsrFile,
+    /// Groups changed since the last entry.
+    dirty: Groups,
+    /// Groups of the run page that hold the guest's present state.
+    valid: Cell<Groups>,
+    /// Operations in the batch page.
+    batched: u32,
+    /// An event is to be injected at the next entry.
+    injecting: bool,
+    /// The guest executed HLT.
+    halted: bool,
+    /// The deadline in the run page, in guest time.
+    deadline_ns: u64,
+    /// MSRs that nobody knows and that were logged.
+    unknown_msrs: alloc::collections::BTreeSet<u32>,
+}
+
+/// A vCPU that has been created in the kernel and has no thread yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Created {
+    /// Its handle.
+    pub handle: Handle,
+    /// Its run page.
+    pub page: RunPagePointer,
+}
+
+/// Creates a vCPU of a VM, on a processor.
+pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
+    let address = heap::reserve(2 * PAGE_BYTES as u64).ok_or(Status::Exhausted)?;
+    let created = call(vm, VcpuCreate { address, cpu, handle: 0 })?;
+    // The kernel has just mapped run page and batch page there.
+    Ok(Created { handle: created.handle, page: RunPagePointer::new(address) })
+}
+
+/// What a local APIC reaches: the board, and kicks.
+struct Bus<'a, 'b> {
+    board: &'a Board,
+    access: &'a mut Access<'b>,
+}
+
+impl Kick for Bus<'_, '_> {
+    fn kick(&mut self, vcpu: usize) {
+        self.access.kicks.kick(vcpu);
+    }
+}
+
+impl ApicBus for Bus<'_, '_> {
+    fn now_ns(&self) -> u64 {
+        self.board.clock.now_ns()
+    }
+
+    fn guest_tsc(&self) -> u64 {
+        // TSC-deadline mode is not offered.
+        syscall::tsc()
+    }
+
+    fn end_of_interrupt(&mut self, vector: u8) {
+        self.board.end_of_interrupt(vector, self.access);
+    }
+}
+
+impl Vcpu {
+    /// A vCPU as after power-on.
+    pub fn new(shared: &'static Shared, index: usize, created: Created, cpuid: CpuidTable) -> Option<Self> {
+        let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: None };
+        Some(Self {
+            index,
+            handle: created.handle,
+            page: created.page,
+            shared,
+            lapic: LocalApic::new(shared.board.apics.clone(), index, config)?,
+            cpuid,
+            msrs: MsrFile::new(),
+            dirty: Groups::empty(),
+            valid: Cell::new(Groups::empty()),
+            batched: 0,
+            injecting: false,
+            halted: false,
+            deadline_ns: 0,
+            unknown_msrs: alloc::collections::BTreeSet::new(),
+        })
+    }
+
+    /// The thread's loop. Comes back with the `end_reason` for which the machine is to end.
+    pub fn run(&mut self) -> u32 {
+        loop {
+            self.prepare_entry();
+            if let Err((status, index)) = syscall::run(self.handle) {
+                log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
+                return end_reason::PROCESS_FAILED;
+            }
+            self.batched = 0;
+            if let Next::End(reason) = self.handle_exit() {
+                return reason;
+            }
+        }
+    }
+
+    /// Adds an operation to the batch that the next run begins with. A full batch is submitted at once.
+    fn push(&mut self, operation: Operation) {
+        if !self.page.set_operation(self.batched, &operation) {
+            let mut batch = self.page.operations(self.batched);
+            if let Err((status, index)) = syscall::batch(&mut batch) {
+                log::error!("vCPU {}: operation {index} of a batch: {status}", self.index);
+            }
+            self.batched = 0;
+            let _ = self.page.set_operation(0, &operation);
+        }
+        self.batched += 1;
+    }
+
+    /// Kicks the vCPUs that an access posted something to. This one looks anyway.
+    fn finish(&mut self, access: Access<'_>) {
+        let own = self.index;
+        for vcpu in access.kicks.iter().filter(|v| *v != own) {
+            if let Some(handle) = self.shared.vcpus.get(vcpu) {
+                self.push(VcpuKick { work: work::KICK, reserved: 0 }.on(*handle));
+            }
+        }
+    }
+
+    /// Makes groups of the run page hold the guest's state, which the exit did not store.
+    fn fetch(&self, groups: Groups) {
+        let missing = groups - self.valid.get();
+        if missing.is_empty() {
+            return;
+        }
+        match call(self.handle, VcpuFetch { groups: missing.bits(), reserved: 0 }) {
+            Ok(_) => self.valid.set(self.valid.get() | missing),
+            Err(status) => log::error!("vCPU {}: {missing:?} cannot be had: {status}", self.index),
+        }
+    }
+}

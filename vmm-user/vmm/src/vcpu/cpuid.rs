@@ -1,0 +1,20 @@
+//! CPUID.
+
+use decoder::Intercept;
+use devices::cpuid::Live;
+
+use super::Vcpu;
+
+impl Vcpu {
+    pub(super) fn handle_cpuid(&mut self) {
+        let page = self.page;
+        let live = Live { cr4: page.cr4(), xcr0: page.xcr0() };
+        let leaf = self.cpuid.lookup(page.gpr(0) as u32, page.gpr(1) as u32, &live);
+        if self.complete(Intercept::Cpuid) {
+            page.set_gpr(0, u64::from(leaf.eax));
+            page.set_gpr(3, u64::from(leaf.ebx));
+            page.set_gpr(1, u64::from(leaf.ecx));
+            page.set_gpr(2, u64::from(leaf.edx));
+        }
+    }
+}

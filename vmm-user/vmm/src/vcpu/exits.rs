@@ -1,0 +1,160 @@
+//! After an exit: who handles it.
+
+use decoder::{Exception, Intercept};
+use runtime::abi::exit::{ExitFlags, PortAccess, reason};
+use runtime::abi::operation::end_reason;
+use runtime::abi::registers::Groups;
+use runtime::abi::run_page::work;
+
+use super::{Bus, Next, Vcpu, WORK_CONSOLE};
+
+impl Vcpu {
+    /// Handles the exit in the run page.
+    #[inline]
+    pub(super) fn handle_exit(&mut self) -> Next {
+        let why = self.page.reason();
+        self.valid.set(Groups::from_bits_truncate(self.page.exit_groups()));
+        // CR8 is the guest's own; the local APIC must know it before it says which interrupts are pending.
+        let cr8 = self.page.exit_cr8();
+        if cr8 != self.lapic.tpr() >> 4 {
+            self.lapic.set_cr8(cr8);
+        }
+        self.count(why);
+        if self.page.flags() & ExitFlags::EVENT.bits() != 0 {
+            // It was lost in the exit; unless the exit itself has something more urgent, it is delivered again.
+            let event = self.page.interrupted_event();
+            self.inject(event);
+        }
+        match why {
+            reason::PORT => self.handle_port(PortAccess(self.page.qualification())),
+            reason::MEMORY => self.handle_memory(),
+            reason::CPUID => self.handle_cpuid(),
+            reason::MSR_READ => self.handle_msr_read(),
+            reason::MSR_WRITE => self.handle_msr_write(),
+            reason::HALT => self.handle_halt(),
+            reason::INTERRUPT_WINDOW => {}
+            reason::WORK => self.handle_work(),
+            reason::DEADLINE => self.handle_deadline(),
+            _ => return self.handle_rare(why),
+        }
+        if let Some(event) = self.shared.board.power_event() {
+            return Next::End(match event {
+                devices::capability::PowerEvent::Off => end_reason::POWER_OFF,
+                devices::capability::PowerEvent::Reset => end_reason::RESET,
+            });
+        }
+        Next::Continue
+    }
+
+    fn handle_halt(&mut self) {
+        if self.complete(Intercept::Hlt) {
+            self.halted = true;
+        }
+    }
+
+    fn handle_work(&mut self) {
+        let work = self.page.take_work();
+        if work & WORK_CONSOLE != 0 {
+            let board = &self.shared.board;
+            let mut access = board.access();
+            board.feed_console(true, &mut access);
+            self.finish(access);
+        }
+        // A kick says only that something was posted, which the next entry looks at.
+        let _ = work & work::KICK;
+    }
+
+    fn handle_deadline(&mut self) {
+        let board = &self.shared.board;
+        let mut access = board.access();
+        self.lapic.expire(&Bus { board, access: &mut access });
+        if self.index == 0 {
+            board.expire(&mut access);
+        }
+        self.finish(access);
+        // The timer has fired: the same deadline, if it comes again, is set again.
+        self.deadline_ns = 0;
+    }
+
+    #[cold]
+    fn handle_rare(&mut self, why: u32) -> Next {
+        match why {
+            reason::XSETBV => self.handle_xsetbv(),
+            reason::CACHE_CONTROL => {
+                if !self.complete(Intercept::Wbinvd) {
+                    let _ = self.complete(Intercept::Invd);
+                }
+            }
+            reason::HYPERCALL | reason::UNDEFINED => self.inject_exception(Exception::UNDEFINED_OPCODE),
+            reason::SHUTDOWN => {
+                self.report_registers("triple fault");
+                return Next::End(end_reason::TRIPLE_FAULT);
+            }
+            _ => {
+                self.report_registers("an exit that has no handler");
+                return Next::End(end_reason::PROCESS_FAILED);
+            }
+        }
+        Next::Continue
+    }
+
+    /// XSETBV (APM volume 4): CPL 0, XCR0, and bits that CPUID offers; else #GP.
+    fn handle_xsetbv(&mut self) {
+        let value = self.page.gpr(0) & 0xffff_ffff | self.page.gpr(2) << 32;
+        let (sse, avx) = (value & 2 != 0, value & 4 != 0);
+        let legal = value & 1 != 0 && value & !self.cpuid.allowed_xcr0() == 0 && (sse || !avx);
+        if self.page.gpr(1) as u32 != 0 || self.cpl() != 0 || !legal {
+            self.inject_exception(Exception::GENERAL_PROTECTION);
+        } else if self.complete(Intercept::Xsetbv) {
+            self.page.set_xcr0(value);
+            self.dirty |= Groups::XCR0;
+        }
+    }
+
+    fn count(&self, why: u32) {
+        let Some(statistics) = self.shared.statistics.get(self.index) else { return };
+        let target = match why {
+            reason::PORT => Some(u64::from(PortAccess(self.page.qualification()).port())),
+            reason::MEMORY => Some(self.page.gpa() & !0xfff),
+            reason::CPUID => Some(self.page.gpr(0) & 0xffff_ffff),
+            reason::MSR_READ | reason::MSR_WRITE => Some(self.page.gpr(1) & 0xffff_ffff),
+            _ => None,
+        };
+        statistics.lock().count(why, target);
+    }
+
+    /// Logs why the guest cannot go on, and its registers.
+    #[cold]
+    pub(super) fn report_registers(&self, what: &str) {
+        self.fetch(Groups::SYSTEM | Groups::SEGMENTS);
+        let (page, system, segments) = (self.page, self.page.system(), self.page.segments());
+        let exit = page.exit();
+        log::error!("vCPU {}: {what} (exit {} code {:#x})", self.index, exit.reason, exit.raw_code);
+        log::error!("rip {:016x} rflags {:08x} cr2 {:016x}", page.rip(), page.rflags(), system.cr2);
+        log::error!("cr0 {:08x} cr3 {:016x} cr4 {:08x} efer {:04x}", system.cr0, system.cr3, system.cr4, system.efer);
+        let names = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"];
+        for (row, names) in names.chunks(4).enumerate() {
+            let value = |column: usize| page.gpr(row * 4 + column);
+            log::error!(
+                "{} {:016x} {} {:016x} {} {:016x} {} {:016x}",
+                names[0], value(0), names[1], value(1), names[2], value(2), names[3], value(3)
+            );
+        }
+        for row in 2..4 {
+            let n = row * 4;
+            log::error!(
+                "r{:<2} {:016x} r{:<2} {:016x} r{:<2} {:016x} r{:<2} {:016x}",
+                n, page.gpr(n), n + 1, page.gpr(n + 1), n + 2, page.gpr(n + 2), n + 3, page.gpr(n + 3)
+            );
+        }
+        let show = |name: &str, s: runtime::abi::registers::Segment| {
+            log::error!("{name:<4} {:04x} base {:016x} limit {:08x} attributes {:03x}", s.selector, s.base, s.limit, s.attributes);
+        };
+        show("cs", system.cs);
+        show("ss", system.ss);
+        show("ds", segments.ds);
+        show("tr", segments.tr);
+        show("gdtr", segments.gdtr);
+        show("idtr", segments.idtr);
+    }
+}

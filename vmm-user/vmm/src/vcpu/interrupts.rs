@@ -1,0 +1,96 @@
+//! Events for the guest: exceptions of the VMM's making, NMIs, and interrupts of local APIC and PIC, when the guest can take them.
+
+use decoder::Exception;
+use runtime::abi::exit::ExitFlags;
+use runtime::abi::registers::{EventInjection, Groups, event_kind};
+use runtime::abi::run_page::NO_WINDOW;
+
+use super::Vcpu;
+
+/// RFLAGS.IF.
+const INTERRUPT_FLAG: u64 = 1 << 9;
+/// CR0.PE.
+const PROTECTED: u64 = 1;
+/// The priority class that an interrupt of the PIC has: CR8 does not mask it.
+const HIGHEST_CLASS: u32 = 15;
+
+impl Vcpu {
+    /// Injects an event at the next entry.
+    pub(super) fn inject(&mut self, event: EventInjection) {
+        self.page.set_injection(event);
+        self.dirty |= Groups::INJECTION;
+        self.injecting = true;
+    }
+
+    /// Injects an exception. RIP stays at the instruction.
+    pub(super) fn inject_exception(&mut self, exception: Exception) {
+        if let Some(address) = exception.cr2 {
+            self.fetch(Groups::SYSTEM);
+            let mut system = self.page.system();
+            system.cr2 = address;
+            self.page.set_system(system);
+            self.dirty |= Groups::SYSTEM;
+        }
+        let real_mode = self.page.cr0() & PROTECTED == 0;
+        let error_code = exception.error_code.filter(|_| !real_mode);
+        self.inject(EventInjection {
+            kind: event_kind::EXCEPTION,
+            vector: exception.vector,
+            has_error_code: u8::from(error_code.is_some()),
+            reserved: 0,
+            error_code: error_code.unwrap_or(0),
+        });
+    }
+
+    fn inject_interrupt(&mut self, vector: u8) {
+        self.halted = false;
+        self.inject(EventInjection { kind: event_kind::INTERRUPT, vector, ..EventInjection::default() });
+    }
+
+    /// Whether the guest could take an interrupt now, its priority aside.
+    fn is_interruptible(&self) -> bool {
+        let completed = self.dirty.contains(Groups::GENERAL);
+        let shadow = self.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed;
+        !self.injecting && !shadow && self.page.rflags() & INTERRUPT_FLAG != 0
+    }
+
+    /// Injects what waits, or asks for an exit when the guest can take it.
+    #[inline]
+    pub(super) fn plan_interrupts(&mut self) {
+        if self.lapic.nmi_pending() && !self.injecting && self.lapic.take_nmi() {
+            self.halted = false;
+            self.inject(EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() });
+        }
+        let external = self.lapic.extint_pending();
+        let pending = self.lapic.pending_interrupt();
+        let window = match (external, pending) {
+            (false, None) => NO_WINDOW,
+            _ => self.deliver(external, pending),
+        };
+        if self.page.window_priority() != window {
+            self.page.set_window_priority(window);
+        }
+    }
+
+    /// Delivers one of two interrupts if the guest takes it; answers the window to ask for.
+    fn deliver(&mut self, external: bool, pending: Option<u8>) -> u32 {
+        let class = |vector: u8| u32::from(vector >> 4).max(1);
+        if !self.is_interruptible() {
+            return if external { HIGHEST_CLASS } else { pending.map_or(NO_WINDOW, class) };
+        }
+        if external {
+            let board = &self.shared.board;
+            let mut access = board.access();
+            let vector = board.acknowledge_pic(&mut access);
+            self.lapic.acknowledge_extint();
+            self.finish(access);
+            self.inject_interrupt(vector);
+            return pending.map_or(NO_WINDOW, class);
+        }
+        if let Some(vector) = pending {
+            self.lapic.acknowledge(vector);
+            self.inject_interrupt(vector);
+        }
+        self.lapic.pending_interrupt().map_or(NO_WINDOW, class)
+    }
+}

@@ -1,0 +1,166 @@
+//! The decoder's view of a vCPU: its registers in the run page, the guest's memory, and the devices.
+
+use decoder::walk::Paging;
+use decoder::{GuestMemory, Machine, Segment, SegmentState, Size};
+use devices::capability::Width;
+use runtime::abi::registers::{self, Groups};
+
+use super::{Bus, PHYSICAL_BITS, Vcpu};
+
+/// A vCPU during an emulation.
+pub struct Emulation<'a> {
+    vcpu: &'a mut Vcpu,
+}
+
+impl<'a> Emulation<'a> {
+    /// Begins one.
+    #[inline]
+    pub fn new(vcpu: &'a mut Vcpu) -> Self {
+        Self { vcpu }
+    }
+}
+
+const fn width(size: Size) -> Width {
+    match size {
+        Size::B1 => Width::Byte,
+        Size::B2 => Width::Word,
+        Size::B4 => Width::Dword,
+        Size::B8 | Size::B16 => Width::Qword,
+    }
+}
+
+impl GuestMemory for Emulation<'_> {
+    #[inline]
+    fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        self.vcpu.shared.ram.read(gpa, size)
+    }
+
+    #[inline]
+    fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()> {
+        self.vcpu.shared.ram.write(gpa, size, value)
+    }
+
+    fn compare_exchange(&mut self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
+        self.vcpu.shared.ram.compare_exchange(gpa, size, expected, new)
+    }
+
+    fn compare_exchange_wide(&mut self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
+        self.vcpu.shared.ram.compare_exchange_wide(gpa, expected, new)
+    }
+}
+
+fn state(segment: registers::Segment) -> SegmentState {
+    SegmentState { base: segment.base, limit: segment.limit, attributes: segment.attributes }
+}
+
+impl Machine for Emulation<'_> {
+    #[inline]
+    fn gpr(&self, number: u8) -> u64 {
+        self.vcpu.page.gpr(usize::from(number))
+    }
+
+    #[inline]
+    fn set_gpr(&mut self, number: u8, value: u64) {
+        self.vcpu.page.set_gpr(usize::from(number), value);
+        self.vcpu.dirty |= Groups::GENERAL;
+    }
+
+    #[inline]
+    fn rip(&self) -> u64 {
+        self.vcpu.page.rip()
+    }
+
+    #[inline]
+    fn set_rip(&mut self, value: u64) {
+        self.vcpu.page.set_rip(value);
+        self.vcpu.dirty |= Groups::GENERAL;
+    }
+
+    #[inline]
+    fn rflags(&self) -> u64 {
+        self.vcpu.page.rflags()
+    }
+
+    #[inline]
+    fn set_rflags(&mut self, value: u64) {
+        self.vcpu.page.set_rflags(value);
+        self.vcpu.dirty |= Groups::GENERAL;
+    }
+
+    fn segment(&self, segment: Segment) -> SegmentState {
+        let page = self.vcpu.page;
+        match segment {
+            Segment::Cs => return state(page.system().cs),
+            Segment::Ss => return state(page.system().ss),
+            _ => self.vcpu.fetch(Groups::SEGMENTS),
+        }
+        let segments = page.segments();
+        state(match segment {
+            Segment::Es => segments.es,
+            Segment::Fs => segments.fs,
+            Segment::Gs => segments.gs,
+            _ => segments.ds,
+        })
+    }
+
+    #[inline]
+    fn cpl(&self) -> u8 {
+        self.vcpu.cpl()
+    }
+
+    #[inline]
+    fn paging(&self) -> Paging {
+        let page = self.vcpu.page;
+        Paging {
+            cr0: page.cr0(),
+            cr3: page.cr3(),
+            cr4: page.cr4(),
+            efer: page.efer(),
+            pkru: 0,
+            physical_bits: PHYSICAL_BITS,
+            gigabyte_pages: true,
+        }
+    }
+
+    fn xmm(&mut self, number: u8) -> Option<u128> {
+        self.vcpu.xmm(number)
+    }
+
+    fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
+        self.vcpu.set_xmm(number, value)
+    }
+
+    fn device_read(&mut self, gpa: u64, size: Size) -> u64 {
+        let vcpu = &mut *self.vcpu;
+        let board = &vcpu.shared.board;
+        let mut access = board.access();
+        let value = match vcpu.local_apic_offset(gpa) {
+            Some(offset) => vcpu.lapic.mmio_read(offset, width(size), &Bus { board, access: &mut access }),
+            None => board.mmio_read(gpa, width(size), &mut access),
+        };
+        vcpu.finish(access);
+        value
+    }
+
+    fn device_write(&mut self, gpa: u64, size: Size, value: u64) {
+        let vcpu = &mut *self.vcpu;
+        let board = &vcpu.shared.board;
+        let mut access = board.access();
+        match vcpu.local_apic_offset(gpa) {
+            Some(offset) => {
+                vcpu.lapic.mmio_write(offset, width(size), value, &mut Bus { board, access: &mut access });
+                vcpu.publish_tpr();
+            }
+            None => board.mmio_write(gpa, width(size), value, &mut access),
+        }
+        vcpu.finish(access);
+    }
+
+    fn port_read(&mut self, port: u16, size: Size) -> u32 {
+        self.vcpu.port_in(port, width(size))
+    }
+
+    fn port_write(&mut self, port: u16, size: Size, value: u32) {
+        self.vcpu.port_out(port, width(size), value);
+    }
+}

@@ -1,0 +1,92 @@
+//! Accesses to memory that is not the guest's RAM: devices, ROM, and nothing.
+
+use decoder::fetch::{self, Code};
+use decoder::{Exception, Outcome, Stop};
+use runtime::abi::exit::Access;
+use runtime::abi::registers::Groups;
+
+use super::Vcpu;
+use super::machine::Emulation;
+
+/// Iterations of a repeated string instruction between two looks at pending interrupts.
+const ITERATIONS: u32 = 64;
+
+impl Vcpu {
+    /// The offset in the local APIC's page, if that is where an address is.
+    #[inline]
+    pub(super) fn local_apic_offset(&self, gpa: u64) -> Option<u64> {
+        let offset = gpa.wrapping_sub(self.lapic.mmio_base()?);
+        (offset < 0x1000).then_some(offset)
+    }
+
+    /// After a write to the local APIC: CR8 shows its task priority.
+    #[inline]
+    pub(super) fn publish_tpr(&mut self) {
+        let class = self.lapic.tpr() >> 4;
+        if class != self.page.exit_cr8() {
+            self.page.set_exit_cr8(class);
+            self.page.set_cr8(u32::from(class));
+            self.dirty |= Groups::TPR;
+        }
+    }
+
+    /// A nested page fault.
+    pub(super) fn handle_memory(&mut self) {
+        let access = Access::from_bits_truncate(self.page.exit_access());
+        if access.contains(Access::EXECUTE) && !access.contains(Access::PAGE_WALK) {
+            // Code in absent memory is FFh FFh, which is no instruction.
+            self.inject_exception(Exception::UNDEFINED_OPCODE);
+            return;
+        }
+        let mut code = Code::EMPTY;
+        let mut emulation = Emulation::new(self);
+        let outcome = match fetch::fetch(&mut emulation, &mut code) {
+            Ok(instruction) => decoder::emulate(&instruction, &mut emulation, ITERATIONS),
+            Err(error) => {
+                self.fetch_failed(error);
+                return;
+            }
+        };
+        self.take_outcome(outcome, &code);
+    }
+
+    /// What an emulation came to.
+    pub(super) fn take_outcome(&mut self, outcome: Outcome, code: &Code) {
+        match outcome {
+            Outcome::Done { single_step } | Outcome::Repeat { single_step } => {
+                if single_step {
+                    self.single_step();
+                }
+            }
+            Outcome::Exception(exception) => self.inject_exception(exception),
+            Outcome::Retry => {}
+            Outcome::Intercepted { .. } => self.refuse("an intercepted instruction that touched memory", code),
+            // An entry that reads all-ones has reserved bits set.
+            Outcome::Stop(Stop::TableOutsideRam { .. }) => self.inject_exception(Exception::GENERAL_PROTECTION),
+            Outcome::Stop(stop) => self.refuse(
+                match stop {
+                    Stop::FpuState => "an SSE access to a device",
+                    _ => "a locked access across pages",
+                },
+                code,
+            ),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, what: &str, code: &Code) {
+        log::warn!("vCPU {}: {what} at {:#x}: {:02x?}", self.index, self.page.rip(), code.bytes());
+        self.inject_exception(Exception::UNDEFINED_OPCODE);
+    }
+
+    /// XMM registers are fetched with the FPU state; writing them back is not offered by the platform yet.
+    pub(super) fn xmm(&mut self, number: u8) -> Option<u128> {
+        let _ = number;
+        None
+    }
+
+    pub(super) fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
+        let _ = (number, value);
+        None
+    }
+}

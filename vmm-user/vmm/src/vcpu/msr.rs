@@ -1,0 +1,159 @@
+//! RDMSR and WRMSR.
+
+use decoder::{Exception, Intercept};
+use devices::msr::{MsrRead, MsrWrite, VcpuMsr, check_efer};
+use runtime::abi::registers::Groups;
+use runtime::syscall;
+
+use super::{Bus, Vcpu};
+
+/// IA32_APIC_BASE.
+const APIC_BASE: u32 = 0x1b;
+/// CR0.PG.
+const PAGING: u64 = 1 << 31;
+
+impl Vcpu {
+    pub(super) fn handle_msr_read(&mut self) {
+        let msr = self.page.gpr(1) as u32;
+        match self.read_msr(msr) {
+            Some(value) => {
+                if self.complete(Intercept::Rdmsr) {
+                    self.page.set_gpr(0, value & 0xffff_ffff);
+                    self.page.set_gpr(2, value >> 32);
+                }
+            }
+            None => self.inject_exception(Exception::GENERAL_PROTECTION),
+        }
+    }
+
+    pub(super) fn handle_msr_write(&mut self) {
+        let msr = self.page.gpr(1) as u32;
+        let value = self.page.gpr(0) & 0xffff_ffff | self.page.gpr(2) << 32;
+        if self.write_msr(msr, value) {
+            let _ = self.complete(Intercept::Wrmsr);
+        } else {
+            self.inject_exception(Exception::GENERAL_PROTECTION);
+        }
+    }
+
+    /// The value; `None` for #GP.
+    fn read_msr(&mut self, msr: u32) -> Option<u64> {
+        match self.msrs.read(msr) {
+            MsrRead::Value(value) => Some(value),
+            MsrRead::Lapic if msr == APIC_BASE => Some(self.lapic.base()),
+            MsrRead::Lapic => {
+                let board = &self.shared.board;
+                let mut access = board.access();
+                let value = self.lapic.read_msr(msr, &Bus { board, access: &mut access });
+                self.finish(access);
+                value.ok()
+            }
+            MsrRead::Tsc => {
+                self.fetch(Groups::MSRS);
+                Some(syscall::tsc().wrapping_add(self.page.msrs().tsc_offset))
+            }
+            MsrRead::Vcpu(register) => Some(self.read_register(register)),
+            MsrRead::Unknown => {
+                self.log_unknown(msr, "read");
+                Some(0)
+            }
+        }
+    }
+
+    /// `false` for #GP.
+    fn write_msr(&mut self, msr: u32, value: u64) -> bool {
+        match self.msrs.write(msr, value) {
+            MsrWrite::Done => true,
+            MsrWrite::Fault => false,
+            MsrWrite::Lapic if msr == APIC_BASE => self.lapic.set_base(value).is_ok(),
+            MsrWrite::Lapic => {
+                let board = &self.shared.board;
+                let mut access = board.access();
+                let result = self.lapic.write_msr(msr, value, &mut Bus { board, access: &mut access });
+                self.publish_tpr();
+                self.finish(access);
+                result.is_ok()
+            }
+            MsrWrite::Tsc => {
+                self.change_msrs(|msrs| msrs.tsc_offset = value.wrapping_sub(syscall::tsc()));
+                true
+            }
+            MsrWrite::Vcpu(register) => self.write_register(register, value),
+            MsrWrite::Unknown => {
+                self.log_unknown(msr, "write");
+                true
+            }
+        }
+    }
+
+    fn change_msrs(&mut self, change: impl FnOnce(&mut runtime::abi::registers::MsrRegisters)) {
+        self.fetch(Groups::MSRS);
+        let mut msrs = self.page.msrs();
+        change(&mut msrs);
+        self.page.set_msrs(msrs);
+        self.dirty |= Groups::MSRS;
+    }
+
+    fn read_register(&mut self, register: VcpuMsr) -> u64 {
+        self.fetch(Groups::MSRS | Groups::SEGMENTS);
+        let (msrs, segments) = (self.page.msrs(), self.page.segments());
+        match register {
+            VcpuMsr::Efer => self.page.efer(),
+            VcpuMsr::Pat => msrs.pat,
+            VcpuMsr::SysenterCs => msrs.sysenter_cs,
+            VcpuMsr::SysenterEsp => msrs.sysenter_esp,
+            VcpuMsr::SysenterEip => msrs.sysenter_eip,
+            VcpuMsr::Star => msrs.star,
+            VcpuMsr::Lstar => msrs.lstar,
+            VcpuMsr::Cstar => msrs.cstar,
+            VcpuMsr::SyscallMask => msrs.sfmask,
+            VcpuMsr::FsBase => segments.fs.base,
+            VcpuMsr::GsBase => segments.gs.base,
+            VcpuMsr::KernelGsBase => msrs.kernel_gs_base,
+            VcpuMsr::TscAux | VcpuMsr::DebugCtl => 0,
+        }
+    }
+
+    fn write_register(&mut self, register: VcpuMsr, value: u64) -> bool {
+        match register {
+            VcpuMsr::Efer => return self.write_efer(value),
+            VcpuMsr::Pat => self.change_msrs(|m| m.pat = value),
+            VcpuMsr::SysenterCs => self.change_msrs(|m| m.sysenter_cs = value),
+            VcpuMsr::SysenterEsp => self.change_msrs(|m| m.sysenter_esp = value),
+            VcpuMsr::SysenterEip => self.change_msrs(|m| m.sysenter_eip = value),
+            VcpuMsr::Star => self.change_msrs(|m| m.star = value),
+            VcpuMsr::Lstar => self.change_msrs(|m| m.lstar = value),
+            VcpuMsr::Cstar => self.change_msrs(|m| m.cstar = value),
+            VcpuMsr::SyscallMask => self.change_msrs(|m| m.sfmask = value),
+            VcpuMsr::KernelGsBase => self.change_msrs(|m| m.kernel_gs_base = value),
+            VcpuMsr::FsBase => self.change_segments(|s| s.fs.base = value),
+            VcpuMsr::GsBase => self.change_segments(|s| s.gs.base = value),
+            // CPUID offers neither RDTSCP nor branch records.
+            VcpuMsr::TscAux | VcpuMsr::DebugCtl => {}
+        }
+        true
+    }
+
+    fn change_segments(&mut self, change: impl FnOnce(&mut runtime::abi::registers::SegmentRegisters)) {
+        self.fetch(Groups::SEGMENTS);
+        let mut segments = self.page.segments();
+        change(&mut segments);
+        self.page.set_segments(segments);
+        self.dirty |= Groups::SEGMENTS;
+    }
+
+    fn write_efer(&mut self, value: u64) -> bool {
+        let paging = self.page.cr0() & PAGING != 0;
+        let Ok(efer) = check_efer(self.page.efer(), value, paging) else { return false };
+        self.fetch_rest_of_system();
+        self.page.set_efer(efer);
+        self.dirty |= Groups::SYSTEM;
+        true
+    }
+
+    fn log_unknown(&mut self, msr: u32, what: &str) {
+        if self.unknown_msrs.len() < 256 && self.unknown_msrs.insert(msr) {
+            log::info!("vCPU {}: {what} of unknown MSR {msr:#x} at {:#x}", self.index, self.page.rip());
+        }
+    }
+}

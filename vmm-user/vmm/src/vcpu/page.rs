@@ -1,0 +1,132 @@
+//! The run page and the batch page, as the VMM's side of them. The kernel writes them during a run; otherwise they are the
+//! vCPU's thread's, but for `pending_work`.
+#![allow(unsafe_code, reason = "pages that the kernel maps for us and writes")]
+
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use runtime::abi::exit::ExitRecord;
+use runtime::abi::operation::{BATCH_MAX, Operation};
+use runtime::abi::registers::{EventInjection, MsrRegisters, SegmentRegisters, SystemRegisters};
+use runtime::abi::run_page::{PAGE_BYTES, RunPage, XSAVE_BYTES};
+
+/// Where the pages are.
+#[derive(Clone, Copy, Debug)]
+pub struct RunPagePointer(*mut RunPage);
+
+// SAFETY: the pointer is good for the life of the process; who may use it when is said in the module's documents.
+unsafe impl Send for RunPagePointer {}
+// SAFETY: as above; `Shared` structures hold it only to kick.
+unsafe impl Sync for RunPagePointer {}
+
+macro_rules! fields {
+    ($($get:ident $set:ident: $type:ty = $($field:ident).+;)*) => {
+        impl RunPagePointer {
+            $(
+                #[doc = concat!("Reads `", stringify!($($field).+), "`.")]
+                #[inline(always)]
+                pub fn $get(self) -> $type {
+                    // SAFETY: the page is mapped; every bit pattern is a value.
+                    unsafe { (&raw const (*self.0).$($field).+).read_volatile() }
+                }
+                #[doc = concat!("Writes `", stringify!($($field).+), "`.")]
+                #[inline(always)]
+                pub fn $set(self, value: $type) {
+                    // SAFETY: the page is mapped, and the vCPU's thread's while it does not run.
+                    unsafe { (&raw mut (*self.0).$($field).+).write_volatile(value) }
+                }
+            )*
+        }
+    };
+}
+
+fields! {
+    batch_count set_batch_count: u32 = batch_count;
+    activity set_activity: u32 = activity;
+    deadline_tsc set_deadline_tsc: u64 = deadline_tsc;
+    dirty set_dirty: u32 = dirty;
+    deliver set_deliver: u32 = deliver;
+    window_priority set_window_priority: u32 = window_priority;
+    cr8 set_cr8: u32 = cr8;
+    exit set_exit: ExitRecord = exit;
+    reason set_reason: u32 = exit.reason;
+    flags set_flags: u32 = exit.flags;
+    raw_code set_raw_code: u64 = exit.raw_code;
+    qualification set_qualification: u64 = exit.qualification;
+    next_rip set_next_rip: u64 = exit.next_rip;
+    gpa set_gpa: u64 = exit.gpa;
+    exit_access set_exit_access: u32 = exit.access;
+    exit_groups set_exit_groups: u32 = exit.groups;
+    exit_cr8 set_exit_cr8: u8 = exit.cr8;
+    interrupted_event set_interrupted_event: EventInjection = exit.interrupted_event;
+    rip set_rip: u64 = general.rip;
+    rflags set_rflags: u64 = general.rflags;
+    gprs set_gprs: [u64; 16] = general.gpr;
+    injection set_injection: EventInjection = injection;
+    xcr0 set_xcr0: u64 = xcr0;
+    system set_system: SystemRegisters = system;
+    cr0 set_cr0: u64 = system.cr0;
+    cr3 set_cr3: u64 = system.cr3;
+    cr4 set_cr4: u64 = system.cr4;
+    efer set_efer: u64 = system.efer;
+    cs_attributes set_cs_attributes: u16 = system.cs.attributes;
+    ss_attributes set_ss_attributes: u16 = system.ss.attributes;
+    segments set_segments: SegmentRegisters = segments;
+    msrs set_msrs: MsrRegisters = msrs;
+}
+
+impl RunPagePointer {
+    /// The pages at an address where the kernel has mapped them for good.
+    pub fn new(address: u64) -> Self {
+        Self(address as *mut RunPage)
+    }
+
+    /// Reads a general register; `index` is below 16.
+    #[inline(always)]
+    pub fn gpr(self, index: usize) -> u64 {
+        // SAFETY: as for fields.
+        unsafe { (&raw const (*self.0).general.gpr[index & 15]).read_volatile() }
+    }
+
+    /// Writes a general register.
+    #[inline(always)]
+    pub fn set_gpr(self, index: usize, value: u64) {
+        // SAFETY: as for fields.
+        unsafe { (&raw mut (*self.0).general.gpr[index & 15]).write_volatile(value) }
+    }
+
+    /// Takes the pending work.
+    pub fn take_work(self) -> u32 {
+        // SAFETY: an atomic in a page that is mapped for good.
+        unsafe { (*self.0).pending_work.swap(0, Ordering::SeqCst) }
+    }
+
+    fn batch(self) -> *mut Operation {
+        // SAFETY: the batch page follows the run page.
+        unsafe { self.0.byte_add(PAGE_BYTES) }.cast()
+    }
+
+    /// Writes an operation of the batch; `false` past the last.
+    #[must_use]
+    pub fn set_operation(self, index: u32, operation: &Operation) -> bool {
+        let fits = (index as usize) < BATCH_MAX;
+        if fits {
+            // SAFETY: within the batch page.
+            unsafe { self.batch().add(index as usize).write_volatile(*operation) };
+        }
+        fits
+    }
+
+    /// Copies the first operations of the batch.
+    pub fn operations(self, count: u32) -> Vec<Operation> {
+        let count = (count as usize).min(BATCH_MAX);
+        // SAFETY: within the batch page.
+        (0..count).map(|i| unsafe { self.batch().add(i).read_volatile() }).collect()
+    }
+
+    /// Where the XSAVE area is.
+    pub fn xsave(self) -> *mut [u8; XSAVE_BYTES] {
+        // SAFETY: within the page; no reference is made.
+        unsafe { &raw mut (*self.0).xsave }
+    }
+}

@@ -1,0 +1,107 @@
+//! IN and OUT.
+
+use decoder::fetch::{self, Code};
+use decoder::Exception;
+use devices::capability::Width;
+use runtime::abi::exit::PortAccess;
+use runtime::abi::registers::Groups;
+
+use super::Vcpu;
+use super::machine::Emulation;
+
+/// Iterations of INS and OUTS between two looks at pending interrupts.
+const ITERATIONS: u32 = 64;
+
+impl Vcpu {
+    #[inline]
+    pub(super) fn handle_port(&mut self, what: PortAccess) {
+        if what.is_string() {
+            return self.handle_string();
+        }
+        let width = match what.width() {
+            1 => Width::Byte,
+            2 => Width::Word,
+            _ => Width::Dword,
+        };
+        let rax = self.page.gpr(0);
+        if what.is_in() {
+            let value = u64::from(self.port_in(what.port(), width));
+            let merged = match width {
+                // A 32-bit result clears the upper half (APM volume 1, 3.1.2).
+                Width::Dword => value,
+                _ => rax & !width.mask() | value & width.mask(),
+            };
+            self.page.set_gpr(0, merged);
+        } else {
+            self.port_out(what.port(), width, (rax & width.mask()) as u32);
+        }
+        let next = self.page.next_rip();
+        self.complete_at(next);
+    }
+
+    /// The platform said where the instruction ends.
+    #[inline]
+    fn complete_at(&mut self, next_rip: u64) {
+        const TRAP: u64 = 1 << 8;
+        const RESUME: u64 = 1 << 16;
+        let flags = self.page.rflags();
+        self.page.set_rip(next_rip);
+        self.page.set_rflags(flags & !RESUME);
+        self.dirty |= Groups::GENERAL;
+        if flags & TRAP != 0 {
+            self.single_step();
+        }
+    }
+
+    pub(super) fn port_in(&mut self, port: u16, width: Width) -> u32 {
+        let board = &self.shared.board;
+        let mut access = board.access();
+        let value = board.port_read(port, width, &mut access);
+        self.after_port(port, access);
+        value
+    }
+
+    pub(super) fn port_out(&mut self, port: u16, width: Width, value: u32) {
+        let board = &self.shared.board;
+        let mut access = board.access();
+        board.port_write(port, width, value, &mut access);
+        self.after_port(port, access);
+    }
+
+    #[inline]
+    fn after_port(&mut self, port: u16, mut access: crate::board::Access<'_>) {
+        if port & !7 == 0x3f8 {
+            self.serve_console(&mut access);
+        }
+        self.finish(access);
+    }
+
+    /// The guest touched its UART: its output goes to the host, and there may be room for input.
+    fn serve_console(&mut self, access: &mut crate::board::Access<'_>) {
+        let board = &self.shared.board;
+        board.feed_console(false, access);
+        let Some(serial) = &board.host_serial else { return };
+        let mut uart = board.uart.lock();
+        let queue = &mut uart.backend_mut().queue;
+        while !queue.is_empty() {
+            let _ = serial.lock().send(queue, |operation| {
+                self.push(operation);
+                true
+            });
+        }
+    }
+
+    fn handle_string(&mut self) {
+        let mut code = Code::EMPTY;
+        let mut emulation = Emulation::new(self);
+        let outcome = match fetch::fetch(&mut emulation, &mut code) {
+            Ok(instruction) => decoder::emulate(&instruction, &mut emulation, ITERATIONS),
+            Err(error) => return self.fetch_failed(error),
+        };
+        if let decoder::Outcome::Intercepted { .. } = outcome {
+            // The code has changed since the exit: not a string instruction any more.
+            return self.inject_exception(Exception::UNDEFINED_OPCODE);
+        }
+        self.take_outcome(outcome, &code);
+    }
+}

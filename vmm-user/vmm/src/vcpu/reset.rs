@@ -1,0 +1,102 @@
+//! The processor's state at INIT, at a start-up IPI, and at the entry of a guest that is loaded without firmware.
+
+use devices::apic::APIC_TIMER_HZ;
+use devices::linux_boot::{self, EntryState};
+use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
+
+use super::Vcpu;
+
+/// What a vCPU starts with, other than the reset state.
+pub type EntryRegisters = EntryState;
+
+const _: () = assert!(APIC_TIMER_HZ == devices::cpuid::CRYSTAL_HZ as u64);
+
+const DATA_ATTRIBUTES: u16 = 0x093;
+const CODE_ATTRIBUTES: u16 = 0x09b;
+const LDT_ATTRIBUTES: u16 = 0x082;
+const TSS_ATTRIBUTES: u16 = 0x08b;
+const RESET_PAT: u64 = 0x0007_0406_0007_0406;
+
+fn real_mode(selector: u16, base: u64, attributes: u16) -> Segment {
+    Segment { selector, attributes, limit: 0xffff, base }
+}
+
+fn segment(from: linux_boot::Segment) -> Segment {
+    Segment { selector: from.selector, attributes: from.attributes, limit: from.limit, base: from.base }
+}
+
+impl Vcpu {
+    /// The state after INIT (APM volume 2, 14.1.3): real mode, at the reset vector.
+    pub(super) fn reset_processor(&mut self) {
+        let data = real_mode(0, 0, DATA_ATTRIBUTES);
+        let table = real_mode(0, 0, 0);
+        self.page.set_gprs([0; 16]);
+        self.page.set_rip(0xfff0);
+        self.page.set_rflags(2);
+        self.page.set_system(SystemRegisters {
+            cr0: 0x6000_0010,
+            cs: real_mode(0xf000, 0xffff_0000, CODE_ATTRIBUTES),
+            ss: data,
+            dr6: 0xffff_0ff0,
+            dr7: 0x400,
+            ..SystemRegisters::default()
+        });
+        self.page.set_segments(SegmentRegisters {
+            es: data,
+            ds: data,
+            fs: data,
+            gs: data,
+            ldtr: real_mode(0, 0, LDT_ATTRIBUTES),
+            tr: real_mode(0, 0, TSS_ATTRIBUTES),
+            gdtr: table,
+            idtr: table,
+        });
+        self.page.set_msrs(MsrRegisters { pat: RESET_PAT, ..MsrRegisters::default() });
+        self.page.set_xcr0(1);
+        self.page.set_cr8(0);
+        self.halted = false;
+        self.loaded_all();
+    }
+
+    /// All groups are ours to load, and what the run page holds is the state.
+    fn loaded_all(&mut self) {
+        let all = Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS;
+        self.dirty |= all | Groups::XCR0 | Groups::TPR;
+        self.valid.set(all);
+    }
+
+    /// A start-up IPI: real mode, at the start of a page below 1 MiB.
+    pub(super) fn start_at_page(&mut self, vector: u8) {
+        self.reset_processor();
+        let mut system = self.page.system();
+        system.cs = real_mode(u16::from(vector) << 8, u64::from(vector) << 12, CODE_ATTRIBUTES);
+        self.page.set_system(system);
+        self.page.set_rip(0);
+    }
+
+    /// The first vCPU's state at a guest kernel's entry.
+    pub fn enter_kernel(&mut self, entry: &EntryRegisters) {
+        self.reset_processor();
+        self.lapic.enter_virtual_wire();
+        self.page.set_rip(entry.rip);
+        self.page.set_gpr(4, entry.rsp);
+        self.page.set_gpr(6, entry.rsi);
+        let data = segment(entry.data);
+        let mut system = self.page.system();
+        (system.cr0, system.cr3, system.cr4, system.efer) = (entry.cr0, entry.cr3, entry.cr4, entry.efer);
+        (system.cs, system.ss) = (segment(entry.code), data);
+        self.page.set_system(system);
+        let mut segments = self.page.segments();
+        (segments.es, segments.ds, segments.fs, segments.gs) = (data, data, data, data);
+        segments.tr = segment(entry.task);
+        segments.gdtr = Segment { limit: u32::from(entry.gdt_limit), base: entry.gdt_base, ..Segment::default() };
+        self.page.set_segments(segments);
+    }
+
+    /// Makes the whole system group the guest's, so that it can be loaded again after a change.
+    pub(super) fn fetch_rest_of_system(&mut self) {
+        // The exit stores only what decoding takes.
+        self.valid.set(self.valid.get() - Groups::SYSTEM);
+        self.fetch(Groups::SYSTEM);
+    }
+}
