@@ -29,7 +29,7 @@ pub mod activity {
 pub mod work {
     /// Another thread kicked the vCPU.
     pub const KICK: u32 = 1 << 0;
-    /// The lowest bit an event may be bound to.
+    /// The number of the lowest bit an event may be bound to.
     pub const FIRST_EVENT_BIT: u32 = 8;
 }
 

@@ -36,7 +36,7 @@ use crate::statistics::Statistics;
 pub const PHYSICAL_BITS: u8 = 40;
 
 /// Pending work that the console's host interrupt sets.
-pub const WORK_CONSOLE: u32 = work::FIRST_EVENT_BIT;
+pub const WORK_CONSOLE: u32 = 1 << work::FIRST_EVENT_BIT;
 
 /// What all vCPUs know.
 pub struct Shared {
