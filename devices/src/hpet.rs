@@ -106,9 +106,6 @@ impl Hpet {
 
     /// Fires the comparators whose time has come.
     fn catch_up(&mut self, platform: &mut dyn Platform) {
-        if !self.runs() {
-            return;
-        }
         let now = self.counter(platform.now_ns());
         for index in 0..TIMERS {
             let line = self.line(index);

@@ -158,6 +158,22 @@ fn when_comparators_match() {
 }
 
 #[test]
+fn a_stop_or_a_jump_moves_the_match() {
+    let mut fixture = Fixture::new();
+    fixture.store(0x100, INTERRUPT | 20 << 9);
+    fixture.store(0x108, 1000);
+    fixture.store(0x10, ENABLE);
+    assert_eq!(fixture.run_until(4_000), []);
+    fixture.store(0x10, 0);
+    assert_eq!((fixture.run_until(50_000), fixture.hpet.deadline_ns()), (Vec::new(), None));
+    fixture.store(0x10, ENABLE);
+    assert_eq!(fixture.hpet.deadline_ns(), Some(56_000));
+    fixture.store(0xf0, 900);
+    assert_eq!(fixture.hpet.deadline_ns(), Some(51_000));
+    assert_eq!(fixture.run_until(51_000), [20]);
+}
+
+#[test]
 fn a_distant_match_is_no_deadline() {
     let mut fixture = Fixture::new();
     fixture.store(0x10, ENABLE);

@@ -253,3 +253,21 @@ fn special_fully_nested() {
         assert_eq!(pic.output(), nests, "ICW4 {icw4:x}");
     }
 }
+
+#[test]
+fn an_edge_is_a_change() {
+    let mut pic = linux();
+    pic.set_irq(4, true);
+    assert_eq!(pic.acknowledge(), 0x34);
+    pic.write(0x20, 0x20);
+    pic.set_irq(4, true);
+    assert!(!pic.output());
+    // Initialization forgets the edge, not the input.
+    pic.set_irq(4, false);
+    pic.set_irq(4, true);
+    for (port, value) in [(0x20, 0x11), (0x21, 0x30), (0x21, 4), (0x21, 1)] {
+        pic.write(port, value);
+    }
+    pic.set_irq(4, true);
+    assert!(!pic.output());
+}

@@ -155,6 +155,18 @@ fn virtual_wire() {
 }
 
 #[test]
+fn a_poll_takes_the_interrupt_from_the_processor() {
+    let mut machine = Machine::new(1);
+    machine.initialize_pic();
+    machine.local[0].enter_virtual_wire();
+    machine.pulse(4);
+    assert!(machine.local[0].extint_pending());
+    machine.out(0x20, 0x0c);
+    assert_eq!(machine.router.port_read(0x20, Width::Byte, &mut Nowhere), 0x84);
+    assert!(!machine.local[0].extint_pending());
+}
+
+#[test]
 fn external_interrupt_through_pin_0() {
     let mut machine = Machine::new(2);
     machine.initialize_pic();

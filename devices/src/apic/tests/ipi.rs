@@ -152,6 +152,8 @@ fn start_up() {
     machine.xapic_ipi(0, 1, INIT | 1 << 15);
     machine.xapic_ipi(0, 1, INIT & !(1 << 14) | 1 << 15);
     assert_eq!(startups(&mut machine), (Some(Startup::Init), None, true));
+    machine.xapic_ipi(0, 1, INIT & !(1 << 14) | 1 << 15);
+    assert_eq!(startups(&mut machine), (None, None, true));
     machine.xapic_ipi(0, 1, SIPI | 0x9a);
     assert_eq!(startups(&mut machine), (Some(Startup::Sipi { vector: 0x9a }), None, false));
     machine.xapic_ipi(0, 1, SIPI | 0x9b);
@@ -220,6 +222,13 @@ fn mixed_modes_find_each_other() {
     machine.wrmsr(0, spec::ICR, 1 << 32 | 0x51).unwrap();
     machine.xapic_ipi(1, 0, 0x52);
     assert_eq!(machine.pending(), [Some(0x52), Some(0x51)]);
+    // A logical destination of more than 8 bits is none in xAPIC mode.
+    machine.store(1, spec::LDR, 0xff00_0000);
+    machine.local[1].acknowledge(0x51);
+    machine.wrmsr(0, spec::ICR, 0x101 << 32 | u64::from(LOGICAL) | 0x71).unwrap();
+    assert_eq!(machine.pending()[1], None);
+    machine.wrmsr(0, spec::ICR, 0x80 << 32 | u64::from(LOGICAL) | 0x71).unwrap();
+    assert_eq!(machine.pending()[1], Some(0x71));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn nested_service() {
 #[test]
 fn processor_priority_is_the_higher_of_both() {
     for (tpr, in_service, ppr) in
-        [(0x35, 0x31, 0x35), (0x25, 0x31, 0x30), (0x45, 0x31, 0x45), (0x07, 0, 0x07)]
+        [(0x35, 0x31, 0x35), (0x25, 0x31, 0x30), (0x45, 0x31, 0x45), (0x31, 0x35, 0x31), (0x07, 0, 0x07)]
     {
         let mut machine = Machine::x2apic(1);
         machine.local[0].set_tpr(tpr);
@@ -93,4 +93,29 @@ fn only_level_triggered_ends_are_reported() {
         machine.store(0, spec::EOI, 0);
         assert_eq!(machine.bus.ended, if reported { &[0x61][..] } else { &[] }, "SVR {svr:x}, level {level}");
     }
+}
+
+#[test]
+fn the_trigger_mode_is_that_of_the_last_request() {
+    use crate::apic::InterruptMessage;
+    let mut machine = Machine::x2apic(1);
+    let deliver = |machine: &mut Machine, data| {
+        let message = InterruptMessage::from_msi(0xfee0_0000, data).unwrap();
+        assert!(machine.apics.deliver(&message, &mut machine.bus.kicks));
+        let vector = machine.local[0].pending_interrupt().unwrap();
+        machine.local[0].acknowledge(vector);
+        machine.wrmsr(0, spec::EOI, 0).unwrap();
+    };
+    deliver(&mut machine, 0xc062);
+    assert_eq!(machine.rdmsr(0, spec::TMR + 3), Ok(4));
+    machine.wrmsr(0, spec::SELF_IPI, 0x62).unwrap();
+    assert_eq!(machine.rdmsr(0, spec::TMR + 3), Ok(0));
+    machine.local[0].acknowledge(0x62);
+    machine.wrmsr(0, spec::EOI, 0).unwrap();
+    // A neighbour in the same word brings nothing back.
+    deliver(&mut machine, 0x61);
+    assert_eq!(machine.rdmsr(0, spec::TMR + 3), Ok(0));
+    deliver(&mut machine, 0xc061);
+    deliver(&mut machine, 0x61);
+    assert_eq!(machine.bus.ended, [0x62, 0x61]);
 }

@@ -235,6 +235,9 @@ fn local_pins() {
             expected,
             "LVT {lvt:x}"
         );
+        // No news while it stays.
+        assert!(!machine.apics.get(0).unwrap().set_lint0(true));
+        assert!(!machine.apics.get(0).unwrap().has_posted());
         assert!(!machine.apics.get(0).unwrap().set_lint0(false));
         assert!(!machine.local[0].extint_pending());
     }

@@ -65,6 +65,7 @@ fn how_often_it_fires() {
         machine.store(0, spec::TIMER_DIVIDE, 0xb);
         machine.store(0, spec::LVT_TIMER, lvt);
         machine.store(0, spec::TIMER_INITIAL, initial);
+        assert_eq!(machine.local[0].deadline_ns().is_some(), lvt & MASKED == 0 && initial != 0);
         assert_eq!(run_until(&mut machine, until_ns), fired, "LVT {lvt:x}, {initial}, {until_ns}");
         assert_eq!(machine.load(0, spec::TIMER_CURRENT), current, "LVT {lvt:x}, {initial}, {until_ns}");
     }
@@ -103,6 +104,24 @@ fn changes_while_it_counts() {
     machine.store(0, spec::LVT_TIMER, 0xef);
     assert_eq!(machine.pending(), [None]);
     assert_eq!(machine.load(0, spec::TIMER_CURRENT), 0);
+}
+
+#[test]
+fn what_is_due_comes_before_a_change() {
+    for (register, value) in [
+        (spec::LVT_TIMER, 0xee | MASKED),
+        (spec::TIMER_DIVIDE, 0),
+        (spec::TIMER_INITIAL, 5),
+        (spec::TIMER_INITIAL, 0),
+    ] {
+        let mut machine = Machine::xapic(1);
+        machine.store(0, spec::TIMER_DIVIDE, 0xb);
+        machine.store(0, spec::LVT_TIMER, 0xef);
+        machine.store(0, spec::TIMER_INITIAL, 100);
+        machine.bus.now_ns = 5_000;
+        machine.store(0, register, value);
+        assert_eq!(machine.pending(), [Some(0xef)], "register {register:x}");
+    }
 }
 
 #[test]
