@@ -10,6 +10,14 @@
 //! [`LocalApic::pending_interrupt`] or [`LocalApic::sync`] before each entry into the guest, and a kick that arrives
 //! after that must make the entry return at once.
 //!
+//! A vCPU's thread, in each round before it enters the guest:
+//! 1. [`LocalApic::set_cr8`] with what the guest left in CR8, and [`LocalApic::expire`] if the deadline is over;
+//! 2. [`LocalApic::pending_interrupt`], which takes in what was posted; then [`LocalApic::take_startup`],
+//!    [`LocalApic::take_nmi`] and [`LocalApic::extint_pending`], which look at what was taken in;
+//! 3. a vector that the guest can take is injected and [`LocalApic::acknowledge`]d; for one that it cannot, a window
+//!    is opened with the priority of [`LocalApic::interrupt_above_service`];
+//! 4. the guest's CR8 becomes [`LocalApic::tpr`] / 16, and a timer is set for [`LocalApic::deadline_ns`].
+//!
 //! Sources: Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller"; AMD APM volume 2, chapter 16.
 
 mod base;

@@ -82,6 +82,11 @@ fn message_of(entry: u64) -> Option<InterruptMessage> {
 }
 
 impl IoApic {
+    /// Sets the ID, 0 to 15.
+    pub fn set_id(&mut self, id: u8) {
+        self.id = id & 0xf;
+    }
+
     /// Asserts or releases a pin.
     pub fn set_pin(&mut self, pin: u8, asserted: bool, sink: &mut dyn MessageSink) {
         let Some(&entry) = self.entries.get(usize::from(pin)) else { return };
@@ -164,7 +169,7 @@ impl IoApic {
 
     fn write_selected(&mut self, value: u32, sink: &mut dyn MessageSink) {
         if self.select == spec::ID {
-            self.id = (value >> 24) as u8 & 0xf;
+            self.set_id((value >> 24) as u8);
             return;
         }
         let Some((pin, shift)) = self.selected_entry() else { return };

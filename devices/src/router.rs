@@ -41,6 +41,11 @@ impl Router {
         Self { apics, pic: PicPair::default(), ioapic: IoApic::default(), kicks: VcpuSet::default() }
     }
 
+    /// Sets the I/O APIC's ID (0 to 15), as firmware does, to what the MADT says.
+    pub fn set_ioapic_id(&mut self, id: u8) {
+        self.ioapic.set_id(id);
+    }
+
     fn with_ioapic<T>(&mut self, call: impl FnOnce(&mut IoApic, &mut Sink<'_>) -> T) -> T {
         let mut sink = Sink { apics: &self.apics, kicks: &mut self.kicks };
         call(&mut self.ioapic, &mut sink)

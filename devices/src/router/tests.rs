@@ -200,6 +200,13 @@ fn linux_checks_the_timer() {
 }
 
 #[test]
+fn the_ioapic_has_the_id_it_is_given() {
+    let mut machine = Machine::new(1);
+    machine.router.set_ioapic_id(9);
+    assert_eq!(machine.router.mmio_read(0x10, Width::Dword, &mut Nowhere), 0x0900_0000);
+}
+
+#[test]
 fn messages() {
     let mut machine = Machine::new(2);
     assert!(machine.router.send_msi(0xfee0_1000, 0x61));
