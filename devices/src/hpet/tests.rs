@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capability::PowerEvent;
+use crate::testing::Random;
 use alloc::vec::Vec;
 
 /// Time, and what was driven.
@@ -289,5 +290,32 @@ fn every_access_is_survived() {
                 fixture.hpet.deadline_ns();
             }
         }
+    }
+}
+
+/// Whatever is programmed, a deadline met is a deadline gone: the VMM's loop never spins.
+#[test]
+fn random_programs_make_no_endless_deadlines() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut fixture = Fixture::new();
+    for _ in 0..100_000 {
+        let offset = [0x10, 0x20, 0xf0, 0x100, 0x108, 0x120, 0x128, 0x140, 0x148][random.below(9) as usize];
+        let value = random.next() >> random.below(64);
+        match random.below(3) {
+            0 => fixture.store(offset, value),
+            1 => fixture.store32(offset + 4 * random.below(2), value as u32),
+            _ => fixture.store(0x10, 1 | value & 2),
+        }
+        fixture.board.now_ns += random.next() >> random.below(44).max(24);
+        if let Some(deadline_ns) = fixture.hpet.deadline_ns() {
+            fixture.board.now_ns = fixture.board.now_ns.max(deadline_ns.min(1 << 62));
+            fixture.hpet.expire(&mut fixture.board);
+            let next_ns = fixture.hpet.deadline_ns();
+            assert!(next_ns.is_none_or(|next_ns| next_ns > fixture.board.now_ns), "{:x?}", fixture.hpet);
+        }
+        if fixture.board.now_ns > 1 << 61 {
+            fixture = Fixture::new();
+        }
+        fixture.board.lines.clear();
     }
 }

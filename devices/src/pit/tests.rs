@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capability::PowerEvent;
+use crate::testing::Random;
 use alloc::vec::Vec;
 
 /// Time, and how often line 0 rose.
@@ -362,4 +363,30 @@ fn linux_calibrates_by_the_high_byte() {
     }
     let (first, last) = (began_ns[1], began_ns[31]);
     assert!((last - first).abs_diff(30 * 256 * 1_000_000_000 / PIT_HZ) < 2_500);
+}
+
+/// Whatever is programmed, a deadline met is a deadline gone: the VMM's loop never spins.
+#[test]
+fn random_programs_make_no_endless_deadlines() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut fixture = Fixture::new();
+    for _ in 0..100_000 {
+        let port = [0x40, 0x41, 0x42, 0x43, 0x43, 0x61][random.below(6) as usize];
+        let width = [Width::Byte, Width::Word, Width::Dword][random.below(8).saturating_sub(5) as usize];
+        if random.below(4) == 0 {
+            fixture.pit.port_read(port, width, &mut fixture.board);
+        } else {
+            fixture.pit.port_write(port, width, random.next() as u32, &mut fixture.board);
+        }
+        fixture.board.now_ns += random.next() >> random.below(64).max(20);
+        if let Some(deadline_ns) = fixture.pit.deadline_ns() {
+            fixture.board.now_ns = fixture.board.now_ns.max(deadline_ns);
+            fixture.pit.expire(&mut fixture.board);
+            let next_ns = fixture.pit.deadline_ns();
+            assert!(next_ns.is_none_or(|next_ns| next_ns > fixture.board.now_ns), "{:?}", fixture.pit);
+        }
+        if fixture.board.now_ns > 1 << 61 {
+            fixture = Fixture::new();
+        }
+    }
 }

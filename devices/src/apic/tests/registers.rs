@@ -1,6 +1,7 @@
 //! Register accesses in both modes.
 
 use super::*;
+use crate::testing::Random;
 
 const GP: Result<u64, GeneralProtection> = Err(GeneralProtection);
 
@@ -261,5 +262,40 @@ fn virtual_wire_and_no_apic_at_all() {
         }
         let pending: Vec<_> = machine.local.iter().map(LocalApic::extint_pending).collect();
         assert_eq!(pending, [true, false]);
+    }
+}
+
+/// Whatever is programmed, a deadline met is a deadline gone, and what is pending can be taken and ended.
+#[test]
+fn random_programs() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut machine = Machine::xapic(3);
+    for round in 0..100_000_u64 {
+        if round % 1000 == 0 {
+            machine = if round % 2000 == 0 { Machine::xapic(3) } else { Machine::x2apic(3) };
+        }
+        let (vcpu, value) = (random.below(3) as usize, random.next() >> random.below(64));
+        let register = random.below(0x40) as u32;
+        if machine.local[vcpu].is_x2apic() {
+            let _ = machine.wrmsr(vcpu, register, value);
+            let _ = machine.rdmsr(vcpu, register);
+        } else {
+            machine.store(vcpu, register, value as u32);
+            machine.load(vcpu, register);
+        }
+        if random.below(64) == 0 {
+            let _ = machine.local[vcpu].set_base(value);
+        }
+        machine.bus.now_ns += random.next() >> random.below(64).max(34);
+        if let Some(deadline_ns) = machine.local[vcpu].deadline_ns() {
+            machine.bus.now_ns = machine.bus.now_ns.max(deadline_ns);
+            machine.local[vcpu].expire(&machine.bus);
+            assert!(machine.local[vcpu].deadline_ns().is_none_or(|next_ns| next_ns > machine.bus.now_ns));
+        }
+        if let Some(vector) = machine.local[vcpu].pending_interrupt() {
+            machine.local[vcpu].acknowledge(vector);
+            assert_ne!(machine.local[vcpu].pending_interrupt(), Some(vector));
+        }
+        let _ = (machine.local[vcpu].take_startup(), machine.local[vcpu].take_nmi());
     }
 }

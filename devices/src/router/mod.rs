@@ -7,6 +7,7 @@
 //! level-triggered vector. Whoever called it takes the kicks out of it by [`Router::take_kicks`] and does them.
 
 use crate::apic::{Apics, InterruptMessage, Kick, VcpuSet};
+use crate::bus::{read_bytes, write_bytes};
 use crate::capability::{MmioDevice, Platform, PortDevice, Width};
 use crate::ioapic::{IoApic, MessageSink};
 use crate::pic::PicPair;
@@ -95,17 +96,14 @@ impl Router {
 
 impl PortDevice for Router {
     fn port_read(&mut self, port: u16, width: Width, _: &mut dyn Platform) -> u32 {
-        let value = (0..width.bytes() as u16)
-            .fold(0, |value, byte| value | u32::from(self.pic.read(port.wrapping_add(byte))) << (8 * byte));
+        let value = read_bytes(port, width, |port| self.pic.read(port));
         // A poll acknowledges.
         self.update_pic_output();
         value
     }
 
     fn port_write(&mut self, port: u16, width: Width, value: u32, _: &mut dyn Platform) {
-        for byte in 0..width.bytes() as u16 {
-            self.pic.write(port.wrapping_add(byte), (value >> (8 * byte)) as u8);
-        }
+        write_bytes(port, width, value, |port, byte| self.pic.write(port, byte));
         self.update_pic_output();
     }
 }

@@ -13,6 +13,7 @@ mod wave;
 #[cfg(test)]
 mod tests;
 
+use crate::bus::{read_bytes, write_bytes};
 use crate::capability::{Platform, PortDevice, TimedDevice, Width};
 use crate::hpet::LegacyReplacement;
 pub use clock::PIT_HZ;
@@ -127,17 +128,13 @@ impl Pit {
 impl PortDevice for Pit {
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         let now = clock::clocks_of(platform.now_ns());
-        (0..width.bytes() as u16).fold(0, |value, byte| {
-            value | u32::from(self.read_byte(port.wrapping_add(byte), now)) << (8 * byte)
-        })
+        read_bytes(port, width, |port| self.read_byte(port, now))
     }
 
     fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
         self.catch_up(platform);
         let now = clock::clocks_of(platform.now_ns());
-        for byte in 0..width.bytes() as u16 {
-            self.write_byte(port.wrapping_add(byte), (value >> (8 * byte)) as u8, now);
-        }
+        write_bytes(port, width, value, |port, byte| self.write_byte(port, byte, now));
     }
 }
 
