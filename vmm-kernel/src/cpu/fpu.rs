@@ -12,14 +12,12 @@ use super::{cpuid, this_cpu};
 
 /// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
 pub const AREA_BYTES: usize = 4096;
-/// The states that are saved, of those the processor has: x87, SSE, AVX, MPX.
-const STATES: u64 = 0b1_1111;
+/// The states that are saved when the processor has more than an area takes: x87, SSE, AVX.
+const STATES_THAT_FIT: u64 = 0b111;
 
 /// A page that holds an owner's registers while another has the processor's.
 pub struct FpuArea {
     address: u64,
-    /// XCR0 as the owner set it.
-    xcr0: Cell<u64>,
     /// The registers were never loaded from here yet.
     fresh: Cell<bool>,
 }
@@ -28,20 +26,27 @@ pub struct FpuArea {
 pub struct FpuOwner {
     /// Address of the owner's page; 0 for nobody.
     area: Cell<u64>,
-    xcr0: Cell<u64>,
 }
 
 impl FpuOwner {
     /// Nobody.
     pub const fn new() -> Self {
-        Self { area: Cell::new(0), xcr0: Cell::new(1) }
+        Self { area: Cell::new(0) }
     }
 }
 
-/// What the host's processor can save, of what we offer.
+/// What the host's processor can save, of what an area takes (CPUID leaf 0Dh).
 pub fn supported_states() -> u64 {
     let leaf = cpuid(0xd, 0);
-    (u64::from(leaf.edx) << 32 | u64::from(leaf.eax)) & STATES
+    let all = u64::from(leaf.edx) << 32 | u64::from(leaf.eax);
+    if leaf.ecx as usize <= AREA_BYTES - 8 { all } else { all & STATES_THAT_FIT }
+}
+
+fn get_xcr0() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reads a register; CR4.OSXSAVE is set.
+    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nostack, nomem)) };
+    u64::from(high) << 32 | u64::from(low)
 }
 
 fn set_xcr0(value: u64) {
@@ -61,6 +66,22 @@ fn restore(area: u64) {
     unsafe { asm!("xrstor64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
 }
 
+/// Where an area keeps its owner's XCR0: its last word, behind the largest XSAVE area.
+fn xcr0_place(area: u64) -> *mut u64 {
+    (area + AREA_BYTES as u64 - 8) as *mut u64
+}
+
+fn keep_xcr0(area: u64, value: u64) {
+    // SAFETY: within the area's page.
+    unsafe { xcr0_place(area).write(value) };
+}
+
+/// XCR0 of an owner that is not in the processor; a fresh one has x87 alone.
+fn kept_xcr0(area: u64) -> u64 {
+    // SAFETY: within the area's page.
+    unsafe { xcr0_place(area).read() }.max(1)
+}
+
 fn set_task_switched(on: bool) {
     use x86_64::registers::control::{Cr0, Cr0Flags};
     let mut flags = Cr0::read();
@@ -77,7 +98,7 @@ impl FpuArea {
     pub unsafe fn new(address: u64) -> Self {
         // SAFETY: the caller's promise.
         unsafe { (address as *mut [u8; AREA_BYTES]).write_bytes(0, 1) };
-        Self { address, xcr0: Cell::new(1), fresh: Cell::new(true) }
+        Self { address, fresh: Cell::new(true) }
     }
 
     /// Makes the processor's registers this owner's. Leaves CR0.TS clear.
@@ -85,13 +106,14 @@ impl FpuArea {
         let owner = &this_cpu().fpu;
         set_task_switched(false);
         if owner.area.get() != self.address || self.fresh.get() {
+            let before = get_xcr0();
             set_xcr0(supported_states());
             if owner.area.get() != 0 && owner.area.get() != self.address {
                 save(owner.area.get());
+                keep_xcr0(owner.area.get(), before);
             }
             restore(self.address);
-            set_xcr0(self.xcr0.get());
-            owner.xcr0.set(self.xcr0.get());
+            set_xcr0(kept_xcr0(self.address));
             owner.area.set(self.address);
             self.fresh.set(false);
         }
@@ -114,25 +136,29 @@ impl FpuArea {
         if value & 0b1_1000 != 0 && value & 0b1_1000 != 0b1_1000 {
             return false;
         }
-        self.xcr0.set(value);
         self.load_for_guest();
         set_xcr0(value);
-        this_cpu().fpu.xcr0.set(value);
         true
     }
 
-    /// XCR0 as the owner has it.
+    /// Whether the registers in the processor are this owner's.
+    fn is_loaded(&self) -> bool {
+        this_cpu().fpu.area.get() == self.address && !self.fresh.get()
+    }
+
+    /// XCR0 as the owner has it. It is asked for, not remembered: not every emulated processor lets XSETBV exit.
     pub fn xcr0(&self) -> u64 {
-        self.xcr0.get()
+        if self.is_loaded() { get_xcr0() } else { kept_xcr0(self.address) }
     }
 
     /// Copies the registers out, for the run page, in the standard form. `to` is cut to what fits.
     pub fn read(&self, to: &mut [u8]) {
-        if this_cpu().fpu.area.get() == self.address && !self.fresh.get() {
+        if self.is_loaded() {
+            let xcr0 = get_xcr0();
             set_task_switched(false);
             set_xcr0(supported_states());
             save(self.address);
-            set_xcr0(self.xcr0.get());
+            set_xcr0(xcr0);
             set_task_switched(true);
         }
         // SAFETY: the page is the area's own and mapped.

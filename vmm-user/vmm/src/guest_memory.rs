@@ -85,7 +85,9 @@ impl GuestRam {
             match size {
                 Size::B1 => (address as *mut u8).write_volatile(value as u8),
                 _ if !address.is_multiple_of(size.bytes()) => {
-                    for (index, byte) in value.to_le_bytes().into_iter().take(size.bytes() as usize).enumerate() {
+                    for (index, byte) in
+                        value.to_le_bytes().into_iter().take(size.bytes() as usize).enumerate()
+                    {
                         ((address + index as u64) as *mut u8).write_volatile(byte);
                     }
                 }
@@ -174,7 +176,9 @@ impl GuestRam {
     /// Moves bytes within guest memory; the ranges may overlap. No vCPU runs yet. `false` when either is not memory.
     #[must_use]
     pub fn move_within(&self, to: u64, from: u64, bytes: u64) -> bool {
-        let (Some(to), Some(from)) = (self.address(to, bytes), self.address(from, bytes)) else { return false };
+        let (Some(to), Some(from)) = (self.address(to, bytes), self.address(from, bytes)) else {
+            return false;
+        };
         // SAFETY: both ranges were checked; before the first vCPU runs nobody else touches them.
         unsafe { core::ptr::copy(from as *const u8, to as *mut u8, bytes as usize) };
         true

@@ -17,8 +17,8 @@ use devices::pm::TimerWidth;
 use devices::rtc::CmosConfig;
 use runtime::abi::boot::BOOT_FLAG_DEBUG;
 use runtime::abi::operation::{
-    EventBindVcpu, FileInfo, Handle, InterruptBind, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled, SystemInfo,
-    VmAllocate, VmMap, end_reason, handled,
+    EventBindVcpu, FileInfo, Handle, InterruptBind, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled,
+    SystemInfo, VmAllocate, VmMap, end_reason, handled,
 };
 use runtime::abi::status::Status;
 use runtime::event::Event;
@@ -59,7 +59,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Handle(name) => write!(f, "no handle named {name}"),
             Self::Kernel(what, status) => write!(f, "{what}: {status}"),
-            Self::File(name) => write!(f, "the payload {name} is not in guest memory: is there enough of it?"),
+            Self::File(name) => {
+                write!(f, "the payload {name} is not in guest memory: is there enough of it?")
+            }
             Self::Guest(text) => f.write_str(text),
         }
     }
@@ -96,12 +98,14 @@ fn run(handles: &Handles) -> Result<u32> {
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     map_memory(handles, vm, &ram)?;
     let rsdp_gpa = place_firmware(vm, cpus)?;
-    let entry = place_kernel(handles, &ram, rsdp_gpa)?;
+    let entry = place_kernel(handles, &ram, rsdp_gpa, info.tsc_hz)?;
     let clock = Clock::new(info.tsc_hz);
     let apics = Arc::new(
-        Apics::new(&(0..cpus).collect::<Vec<u32>>()).map_err(|_| StartError::Guest("too many vCPUs".into()))?,
+        Apics::new(&(0..cpus).collect::<Vec<u32>>())
+            .map_err(|_| StartError::Guest("too many vCPUs".into()))?,
     );
-    let config = BoardConfig { cmos: cmos(&ram, cpus), unix_s: DEFAULT_UNIX_S, serial_ports: handles.serial_ports };
+    let config =
+        BoardConfig { cmos: cmos(&ram, cpus), unix_s: DEFAULT_UNIX_S, serial_ports: handles.serial_ports };
     let board = Board::new(&config, clock, apics).map_err(|e| StartError::Guest(alloc::format!("{e}")))?;
     let created = (0..cpus)
         .map(|cpu| vcpu::create(vm, cpu))
@@ -113,12 +117,21 @@ fn run(handles: &Handles) -> Result<u32> {
         ram,
         vcpus: created.iter().map(|c| c.handle).collect(),
         system: handles.system,
-        statistics: if debug { (0..cpus).map(|_| Arc::default()).collect::<Vec<Arc<Mutex<Statistics>>>>() } else { vec![] },
+        statistics: if debug {
+            (0..cpus).map(|_| Arc::default()).collect::<Vec<Arc<Mutex<Statistics>>>>()
+        } else {
+            vec![]
+        },
     }));
     if let Some(interrupt) = handles.serial_interrupt {
         connect_console(interrupt, shared.vcpus.first().copied().unwrap_or(0))?;
     }
-    log::info!("{} vCPU(s), {} MiB kept by Plinth, {} KiB of it free", cpus, info.kept_bytes >> 20, info.free_bytes >> 10);
+    log::info!(
+        "{} vCPU(s), {} MiB kept by Plinth, {} KiB of it free",
+        cpus,
+        info.kept_bytes >> 20,
+        info.free_bytes >> 10
+    );
     start_vcpus(shared, &created, &entry)
 }
 
@@ -168,8 +181,11 @@ fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
 
 /// The memory map that the guest is told.
 fn memory_map(ram: &GuestRam) -> Vec<MemoryRange> {
-    let mut map: Vec<MemoryRange> =
-        ram.ranges().iter().map(|r| MemoryRange { gpa: r.gpa, bytes: r.bytes, kind: MemoryKind::Ram }).collect();
+    let mut map: Vec<MemoryRange> = ram
+        .ranges()
+        .iter()
+        .map(|r| MemoryRange { gpa: r.gpa, bytes: r.bytes, kind: MemoryKind::Ram })
+        .collect();
     map.push(MemoryRange { gpa: FIRMWARE_GPA, bytes: FIRMWARE_BYTES as u64, kind: MemoryKind::Reserved });
     map.push(MemoryRange { gpa: ECAM_GPA, bytes: ECAM_BYTES, kind: MemoryKind::Reserved });
     map.sort_unstable_by_key(|r| r.gpa);
@@ -177,7 +193,7 @@ fn memory_map(ram: &GuestRam) -> Vec<MemoryRange> {
 }
 
 /// Loads the guest's kernel as the Linux boot protocol says; answers how to enter it.
-fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64) -> Result<EntryRegisters> {
+fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u64) -> Result<EntryRegisters> {
     let guest = |e: &dyn fmt::Display| StartError::Guest(alloc::format!("{e}"));
     let (linux, initrd, command_line) =
         (payload(handles, "linux")?, payload(handles, "initrd")?, payload(handles, "cmdline")?);
@@ -187,10 +203,11 @@ fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64) -> Result<Entr
         return Err(StartError::File("linux"));
     }
     let image = BzImage::parse(&head, linux.bytes).map_err(|e| guest(&e))?;
+    add_tsc_frequency(&mut text, tsc_hz);
     let request = BootRequest {
         kernel: &image,
         initrd_bytes: initrd.bytes,
-        command_line: text.trim_ascii_end(),
+        command_line: &text,
         memory: &memory_map(ram),
         rsdp_gpa,
     };
@@ -199,7 +216,9 @@ fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64) -> Result<Entr
     for placement in &plan.placements {
         let done = match &placement.source {
             Source::Bytes(bytes) => ram.copy_in(placement.gpa, bytes),
-            Source::Kernel(range) => ram.move_within(placement.gpa, linux.gpa + range.start, range.end - range.start),
+            Source::Kernel(range) => {
+                ram.move_within(placement.gpa, linux.gpa + range.start, range.end - range.start)
+            }
             Source::Initrd => ram.move_within(placement.gpa, initrd.gpa, initrd.bytes),
         };
         if !done {
@@ -207,6 +226,17 @@ fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64) -> Result<Entr
         }
     }
     Ok(plan.entry)
+}
+
+/// Tells Linux the TSC's frequency, as a boot loader may, unless the user has. Linux reads CPUID leaf 15h on Intel's processors only,
+/// and its measurements fail where an exit takes as long as it does under emulation: the TSC would then be called unstable.
+fn add_tsc_frequency(command_line: &mut Vec<u8>, tsc_hz: u64) {
+    command_line.truncate(command_line.trim_ascii_end().len());
+    let parameter = b"tsc_early_khz=";
+    let said = command_line.windows(parameter.len()).any(|w| w == parameter);
+    if !said {
+        command_line.extend_from_slice(alloc::format!(" tsc_early_khz={}", tsc_hz / 1000).as_bytes());
+    }
 }
 
 fn cmos(ram: &GuestRam, cpus: u32) -> CmosConfig {
@@ -229,7 +259,8 @@ fn connect_console(interrupt: Handle, vcpu: Handle) -> Result<()> {
 
 fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable {
     let mut host = |leaf: u32, subleaf: u32| {
-        let answer = call(system, SystemCpuid { eax: leaf, ebx: 0, ecx: subleaf, edx: 0 }).unwrap_or_default();
+        let answer =
+            call(system, SystemCpuid { eax: leaf, ebx: 0, ecx: subleaf, edx: 0 }).unwrap_or_default();
         Leaf { eax: answer.eax, ebx: answer.ebx, ecx: answer.ecx, edx: answer.edx }
     };
     let policy = CpuidPolicy { physical_bits: PHYSICAL_BITS, ..CpuidPolicy::new(index, cpus, tsc_hz) };
@@ -243,8 +274,8 @@ fn start_vcpus(shared: &'static Shared, created: &[vcpu::Created], entry: &Entry
     let mut first = None;
     for (index, created) in created.iter().enumerate() {
         let table = cpuid_table(shared.system, index as u32, cpus, tsc_hz);
-        let mut vcpu =
-            Vcpu::new(shared, index, *created, table).ok_or(StartError::Guest("a vCPU without local APIC".into()))?;
+        let mut vcpu = Vcpu::new(shared, index, *created, table)
+            .ok_or(StartError::Guest("a vCPU without local APIC".into()))?;
         if index == 0 {
             vcpu.enter_kernel(entry);
             first = Some(vcpu);
@@ -267,7 +298,9 @@ fn end(shared: &Shared, reason: u32) {
         sum.add(&statistics.lock());
     }
     if !shared.statistics.is_empty() {
-        let count = |index: u32| call(shared.system, SystemHandled { index, reserved: 0, count: 0 }).map_or(0, |c| c.count);
+        let count = |index: u32| {
+            call(shared.system, SystemHandled { index, reserved: 0, count: 0 }).map_or(0, |c| c.count)
+        };
         let kernel: Vec<(&str, u64)> =
             (0..handled::END).zip(handled::NAMES).map(|(index, name)| (name, count(index))).collect();
         sum.print(&kernel);

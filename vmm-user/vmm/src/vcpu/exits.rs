@@ -131,24 +131,50 @@ impl Vcpu {
         let exit = page.exit();
         log::error!("vCPU {}: {what} (exit {} code {:#x})", self.index, exit.reason, exit.raw_code);
         log::error!("rip {:016x} rflags {:08x} cr2 {:016x}", page.rip(), page.rflags(), system.cr2);
-        log::error!("cr0 {:08x} cr3 {:016x} cr4 {:08x} efer {:04x}", system.cr0, system.cr3, system.cr4, system.efer);
+        log::error!(
+            "cr0 {:08x} cr3 {:016x} cr4 {:08x} efer {:04x}",
+            system.cr0,
+            system.cr3,
+            system.cr4,
+            system.efer
+        );
         let names = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"];
         for (row, names) in names.chunks(4).enumerate() {
             let value = |column: usize| page.gpr(row * 4 + column);
             log::error!(
                 "{} {:016x} {} {:016x} {} {:016x} {} {:016x}",
-                names[0], value(0), names[1], value(1), names[2], value(2), names[3], value(3)
+                names[0],
+                value(0),
+                names[1],
+                value(1),
+                names[2],
+                value(2),
+                names[3],
+                value(3)
             );
         }
         for row in 2..4 {
             let n = row * 4;
             log::error!(
                 "r{:<2} {:016x} r{:<2} {:016x} r{:<2} {:016x} r{:<2} {:016x}",
-                n, page.gpr(n), n + 1, page.gpr(n + 1), n + 2, page.gpr(n + 2), n + 3, page.gpr(n + 3)
+                n,
+                page.gpr(n),
+                n + 1,
+                page.gpr(n + 1),
+                n + 2,
+                page.gpr(n + 2),
+                n + 3,
+                page.gpr(n + 3)
             );
         }
         let show = |name: &str, s: runtime::abi::registers::Segment| {
-            log::error!("{name:<4} {:04x} base {:016x} limit {:08x} attributes {:03x}", s.selector, s.base, s.limit, s.attributes);
+            log::error!(
+                "{name:<4} {:04x} base {:016x} limit {:08x} attributes {:03x}",
+                s.selector,
+                s.base,
+                s.limit,
+                s.attributes
+            );
         };
         show("cs", system.cs);
         show("ss", system.ss);

@@ -85,7 +85,11 @@ impl Vcpu {
             // Absent memory reads all-ones, and FFh FFh is no instruction; devices hold no code.
             FetchError::NotRam { .. } => self.inject_exception(Exception::UNDEFINED_OPCODE),
             FetchError::Unsupported => {
-                log::warn!("vCPU {}: an instruction at {:#x} that is not emulated", self.index, self.page.rip());
+                log::warn!(
+                    "vCPU {}: an instruction at {:#x} that is not emulated",
+                    self.index,
+                    self.page.rip()
+                );
                 self.inject_exception(Exception::UNDEFINED_OPCODE);
             }
         }

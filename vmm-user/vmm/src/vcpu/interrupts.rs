@@ -64,7 +64,7 @@ impl Vcpu {
         let external = self.lapic.extint_pending();
         let pending = self.lapic.pending_interrupt();
         let window = match (external, pending) {
-            (false, None) => NO_WINDOW,
+            (false, None) => self.window_for_masked(),
             _ => self.deliver(external, pending),
         };
         if self.page.window_priority() != window {
@@ -91,6 +91,15 @@ impl Vcpu {
             self.lapic.acknowledge(vector);
             self.inject_interrupt(vector);
         }
-        self.lapic.pending_interrupt().map_or(NO_WINDOW, class)
+        match self.lapic.pending_interrupt() {
+            Some(vector) => class(vector),
+            None => self.window_for_masked(),
+        }
+    }
+
+    /// The window for an interrupt that only CR8 holds back: the guest may lower it without an exit.
+    #[inline]
+    fn window_for_masked(&self) -> u32 {
+        self.lapic.interrupt_above_service().map_or(NO_WINDOW, |vector| u32::from(vector >> 4).max(1))
     }
 }

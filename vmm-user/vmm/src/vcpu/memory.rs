@@ -60,9 +60,13 @@ impl Vcpu {
             }
             Outcome::Exception(exception) => self.inject_exception(exception),
             Outcome::Retry => {}
-            Outcome::Intercepted { .. } => self.refuse("an intercepted instruction that touched memory", code),
+            Outcome::Intercepted { .. } => {
+                self.refuse("an intercepted instruction that touched memory", code)
+            }
             // An entry that reads all-ones has reserved bits set.
-            Outcome::Stop(Stop::TableOutsideRam { .. }) => self.inject_exception(Exception::GENERAL_PROTECTION),
+            Outcome::Stop(Stop::TableOutsideRam { .. }) => {
+                self.inject_exception(Exception::GENERAL_PROTECTION)
+            }
             Outcome::Stop(stop) => self.refuse(
                 match stop {
                     Stop::FpuState => "an SSE access to a device",

@@ -1,7 +1,7 @@
 //! IN and OUT.
 
-use decoder::fetch::{self, Code};
 use decoder::Exception;
+use decoder::fetch::{self, Code};
 use devices::capability::Width;
 use runtime::abi::exit::PortAccess;
 use runtime::abi::registers::Groups;

@@ -89,7 +89,8 @@ impl Vcpu {
         let mut segments = self.page.segments();
         (segments.es, segments.ds, segments.fs, segments.gs) = (data, data, data, data);
         segments.tr = segment(entry.task);
-        segments.gdtr = Segment { limit: u32::from(entry.gdt_limit), base: entry.gdt_base, ..Segment::default() };
+        segments.gdtr =
+            Segment { limit: u32::from(entry.gdt_limit), base: entry.gdt_base, ..Segment::default() };
         self.page.set_segments(segments);
     }
 
