@@ -5,14 +5,18 @@
 //! (`vcpu_abi::boot`). Virtual addresses: kernel segments as linked; boot page, directory, parameter areas and, behind
 //! a guard page, the boot stack from [`BOOT_PAGE_VIRTUAL`] on.
 
+mod check;
+
 use vcpu_abi::boot::{
     BOOT_FLAG_DEBUG, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage, DirectoryEntry, NAME_BYTES, file_kind,
 };
 use zerocopy::IntoBytes;
 
+pub use check::LayoutError;
+
 use crate::kernel::Kernel;
-use crate::page_table::{Access, MapError, PageTables};
-use crate::pages::{Claimed, Pages};
+use crate::page_table::{Access, PageTables};
+use crate::pages::Pages;
 use crate::{PAGE_BYTES, whole_pages};
 
 /// Size of the memory map's parameter area: room for 341 entries.
@@ -89,64 +93,6 @@ pub struct Layout {
     pub payload_end: u64,
 }
 
-/// Why the parts do not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LayoutError {
-    /// An address or size is not whole pages, zero, or out of range.
-    #[error("{value:#x} is not a multiple of 4096 between {LOWEST_GPA:#x} and {HIGHEST_GPA:#x}")]
-    Place {
-        /// The recipe's field.
-        field: &'static str,
-        /// Its value.
-        value: u64,
-    },
-    /// The payload would lie in the window.
-    #[error("the payload at {payload:#x}, {bytes:#x} bytes, overlaps the window {start:#x}..{end:#x}")]
-    Overlap {
-        /// First byte of the payload.
-        payload: u64,
-        /// Its length.
-        bytes: u64,
-        /// First byte of the window.
-        start: u64,
-        /// One past its last byte.
-        end: u64,
-    },
-    /// The window is too small.
-    #[error("the window's {0:#x} bytes are too few for the image")]
-    WindowFull(u64),
-    /// The payload is too large.
-    #[error("the payload does not fit below {HIGHEST_GPA:#x}")]
-    PayloadTooLarge,
-    /// A name does not fit a directory entry.
-    #[error("the name {0:?} is empty, longer than {NAME_BYTES} bytes or has a zero byte in it")]
-    Name(String),
-    /// Two files have one name.
-    #[error("the name {0:?} is used twice in the image")]
-    NameTwice(String),
-    /// Something is mapped twice.
-    #[error(transparent)]
-    Map(#[from] MapError),
-    /// Something lies on something.
-    #[error(transparent)]
-    Claimed(#[from] Claimed),
-}
-
-impl LayoutError {
-    /// The recipe's field that is to blame.
-    pub fn field(&self) -> &'static str {
-        match self {
-            Self::Place { field, .. } => field,
-            Self::Overlap { .. } => "layout.payload_base",
-            Self::WindowFull(_) | Self::Map(MapError::NoRoom) => "layout.window_bytes",
-            Self::PayloadTooLarge => "payload",
-            Self::Name(_) | Self::NameTwice(_) => "files",
-            Self::Map(_) => "kernel",
-            Self::Claimed(_) => "layout",
-        }
-    }
-}
-
 /// Hands out pages from the front of the window.
 struct Cursor {
     next: u64,
@@ -188,8 +134,8 @@ struct Builder {
 /// # Errors
 /// [`LayoutError`].
 pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
-    check_places(parts)?;
-    check_names(parts)?;
+    check::places(parts)?;
+    check::names(parts)?;
     let full = LayoutError::WindowFull(parts.window_bytes);
     let mut cursor =
         Cursor { next: parts.window_base, end: parts.window_base.saturating_add(parts.window_bytes) };
@@ -316,45 +262,6 @@ fn entry(file: &File, gpa: u64, kind: u32) -> DirectoryEntry {
         *place = byte;
     }
     DirectoryEntry { name, gpa, bytes: file.data.len() as u64, kind, reserved: 0 }
-}
-
-fn check_places(parts: &Parts) -> Result<(), LayoutError> {
-    let window_end = parts.window_base.saturating_add(parts.window_bytes);
-    for (field, value, fits) in [
-        ("layout.window_base", parts.window_base, parts.window_base >= LOWEST_GPA),
-        ("layout.window_bytes", parts.window_bytes, parts.window_bytes > 0 && window_end <= HIGHEST_GPA),
-        ("layout.payload_base", parts.payload_base, (LOWEST_GPA..=HIGHEST_GPA).contains(&parts.payload_base)),
-    ] {
-        if !fits || !value.is_multiple_of(PAGE_BYTES) {
-            return Err(LayoutError::Place { field, value });
-        }
-    }
-    let bytes: u64 =
-        parts.payload.iter().map(|file| (file.data.len() as u64).next_multiple_of(PAGE_BYTES)).sum();
-    let payload_end = parts.payload_base.saturating_add(bytes);
-    if parts.payload_base < window_end && parts.window_base < payload_end {
-        return Err(LayoutError::Overlap {
-            payload: parts.payload_base,
-            bytes,
-            start: parts.window_base,
-            end: window_end,
-        });
-    }
-    Ok(())
-}
-
-fn check_names(parts: &Parts) -> Result<(), LayoutError> {
-    let mut seen = std::collections::BTreeSet::new();
-    for file in parts.files.iter().chain(&parts.payload) {
-        let name = &file.name;
-        if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
-            return Err(LayoutError::Name(name.clone()));
-        }
-        if !seen.insert(name) {
-            return Err(LayoutError::NameTwice(name.clone()));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -204,6 +204,3 @@ fn parse(blame: &Blame) -> Result<Recipe, RecipeError> {
     json.end().map_err(|error| blame.json(None, &error))?;
     Ok(recipe)
 }
-
-#[cfg(test)]
-mod tests;
