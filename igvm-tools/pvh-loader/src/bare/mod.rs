@@ -75,7 +75,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     let context = survey.context();
     context::check_mapped(context, &memory).map_err(give_up)?;
     let gdt = context::gdt(context).ok_or(GivenUp)?;
-    say!("{} VPs, {} KiB loaded, entry at {:#x}", facts.vp_count, bytes.len() / 1024, context.rip);
+    say!("{} KiB loaded, entry at {:#x}", bytes.len() / 1024, context.rip);
     leave::leave(context, gdt)
 }
 
@@ -87,11 +87,10 @@ fn host_facts(memory: &Physical, info: &StartInfo) -> Result<HostFacts, GivenUp>
         map.add(entry.address, entry.bytes, entry.kind).map_err(give_up)?;
     }
     let memory_map = map.finish().map_err(give_up)?;
-    let vp_count = firmware::count_processors(memory, info.rsdp);
-    if vp_count.is_none() {
-        say!("neither ACPI tables nor fw_cfg say how many processors there are: taking 1");
-    }
-    Ok(HostFacts { memory_map, vp_count: vp_count.unwrap_or(1) })
+    // The one that runs this is there in any case.
+    let (vp_count, source) = firmware::count_processors(memory, info.rsdp).unwrap_or((1, "nobody"));
+    say!("{vp_count} VPs, says {source}");
+    Ok(HostFacts { memory_map, vp_count })
 }
 
 fn give_up(reason: impl Display) -> GivenUp {
