@@ -2,6 +2,8 @@
 //! QEMU's own IGVM loader where `PLINTH_QEMU_IGVM` names one that has it. The kernel is `test-kernel`, which checks
 //! what it finds and prints it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

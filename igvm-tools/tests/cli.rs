@@ -1,5 +1,7 @@
 //! The program as it is used: exit codes, messages, digests.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Recipes that are right, and each mistake with the place it is reported at.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -134,6 +136,7 @@ fn mistakes() {
         (with("{ \"text\": \"hello\" }", "7"), 4, "files.a", "a path, or"),
         (with("\"a\"", "\"b\""), 4, "files", "used twice"),
         (with("\"initrd\": \"file\"", "\"initrd\": \"nowhere\""), 7, "payload.initrd", "no file nowhere"),
+        (with("\"initrd\": \"file\"", "\"initrd\": \"\""), 7, "payload.initrd", "--set payload.initrd=PATH"),
         (with("\"kernel\": \"kernel\"", "\"kernel\": \"nowhere\""), 3, "kernel", "no file nowhere"),
         (with("\"kernel\": \"kernel\"", "\"kernel\": \"file\""), 3, "kernel", "not a readable ELF64"),
         (with("\"kernel\": \"kernel\"", "\"kernel\": \".\""), 3, "kernel", "cannot read"),

@@ -1,5 +1,5 @@
 //! For the tests: a scratch folder for each, a kernel to pack, and the program under test.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "tests, each of which uses a part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
