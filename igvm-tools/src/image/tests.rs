@@ -30,7 +30,7 @@ fn parts() -> Parts {
     }
 }
 
-fn image() -> Vec<u8> {
+pub(crate) fn image() -> Vec<u8> {
     write(lay_out(&parts()).unwrap()).unwrap()
 }
 
