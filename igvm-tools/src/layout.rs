@@ -108,19 +108,6 @@ impl Cursor {
     }
 }
 
-/// Virtual addresses from the boot page on, in step with physical pages that need not be.
-struct BootArea {
-    next: u64,
-}
-
-impl BootArea {
-    fn take(&mut self, bytes: u64) -> u64 {
-        let start = self.next;
-        self.next += bytes.next_multiple_of(PAGE_BYTES);
-        start
-    }
-}
-
 /// A builder's state between the stages.
 struct Builder {
     cursor: Cursor,
@@ -147,53 +134,54 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
         tables: PageTables::new(root),
         pages: Pages::default(),
     };
-    let mut boot_area = BootArea { next: BOOT_PAGE_VIRTUAL };
-
-    // Everything the kernel finds mapped, in virtual order; the directory's contents come last.
-    builder.map(boot_area.take(PAGE_BYTES), boot_page_gpa, PAGE_BYTES, Access::Read)?;
-    let count = parts.files.len() + parts.payload.len();
-    let directory_bytes = (count * size_of::<DirectoryEntry>()) as u64;
-    let directory = builder.place(&mut boot_area, directory_bytes, Access::Read)?;
-    let memory_map = builder.place(&mut boot_area, MEMORY_MAP_BYTES, Access::Read)?;
-    let vp_count = builder.place(&mut boot_area, PAGE_BYTES, Access::Read)?;
-    let environment_info = builder.place(&mut boot_area, PAGE_BYTES, Access::Read)?;
-    boot_area.take(PAGE_BYTES); // the guard page
-    let stack = builder.place(&mut boot_area, STACK_BYTES, Access::Write)?;
-    builder.pages.add(stack.gpa, &[], STACK_BYTES)?;
+    builder.map(BOOT_PAGE_VIRTUAL, boot_page_gpa, PAGE_BYTES, Access::Read)?;
+    let area = builder.boot_area(parts.files.len() + parts.payload.len())?;
     builder.kernel(&parts.kernel)?;
-
-    let (mut entries, payload_end) = builder.files(parts)?;
-    builder.pages.add(directory.gpa, entries.as_mut_slice().as_bytes(), 0)?;
+    let (entries, payload_end) = builder.files(parts)?;
+    builder.pages.add(area.directory.gpa, entries.as_bytes(), 0)?;
     for (gpa, table) in builder.tables.tables() {
         builder.pages.add(gpa, &table, PAGE_BYTES)?;
     }
-    let boot_page = BootPage {
-        magic: BOOT_MAGIC,
-        flags: if parts.debug { BOOT_FLAG_DEBUG } else { 0 },
-        directory_entries: entries.len() as u32,
-        window_gpa: parts.window_base,
-        window_bytes: parts.window_bytes,
-        image_end_gpa: builder.cursor.next,
-        page_table_root_gpa: root,
-        directory_virtual: directory.address,
-        memory_map_virtual: memory_map.address,
-        memory_map_bytes: MEMORY_MAP_BYTES,
-        vp_count_virtual: vp_count.address,
-        environment_info_virtual: environment_info.address,
-    };
+    let boot_page = boot_page(parts, &area, &builder, entries.len());
     builder.pages.add(boot_page_gpa, boot_page.as_bytes(), PAGE_BYTES)?;
     Ok(Layout {
         pages: builder.pages,
-        memory_map: memory_map.area(),
-        vp_count: vp_count.area(),
-        environment_info: environment_info.area(),
+        memory_map: area.memory_map.area(),
+        vp_count: area.vp_count.area(),
+        environment_info: area.environment_info.area(),
         page_table_root: root,
         entry: parts.kernel.entry,
-        stack_top: stack.address + stack.bytes,
+        stack_top: area.stack.address + area.stack.bytes,
         window: AreaPlace { gpa: parts.window_base, bytes: parts.window_bytes },
         image_end: boot_page.image_end_gpa,
         payload_end,
     })
+}
+
+fn boot_page(parts: &Parts, area: &BootArea, builder: &Builder, entries: usize) -> BootPage {
+    BootPage {
+        magic: BOOT_MAGIC,
+        flags: if parts.debug { BOOT_FLAG_DEBUG } else { 0 },
+        directory_entries: entries as u32,
+        window_gpa: parts.window_base,
+        window_bytes: parts.window_bytes,
+        image_end_gpa: builder.cursor.next,
+        page_table_root_gpa: builder.tables.root(),
+        directory_virtual: area.directory.address,
+        memory_map_virtual: area.memory_map.address,
+        memory_map_bytes: MEMORY_MAP_BYTES,
+        vp_count_virtual: area.vp_count.address,
+        environment_info_virtual: area.environment_info.address,
+    }
+}
+
+/// What lies behind the boot page, in virtual order; a guard page is before the stack.
+struct BootArea {
+    directory: Placed,
+    memory_map: Placed,
+    vp_count: Placed,
+    environment_info: Placed,
+    stack: Placed,
 }
 
 /// A part that has both addresses.
@@ -210,10 +198,23 @@ impl Placed {
 }
 
 impl Builder {
-    /// Takes pages of the window and maps them at the next address of the boot area.
-    fn place(&mut self, area: &mut BootArea, bytes: u64, access: Access) -> Result<Placed, LayoutError> {
+    fn boot_area(&mut self, files: usize) -> Result<BootArea, LayoutError> {
+        let mut next = BOOT_PAGE_VIRTUAL + PAGE_BYTES;
+        let directory = self.place(&mut next, (files * size_of::<DirectoryEntry>()) as u64, Access::Read)?;
+        let memory_map = self.place(&mut next, MEMORY_MAP_BYTES, Access::Read)?;
+        let vp_count = self.place(&mut next, PAGE_BYTES, Access::Read)?;
+        let environment_info = self.place(&mut next, PAGE_BYTES, Access::Read)?;
+        next += PAGE_BYTES;
+        let stack = self.place(&mut next, STACK_BYTES, Access::Write)?;
+        self.pages.add(stack.gpa, &[], STACK_BYTES)?;
+        Ok(BootArea { directory, memory_map, vp_count, environment_info, stack })
+    }
+
+    /// Takes pages of the window, maps them at `next` and moves that behind them.
+    fn place(&mut self, next: &mut u64, bytes: u64, access: Access) -> Result<Placed, LayoutError> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
-        let (gpa, address) = (self.take(bytes)?, area.take(bytes));
+        let (gpa, address) = (self.take(bytes)?, *next);
+        *next += bytes;
         self.map(address, gpa, bytes, access)?;
         Ok(Placed { address, gpa, bytes })
     }
