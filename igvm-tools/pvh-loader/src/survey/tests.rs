@@ -1,7 +1,7 @@
 //! Files against machines they fit and machines they don't.
 
 use super::*;
-use crate::testing::{FileBuilder, context, page};
+use crate::testing::{FileBuilder, TestMemory, context, page};
 use zerocopy::IntoBytes;
 
 const LOADER: Extent = Extent { start: 0x10_0000, end: 0x14_0000 };
@@ -80,5 +80,23 @@ fn a_file_in_its_own_way() {
         (file(0x1f_0000, 0x60_0000), Ok(Some(0xa0_0000))),
     ] {
         assert_eq!(survey.new_place(now), expected, "{now:?}");
+    }
+}
+
+#[test]
+fn only_what_was_loaded_is_seen() {
+    let survey = survey(&FileBuilder::sound(), 0x100_0000).unwrap();
+    let memory = TestMemory::new(0x1f_f000, 0x8000);
+    let loaded = survey.loaded(&memory);
+    for (gpa, bytes, seen) in [
+        (0x20_0000, 8, true),
+        (0x20_3ff8, 8, true),
+        (0x20_0000, 0x4000, true),
+        (0x20_3ff9, 8, false),
+        (0x1f_fff8, 8, false),
+        (0x20_4000, 8, false),
+        (u64::MAX, 8, false),
+    ] {
+        assert_eq!(loaded.slice(gpa, bytes).is_some(), seen, "{gpa:#x}");
     }
 }

@@ -81,7 +81,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     };
     load(&file, &facts, &mut memory).map_err(give_up)?;
     let context = survey.context();
-    context::check_mapped(context, &memory).map_err(give_up)?;
+    context::check_mapped(context, &survey.loaded(&memory)).map_err(give_up)?;
     let gdt = context::gdt(context).ok_or(GivenUp)?;
     note!("{} KiB loaded, entry at {:#x}", bytes.len() / 1024, context.rip);
     leave::leave(context, gdt)
