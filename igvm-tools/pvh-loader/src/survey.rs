@@ -51,6 +51,9 @@ pub enum SurveyError {
     /// A page is above 4 GiB.
     #[error("the file puts a page at {0:#x}; this loader reaches the first 4 GiB only")]
     Reach(u64),
+    /// The page at address zero, which the loader never touches: the host's tables may be in it.
+    #[error("the file puts a page at 0, which this loader leaves alone")]
+    FirstPage,
     /// A page would overwrite the loader.
     #[error("the file puts pages at {start:#x}, over the loader itself at {loader:#x}")]
     Loader {
@@ -112,6 +115,9 @@ impl Survey {
     fn check(&self, run: Extent) -> Result<(), SurveyError> {
         if run.end > REACH {
             return Err(SurveyError::Reach(run.start.max(REACH)));
+        }
+        if run.start < PAGE_BYTES {
+            return Err(SurveyError::FirstPage);
         }
         if !self.ram.contains(run) {
             return Err(SurveyError::NotRam { start: run.start, bytes: run.bytes() });

@@ -40,12 +40,13 @@ fn what_does_not_fit() {
         (page_at(0xa_0000), 0x100_0000, SurveyError::NotRam { start: 0xa_0000, bytes: 0x1000 }),
         (page_at(0x13_f000), 0x100_0000, SurveyError::Loader { start: 0x13_f000, loader: LOADER.start }),
         (page_at(0x10_0000), 0x100_0000, SurveyError::Loader { start: 0x10_0000, loader: LOADER.start }),
+        (page_at(0), 0x100_0000, SurveyError::FirstPage),
         (page_at(1 << 32), 0x2_0000_0000, SurveyError::Reach(1 << 32)),
         (page_at(0x123_4567_8000), 0x100_0000, SurveyError::Reach(0x123_4567_8000)),
     ] {
         assert_eq!(survey(&file, end).map(|_| ()), Err(error));
     }
-    assert!(survey(&page_at(0x14_0000), 0x100_0000).is_ok());
+    assert!(survey(&page_at(0x14_0000), 0x100_0000).is_ok() && survey(&page_at(0x1000), 0x100_0000).is_ok());
     let scattered = (0..64).fold(FileBuilder::sound(), |file, index| {
         file.header(0x302, &page(0x40_0000 + index * 0x2000, 1, 0)) //
     });
