@@ -128,4 +128,4 @@ fn vp_context(layout: &Layout) -> IgvmNativeVpContextX64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

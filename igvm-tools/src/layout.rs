@@ -5,14 +5,18 @@
 //! (`vcpu_abi::boot`). Virtual addresses: kernel segments as linked; boot page, directory, parameter areas and, behind
 //! a guard page, the boot stack from [`BOOT_PAGE_VIRTUAL`] on.
 
+mod check;
+
 use vcpu_abi::boot::{
     BOOT_FLAG_DEBUG, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage, DirectoryEntry, NAME_BYTES, file_kind,
 };
 use zerocopy::IntoBytes;
 
+pub use check::LayoutError;
+
 use crate::kernel::Kernel;
-use crate::page_table::{Access, MapError, PageTables};
-use crate::pages::{Claimed, Pages};
+use crate::page_table::{Access, PageTables};
+use crate::pages::Pages;
 use crate::{PAGE_BYTES, whole_pages};
 
 /// Size of the memory map's parameter area: room for 341 entries.
@@ -89,64 +93,6 @@ pub struct Layout {
     pub payload_end: u64,
 }
 
-/// Why the parts do not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LayoutError {
-    /// An address or size is not whole pages, zero, or out of range.
-    #[error("{value:#x} is not a multiple of 4096 between {LOWEST_GPA:#x} and {HIGHEST_GPA:#x}")]
-    Place {
-        /// The recipe's field.
-        field: &'static str,
-        /// Its value.
-        value: u64,
-    },
-    /// The payload would lie in the window.
-    #[error("the payload at {payload:#x}, {bytes:#x} bytes, overlaps the window {start:#x}..{end:#x}")]
-    Overlap {
-        /// First byte of the payload.
-        payload: u64,
-        /// Its length.
-        bytes: u64,
-        /// First byte of the window.
-        start: u64,
-        /// One past its last byte.
-        end: u64,
-    },
-    /// The window is too small.
-    #[error("the window's {0:#x} bytes are too few for the image")]
-    WindowFull(u64),
-    /// The payload is too large.
-    #[error("the payload does not fit below {HIGHEST_GPA:#x}")]
-    PayloadTooLarge,
-    /// A name does not fit a directory entry.
-    #[error("the name {0:?} is empty, longer than {NAME_BYTES} bytes or has a zero byte in it")]
-    Name(String),
-    /// Two files have one name.
-    #[error("the name {0:?} is used twice in the image")]
-    NameTwice(String),
-    /// Something is mapped twice.
-    #[error(transparent)]
-    Map(#[from] MapError),
-    /// Something lies on something.
-    #[error(transparent)]
-    Claimed(#[from] Claimed),
-}
-
-impl LayoutError {
-    /// The recipe's field that is to blame.
-    pub fn field(&self) -> &'static str {
-        match self {
-            Self::Place { field, .. } => field,
-            Self::Overlap { .. } => "layout.payload_base",
-            Self::WindowFull(_) | Self::Map(MapError::NoRoom) => "layout.window_bytes",
-            Self::PayloadTooLarge => "payload",
-            Self::Name(_) | Self::NameTwice(_) => "files",
-            Self::Map(_) => "kernel",
-            Self::Claimed(_) => "layout",
-        }
-    }
-}
-
 /// Hands out pages from the front of the window.
 struct Cursor {
     next: u64,
@@ -159,19 +105,6 @@ impl Cursor {
         self.next =
             whole_pages(bytes).and_then(|bytes| start.checked_add(bytes)).filter(|next| *next <= self.end)?;
         Some(start)
-    }
-}
-
-/// Virtual addresses from the boot page on, in step with physical pages that need not be.
-struct BootArea {
-    next: u64,
-}
-
-impl BootArea {
-    fn take(&mut self, bytes: u64) -> u64 {
-        let start = self.next;
-        self.next += bytes.next_multiple_of(PAGE_BYTES);
-        start
     }
 }
 
@@ -188,8 +121,8 @@ struct Builder {
 /// # Errors
 /// [`LayoutError`].
 pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
-    check_places(parts)?;
-    check_names(parts)?;
+    check::places(parts)?;
+    check::names(parts)?;
     let full = LayoutError::WindowFull(parts.window_bytes);
     let mut cursor =
         Cursor { next: parts.window_base, end: parts.window_base.saturating_add(parts.window_bytes) };
@@ -201,53 +134,54 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
         tables: PageTables::new(root),
         pages: Pages::default(),
     };
-    let mut boot_area = BootArea { next: BOOT_PAGE_VIRTUAL };
-
-    // Everything the kernel finds mapped, in virtual order; the directory's contents come last.
-    builder.map(boot_area.take(PAGE_BYTES), boot_page_gpa, PAGE_BYTES, Access::Read)?;
-    let count = parts.files.len() + parts.payload.len();
-    let directory_bytes = (count * size_of::<DirectoryEntry>()) as u64;
-    let directory = builder.place(&mut boot_area, directory_bytes, Access::Read)?;
-    let memory_map = builder.place(&mut boot_area, MEMORY_MAP_BYTES, Access::Read)?;
-    let vp_count = builder.place(&mut boot_area, PAGE_BYTES, Access::Read)?;
-    let environment_info = builder.place(&mut boot_area, PAGE_BYTES, Access::Read)?;
-    boot_area.take(PAGE_BYTES); // the guard page
-    let stack = builder.place(&mut boot_area, STACK_BYTES, Access::Write)?;
-    builder.pages.add(stack.gpa, &[], STACK_BYTES)?;
+    builder.map(BOOT_PAGE_VIRTUAL, boot_page_gpa, PAGE_BYTES, Access::Read)?;
+    let area = builder.boot_area(parts.files.len() + parts.payload.len())?;
     builder.kernel(&parts.kernel)?;
-
-    let (mut entries, payload_end) = builder.files(parts)?;
-    builder.pages.add(directory.gpa, entries.as_mut_slice().as_bytes(), 0)?;
+    let (entries, payload_end) = builder.files(parts)?;
+    builder.pages.add(area.directory.gpa, entries.as_bytes(), 0)?;
     for (gpa, table) in builder.tables.tables() {
         builder.pages.add(gpa, &table, PAGE_BYTES)?;
     }
-    let boot_page = BootPage {
-        magic: BOOT_MAGIC,
-        flags: if parts.debug { BOOT_FLAG_DEBUG } else { 0 },
-        directory_entries: entries.len() as u32,
-        window_gpa: parts.window_base,
-        window_bytes: parts.window_bytes,
-        image_end_gpa: builder.cursor.next,
-        page_table_root_gpa: root,
-        directory_virtual: directory.address,
-        memory_map_virtual: memory_map.address,
-        memory_map_bytes: MEMORY_MAP_BYTES,
-        vp_count_virtual: vp_count.address,
-        environment_info_virtual: environment_info.address,
-    };
+    let boot_page = boot_page(parts, &area, &builder, entries.len());
     builder.pages.add(boot_page_gpa, boot_page.as_bytes(), PAGE_BYTES)?;
     Ok(Layout {
         pages: builder.pages,
-        memory_map: memory_map.area(),
-        vp_count: vp_count.area(),
-        environment_info: environment_info.area(),
+        memory_map: area.memory_map.area(),
+        vp_count: area.vp_count.area(),
+        environment_info: area.environment_info.area(),
         page_table_root: root,
         entry: parts.kernel.entry,
-        stack_top: stack.address + stack.bytes,
+        stack_top: area.stack.address + area.stack.bytes,
         window: AreaPlace { gpa: parts.window_base, bytes: parts.window_bytes },
         image_end: boot_page.image_end_gpa,
         payload_end,
     })
+}
+
+fn boot_page(parts: &Parts, area: &BootArea, builder: &Builder, entries: usize) -> BootPage {
+    BootPage {
+        magic: BOOT_MAGIC,
+        flags: if parts.debug { BOOT_FLAG_DEBUG } else { 0 },
+        directory_entries: entries as u32,
+        window_gpa: parts.window_base,
+        window_bytes: parts.window_bytes,
+        image_end_gpa: builder.cursor.next,
+        page_table_root_gpa: builder.tables.root(),
+        directory_virtual: area.directory.address,
+        memory_map_virtual: area.memory_map.address,
+        memory_map_bytes: MEMORY_MAP_BYTES,
+        vp_count_virtual: area.vp_count.address,
+        environment_info_virtual: area.environment_info.address,
+    }
+}
+
+/// What lies behind the boot page, in virtual order; a guard page is before the stack.
+struct BootArea {
+    directory: Placed,
+    memory_map: Placed,
+    vp_count: Placed,
+    environment_info: Placed,
+    stack: Placed,
 }
 
 /// A part that has both addresses.
@@ -264,10 +198,23 @@ impl Placed {
 }
 
 impl Builder {
-    /// Takes pages of the window and maps them at the next address of the boot area.
-    fn place(&mut self, area: &mut BootArea, bytes: u64, access: Access) -> Result<Placed, LayoutError> {
+    fn boot_area(&mut self, files: usize) -> Result<BootArea, LayoutError> {
+        let mut next = BOOT_PAGE_VIRTUAL + PAGE_BYTES;
+        let directory = self.place(&mut next, (files * size_of::<DirectoryEntry>()) as u64, Access::Read)?;
+        let memory_map = self.place(&mut next, MEMORY_MAP_BYTES, Access::Read)?;
+        let vp_count = self.place(&mut next, PAGE_BYTES, Access::Read)?;
+        let environment_info = self.place(&mut next, PAGE_BYTES, Access::Read)?;
+        next += PAGE_BYTES;
+        let stack = self.place(&mut next, STACK_BYTES, Access::Write)?;
+        self.pages.add(stack.gpa, &[], STACK_BYTES)?;
+        Ok(BootArea { directory, memory_map, vp_count, environment_info, stack })
+    }
+
+    /// Takes pages of the window, maps them at `next` and moves that behind them.
+    fn place(&mut self, next: &mut u64, bytes: u64, access: Access) -> Result<Placed, LayoutError> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
-        let (gpa, address) = (self.take(bytes)?, area.take(bytes));
+        let (gpa, address) = (self.take(bytes)?, *next);
+        *next += bytes;
         self.map(address, gpa, bytes, access)?;
         Ok(Placed { address, gpa, bytes })
     }
@@ -316,45 +263,6 @@ fn entry(file: &File, gpa: u64, kind: u32) -> DirectoryEntry {
         *place = byte;
     }
     DirectoryEntry { name, gpa, bytes: file.data.len() as u64, kind, reserved: 0 }
-}
-
-fn check_places(parts: &Parts) -> Result<(), LayoutError> {
-    let window_end = parts.window_base.saturating_add(parts.window_bytes);
-    for (field, value, fits) in [
-        ("layout.window_base", parts.window_base, parts.window_base >= LOWEST_GPA),
-        ("layout.window_bytes", parts.window_bytes, parts.window_bytes > 0 && window_end <= HIGHEST_GPA),
-        ("layout.payload_base", parts.payload_base, (LOWEST_GPA..=HIGHEST_GPA).contains(&parts.payload_base)),
-    ] {
-        if !fits || !value.is_multiple_of(PAGE_BYTES) {
-            return Err(LayoutError::Place { field, value });
-        }
-    }
-    let bytes: u64 =
-        parts.payload.iter().map(|file| (file.data.len() as u64).next_multiple_of(PAGE_BYTES)).sum();
-    let payload_end = parts.payload_base.saturating_add(bytes);
-    if parts.payload_base < window_end && parts.window_base < payload_end {
-        return Err(LayoutError::Overlap {
-            payload: parts.payload_base,
-            bytes,
-            start: parts.window_base,
-            end: window_end,
-        });
-    }
-    Ok(())
-}
-
-fn check_names(parts: &Parts) -> Result<(), LayoutError> {
-    let mut seen = std::collections::BTreeSet::new();
-    for file in parts.files.iter().chain(&parts.payload) {
-        let name = &file.name;
-        if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
-            return Err(LayoutError::Name(name.clone()));
-        }
-        if !seen.insert(name) {
-            return Err(LayoutError::NameTwice(name.clone()));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

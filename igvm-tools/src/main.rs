@@ -41,7 +41,8 @@ struct BuildArgs {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Say something else than the recipe: debug, kernel, files.NAME, payload.NAME, layout.FIELD.
-    /// A file is a path relative to the current directory, or text:CONTENTS, or nothing to leave it out
+    /// A file is what it is in the recipe, contents or a path (relative to the current directory); text:CONTENTS and
+    /// file:PATH say which; nothing leaves it out
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Where to look for the recipe's relative paths, before its own folder (may be given several times)

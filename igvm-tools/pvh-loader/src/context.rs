@@ -53,7 +53,9 @@ pub enum ContextError {
         cr3: u64,
     },
     /// The page tables that were loaded do not map the entry point for execution.
-    #[error("the image's page tables do not map its entry point {0:#x} for execution")]
+    #[error(
+        "the image's page tables do not map its entry point {0:#x} for execution, or not to its own pages"
+    )]
     EntryUnmapped(u64),
     /// The page tables that were loaded do not map the stack for writing.
     #[error("the image's page tables do not map its stack below {0:#x} for writing")]
@@ -85,7 +87,7 @@ pub fn check(context: &IgvmNativeVpContextX64) -> Result<(), ContextError> {
     segments(context)
 }
 
-/// Checks, once everything is loaded, that the entry point and the stack are there.
+/// Checks, once everything is loaded, that the entry point and the stack are there: `memory` is what was loaded.
 ///
 /// # Errors
 /// [`ContextError::EntryUnmapped`], [`ContextError::StackUnmapped`].

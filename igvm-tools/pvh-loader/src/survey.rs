@@ -7,6 +7,7 @@ use crate::PAGE_BYTES;
 use crate::context::{self, ContextError};
 use crate::extents::{Extent, Extents};
 use crate::file::{Directive, FileError, IgvmFile, ParameterAreas};
+use crate::memory::Memory;
 use crate::memory_map::{MAX_ENTRIES, MemoryMap};
 
 /// Most separate runs of pages a file may have.
@@ -50,6 +51,9 @@ pub enum SurveyError {
     /// A page is above 4 GiB.
     #[error("the file puts a page at {0:#x}; this loader reaches the first 4 GiB only")]
     Reach(u64),
+    /// The page at address zero, which the loader never touches: the host's tables may be in it.
+    #[error("the file puts a page at 0, which this loader leaves alone")]
+    FirstPage,
     /// A page would overwrite the loader.
     #[error("the file puts pages at {start:#x}, over the loader itself at {loader:#x}")]
     Loader {
@@ -112,6 +116,9 @@ impl Survey {
         if run.end > REACH {
             return Err(SurveyError::Reach(run.start.max(REACH)));
         }
+        if run.start < PAGE_BYTES {
+            return Err(SurveyError::FirstPage);
+        }
         if !self.ram.contains(run) {
             return Err(SurveyError::NotRam { start: run.start, bytes: run.bytes() });
         }
@@ -131,6 +138,11 @@ impl Survey {
         self.writes.as_slice()
     }
 
+    /// The memory that the file has filled, once it is loaded, and no other.
+    pub fn loaded<'a, M: Memory>(&'a self, memory: &'a M) -> Loaded<'a, M> {
+        Loaded { survey: self, memory }
+    }
+
     /// Where the file has to be moved so that loading does not overwrite it: `None` if it can stay at `now`.
     ///
     /// # Errors
@@ -144,6 +156,25 @@ impl Survey {
         let taken: [&[Extent]; 2] = [self.writes.as_slice(), &[low, now, self.loader]];
         let place = self.ram.highest_free(now.bytes(), PAGE_BYTES, REACH, &taken);
         place.map(Some).ok_or(SurveyError::NoRoom(now.bytes()))
+    }
+}
+
+/// A view of memory in which only what the file has filled can be read: the image must not start with what lay in
+/// memory before.
+#[derive(Clone, Copy, Debug)]
+pub struct Loaded<'a, M> {
+    survey: &'a Survey,
+    memory: &'a M,
+}
+
+impl<M: Memory> Memory for Loaded<'_, M> {
+    fn slice(&self, gpa: u64, bytes: u64) -> Option<&[u8]> {
+        let wanted = Extent::new(gpa, bytes)?;
+        if self.survey.writes.contains(wanted) { self.memory.slice(gpa, bytes) } else { None }
+    }
+
+    fn slice_mut(&mut self, _gpa: u64, _bytes: u64) -> Option<&mut [u8]> {
+        None
     }
 }
 

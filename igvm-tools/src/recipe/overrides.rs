@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::{Amount, Blame, Entries, Recipe, RecipeError, Source};
 
-/// A value that is the contents themselves, not a path.
+/// A value that is the contents themselves.
 const TEXT: &str = "text:";
 
+/// A value that is a path.
+const FILE: &str = "file:";
+
 /// Applies one override. Keys: `debug`, `kernel`, `files.NAME`, `payload.NAME`, `layout.FIELD`. For a file the value
-/// is a path, relative to the current directory; `text:CONTENTS`; or nothing, which takes the file out of the image.
+/// is what the recipe's entry is, contents or else a path, relative to the current directory; `text:` and `file:` in
+/// front of it say which; nothing takes the file out of the image.
 pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result<(), RecipeError> {
     let wrong =
         |message: &str| RecipeError { place: format!("--set {assignment}"), message: message.to_owned() };
@@ -43,12 +47,15 @@ fn set_entry(entries: &mut Entries, name: &str, value: &str) {
         entries.0.retain(|(other, _)| other != name);
         return;
     }
-    let source = match value.strip_prefix(TEXT) {
-        Some(text) => Source::Text(text.to_owned()),
-        None => Source::File(absolute(value)),
+    let old = entries.0.iter_mut().find(|(other, _)| other == name).map(|(_, old)| old);
+    let source = match (value.strip_prefix(TEXT), value.strip_prefix(FILE), &old) {
+        (Some(text), ..) => Source::Text(text.to_owned()),
+        (_, Some(path), _) => Source::File(absolute(path)),
+        (_, _, Some(Source::Text(_))) => Source::Text(value.to_owned()),
+        _ => Source::File(absolute(value)),
     };
-    match entries.0.iter_mut().find(|(other, _)| other == name) {
-        Some((_, old)) => *old = source,
+    match old {
+        Some(old) => *old = source,
         None => entries.0.push((name.to_owned(), source)),
     }
 }

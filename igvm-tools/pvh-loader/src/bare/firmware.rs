@@ -15,9 +15,10 @@ const KEY_PROCESSORS: u16 = 5;
 /// A bound for what a host may claim, far above what QEMU allows.
 const MAX_PROCESSORS: u32 = 8192;
 
-/// The number of processors, if anything tells.
-pub fn count_processors(memory: &Physical, rsdp: u64) -> Option<u32> {
-    acpi::count_processors(memory, rsdp).or_else(from_fw_cfg).filter(|count| *count <= MAX_PROCESSORS)
+/// The number of processors and who told, if anything does.
+pub fn count_processors(memory: &Physical, rsdp: u64) -> Option<(u32, &'static str)> {
+    let acpi = acpi::count_processors(memory, rsdp).map(|count| (count, "ACPI"));
+    acpi.or_else(|| Some((from_fw_cfg()?, "fw_cfg"))).filter(|(count, _)| *count <= MAX_PROCESSORS)
 }
 
 fn from_fw_cfg() -> Option<u32> {

@@ -1,4 +1,5 @@
-//! Messages: the 16550 at COM1, polled, 115200 baud. With no UART there, writing goes nowhere and does not hang.
+//! Messages: what went wrong goes to the 16550 at COM1, polled, 115200 baud, and to the debug port; progress goes to
+//! the debug port alone, for the console is the image's. With no device there, writing goes nowhere and does not hang.
 
 use core::fmt;
 
@@ -12,8 +13,21 @@ const TRANSMITTER_EMPTY: u8 = 1 << 5;
 /// How often to look before giving a byte up.
 const PATIENCE: u32 = 100_000;
 
-/// The console.
+/// QEMU's `isa-debugcon` where firmware and Plinth's kernel have their logs.
+const DEBUG_PORT: u16 = 0x402;
+
+/// The console and the log.
 pub struct Serial;
+
+/// The log alone.
+pub struct Log;
+
+impl fmt::Write for Log {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| ports::write(DEBUG_PORT, byte));
+        Ok(())
+    }
+}
 
 /// Sets 115200 baud, 8 data bits, no parity, one stop bit, no interrupts.
 pub fn initialize() {
@@ -30,7 +44,7 @@ impl fmt::Write for Serial {
             }
             put(byte);
         }
-        Ok(())
+        Log.write_str(text)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Directives carried out in a small memory.
 
 use super::*;
+use crate::context;
 use crate::memory_map::MemoryMap;
-use crate::testing::{DATA, FileBuilder, TestMemory, page};
+use crate::survey::Survey;
+use crate::testing::{DATA, FileBuilder, TestMemory, page, seal};
 
 fn facts() -> HostFacts {
     let mut map = MemoryMap::default();
@@ -42,4 +44,48 @@ fn memory_that_is_not_there() {
         let mut memory = TestMemory::new(base, bytes);
         assert_eq!(run(&FileBuilder::sound(), &mut memory), Err(LoadError::Memory(missing)));
     }
+}
+
+/// Everything from the file to the jump, with files that are wrong in every field: nothing panics, and nothing outside
+/// the survey's extents is written.
+#[test]
+fn corruption_stays_inside_what_was_surveyed() {
+    const BASE: u64 = 0x20_0000;
+    let loader = Extent { start: 0x1000, end: 0x2000 };
+    let sound = FileBuilder::sound().build();
+    let headers = 24 + 0xf8;
+    let mut state = 0x1234_5678_9abc_def1u64;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % limit as u64) as usize
+    };
+    let mut loaded = 0;
+    for _ in 0..20_000 {
+        let mut bytes = sound.clone();
+        for _ in 0..=below(3) {
+            // Headers, or the context at the start of the last page.
+            let at = if below(4) == 0 { bytes.len() - 4096 + below(232) } else { below(headers) };
+            bytes[at] = below(256) as u8;
+        }
+        let sizes_are_sound = bytes[8..16] == sound[8..16];
+        if sizes_are_sound {
+            seal(&mut bytes);
+        }
+        let Ok(file) = IgvmFile::parse(&bytes) else { continue };
+        let Ok(survey) = Survey::new(&file, &facts().memory_map, loader) else { continue };
+        let mut memory = TestMemory::new(BASE, 0x1_0000);
+        if load(&file, &facts(), &mut memory).is_ok() {
+            loaded += 1;
+            let written = |at: usize| {
+                let gpa = BASE + at as u64;
+                survey.writes().iter().any(|run| run.start <= gpa && gpa < run.end)
+            };
+            let stray = memory.bytes.iter().enumerate().position(|(at, byte)| *byte != 0xee && !written(at));
+            assert_eq!(stray, None);
+            let _ = context::check_mapped(survey.context(), &memory);
+        }
+    }
+    assert!(loaded > 500, "{loaded} loaded");
 }

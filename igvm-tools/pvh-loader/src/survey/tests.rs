@@ -1,7 +1,7 @@
 //! Files against machines they fit and machines they don't.
 
 use super::*;
-use crate::testing::{FileBuilder, context, page};
+use crate::testing::{FileBuilder, TestMemory, context, page};
 use zerocopy::IntoBytes;
 
 const LOADER: Extent = Extent { start: 0x10_0000, end: 0x14_0000 };
@@ -40,12 +40,13 @@ fn what_does_not_fit() {
         (page_at(0xa_0000), 0x100_0000, SurveyError::NotRam { start: 0xa_0000, bytes: 0x1000 }),
         (page_at(0x13_f000), 0x100_0000, SurveyError::Loader { start: 0x13_f000, loader: LOADER.start }),
         (page_at(0x10_0000), 0x100_0000, SurveyError::Loader { start: 0x10_0000, loader: LOADER.start }),
+        (page_at(0), 0x100_0000, SurveyError::FirstPage),
         (page_at(1 << 32), 0x2_0000_0000, SurveyError::Reach(1 << 32)),
         (page_at(0x123_4567_8000), 0x100_0000, SurveyError::Reach(0x123_4567_8000)),
     ] {
         assert_eq!(survey(&file, end).map(|_| ()), Err(error));
     }
-    assert!(survey(&page_at(0x14_0000), 0x100_0000).is_ok());
+    assert!(survey(&page_at(0x14_0000), 0x100_0000).is_ok() && survey(&page_at(0x1000), 0x100_0000).is_ok());
     let scattered = (0..64).fold(FileBuilder::sound(), |file, index| {
         file.header(0x302, &page(0x40_0000 + index * 0x2000, 1, 0)) //
     });
@@ -80,5 +81,23 @@ fn a_file_in_its_own_way() {
         (file(0x1f_0000, 0x60_0000), Ok(Some(0xa0_0000))),
     ] {
         assert_eq!(survey.new_place(now), expected, "{now:?}");
+    }
+}
+
+#[test]
+fn only_what_was_loaded_is_seen() {
+    let survey = survey(&FileBuilder::sound(), 0x100_0000).unwrap();
+    let memory = TestMemory::new(0x1f_f000, 0x8000);
+    let loaded = survey.loaded(&memory);
+    for (gpa, bytes, seen) in [
+        (0x20_0000, 8, true),
+        (0x20_3ff8, 8, true),
+        (0x20_0000, 0x4000, true),
+        (0x20_3ff9, 8, false),
+        (0x1f_fff8, 8, false),
+        (0x20_4000, 8, false),
+        (u64::MAX, 8, false),
+    ] {
+        assert_eq!(loaded.slice(gpa, bytes).is_some(), seen, "{gpa:#x}");
     }
 }

@@ -24,15 +24,23 @@ use pvh_loader::parameters::HostFacts;
 use pvh_loader::survey::Survey;
 
 use physical::Physical;
-use serial::Serial;
+use serial::{Log, Serial};
 
 /// What an `isa-debug-exit` device is given on failure; QEMU then ends with status `2 * 49 + 1`, that is 99.
 const EXIT_FAILURE: u8 = 49;
 
+/// What went wrong, for the user.
 macro_rules! say {
     ($($message:tt)*) => {
         // The console takes everything; there is nowhere to report that it did not.
         let _ = writeln!(Serial, "pvh-loader: {}", format_args!($($message)*));
+    };
+}
+
+/// How it goes, for the log.
+macro_rules! note {
+    ($($message:tt)*) => {
+        let _ = writeln!(Log, "pvh-loader: {}", format_args!($($message)*));
     };
 }
 
@@ -65,7 +73,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     let file = match survey.new_place(place).map_err(give_up)? {
         None => file,
         Some(gpa) => {
-            say!("moving the file from {:#x} to {gpa:#x}, out of its own way", place.start);
+            note!("moving the file from {:#x} to {gpa:#x}, out of its own way", place.start);
             memory.slice_mut(gpa, place.bytes()).ok_or(GivenUp)?.copy_from_slice(bytes);
             let moved = Extent::new(gpa, place.bytes()).and_then(|moved| memory.file(moved));
             IgvmFile::parse(moved.ok_or(GivenUp)?).map_err(give_up)?
@@ -73,9 +81,9 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     };
     load(&file, &facts, &mut memory).map_err(give_up)?;
     let context = survey.context();
-    context::check_mapped(context, &memory).map_err(give_up)?;
+    context::check_mapped(context, &survey.loaded(&memory)).map_err(give_up)?;
     let gdt = context::gdt(context).ok_or(GivenUp)?;
-    say!("{} VPs, {} KiB loaded, entry at {:#x}", facts.vp_count, bytes.len() / 1024, context.rip);
+    note!("{} KiB loaded, entry at {:#x}", bytes.len() / 1024, context.rip);
     leave::leave(context, gdt)
 }
 
@@ -87,11 +95,10 @@ fn host_facts(memory: &Physical, info: &StartInfo) -> Result<HostFacts, GivenUp>
         map.add(entry.address, entry.bytes, entry.kind).map_err(give_up)?;
     }
     let memory_map = map.finish().map_err(give_up)?;
-    let vp_count = firmware::count_processors(memory, info.rsdp);
-    if vp_count.is_none() {
-        say!("neither ACPI tables nor fw_cfg say how many processors there are: taking 1");
-    }
-    Ok(HostFacts { memory_map, vp_count: vp_count.unwrap_or(1) })
+    // The one that runs this is there in any case.
+    let (vp_count, source) = firmware::count_processors(memory, info.rsdp).unwrap_or((1, "nobody"));
+    note!("{vp_count} VPs, says {source}");
+    Ok(HostFacts { memory_map, vp_count })
 }
 
 fn give_up(reason: impl Display) -> GivenUp {
