@@ -16,7 +16,8 @@ pack_image() {
     local recipe=$1 image=$2
     [[ $recipe == */* || $recipe == *.json ]] || recipe=$root/igvm-tools/recipes/$recipe.json
     [[ -e $recipe ]] || die "there is no recipe $recipe; those of the project are in igvm-tools/recipes"
-    "$target/debug/igvm-tools" build "$recipe" -o "$image" \
-        --set "payload.linux=$kernel" --set "payload.initrd=$initrd" --set "payload.cmdline=$append" >&2 ||
+    local payload=(--set "payload.linux=$kernel" --set "payload.cmdline=$append")
+    [[ -z $initrd ]] || payload+=(--set "payload.initrd=$initrd")
+    "$target/debug/igvm-tools" build "$recipe" -o "$image" "${payload[@]}" >&2 ||
         die "the image could not be packed"
 }
