@@ -11,13 +11,13 @@ build_plinth() {
     (cd "$root" && cargo build --quiet -p igvm-tools) || die "the build of igvm-tools failed"
 }
 
-# pack_image RECIPE IMAGE: one IGVM file of what was built and of $kernel, $initrd and $append.
+# pack_image RECIPE IMAGE [OPTION...]: one IGVM file of what was built and of $kernel, $initrd and $append.
 pack_image() {
     local recipe=$1 image=$2
     [[ $recipe == */* || $recipe == *.json ]] || recipe=$root/igvm-tools/recipes/$recipe.json
     [[ -e $recipe ]] || die "there is no recipe $recipe; those of the project are in igvm-tools/recipes"
-    local payload=(--set "payload.linux=$kernel" --set "payload.cmdline=$append")
-    [[ -z $initrd ]] || payload+=(--set "payload.initrd=$initrd")
-    "$target/debug/igvm-tools" build "$recipe" -o "$image" "${payload[@]}" >&2 ||
+    # An empty value leaves that part out.
+    "$target/debug/igvm-tools" build "$recipe" -o "$image" --file-root "$target/$bare/release" \
+        --set "payload.linux=$kernel" --set "payload.initrd=$initrd" --set "payload.cmdline=text:$append" "${@:3}" >&2 ||
         die "the image could not be packed"
 }
