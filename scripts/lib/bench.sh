@@ -6,6 +6,9 @@
 bench=$target/bench
 mkdir -p "$bench"
 bench_flags=(-icount "shift=0,sleep=off" -rtc "base=2026-01-01,clock=vm" -seed 1)
+bench_quick_iterations=500
+# How Plinth's image is loaded; after that, no matter.
+bench_loader=pvh
 # The machine both sides run on. It is a processor's model, not `max`, so that a newer QEMU gives the same one.
 bench_cpu=EPYC
 
@@ -77,12 +80,37 @@ bench_plinth() {
     bench_qemu plinth "$bench_loader" 256
 }
 
-# bench_report SIDE...: rows, JSON, table and picture of the sides that were run.
+# bench_report: rows, JSON, table and picture of all sides that were run, now or before.
 bench_report() {
     local side raw=()
-    for side in "$@"; do raw+=("$bench/$side.raw"); done
+    for side in plinth kvm kvm_off floor; do
+        [[ ! -e $bench/$side.raw ]] || raw+=("$bench/$side.raw")
+    done
     awk -f "$root/benches/report/rows.awk" "${raw[@]}" >"$bench/rows"
     awk -f "$root/benches/report/json.awk" "$bench/rows" >"$bench/exits.json"
     awk -f "$root/benches/report/table.awk" "$root/benches/report/rows.txt" "$bench/rows" >"$bench/exits.md"
     awk -f "$root/benches/report/bars.awk" "$bench/rows" >"$bench/exits.svg"
+}
+
+# bench_accept: the rows as benches/expected.txt has them, "id instructions".
+bench_accept() {
+    echo "# Instructions an exit takes, which scripts/test holds new ones against. Written by scripts/bench --quick --accept."
+    awk 'NR == 1 && $5 != "-" { print "floor", $5 } $2 != "-" { print $1, $2 }' "$bench/rows"
+}
+
+# bench_compare: fails when a row costs more than 2% above what is expected, or is gone; tells of what has become cheaper.
+bench_compare() {
+    bench_accept | awk '
+        /^#/ { next }
+        FNR == NR { expected[$1] = $2; next }
+        { now[$1] = $2 }
+        END {
+            for (id in expected) {
+                if (!(id in now)) { print id ": no such row any more"; bad = 1; continue }
+                if (now[id] > expected[id] * 1.02 + 0.05) { verdict = "too much"; bad = 1 }
+                else verdict = now[id] < expected[id] * 0.98 ? "less: take it with scripts/bench --quick --accept" : "as expected"
+                printf "%-10s %10.2f, expected %10.2f: %s\n", id, now[id], expected[id], verdict
+            }
+            exit bad
+        }' "$root/benches/expected.txt" -
 }
