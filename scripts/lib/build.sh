@@ -5,10 +5,13 @@ bare=x86_64-unknown-none
 
 # build_plinth: the kernel, the processes, the PVH loader, and the host tool that packs them.
 build_plinth() {
+    # Cargo shows its progress to a terminal; a file need not have it.
+    local quiet=()
+    [[ -t 2 ]] || quiet=(--quiet)
     say "building Plinth"
-    (cd "$root" && cargo build --quiet --release --target "$bare" -p vmm-kernel -p init -p vmm -p pvh-loader) ||
+    (cd "$root" && cargo build "${quiet[@]}" --release --target "$bare" -p vmm-kernel -p init -p vmm -p pvh-loader) ||
         die "the build of Plinth failed"
-    (cd "$root" && cargo build --quiet -p igvm-tools) || die "the build of igvm-tools failed"
+    (cd "$root" && cargo build "${quiet[@]}" -p igvm-tools) || die "the build of igvm-tools failed"
 }
 
 # pack_image RECIPE IMAGE [OPTION...]: one IGVM file of what was built and of $kernel, $initrd and $append.
