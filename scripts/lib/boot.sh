@@ -36,9 +36,11 @@ explain() {
     esac
 }
 
+# trouble LOG TEXT: the text and the end of the log. Firmware writes to the same debug port; its part is left out.
 trouble() {
     say "$2"
-    [[ ! -s $1 ]] || tail -n 40 "$1" >&2
+    [[ ! -s $1 ]] || awk '/^Booting from/ { n = 0; next } { line[n++] = $0 }
+        END { for (i = n > 40 ? n - 40 : 0; i < n; i++) print line[i] }' "$1" >&2
     return 1
 }
 

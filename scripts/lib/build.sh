@@ -5,18 +5,22 @@ bare=x86_64-unknown-none
 
 # build_plinth: the kernel, the processes, the PVH loader, and the host tool that packs them.
 build_plinth() {
+    # Cargo shows its progress to a terminal; a file need not have it.
+    local quiet=()
+    [[ -t 2 ]] || quiet=(--quiet)
     say "building Plinth"
-    (cd "$root" && cargo build --quiet --release --target "$bare" -p vmm-kernel -p init -p vmm -p pvh-loader) ||
+    (cd "$root" && cargo build "${quiet[@]}" --release --target "$bare" -p vmm-kernel -p init -p vmm -p pvh-loader) ||
         die "the build of Plinth failed"
-    (cd "$root" && cargo build --quiet -p igvm-tools) || die "the build of igvm-tools failed"
+    (cd "$root" && cargo build "${quiet[@]}" -p igvm-tools) || die "the build of igvm-tools failed"
 }
 
-# pack_image RECIPE IMAGE: one IGVM file of what was built and of $kernel, $initrd and $append.
+# pack_image RECIPE IMAGE [OPTION...]: one IGVM file of what was built and of $kernel, $initrd and $append.
 pack_image() {
     local recipe=$1 image=$2
     [[ $recipe == */* || $recipe == *.json ]] || recipe=$root/igvm-tools/recipes/$recipe.json
     [[ -e $recipe ]] || die "there is no recipe $recipe; those of the project are in igvm-tools/recipes"
-    "$target/debug/igvm-tools" build "$recipe" -o "$image" \
-        --set "payload.linux=$kernel" --set "payload.initrd=$initrd" --set "payload.cmdline=$append" >&2 ||
+    # An empty value leaves that part out.
+    "$target/debug/igvm-tools" build "$recipe" -o "$image" --file-root "$target/$bare/release" \
+        --set "payload.linux=$kernel" --set "payload.initrd=$initrd" --set "payload.cmdline=text:$append" "${@:3}" >&2 ||
         die "the image could not be packed"
 }

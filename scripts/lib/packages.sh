@@ -10,11 +10,11 @@ apt_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # Lists older than this are fetched again.
 apt_fresh_days=3
 
-# own_apt TOOL ARGUMENT...: apt-get or apt-cache with the scripts' configuration.
+# own_apt TOOL ARGUMENT...: apt-get or apt-cache with the scripts' configuration, one at a time.
 own_apt() {
     local tool=$1
     shift
-    "$tool" -c "$apt_dir/apt.conf" "$@"
+    flock "$apt_dir/lock" "$tool" -c "$apt_dir/apt.conf" "$@"
 }
 
 # mirror_uri SUFFIX: the first mirror in the machine's own apt configuration whose address ends so.

@@ -41,7 +41,10 @@ qemu_compose() {
     case $loader in
     igvm) qemu_command+=(-object "igvm-cfg,id=igvm0,file=$image") ;;
     pvh) qemu_command+=(-kernel "$target/x86_64-unknown-none/release/pvh-loader" -initrd "$image") ;;
-    direct) qemu_command+=(-kernel "$kernel" -initrd "$initrd" -append "$append") ;;
+    direct)
+        qemu_command+=(-kernel "$kernel" -append "$append")
+        [[ -z $initrd ]] || qemu_command+=(-initrd "$initrd")
+        ;;
     *) die "there is no loader '$loader'; --loader takes igvm, pvh or direct" ;;
     esac
 }

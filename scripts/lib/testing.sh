@@ -12,9 +12,16 @@ boot_limit=${PLINTH_BOOT_LIMIT:-300}
 
 # check NAME COMMAND...: the command, in a shell of its own, passes or fails; a failure shows the end of what it printed.
 check() {
-    local name=$1 out=$tests/$1.out began=$SECONDS status=0
+    local name=$1 out=$tests/$1.out began=$SECONDS status
     shift
-    (set -e; "$@") >"$out" 2>&1 </dev/null || status=$?
+    # Not `(...) || status=$?`, in which nothing inside would stop at a command that fails.
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$out" 2>&1 </dev/null
+    status=$?
+    set -e
     if ((status == 0)); then
         passed=$((passed + 1))
         printf 'ok      %s (%d s)\n' "$name" $((SECONDS - began))

@@ -1,0 +1,39 @@
+# From guests' output to rows: reads "SIDE ROW id ticks iterations" lines, prints "id plinth kvm kvm_mitigations_off floor",
+# instructions an iteration, the median of the rounds, "-" where a side has no such row. The order is that of the first lines.
+
+$2 == "ROW" {
+    if (!($3 in seen)) { seen[$3] = 1; order[++count] = $3 }
+    n = ++rounds[$1, $3]
+    value[$1, $3, n] = $4 / $5
+}
+
+function median(side, id,    n, i, j, v, list) {
+    n = rounds[side, id]
+    if (!n) return "-"
+    for (i = 1; i <= n; i++) {
+        v = value[side, id, i]
+        for (j = i - 1; j >= 1 && list[j] > v; j--) list[j + 1] = list[j]
+        list[j + 1] = v
+    }
+    return list[int((n + 1) / 2)]
+}
+
+# The timer's rows wait one period and two: what is left of twice the first less the second is cost.
+function timer(side,    one, two) {
+    one = median(side, "hltt1"); two = median(side, "hltt2")
+    return one == "-" || two == "-" ? "-" : 2 * one - two
+}
+
+function shown(v) { return v == "-" ? "-" : sprintf("%.2f", v) }
+
+function line(id, plinth, kvm, off) {
+    printf "%s %s %s %s %s\n", id, shown(plinth), shown(kvm), shown(off), shown(median("floor", "floor"))
+}
+
+END {
+    for (i = 1; i <= count; i++) {
+        id = order[i]
+        if (id !~ /^(hltt[12]|floor)$/) line(id, median("plinth", id), median("kvm", id), median("kvm_off", id))
+    }
+    if ("hltt1" in seen) line("hlttimer", timer("plinth"), timer("kvm"), timer("kvm_off"))
+}
