@@ -66,10 +66,11 @@ impl Decoding {
         let modrm = if form.has_modrm { Some(ModRm::read(cursor)?) } else { None };
         let address = self.address(cursor, modrm)?;
         self.check_rm(modrm, address.is_some())?;
-        let attributes = self.attributes(address.is_some())?;
         let mut immediate = 0;
         let destination = self.operand(form.destination, modrm, cursor, &mut immediate)?;
         let source = self.operand(form.source, modrm, cursor, &mut immediate)?;
+        // After everything has been read: too long comes before undefined.
+        let attributes = self.attributes(address.is_some())?;
         let address = address.unwrap_or_default();
         Ok(Instruction {
             operation: form.operation,

@@ -4,11 +4,14 @@
 //! * [`full`]: a full decoder's opinion of what the decoder accepts;
 //! * [`SmallMachine`]: a cheaper one, for fuzzing;
 //! * [`properties`]: what must hold for any input, checked by tests and by fuzz targets;
+//! * `native`: the processor itself, on Linux;
 //! * [`random`]: numbers that are the same in every run;
 //! * [`page_tables`]: guest page tables, built without the decoder's own definitions.
 
 pub mod full;
 mod machine;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod native;
 pub mod page_tables;
 pub mod properties;
 pub mod random;

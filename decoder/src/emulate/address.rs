@@ -28,35 +28,41 @@ impl<M: Machine> Emulation<'_, M> {
             & instruction.address_size.mask()
     }
 
-    /// The linear address of `segment:offset`, if `size` bytes may be accessed there.
+    /// The linear address of `segment:offset`, unchecked.
     #[inline]
-    pub(super) fn linear(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
-        if self.instruction.mode != Mode::Bits64 {
-            return self.linear_in_segment(segment, offset, size, kind);
-        }
-        let linear = match segment {
-            Segment::Fs | Segment::Gs => self.machine.segment(segment).base.wrapping_add(offset),
-            _ => offset,
-        };
-        let paging = self.machine.paging();
-        let last = linear.wrapping_add(size.bytes() - 1);
-        if paging.is_canonical(linear) && paging.is_canonical(last) {
-            Ok(linear)
-        } else {
-            Err(Exception::of_segment(segment).into())
+    pub(super) fn linear(&self, segment: Segment, offset: u64) -> u64 {
+        match (self.instruction.mode, segment) {
+            (Mode::Bits64, Segment::Fs | Segment::Gs) => {
+                self.machine.segment(segment).base.wrapping_add(offset)
+            }
+            (Mode::Bits64, _) => offset,
+            _ => self.machine.segment(segment).base.wrapping_add(offset) & 0xffff_ffff,
         }
     }
 
-    fn linear_in_segment(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
+    /// Whether the segment lets `size` bytes at `offset` be accessed; in 64-bit mode, whether `linear` is canonical.
+    #[inline]
+    pub(super) fn check_segment(
+        &self,
+        segment: Segment,
+        offset: u64,
+        linear: u64,
+        size: Size,
+        kind: Kind,
+    ) -> Result<()> {
+        let is_good = if self.instruction.mode == Mode::Bits64 {
+            self.machine.paging().is_canonical(linear)
+        } else {
+            self.is_in_segment(segment, offset, size, kind)
+        };
+        if is_good { Ok(()) } else { Err(Exception::of_segment(segment).into()) }
+    }
+
+    fn is_in_segment(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> bool {
         let state = self.machine.segment(segment);
         let is_protected = self.machine.paging().cr0 & CR0_PE != 0 && self.machine.rflags() & FLAG_VM == 0;
         let last = offset.wrapping_add(size.bytes() - 1);
-        let is_allowed = !is_protected || allows(state, kind);
-        if is_allowed && is_within(state, offset, last, is_protected) {
-            Ok(state.base.wrapping_add(offset) & 0xffff_ffff)
-        } else {
-            Err(Exception::of_segment(segment).into())
-        }
+        (!is_protected || allows(state, kind)) && is_within(state, offset, last, is_protected)
     }
 }
 

@@ -21,13 +21,15 @@ impl<M: Machine> Emulation<'_, M> {
         }
         let size = self.instruction.address_size;
         let mut left = self.machine.gpr(CX) & size.mask();
-        let single_step = self.machine.rflags() & FLAG_TF != 0;
+        let flags = self.machine.rflags();
+        let single_step = flags & FLAG_TF != 0;
         let mut iterations = if single_step { 1 } else { max_iterations.max(1) };
         while left != 0 {
             if iterations == 0 {
                 return Ok(Outcome::Repeat { single_step });
             }
-            self.iterate()?;
+            // A fault leaves registers as the last iteration did, but flags as the instruction found them (SDM 2, REP).
+            self.iterate().inspect_err(|_| self.machine.set_rflags(flags))?;
             iterations -= 1;
             left -= 1;
             self.set_register(CX, size, left);
@@ -57,8 +59,9 @@ impl<M: Machine> Emulation<'_, M> {
                 self.step(DI);
             }
             Operation::Cmps => {
-                let source = self.source_place()?;
+                // Processors look at rDI's operand first: it shows if both fault.
                 let destination = self.destination_place(Kind::Read)?;
+                let source = self.source_place()?;
                 let left = self.load(source);
                 let right = self.load(destination);
                 self.compare(left, right);

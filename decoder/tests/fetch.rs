@@ -48,15 +48,55 @@ fn limits_of_code() {
     machine.segments[1].base = 0x1_0000;
     machine.segments[1].limit = 0xffff;
     machine.rip = 0xfffe;
-    assert_eq!(fetch(&mut machine, &mut Code::EMPTY.clone()).unwrap().length, 2);
+    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }).unwrap().length, 2);
     machine.put(0x1_fffe, &[0xc7, 0x07]);
     let fault = Err(FetchError::Exception(Exception::GENERAL_PROTECTION));
-    assert_eq!(fetch(&mut machine, &mut Code::EMPTY.clone()), fault);
+    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), fault);
 }
 
 #[test]
 fn code_outside_ram() {
     let mut machine = TestMachine::new(Mode::Bits64);
     machine.rip = 0xfee0_0000;
-    assert_eq!(fetch(&mut machine, &mut Code::EMPTY.clone()), Err(FetchError::NotRam { gpa: 0xfee0_0000 }));
+    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), Err(FetchError::NotRam { gpa: 0xfee0_0000 }));
+}
+
+#[test]
+fn rejections_become_what_the_guest_gets() {
+    for (code, expected) in [
+        (&[0xf0, 0x89, 0x03][..], FetchError::Exception(Exception::UNDEFINED_OPCODE)),
+        (&[0x66; 15], FetchError::Exception(Exception::GENERAL_PROTECTION)),
+        (&[0x89, 0xc3], FetchError::Retry),
+        (&[0x90], FetchError::Unsupported),
+    ] {
+        let mut machine = TestMachine::new(Mode::Bits64);
+        machine.put(0x1000, code);
+        let mut fetched = Code::EMPTY;
+        assert_eq!(fetch(&mut machine, &mut fetched), Err(expected), "{code:02x?}");
+        assert!(fetched.bytes().starts_with(code));
+    }
+}
+
+#[test]
+fn addresses_that_are_not_canonical() {
+    let mut machine = TestMachine::new(Mode::Bits64);
+    Builder::new(&mut machine, Style::Four, 0x10_0000);
+    machine.rip = 1 << 63;
+    let fault = Err(FetchError::Exception(Exception::GENERAL_PROTECTION));
+    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), fault);
+}
+
+#[test]
+fn tables_that_change_and_tables_outside_ram() {
+    let mut machine = TestMachine::new(Mode::Bits64);
+    let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+    let path = tables.map(&mut machine, 0x40_0000, 0x5000, 7, 4);
+    machine.put(0x5000, &LONG_MOV);
+    machine.rip = 0x40_0000;
+    fetch(&mut machine, &mut { Code::EMPTY }).unwrap();
+    tables.set(&mut machine, path[3], 0x5007);
+    machine.interference = u32::MAX;
+    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), Err(FetchError::Retry));
+    machine.ram.remove(&0x100);
+    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), Err(FetchError::NotRam { gpa: 0x10_0000 }));
 }

@@ -1,0 +1,323 @@
+//! Cases: an instruction, and registers that make it reach the data.
+
+use super::descriptors::{self, Descriptor};
+use super::mapping::{CODE, DATA, PAGE};
+use super::processor::{Registers, Selectors};
+use crate::full;
+use crate::random::Random;
+use decoder::{
+    Attributes, Instruction, Mode, Operand, Operation, Register, Rejection, Segment, SegmentState, Size,
+};
+
+const SP: usize = 4;
+const SI: usize = 6;
+const DI: usize = 7;
+const CX: usize = 1;
+
+/// One encoding that is accepted: prefix, escape bytes, opcode, and what ModRM.reg selects.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    mandatory: Option<u8>,
+    escape: &'static [u8],
+    opcode: u8,
+    reg: u8,
+    mode: Mode,
+}
+
+/// All accepted forms that user code may execute, in each mode.
+pub(super) fn forms() -> Vec<Form> {
+    let mut forms = Vec::new();
+    for mode in [Mode::Bits64, Mode::Bits32, Mode::Bits16] {
+        for escape in [&[][..], &[0x0f], &[0x0f, 0x38]] {
+            for opcode in 0..=0xff {
+                for mandatory in [None, Some(0x66), Some(0xf3), Some(0xf2)] {
+                    for reg in 0..8 {
+                        let form = Form { mandatory, escape, opcode, reg, mode };
+                        if form.is_tested() {
+                            forms.push(form);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    forms
+}
+
+impl Form {
+    fn bytes(&self, prefixes: &[u8], modrm: u8) -> Vec<u8> {
+        let mut bytes = Vec::from_iter(self.mandatory);
+        bytes.extend(prefixes);
+        bytes.extend(self.escape);
+        bytes.extend([self.opcode, modrm]);
+        bytes
+    }
+
+    fn is_tested(&self) -> bool {
+        let mut bytes = self.bytes(&[], self.reg << 3 | 7);
+        bytes.extend([0; 10]);
+        decoder::decode(&bytes, self.mode).is_ok_and(|instruction| is_user(instruction.operation))
+    }
+}
+
+/// Whether user code may execute it, and it does what it does to registers and memory alone.
+fn is_user(operation: Operation) -> bool {
+    use Operation::*;
+    !matches!(
+        operation,
+        Ins | Outs
+            | Cpuid
+            | Rdmsr
+            | Wrmsr
+            | Rdtsc
+            | Rdtscp
+            | Hlt
+            | Vmmcall
+            | Xsetbv
+            | Invd
+            | Wbinvd
+            | Clts
+            | Lmsw
+            | MovControl
+            | MovDebug
+            | In
+            | Out
+    )
+}
+
+/// A case to be run by both sides.
+pub(super) struct Case {
+    pub(super) mode: Mode,
+    /// Where in the page of code it is.
+    pub(super) offset: u64,
+    pub(super) code: Vec<u8>,
+    /// What it is decoded to, or that it must be undefined.
+    pub(super) instruction: Option<Instruction>,
+    pub(super) registers: Registers,
+    pub(super) selectors: Selectors,
+    pub(super) segments: [SegmentState; 6],
+    /// Where data is written before, within writable pages: about where the operands are.
+    pub(super) fills: Vec<(u64, [u8; 32])>,
+}
+
+impl Case {
+    /// A case of `form`, unless the prefixes that were drawn make something else of it.
+    pub(super) fn draw(form: &Form, random: &mut Random) -> Option<Case> {
+        let mut code = form.bytes(&prefixes(form.mode, random), modrm(form.reg, random));
+        code.extend(random.bits().to_le_bytes());
+        code.extend(random.bits().to_le_bytes());
+        code.truncate(15);
+        let instruction = match decoder::decode(&code, form.mode) {
+            Ok(instruction) if is_user(instruction.operation) => Some(instruction),
+            Err(Rejection::Undefined) => None,
+            _ => return None,
+        };
+        let mut registers = Registers {
+            gprs: core::array::from_fn(|_| random.operand()),
+            rip: 0,
+            rflags: 0x202 | random.bits() & 0x8d5,
+            xmm: core::array::from_fn(|_| u128::from(random.bits()) << 64 | u128::from(random.bits())),
+        };
+        if random.below(4) == 0 {
+            registers.rflags |= 1 << 10;
+        }
+        if random.below(8) == 0 {
+            registers.rflags |= 1 << 18;
+        }
+        let (selectors, segments) = segments(form.mode, random);
+        let offset = random.below(0xf00);
+        registers.rip = if form.mode == Mode::Bits64 { CODE + offset } else { offset };
+        let fills = Vec::new();
+        let mut case =
+            Case { mode: form.mode, offset, code, instruction, registers, selectors, segments, fills };
+        match instruction {
+            Some(instruction) => case.aim(&instruction, random)?,
+            None => case.code.truncate(full::decode(&case.code, form.mode).len().max(1)),
+        }
+        Some(case)
+    }
+
+    /// Points the registers to data, or patches the displacement.
+    fn aim(&mut self, instruction: &Instruction, random: &mut Random) -> Option<()> {
+        self.code.truncate(instruction.length.into());
+        if instruction.segment == Segment::Fs {
+            return None;
+        }
+        if let Operand::Gpr(number) = instruction.source
+            && is_bit(instruction.operation)
+        {
+            let bits = random.below(2048) as i64 - 1024;
+            self.registers.gprs[usize::from(number)] = bits as u64;
+        }
+        if matches!(instruction.operation, Operation::Push | Operation::Pop) {
+            self.point(SP, Segment::Ss, self.stack_size(), random);
+        }
+        if instruction.attributes.contains(Attributes::MEMORY) {
+            self.aim_operand(instruction, random);
+        } else {
+            self.point(SI, instruction.segment, instruction.address_size, random);
+            self.point(DI, Segment::Es, instruction.address_size, random);
+            self.registers.gprs[CX] = random.below(12) | random.bits() & !instruction.address_size.mask();
+        }
+        if self.mode != Mode::Bits64 {
+            self.registers.gprs = self.registers.gprs.map(|value| value & 0xffff_ffff);
+            self.registers.gprs[8..].fill(0);
+        }
+        Some(())
+    }
+
+    fn stack_size(&self) -> Size {
+        match self.mode {
+            Mode::Bits64 => Size::B8,
+            _ if self.segments[Segment::Ss as usize].attributes & SegmentState::BIG != 0 => Size::B4,
+            _ => Size::B2,
+        }
+    }
+
+    /// A linear address in the data, where data is put; sometimes one that is in no page.
+    fn target(&mut self, random: &mut Random) -> u64 {
+        let page = DATA + PAGE * (1 + random.below(4));
+        let target = match random.below(16) {
+            // Where 32-bit addresses wrap, processors differ even from themselves.
+            0 if self.mode == Mode::Bits64 => {
+                return random.choose(&[
+                    0,
+                    8,
+                    0x7fff_ffff_fffc,
+                    0x8000_0000_0000,
+                    0xffff_7fff_ffff_fff8,
+                    1 << 63,
+                ]);
+            }
+            1..=4 => page - random.below(18),
+            5..=6 => page + random.below(PAGE),
+            _ => page + (random.below(PAGE) & !0xf),
+        };
+        let mut fill = [0; 32];
+        if random.below(2) == 0 {
+            fill.fill_with(|| random.bits() as u8);
+        } else {
+            fill.fill(random.choose(&[0, 0xff, 0x80, 0x7f, 1]));
+        }
+        self.fills.push((target.wrapping_sub(8), fill));
+        target
+    }
+
+    fn base(&self, segment: Segment) -> u64 {
+        match (self.mode, segment) {
+            (Mode::Bits64, Segment::Fs | Segment::Gs) => self.segments[segment as usize].base,
+            (Mode::Bits64, _) => 0,
+            _ => self.segments[segment as usize].base,
+        }
+    }
+
+    /// Points a register to data; what the address size doesn't use of it is anything.
+    fn point(&mut self, register: usize, segment: Segment, size: Size, random: &mut Random) {
+        let offset = self.target(random).wrapping_sub(self.base(segment));
+        self.set(register, size, offset, random);
+    }
+
+    fn set(&mut self, register: usize, size: Size, value: u64, random: &mut Random) {
+        self.registers.gprs[register] = (value & size.mask()) | (random.bits() & !size.mask());
+    }
+
+    fn aim_operand(&mut self, instruction: &Instruction, random: &mut Random) {
+        let size = instruction.address_size;
+        let target = self.target(random);
+        let offset = target.wrapping_sub(self.base(instruction.segment));
+        let index = match instruction.index {
+            Register::Gpr(index) => self.registers.gprs[usize::from(index)] << instruction.scale,
+            _ => 0,
+        };
+        let rest = offset.wrapping_sub(instruction.displacement);
+        match (instruction.base, instruction.index) {
+            (Register::Gpr(base), _) => self.set(base.into(), size, rest.wrapping_sub(index), random),
+            (Register::None, Register::Gpr(index)) => {
+                let value = (rest & size.mask()) >> instruction.scale;
+                self.registers.gprs[usize::from(index)] = value;
+            }
+            (base, _) => self.patch_displacement(instruction, base, offset),
+        }
+        self.match_accumulator(instruction, target, random);
+    }
+
+    fn patch_displacement(&mut self, instruction: &Instruction, base: Register, offset: u64) {
+        let next = self.registers.rip + u64::from(instruction.length);
+        let wanted = if base == Register::Rip { offset.wrapping_sub(next) } else { offset };
+        let bitness = full::bitness(self.mode);
+        let mut decoder = iced_x86::Decoder::new(bitness, &self.code, iced_x86::DecoderOptions::NONE);
+        let instruction = decoder.decode();
+        let offsets = decoder.get_constant_offsets(&instruction);
+        let start = offsets.displacement_offset();
+        let end = start + offsets.displacement_size();
+        self.code[start..end].copy_from_slice(&wanted.to_le_bytes()[..end - start]);
+        self.instruction = decoder::decode(&self.code, self.mode).ok();
+    }
+
+    /// Makes a compare-exchange succeed half of the time.
+    fn match_accumulator(&mut self, instruction: &Instruction, target: u64, random: &mut Random) {
+        let compares = matches!(instruction.operation, Operation::Cmpxchg | Operation::CmpxchgPair);
+        let uses_accumulator = |register| matches!(register, Register::Gpr(0 | 2));
+        let is_free = !uses_accumulator(instruction.base) && !uses_accumulator(instruction.index);
+        if let (true, true, 0, Some(&(address, fill))) =
+            (compares, is_free, random.below(2), self.fills.last())
+            && address == target.wrapping_sub(8)
+        {
+            let half = |at: usize| u64::from_le_bytes(core::array::from_fn(|index| fill[at + index]));
+            self.registers.gprs[0] = half(8);
+            self.registers.gprs[2] = if instruction.memory_size == Size::B8 { half(12) } else { half(16) };
+        }
+    }
+}
+
+fn is_bit(operation: Operation) -> bool {
+    matches!(operation, Operation::Bt | Operation::Bts | Operation::Btr | Operation::Btc)
+}
+
+fn prefixes(mode: Mode, random: &mut Random) -> Vec<u8> {
+    let mut prefixes = Vec::new();
+    for (prefix, one_in) in [(0x66, 5), (0x67, 5), (0xf0, 5), (0xf2, 6), (0xf3, 6), (0x65, 6)] {
+        if random.below(one_in) == 0 {
+            prefixes.push(prefix);
+        }
+    }
+    if random.below(4) == 0 {
+        prefixes.push(random.choose(&[0x26, 0x2e, 0x36, 0x3e]));
+    }
+    if mode == Mode::Bits64 && random.below(2) == 0 {
+        prefixes.push(0x40 | random.below(16) as u8);
+    }
+    prefixes
+}
+
+/// ModRM with `reg`, and memory in most cases.
+fn modrm(reg: u8, random: &mut Random) -> u8 {
+    let mode = if random.below(64) == 0 { 3 } else { random.below(3) as u8 };
+    mode << 6 | reg << 3 | random.below(8) as u8
+}
+
+/// What the segment registers hold, for the processor and for the emulator.
+fn segments(mode: Mode, random: &mut Random) -> (Selectors, [SegmentState; 6]) {
+    if mode == Mode::Bits64 {
+        let gs_base = random.choose(&[0, DATA, 0x7000, 0x7fff_ffff_0000]);
+        let mut segments = [descriptors::LONG_DATA.state; 6];
+        segments[Segment::Cs as usize] = descriptors::LONG_CODE.state;
+        segments[Segment::Gs as usize].base = gs_base;
+        let cs = descriptors::LONG_CODE.selector;
+        let ss = descriptors::LONG_DATA.selector;
+        return (Selectors { cs, ss, gs_base, ..Selectors::default() }, segments);
+    }
+    let code = if mode == Mode::Bits32 { descriptors::CODE_32 } else { descriptors::CODE_16 };
+    let data: &[Descriptor] = &descriptors::DATA_SEGMENTS;
+    let stack = random.choose(&data[..descriptors::STACK_SEGMENTS]);
+    let [ds, es, gs] = core::array::from_fn(|_| random.choose(data));
+    let selectors = Selectors {
+        cs: code.selector,
+        ss: stack.selector,
+        ds: ds.selector,
+        es: es.selector,
+        gs: gs.selector,
+        gs_base: 0,
+    };
+    (selectors, [es.state, code.state, stack.state, ds.state, ds.state, gs.state])
+}

@@ -1,0 +1,205 @@
+//! Running cases on both sides and comparing what came of them.
+
+use super::cases::{self, Case, Form};
+use super::descriptors;
+use super::mapping::{self, DATA, PAGE, RIGHTS, Right};
+use super::processor::{self, Ending, Registers};
+use super::twin::Twin;
+use crate::random::Random;
+use decoder::{Attributes, Instruction, Mode, Operation, Outcome, Size, vector};
+
+/// A run ends early when it has found so many.
+const MAX_DIFFERENCES: usize = 20;
+const BREAKPOINT: u8 = 3;
+/// CF, PF, AF, ZF, SF, OF, DF, AC.
+const COMPARED_FLAGS: u64 = 0x8d5 | 1 << 10 | 1 << 18;
+const AF: u64 = 0x10;
+const PF: u64 = 4;
+const SF: u64 = 0x80;
+const OF: u64 = 0x800;
+
+/// What a run of cases found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Accepted encodings that were tested: opcode, ModRM.reg, mandatory prefix, mode.
+    pub forms: usize,
+    /// Cases that both sides ran.
+    pub cases: u64,
+    /// Of those, in 64-, 32- and 16-bit code.
+    pub by_mode: [u64; 3],
+    /// Of those, how many faulted.
+    pub faults: u64,
+    /// The fewest cases any form had.
+    pub fewest: u64,
+    /// Differences, each told in a paragraph; at most twenty.
+    pub differences: Vec<String>,
+}
+
+/// Runs at least `cases` cases over all forms, the same ones for the same `seed`. To be called once in a process that has
+/// one thread.
+pub fn run(seed: u64, cases: u64) -> Report {
+    mapping::set_up();
+    descriptors::set_up();
+    processor::set_up();
+    let mut random = Random::new(seed);
+    let forms = cases::forms();
+    let mut report = Report { forms: forms.len(), fewest: u64::MAX, ..Report::default() };
+    let mut twin = Twin::new();
+    let each = cases.div_ceil(forms.len() as u64);
+    for form in &forms {
+        let before = report.cases;
+        // Prefixes and addresses that are drawn don't always make a case of this form.
+        for _ in 0..each * 8 {
+            if report.cases - before < each {
+                try_case(form, &mut random, &mut twin, &mut report);
+            }
+        }
+        report.fewest = report.fewest.min(report.cases - before);
+        if report.differences.len() >= MAX_DIFFERENCES {
+            break;
+        }
+    }
+    report
+}
+
+fn try_case(form: &Form, random: &mut Random, twin: &mut Twin, report: &mut Report) {
+    let Some(case) = Case::draw(form, random) else { return };
+    for &(address, bytes) in &case.fills {
+        fill(twin, address, &bytes);
+    }
+    twin.registers = case.registers;
+    twin.segments = case.segments;
+    twin.is_unsafe = false;
+    let outcome = match &case.instruction {
+        Some(instruction) => decoder::emulate(instruction, twin, 100),
+        None => Outcome::Exception(decoder::Exception::UNDEFINED_OPCODE),
+    };
+    if twin.is_unsafe || matches!(outcome, Outcome::Stop(_)) {
+        undo(twin);
+        return;
+    }
+    mapping::set_code(case.offset, &case.code);
+    let ending = processor::run(&case.registers, &case.selectors);
+    report.cases += 1;
+    report.by_mode[2 - case.mode as usize] += 1;
+    report.faults += u64::from(ending.vector != BREAKPOINT);
+    if let Some(difference) = difference(&case, twin, outcome, &ending) {
+        report.differences.push(describe(&difference, &case, twin, outcome, &ending));
+        undo(twin);
+    }
+}
+
+/// A paragraph on a case that ended differently.
+fn describe(difference: &str, case: &Case, twin: &Twin, outcome: Outcome, ending: &Ending) -> String {
+    let short = |registers: &Registers| {
+        format!("{:x?} rip {:x} flags {:x}", registers.gprs, registers.rip, registers.rflags)
+    };
+    format!(
+        "{difference}: {:?} {:02x?} {:x?}\nbefore    {}\n{:x?}\nemulator  {} {outcome:x?}\nprocessor {} vector {} error \
+         {:x} CR2 {:x}",
+        case.mode,
+        case.code,
+        case.instruction,
+        short(&case.registers),
+        case.segments.map(|segment| (segment.base, segment.limit, segment.attributes)),
+        short(&twin.registers),
+        short(&ending.registers),
+        ending.vector,
+        ending.error_code,
+        ending.cr2,
+    )
+}
+
+/// Writes data to both sides, as far as it lies in writable pages.
+fn fill(twin: &mut Twin, address: u64, bytes: &[u8]) {
+    for (address, &byte) in (address..).zip(bytes) {
+        if mapping::right(address) == Some(Right::Write) {
+            mapping::store(address, &[byte]);
+            twin.data[(address - DATA) as usize] = byte;
+        }
+    }
+}
+
+/// The pages both sides can read, as offsets in the data.
+fn readable() -> impl Iterator<Item = usize> {
+    let pages = RIGHTS.iter().enumerate().filter(|(_, right)| **right != Right::Nothing);
+    pages.map(|(page, _)| page * PAGE as usize)
+}
+
+/// Makes the emulator's memory what the processor's is.
+fn undo(twin: &mut Twin) {
+    for offset in readable() {
+        mapping::load(DATA + offset as u64, &mut twin.data[offset..offset + PAGE as usize]);
+    }
+}
+
+/// The first difference, if there is any.
+fn difference(case: &Case, twin: &Twin, outcome: Outcome, ending: &Ending) -> Option<String> {
+    let (expected, start) = (&twin.registers, case.registers.rip);
+    let found = &ending.registers;
+    let rip = if ending.vector == BREAKPOINT { found.rip.wrapping_sub(1) } else { found.rip };
+    let end = match outcome {
+        Outcome::Done { .. } => (BREAKPOINT, 0, 0),
+        Outcome::Exception(exception) => {
+            (exception.vector, exception.error_code.unwrap_or(0), exception.cr2.unwrap_or(0))
+        }
+        other => return Some(format!("unexpected: {other:?}")),
+    };
+    let cr2 = if ending.vector == vector::PAGE_FAULT { ending.cr2 } else { 0 };
+    if end != (ending.vector, ending.error_code, cr2) {
+        return Some("ending".into());
+    }
+    if rip != expected.rip || (ending.vector != BREAKPOINT && rip != start) {
+        return Some("RIP".into());
+    }
+    let differing =
+        (0..16).find(|&number| (found.gprs[number] ^ expected.gprs[number]) & compared(case, number) != 0);
+    if let Some(number) = differing {
+        return Some(format!("register {number}"));
+    }
+    let flags = COMPARED_FLAGS & !case.instruction.as_ref().map_or(0, undefined_flags);
+    if (found.rflags ^ expected.rflags) & flags != 0 {
+        return Some("flags".into());
+    }
+    if found.xmm != expected.xmm {
+        return Some("XMM".into());
+    }
+    memory_difference(twin)
+}
+
+/// The bits of a register that are compared. Repeated string instructions with 32-bit addresses in 64-bit mode clear the
+/// upper halves of rCX, rSI and rDI with the first iteration; some processors do so before it, so that it shows if
+/// there is none.
+fn compared(case: &Case, register: usize) -> u64 {
+    let clears = case.instruction.is_some_and(|instruction| {
+        instruction.address_size == Size::B4
+            && instruction.attributes.intersects(Attributes::REP | Attributes::REPNE)
+    });
+    let is_string_register = matches!(register, 1 | 6 | 7);
+    if case.mode != Mode::Bits64 || (clears && is_string_register) { 0xffff_ffff } else { u64::MAX }
+}
+
+fn memory_difference(twin: &Twin) -> Option<String> {
+    let mut page = [0; PAGE as usize];
+    for offset in readable() {
+        mapping::load(DATA + offset as u64, &mut page);
+        let expected = &twin.data[offset..offset + PAGE as usize];
+        if page != *expected {
+            let at = page.iter().zip(expected).position(|(found, expected)| found != expected)?;
+            let (found, expected) = (page[at], expected[at]);
+            let address = DATA + (offset + at) as u64;
+            return Some(format!("memory at {address:x}: {found:02x}, expected {expected:02x}"));
+        }
+    }
+    None
+}
+
+/// Flags that the manual leaves undefined (APM 3, each instruction's table of rFLAGS affected).
+fn undefined_flags(instruction: &Instruction) -> u64 {
+    use Operation::*;
+    match instruction.operation {
+        And | Or | Xor | Test => AF,
+        Bt | Bts | Btr | Btc => OF | SF | AF | PF,
+        _ => 0,
+    }
+}

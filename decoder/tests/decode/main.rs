@@ -1,0 +1,4 @@
+//! Decoding: against a full decoder, and what is rejected.
+
+mod full_decoder;
+mod rejections;
