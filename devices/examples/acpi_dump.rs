@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = AcpiConfig {
         cpus: arguments.next().map_or(Ok(2), |cpus| cpus.parse())?,
         io_apic_id: 0,
-        hpet_block_id: Some(0x8086_a201),
+        hpet: true,
         timer_width: TimerWidth::Bits32,
         com1: true,
         i8042: true,

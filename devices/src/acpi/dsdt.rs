@@ -1,8 +1,8 @@
 //! DSDT: CPUs, the PCI root bridge with its windows and interrupt routing, and the ISA devices.
 
-use super::{AcpiConfig, HPET_GPA};
+use super::AcpiConfig;
 use crate::{
-    i8042,
+    hpet, i8042,
     pci::{self, spec::intx_line},
     pm::spec as pm,
     rtc, uart,
@@ -30,8 +30,13 @@ pub fn table(config: &AcpiConfig) -> Sdt {
         processor(cpu, &mut system);
     }
     ecam(&mut system);
-    if config.hpet_block_id.is_some() {
-        device("HPET", "PNP0103", &[&Memory32Fixed::new(true, HPET_GPA, 0x400)], &mut system);
+    if config.hpet {
+        device(
+            "HPET",
+            "PNP0103",
+            &[&Memory32Fixed::new(true, hpet::HPET_BASE as u32, hpet::HPET_BYTES as u32)],
+            &mut system,
+        );
     }
     root_bridge(config, &mut system);
     aml.extend(Scope::raw("\\_SB_".into(), system));

@@ -22,13 +22,6 @@ pub const FIRMWARE_GPA: u64 = 0xe_0000;
 /// Size of that area.
 pub const FIRMWARE_BYTES: usize = 0x2_0000;
 
-/// The local APICs.
-pub const LOCAL_APIC_GPA: u32 = 0xfee0_0000;
-/// The I/O APIC.
-pub const IO_APIC_GPA: u32 = 0xfec0_0000;
-/// The HPET.
-pub const HPET_GPA: u32 = 0xfed0_0000;
-
 /// What the guest's machine is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct AcpiConfig {
@@ -36,8 +29,8 @@ pub struct AcpiConfig {
     pub cpus: u32,
     /// The I/O APIC's ID.
     pub io_apic_id: u8,
-    /// The event timer block ID of the HPET (bits 31:0 of its capabilities register), if there is one.
-    pub hpet_block_id: Option<u32>,
+    /// The HPET is there.
+    pub hpet: bool,
     /// How wide the PM timer is.
     pub timer_width: pm::TimerWidth,
     /// COM1 is there.
@@ -53,7 +46,7 @@ pub struct AcpiConfig {
 pub enum AcpiError {
     /// More CPUs than the tables can name (4096).
     Cpus,
-    /// The blob does not start at a multiple of 64 (the RSDP's and the FACS' alignment) below 4 GiB.
+    /// The blob does not start at a multiple of 64 (the FACS' alignment), or its area does not end below 4 GiB.
     Base,
     /// The tables are larger than the area for them.
     TooLarge {
@@ -105,7 +98,8 @@ impl AcpiTables {
         if config.cpus > dsdt::MAX_CPUS {
             return Err(AcpiError::Cpus);
         }
-        if !base.is_multiple_of(64) || base + FIRMWARE_BYTES as u64 > 1 << 32 {
+        let end = base.checked_add(limit_bytes as u64);
+        if !base.is_multiple_of(64) || end.is_none_or(|end| end > 1 << 32) {
             return Err(AcpiError::Base);
         }
         let mut blob = Blob { base, bytes: alloc::vec![0; Rsdp::len()] };
@@ -117,8 +111,8 @@ impl AcpiTables {
         let mut mcfg = MCFG::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
         mcfg.add_ecam(pci::spec::ECAM_GPA, 0, 0, 255);
         xsdt.add_entry(blob.place(16, &mcfg));
-        if let Some(block_id) = config.hpet_block_id {
-            xsdt.add_entry(blob.place(16, &fixed::hpet(block_id)));
+        if config.hpet {
+            xsdt.add_entry(blob.place(16, &fixed::hpet()));
         }
         xsdt.add_entry(blob.place(16, &fixed::waet()));
         let xsdt = blob.place(16, &xsdt);

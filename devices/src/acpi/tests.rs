@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 const CONFIG: AcpiConfig = AcpiConfig {
     cpus: 2,
     io_apic_id: 2,
-    hpet_block_id: Some(0x8086_a201),
+    hpet: true,
     timer_width: pm::TimerWidth::Bits32,
     com1: true,
     i8042: true,
@@ -44,5 +44,130 @@ fn pointers_lengths_and_checksums_hold() {
         for (name, table) in tables(&made) {
             assert!(name == b"FACS" || sum(&table) == 0, "{name:?}");
         }
+    }
+}
+
+fn find(made: &AcpiTables, name: &[u8]) -> Option<Vec<u8>> {
+    tables(made).into_iter().find(|(found, _)| found == name).map(|(_, table)| table)
+}
+
+fn make(config: AcpiConfig) -> AcpiTables {
+    AcpiTables::new(&config, FIRMWARE_GPA, FIRMWARE_BYTES).unwrap()
+}
+
+#[test]
+fn fadt_says_where_the_registers_are() {
+    let fadt = find(&make(CONFIG), b"FACP").unwrap();
+    // Offset, size, value (ACPI 6.5, table 5.9).
+    let cases = [
+        (46, 2, 9),
+        (48, 4, 0xb2),
+        (52, 1, 2),
+        (53, 1, 3),
+        (56, 4, 0x600),
+        (64, 4, 0x604),
+        (76, 4, 0x608),
+        (88, 1, 4),
+        (89, 1, 2),
+        (91, 1, 4),
+        (108, 1, 0x32),
+        (109, 2, 0x07),
+        (112, 4, 0x0565),
+        (116, 1, 1),
+        (117, 1, 8),
+        (120, 8, 0xcf9),
+        (128, 1, 0x0e),
+        (148, 1, 1),
+        (149, 1, 32),
+        (152, 8, 0x600),
+        (172, 1, 1),
+        (176, 8, 0x604),
+        (208, 1, 1),
+        (212, 8, 0x608),
+    ];
+    for (offset, size, value) in cases {
+        assert_eq!(word(&fadt, offset, size), value, "offset {offset}");
+    }
+    assert_eq!(word(&fadt, 40, 4), word(&fadt, 140, 8), "both pointers to the DSDT");
+    let narrow = make(AcpiConfig { timer_width: pm::TimerWidth::Bits24, i8042: false, ..CONFIG });
+    let fadt = find(&narrow, b"FACP").unwrap();
+    assert_eq!((word(&fadt, 112, 4), word(&fadt, 109, 2)), (0x0465, 0x05));
+}
+
+#[test]
+fn madt_lists_every_interrupt_controller() {
+    for cpus in [1u32, 2, 255, 256, 2000] {
+        let madt = find(&make(AcpiConfig { cpus, io_apic_id: 9, ..CONFIG }), b"APIC").unwrap();
+        assert_eq!((word(&madt, 36, 4), word(&madt, 40, 4)), (0xfee0_0000, 1));
+        let (mut at, mut ids, mut others) = (44, Vec::new(), Vec::new());
+        while at < madt.len() {
+            let entry = &madt[at..at + usize::from(madt[at + 1])];
+            match entry[0] {
+                0 => ids.push((u64::from(entry[3]), u64::from(entry[2]), word(entry, 4, 4))),
+                9 => ids.push((word(entry, 4, 4), word(entry, 12, 4), word(entry, 8, 4))),
+                _ => others.push(entry.to_vec()),
+            }
+            at += entry.len();
+        }
+        let expected: Vec<(u64, u64, u64)> = (0..u64::from(cpus)).map(|id| (id, id, 1)).collect();
+        assert_eq!(ids, expected);
+        let mut entries: Vec<&[u8]> = Vec::from([
+            &[1, 12, 9, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0][..],
+            &[2, 10, 0, 0, 2, 0, 0, 0, 0, 0],
+            &[2, 10, 0, 9, 9, 0, 0, 0, 13, 0],
+            &[4, 6, 0xff, 0, 0, 1],
+        ]);
+        if cpus > 255 {
+            entries.push(&[10, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0]);
+        }
+        assert_eq!(others, entries, "{cpus}");
+    }
+}
+
+#[test]
+fn small_tables() {
+    let made = make(CONFIG);
+    let hpet = find(&made, b"HPET").unwrap();
+    assert_eq!((word(&hpet, 36, 4), word(&hpet, 44, 8), hpet.len()), (0x8086_a201, 0xfed0_0000, 56));
+    let mcfg = find(&made, b"MCFG").unwrap();
+    assert_eq!((word(&mcfg, 44, 8), word(&mcfg, 52, 4), mcfg.len()), (0xe000_0000, 0xff00_0000, 60));
+    assert_eq!(word(&find(&made, b"WAET").unwrap(), 36, 4), 2);
+    assert_eq!(find(&make(AcpiConfig { hpet: false, ..CONFIG }), b"HPET"), None);
+}
+
+/// What is not there is not in the DSDT either.
+#[test]
+fn dsdt_has_what_the_configuration_has() {
+    let has = |config: AcpiConfig, name: &[u8]| {
+        find(&make(config), b"DSDT").unwrap().windows(name.len()).any(|window| window == name)
+    };
+    let none = AcpiConfig { hpet: false, com1: false, i8042: false, high_window: None, ..CONFIG };
+    for name in [&b"HPET"[..], b"COM1", b"KBD_"] {
+        assert_eq!((has(CONFIG, name), has(none, name)), (true, false));
+    }
+    for name in [&b"_S5_"[..], b"PCI0", b"_PRT", b"ISA_", b"RTC_", b"PIT_", b"C000", b"C001", b"ECAM"] {
+        assert!(has(none, name), "{name:?}");
+    }
+    assert!(!has(CONFIG, b"C002"));
+    // A 64-bit window that makes no sense is left out; one that does is a QWord descriptor.
+    let window =
+        |first, bytes| has(AcpiConfig { high_window: Some((first, bytes)), ..CONFIG }, &[0x8a, 0x2b, 0x00]);
+    assert!(window(1 << 39, 1 << 38) && !window(1 << 39, 0) && !window(u64::MAX, 2));
+}
+
+#[test]
+fn what_cannot_be_described_is_refused() {
+    let new = |cpus, base, limit| AcpiTables::new(&AcpiConfig { cpus, ..CONFIG }, base, limit).err();
+    let size = make(CONFIG).bytes.len();
+    let cases = [
+        (new(2, FIRMWARE_GPA, size), None),
+        (new(2, FIRMWARE_GPA, size - 1), Some(AcpiError::TooLarge { bytes: size })),
+        (new(4097, FIRMWARE_GPA, FIRMWARE_BYTES), Some(AcpiError::Cpus)),
+        (new(2, FIRMWARE_GPA + 16, FIRMWARE_BYTES), Some(AcpiError::Base)),
+        (new(2, 1 << 32, FIRMWARE_BYTES), Some(AcpiError::Base)),
+        (new(2, !63, FIRMWARE_BYTES), Some(AcpiError::Base)),
+    ];
+    for (is, expected) in cases {
+        assert_eq!(is, expected);
     }
 }

@@ -1,9 +1,9 @@
 //! The memory-mapped space: ranges sorted by start, found through a hash of page numbers.
 //!
 //! A range of up to [`SMALL_PAGES`] pages has a slot for each of its pages in an open-addressed table that is at most
-//! half full; the slot names the first range that touches the page. So a lookup costs one multiplication and, nearly
-//! always, one probe, whether there are three ranges or three thousand. Larger ranges (ECAM, BAR windows) would fill
-//! the table; they are few and found by binary search among themselves.
+//! half full; the slot holds the first range that touches the page and says where to find the next. So a lookup costs one
+//! multiplication and, nearly always, one probe, whether there are three ranges or three thousand. Larger ranges
+//! (ECAM, BAR windows) would fill the table; they are few and found by binary search among themselves.
 
 use super::{ClaimError, DeviceId};
 use crate::capability::Width;
@@ -52,15 +52,17 @@ impl Range {
     }
 }
 
-/// A page and the first small range that touches it.
+/// A page, the first small range that touches it (a copy, so that a hit need look nowhere else), and the index of the
+/// range after that one.
 #[derive(Clone, Copy)]
 struct Slot {
     page: u64,
-    range: u32,
+    range: Range,
+    next: u32,
 }
 
 /// No page has this number: page numbers have at most 52 bits.
-const FREE: Slot = Slot { page: u64::MAX, range: 0 };
+const FREE: Slot = Slot { page: u64::MAX, range: Range { start: 0, last: 0, device: DeviceId(0) }, next: 0 };
 
 /// Who owns which address.
 pub struct MmioMap {
@@ -96,7 +98,7 @@ impl MmioMap {
                 // Terminates: the table has twice as many slots as there are pages.
                 while let Some(slot) = self.slots.get_mut(at) {
                     if slot.page == FREE.page {
-                        *slot = Slot { page, range: index as u32 };
+                        *slot = Slot { page, range: *range, next: index as u32 + 1 };
                         break;
                     }
                     // An earlier range touches this page too; the search goes on from it in order.
@@ -116,10 +118,7 @@ impl MmioMap {
         let mut at = hash(page, self.shift);
         while let Some(slot) = self.slots.get(at) {
             if slot.page == page {
-                if let Some(hit) = self.scan(slot.range, gpa) {
-                    return Some(hit);
-                }
-                break;
+                return slot.range.hit(gpa).or_else(|| self.find_next(slot.next, gpa));
             }
             if slot.page == FREE.page {
                 break;
@@ -129,13 +128,13 @@ impl MmioMap {
         self.find_large(gpa)
     }
 
-    #[inline]
-    fn scan(&self, first: u32, gpa: u64) -> Option<Hit> {
-        let ranges = self.small.get(first as usize..)?;
-        ranges.iter().take_while(|r| r.start <= gpa).find_map(|r| r.hit(gpa))
+    /// Several ranges in one page, or one of them and a large one.
+    fn find_next(&self, next: u32, gpa: u64) -> Option<Hit> {
+        let ranges = self.small.get(next as usize..)?;
+        let small = ranges.iter().take_while(|r| r.start <= gpa).find_map(|r| r.hit(gpa));
+        small.or_else(|| self.find_large(gpa))
     }
 
-    #[inline]
     fn find_large(&self, gpa: u64) -> Option<Hit> {
         let after = self.large.partition_point(|r| r.start <= gpa);
         self.large.get(after.checked_sub(1)?)?.hit(gpa)

@@ -23,7 +23,7 @@ pub use frequency::crystal_ratio;
 pub use table::{CpuidTable, Live};
 
 /// The crystal of leaf 15h, and the frequency the local APIC timer counts at before its divider.
-pub const CRYSTAL_HZ: u32 = 25_000_000;
+pub const CRYSTAL_HZ: u32 = crate::apic::APIC_TIMER_HZ as u32;
 
 /// One answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
