@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = AcpiConfig {
         cpus: arguments.next().map_or(Ok(2), |cpus| cpus.parse())?,
         io_apic_id: 0,
-        hpet: true,
+        hpet_block_id: Some(devices::hpet::HPET_ID),
         timer_width: TimerWidth::Bits32,
         com1: true,
         i8042: true,

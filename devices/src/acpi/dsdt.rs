@@ -1,6 +1,6 @@
 //! DSDT: CPUs, the PCI root bridge with its windows and interrupt routing, and the ISA devices.
 
-use super::AcpiConfig;
+use super::{AcpiConfig, HPET_GPA};
 use crate::{
     hpet, i8042,
     pci::{self, spec::intx_line},
@@ -30,11 +30,11 @@ pub fn table(config: &AcpiConfig) -> Sdt {
         processor(cpu, &mut system);
     }
     ecam(&mut system);
-    if config.hpet {
+    if config.hpet_block_id.is_some() {
         device(
             "HPET",
             "PNP0103",
-            &[&Memory32Fixed::new(true, hpet::HPET_BASE as u32, hpet::HPET_BYTES as u32)],
+            &[&Memory32Fixed::new(true, HPET_GPA, hpet::HPET_BYTES as u32)],
             &mut system,
         );
     }

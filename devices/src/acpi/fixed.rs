@@ -1,8 +1,7 @@
 //! FADT, HPET and WAET: tables of fixed form.
 
-use super::{AcpiConfig, OEM_ID, OEM_REVISION, OEM_TABLE_ID};
+use super::{AcpiConfig, HPET_GPA, OEM_ID, OEM_REVISION, OEM_TABLE_ID};
 use crate::{
-    hpet,
     pm::{TimerWidth, spec as pm},
     rtc,
 };
@@ -65,12 +64,12 @@ pub fn fadt(config: &AcpiConfig, facs: u32, dsdt: u32) -> FADT {
 }
 
 /// HPET description table (IA-PC HPET 1.0a, 3.2.4).
-pub fn hpet() -> Sdt {
+pub fn hpet(block_id: u32) -> Sdt {
     let mut table = super::table(*b"HPET", 1);
-    table.append_slice(&hpet::HPET_ID.to_le_bytes());
+    table.append_slice(&block_id.to_le_bytes());
     // System memory, 64 bits wide.
     table.append_slice(&[0, 64, 0, 0]);
-    table.append_slice(&hpet::HPET_BASE.to_le_bytes());
+    table.append_slice(&u64::from(HPET_GPA).to_le_bytes());
     // Number 0, least periodic tick, no page protection.
     table.append_slice(&[0, 0x80, 0x00, 0]);
     table

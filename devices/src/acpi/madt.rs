@@ -1,7 +1,7 @@
 //! MADT: the interrupt controllers (ACPI 6.5, 5.2.12).
 
-use super::AcpiConfig;
-use crate::{apic, ioapic, pm};
+use super::{AcpiConfig, IO_APIC_GPA, LOCAL_APIC_GPA};
+use crate::pm;
 use acpi_tables::sdt::Sdt;
 use alloc::vec::Vec;
 
@@ -18,14 +18,14 @@ const MAX_XAPIC_ID: u32 = 254;
 /// The table.
 pub fn table(config: &AcpiConfig) -> Sdt {
     let mut body = Vec::new();
-    body.extend_from_slice(&(apic::spec::DEFAULT_BASE as u32).to_le_bytes());
+    body.extend_from_slice(&LOCAL_APIC_GPA.to_le_bytes());
     body.extend_from_slice(&PCAT_COMPAT.to_le_bytes());
     for id in 0..config.cpus {
         local_apic(&mut body, id);
     }
     // I/O APIC: type 1, GSI base 0.
     body.extend_from_slice(&[1, 12, config.io_apic_id, 0]);
-    body.extend_from_slice(&(ioapic::IOAPIC_BASE as u32).to_le_bytes());
+    body.extend_from_slice(&IO_APIC_GPA.to_le_bytes());
     body.extend_from_slice(&0u32.to_le_bytes());
     // The PIT is at input 2, the SCI is level-triggered.
     source_override(&mut body, 0, 2, CONFORMS);

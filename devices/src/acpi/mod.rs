@@ -11,7 +11,7 @@ mod madt;
 use acpi_tables::{Aml, facs::FACS, mcfg::MCFG, rsdp::Rsdp, sdt::Sdt, xsdt::XSDT};
 use alloc::vec::Vec;
 
-use crate::{pci, pm};
+use crate::{apic, hpet, ioapic, pci, pm};
 
 const OEM_ID: [u8; 6] = *b"PLINTH";
 const OEM_TABLE_ID: [u8; 8] = *b"PLINTHVM";
@@ -22,6 +22,13 @@ pub const FIRMWARE_GPA: u64 = 0xe_0000;
 /// Size of that area.
 pub const FIRMWARE_BYTES: usize = 0x2_0000;
 
+/// The local APICs.
+pub const LOCAL_APIC_GPA: u32 = apic::spec::DEFAULT_BASE as u32;
+/// The I/O APIC.
+pub const IO_APIC_GPA: u32 = ioapic::IOAPIC_BASE as u32;
+/// The HPET.
+pub const HPET_GPA: u32 = hpet::HPET_BASE as u32;
+
 /// What the guest's machine is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct AcpiConfig {
@@ -29,8 +36,8 @@ pub struct AcpiConfig {
     pub cpus: u32,
     /// The I/O APIC's ID.
     pub io_apic_id: u8,
-    /// The HPET is there.
-    pub hpet: bool,
+    /// The event timer block ID of the HPET ([`crate::hpet::HPET_ID`]), if there is one.
+    pub hpet_block_id: Option<u32>,
     /// How wide the PM timer is.
     pub timer_width: pm::TimerWidth,
     /// COM1 is there.
@@ -111,8 +118,8 @@ impl AcpiTables {
         let mut mcfg = MCFG::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
         mcfg.add_ecam(pci::spec::ECAM_GPA, 0, 0, 255);
         xsdt.add_entry(blob.place(16, &mcfg));
-        if config.hpet {
-            xsdt.add_entry(blob.place(16, &fixed::hpet()));
+        if let Some(block_id) = config.hpet_block_id {
+            xsdt.add_entry(blob.place(16, &fixed::hpet(block_id)));
         }
         xsdt.add_entry(blob.place(16, &fixed::waet()));
         let xsdt = blob.place(16, &xsdt);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 const CONFIG: AcpiConfig = AcpiConfig {
     cpus: 2,
     io_apic_id: 2,
-    hpet: true,
+    hpet_block_id: Some(crate::hpet::HPET_ID),
     timer_width: pm::TimerWidth::Bits32,
     com1: true,
     i8042: true,
@@ -132,7 +132,7 @@ fn small_tables() {
     let mcfg = find(&made, b"MCFG").unwrap();
     assert_eq!((word(&mcfg, 44, 8), word(&mcfg, 52, 4), mcfg.len()), (0xe000_0000, 0xff00_0000, 60));
     assert_eq!(word(&find(&made, b"WAET").unwrap(), 36, 4), 2);
-    assert_eq!(find(&make(AcpiConfig { hpet: false, ..CONFIG }), b"HPET"), None);
+    assert_eq!(find(&make(AcpiConfig { hpet_block_id: None, ..CONFIG }), b"HPET"), None);
 }
 
 /// What is not there is not in the DSDT either.
@@ -141,7 +141,7 @@ fn dsdt_has_what_the_configuration_has() {
     let has = |config: AcpiConfig, name: &[u8]| {
         find(&make(config), b"DSDT").unwrap().windows(name.len()).any(|window| window == name)
     };
-    let none = AcpiConfig { hpet: false, com1: false, i8042: false, high_window: None, ..CONFIG };
+    let none = AcpiConfig { hpet_block_id: None, com1: false, i8042: false, high_window: None, ..CONFIG };
     for name in [&b"HPET"[..], b"COM1", b"KBD_"] {
         assert_eq!((has(CONFIG, name), has(none, name)), (true, false));
     }
