@@ -25,7 +25,7 @@ busybox_extract() {
         version=$(package_versions busybox-static | tail -n 1)
         [[ -n $version ]] || die "Debian's busybox-static is not to be had; apt's words are in $work/apt-lists.log"
         deb=$(fetch_package busybox-static "$version")
-        dpkg-deb --fsys-tarfile "$deb" | tar -xO --wildcards '*/busybox' >"$cache/busybox.new"
+        dpkg-deb --fsys-tarfile "$deb" | tar -xO --wildcards '*/bin/busybox' >"$cache/busybox.new"
         chmod 755 "$cache/busybox.new"
         mv "$cache/busybox.new" "$cache/busybox"
     fi
