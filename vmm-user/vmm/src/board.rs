@@ -3,13 +3,14 @@
 //! Each device has a lock of its own; the router's (PIC, I/O APIC) is taken inside a device's, never the other way. A vCPU's own
 //! local APIC is not here. Timers of the board's devices are served by the thread of vCPU 0.
 
+mod bench;
 mod device;
 mod layout;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use devices::apic::{Apics, VcpuSet};
 use devices::bus::{ClaimError, DeviceId, MmioMap, PortMap};
@@ -43,6 +44,8 @@ pub struct Board {
     pub uart: Arc<Mutex<Uart<Output>>>,
     /// The host's serial port.
     pub host_serial: Option<Mutex<HostSerial>>,
+    /// HLT ends at once: only the exit benchmark's device ever asks for that.
+    pub halt_ends: Arc<AtomicBool>,
     ports: PortMap,
     mmio: MmioMap,
     slots: Vec<Slot>,
@@ -98,6 +101,7 @@ impl Board {
             clock,
             apics,
             uart: layout.uart,
+            halt_ends: layout.halt_ends,
             host_serial: config.serial_ports.map(|ports| Mutex::new(HostSerial::open(ports))),
             ports: layout.ports,
             mmio: layout.mmio,

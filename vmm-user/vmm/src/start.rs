@@ -82,7 +82,7 @@ pub fn program(start: &Start) -> u32 {
             return 1;
         }
     };
-    match run(&handles) {
+    match run(&handles, start.setting("bench-devices").is_some()) {
         Ok(never) => never,
         Err(error) => {
             log::error!("the guest cannot be started: {error}");
@@ -91,7 +91,7 @@ pub fn program(start: &Start) -> u32 {
     }
 }
 
-fn run(handles: &Handles) -> Result<u32> {
+fn run(handles: &Handles, bench: bool) -> Result<u32> {
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
     let ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
@@ -104,8 +104,12 @@ fn run(handles: &Handles) -> Result<u32> {
         Apics::new(&(0..cpus).collect::<Vec<u32>>())
             .map_err(|_| StartError::Guest("too many vCPUs".into()))?,
     );
-    let config =
-        BoardConfig { cmos: cmos(&ram, cpus), unix_s: DEFAULT_UNIX_S, serial_ports: handles.serial_ports };
+    let config = BoardConfig {
+        cmos: cmos(&ram, cpus),
+        unix_s: DEFAULT_UNIX_S,
+        serial_ports: handles.serial_ports,
+        bench,
+    };
     let board = Board::new(&config, clock, apics).map_err(|e| StartError::Guest(alloc::format!("{e}")))?;
     let created = (0..cpus)
         .map(|cpu| vcpu::create(vm, cpu))
@@ -179,6 +183,18 @@ fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
     if info.gpa == 0 && info.bytes > 0 { Err(StartError::File(name)) } else { Ok(info) }
 }
 
+/// The same; an empty one when the image has none.
+fn optional_payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
+    match process::open(handles.files, name) {
+        Err(Status::NotFound) => Ok(FileInfo::default()),
+        Err(status) => Err(StartError::Kernel("a payload file", status)),
+        Ok(file) => {
+            process::close(file).map_err(kernel("a payload file"))?;
+            payload(handles, name)
+        }
+    }
+}
+
 /// The memory map that the guest is told.
 fn memory_map(ram: &GuestRam) -> Vec<MemoryRange> {
     let mut map: Vec<MemoryRange> = ram
@@ -195,8 +211,8 @@ fn memory_map(ram: &GuestRam) -> Vec<MemoryRange> {
 /// Loads the guest's kernel as the Linux boot protocol says; answers how to enter it.
 fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u64) -> Result<EntryRegisters> {
     let guest = |e: &dyn fmt::Display| StartError::Guest(alloc::format!("{e}"));
-    let (linux, initrd, command_line) =
-        (payload(handles, "linux")?, payload(handles, "initrd")?, payload(handles, "cmdline")?);
+    let (linux, command_line) = (payload(handles, "linux")?, payload(handles, "cmdline")?);
+    let initrd = optional_payload(handles, "initrd")?;
     let mut head = vec![0; HEADER_BYTES.min(linux.bytes as usize)];
     let mut text = vec![0; command_line.bytes.min(COMMAND_LINE_MAX) as usize];
     if !ram.copy_out(linux.gpa, &mut head) || !ram.copy_out(command_line.gpa, &mut text) {

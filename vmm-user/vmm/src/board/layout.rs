@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicBool;
 
 use devices::bus::{ClaimError, DeviceId, MmioClaim, MmioMap, PortClaim, PortMap, PortRange};
 use devices::debugport::{PORT_POST, PostPort};
@@ -18,6 +19,7 @@ use devices::{acpi, ioapic};
 use runtime::abi::operation::Handle;
 use spin::Mutex;
 
+use super::bench::{self, BenchDevice};
 use super::device::{BoardDevice, SharedRouter, SharedUart};
 use crate::console::Output;
 
@@ -30,6 +32,8 @@ pub struct BoardConfig {
     pub unix_s: i64,
     /// The host's serial port.
     pub serial_ports: Option<Handle>,
+    /// The exit benchmark's device is there.
+    pub bench: bool,
 }
 
 /// The result.
@@ -38,6 +42,7 @@ pub struct Layout {
     pub ports: PortMap,
     pub mmio: MmioMap,
     pub uart: Arc<Mutex<Uart<Output>>>,
+    pub halt_ends: Arc<AtomicBool>,
 }
 
 /// Collects devices and their claims.
@@ -82,10 +87,15 @@ pub fn lay_out(config: &BoardConfig, router: &Arc<Mutex<Router>>) -> Result<Layo
     board.add(I8042::new(), i8042::PORTS, &[]);
     board.add(PciHost::q35(), pci::spec::PORTS, &[(pci::spec::ECAM_GPA, pci::spec::ECAM_BYTES)]);
     board.add(PostPort::default(), &[ports(PORT_POST, 1)], &[]);
+    let halt_ends = Arc::<AtomicBool>::default();
+    if config.bench {
+        board.add(BenchDevice { halt_ends: halt_ends.clone() }, &bench::PORTS, &bench::MMIO);
+    }
     Ok(Layout {
         ports: PortMap::new(&board.ports)?,
         mmio: MmioMap::new(&board.mmio)?,
         devices: board.devices,
         uart,
+        halt_ends,
     })
 }

@@ -1,5 +1,7 @@
 //! After an exit: who handles it.
 
+use core::sync::atomic::Ordering;
+
 use decoder::{Exception, Intercept};
 use runtime::abi::exit::{ExitFlags, PortAccess, reason};
 use runtime::abi::operation::end_reason;
@@ -48,7 +50,7 @@ impl Vcpu {
 
     fn handle_halt(&mut self) {
         if self.complete(Intercept::Hlt) {
-            self.halted = true;
+            self.halted = !self.shared.board.halt_ends.load(Ordering::Relaxed);
         }
     }
 
