@@ -10,8 +10,10 @@ pub struct VcpuSet {
 
 impl VcpuSet {
     /// Whether there are none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.words == [0; 4]
+        let [a, b, c, d] = self.words;
+        a | b | c | d == 0
     }
 
     /// Whether `vcpu` is one of them.

@@ -16,53 +16,53 @@ use crate::platform::svm::vmcb::{Vmcb, intercept1, vintr};
 use crate::platform::svm::{maps, state};
 use crate::platform::vcpu::{Vcpu, place};
 use crate::task::handle::{self, Object};
-use crate::task::pool::Ref;
 use crate::task::scheduler;
 use crate::task::thread::Thread;
 
 /// What the entry code calls for `SYS_RUN`.
 pub extern "C" fn syscall_run(handle: u64) -> Answer {
-    let thread = scheduler::current();
-    let vcpu = match find(&thread, handle as Handle) {
+    let cpu = this_cpu();
+    let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
+    let vcpu = match find(thread, handle as Handle) {
         Ok(vcpu) => vcpu,
         Err(status) => return Answer::new(status, 0),
     };
     let count = vcpu.run_page.batch_count();
     if count != 0 {
-        let (status, index) = page_batch(&thread, &vcpu, count);
+        let (status, index) = page_batch(thread, vcpu, count);
         if status != Status::Ok {
             scheduler::before_user();
             return Answer::new(status, index);
         }
     }
-    match run(&vcpu) {
+    match run(cpu, vcpu) {
         Ok(()) => Answer::new(Status::Ok, count as usize),
         Err(status) => Answer::new(status, count as usize),
     }
 }
 
 /// The vCPU behind a handle: the one of the last run, in most cases.
-fn find(thread: &Ref<Thread>, handle: Handle) -> Result<Ref<Vcpu>, Status> {
+#[inline]
+fn find(thread: &Thread, handle: Handle) -> Result<&Vcpu, Status> {
     let epoch = thread.process.handle_epoch.load(Ordering::Acquire);
-    let mut cache = thread.run_cache.borrow_mut();
-    if cache.handle == handle
-        && cache.epoch == epoch
-        && let Some(vcpu) = &cache.vcpu
-    {
-        return Ok(vcpu.clone());
+    match thread.run_cache.get(handle, epoch) {
+        Some(vcpu) => Ok(vcpu),
+        None => look_up(thread, handle, epoch),
     }
+}
+
+#[cold]
+fn look_up(thread: &Thread, handle: Handle, epoch: u32) -> Result<&Vcpu, Status> {
     let Object::Vcpu(vcpu) = handle::find(&thread.process, handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)? else {
         return Err(Status::BadHandle);
     };
-    cache.handle = handle;
-    cache.epoch = epoch;
-    cache.vcpu = Some(vcpu.clone());
-    Ok(vcpu)
+    thread.run_cache.set(handle, epoch, vcpu);
+    thread.run_cache.get(handle, epoch).ok_or(Status::BadHandle)
 }
 
 /// Executes the operations in the batch page.
 #[cold]
-fn page_batch(thread: &Ref<Thread>, vcpu: &Ref<Vcpu>, count: u32) -> (Status, usize) {
+fn page_batch(thread: &Thread, vcpu: &Vcpu, count: u32) -> (Status, usize) {
     vcpu.run_page.set_batch_count(0);
     if count as usize > BATCH_MAX {
         return (Status::BadArgument, 0);
@@ -80,8 +80,8 @@ fn page_batch(thread: &Ref<Thread>, vcpu: &Ref<Vcpu>, count: u32) -> (Status, us
 }
 
 /// Runs a vCPU until an exit that is the VMM's.
-pub fn run(vcpu: &Ref<Vcpu>) -> Result<(), Status> {
-    let cpu = this_cpu();
+#[inline]
+pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
     let page = vcpu.run_page;
     let mut claim = vcpu.claim()?;
     let vmcb = claim.vmcb();
@@ -95,11 +95,8 @@ pub fn run(vcpu: &Ref<Vcpu>) -> Result<(), Status> {
     }
     set_window(vcpu, vmcb);
     vcpu.set_place(place::IN_RUN);
-    let why = if page.activity() == activity::HALTED {
-        halt(vcpu, vmcb)
-    } else {
-        enter_until_exit(cpu, vcpu, vmcb)
-    };
+    let why =
+        if page.activity() == activity::HALTED { halt(vcpu) } else { enter_until_exit(cpu, vcpu, vmcb) };
     vcpu.set_out();
     if let Some(why) = why {
         page.set_reason(why);
@@ -113,7 +110,8 @@ pub fn run(vcpu: &Ref<Vcpu>) -> Result<(), Status> {
 }
 
 /// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself.
-fn enter_until_exit(cpu: &PerCpu, vcpu: &Ref<Vcpu>, vmcb: &mut Vmcb) -> Option<u32> {
+#[inline]
+fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb) -> Option<u32> {
     let page = vcpu.run_page;
     loop {
         if page.pending_work() != 0 {
@@ -129,9 +127,8 @@ fn enter_until_exit(cpu: &PerCpu, vcpu: &Ref<Vcpu>, vmcb: &mut Vmcb) -> Option<u
         unsafe {
             enter(page.address(), vcpu.vmcb_physical, cpu.svm.host_save.get());
         }
-        let next = exit::record(vmcb, page);
         vmcb.control.event_injection = 0;
-        match next {
+        match exit::record(vmcb, page) {
             Next::Return => return None,
             Next::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
             Next::HostNmi => count(cpu, handled::HOST_NMI),
@@ -159,7 +156,7 @@ fn count(cpu: &PerCpu, what: u32) {
 
 /// A refused VMRUN may have put the host's state in the VMCB: it is overwritten before anybody sees it.
 #[cold]
-fn refuse(vcpu: &Ref<Vcpu>, vmcb: &mut Vmcb) {
+fn refuse(vcpu: &Vcpu, vmcb: &mut Vmcb) {
     if let Some(maps) = maps() {
         state::reset(vmcb, maps, vcpu.vm.root().start_address().as_u64(), vcpu.vm.asid);
     }
@@ -167,7 +164,7 @@ fn refuse(vcpu: &Ref<Vcpu>, vmcb: &mut Vmcb) {
 
 /// Waits, with the guest halted, for work or the deadline.
 #[cold]
-fn halt(vcpu: &Ref<Vcpu>, _: &mut Vmcb) -> Option<u32> {
+fn halt(vcpu: &Vcpu) -> Option<u32> {
     let page = vcpu.run_page;
     let me = scheduler::current();
     vcpu.set_sleeper(Some(me.clone()));
@@ -188,6 +185,7 @@ fn halt(vcpu: &Ref<Vcpu>, _: &mut Vmcb) -> Option<u32> {
 }
 
 /// Asks for an exit when the guest can take an interrupt of the priority that the VMM wants to inject.
+#[inline]
 fn set_window(vcpu: &Vcpu, vmcb: &mut Vmcb) {
     let want = vcpu.run_page.window_priority();
     if want == vcpu.window.get() {

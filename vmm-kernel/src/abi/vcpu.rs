@@ -8,6 +8,7 @@ use vcpu_abi::run_page::work;
 use vcpu_abi::status::Status;
 
 use super::run;
+use crate::cpu::this_cpu;
 use crate::memory::layout::PAGE;
 use crate::memory::space::Protection;
 use crate::platform::svm::state;
@@ -58,7 +59,7 @@ pub fn fetch(_: &Ref<Process>, object: Object, call: &mut VcpuFetch) -> Done {
 
 pub fn run(_: &Ref<Process>, object: Object, _: &mut VcpuRun) -> Done {
     let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
-    run::run(&vcpu)
+    run::run(this_cpu(), &vcpu)
 }
 
 pub fn bind_event(process: &Ref<Process>, object: Object, call: &mut EventBindVcpu) -> Done {

@@ -5,9 +5,8 @@
 )]
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use vcpu_abi::exit::ExitRecord;
 use vcpu_abi::operation::{BATCH_MAX, Operation};
 use vcpu_abi::registers::{EventInjection, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
 use vcpu_abi::run_page::RunPage;
@@ -57,12 +56,12 @@ pub struct Vcpu {
     pub run_page: SharedRunPage,
     run_page_physical: [u64; 2],
     area: u64,
-    busy: AtomicBool,
+    busy: Cell<bool>,
     place: AtomicU32,
     sleeper: SpinLock<Option<Ref<Thread>>>,
 }
 
-// SAFETY: `window` and `fpu` are only touched by the thread that holds `busy`, on the vCPU's own processor; the run page's
+// SAFETY: `busy` is only touched on the vCPU's processor; `window` and `fpu` are only touched by the thread that holds `busy`, on the vCPU's own processor; the run page's
 // accessors are volatile.
 unsafe impl Sync for Vcpu {}
 // SAFETY: nothing in it belongs to a thread.
@@ -110,7 +109,7 @@ impl Vcpu {
                 run_page: SharedRunPage((area + PAGE) as *mut RunPage),
                 run_page_physical: [run, batch],
                 area,
-                busy: AtomicBool::new(false),
+                busy: Cell::new(false),
                 place: AtomicU32::new(place::OUT),
                 sleeper: SpinLock::new(None),
                 vm,
@@ -124,19 +123,23 @@ impl Vcpu {
     }
 
     /// Takes the vCPU for the calling thread, which must be on the vCPU's processor.
+    #[inline]
     pub fn claim(&self) -> Result<Claim<'_>, Status> {
-        if this_cpu().number != self.cpu || self.busy.swap(true, Ordering::Acquire) {
+        // Only threads of the vCPU's processor get past the first comparison, and none is preempted here.
+        if this_cpu().number != self.cpu || self.busy.replace(true) {
             return Err(Status::WrongState);
         }
         Ok(Claim { vcpu: self })
     }
 
     /// Says where the vCPU is, before pending work is looked at.
+    #[inline]
     pub fn set_place(&self, place: u32) {
         self.place.store(place, Ordering::SeqCst);
     }
 
     /// Says that it is out of its run: a kick then only sets bits, which the next run finds.
+    #[inline]
     pub fn set_out(&self) {
         self.place.store(place::OUT, Ordering::Release);
     }
@@ -188,6 +191,7 @@ pub struct Claim<'a> {
 
 impl Claim<'_> {
     /// The VMCB.
+    #[inline]
     pub fn vmcb(&mut self) -> &mut Vmcb {
         // SAFETY: mapped as long as the vCPU lives, and only reached by who holds the claim.
         unsafe { &mut *(self.vcpu.area as *mut Vmcb) }
@@ -196,7 +200,7 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.vcpu.busy.store(false, Ordering::Release);
+        self.vcpu.busy.set(false);
     }
 }
 
@@ -266,6 +270,8 @@ setters! {
     set_qualification: u64 = exit.qualification;
     set_next_rip: u64 = exit.next_rip;
     set_cr8: u8 = exit.cr8;
+    set_exit_flags: u32 = exit.flags;
+    set_exit_groups: u32 = exit.groups;
     set_interrupted_event: EventInjection = exit.interrupted_event;
     set_segments: SegmentRegisters = segments;
     set_msrs: MsrRegisters = msrs;
@@ -325,11 +331,6 @@ impl SharedRunPage {
     pub fn set_flags(self, flags: u32, groups: u32) {
         store!(self.0, flags, exit.flags);
         store!(self.0, groups, exit.groups);
-    }
-
-    /// Stores a whole record.
-    pub fn set_exit(self, record: ExitRecord) {
-        store!(self.0, record, exit);
     }
 
     /// Pending work.

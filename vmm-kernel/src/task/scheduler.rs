@@ -57,6 +57,8 @@ impl Fifo {
 pub struct RunQueue {
     ready: SpinLock<[Fifo; PRIORITIES]>,
     current: RefCell<Option<Ref<Thread>>>,
+    /// What `current` refers to; null while idle.
+    running: Cell<*const Thread>,
     /// A thread that ended, until the next one is on its own stack.
     previous: RefCell<Option<Ref<Thread>>>,
     idle_stack: Cell<u64>,
@@ -71,6 +73,7 @@ impl RunQueue {
         Self {
             ready: SpinLock::new([const { Fifo::new() }; PRIORITIES]),
             current: RefCell::new(None),
+            running: Cell::new(core::ptr::null()),
             previous: RefCell::new(None),
             idle_stack: Cell::new(0),
             sleepers: RefCell::new([const { None }; QUEUE_MAX]),
@@ -134,6 +137,14 @@ pub fn current() -> Ref<Thread> {
         Some(thread) => thread.clone(),
         None => unreachable!("a system call came from no thread"),
     }
+}
+
+/// The thread that makes a system call, without counting a reference: `None` while idle.
+#[inline]
+pub fn running(cpu: &PerCpu) -> Option<&Thread> {
+    // SAFETY: a thread in its own system call is referred to by `current`, by its queue or by what it waits for, until
+    // `exit_thread`, from which it does not come back.
+    unsafe { cpu.queue.running.get().as_ref() }
 }
 
 /// Runs `f` with the running thread, without counting a reference.
@@ -249,6 +260,7 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
             cpu.queue.idle_stack.get()
         }
     };
+    cpu.queue.running.set(to.as_ref().map_or(core::ptr::null(), |thread| &raw const **thread));
     cpu.queue.current.replace(to);
     // The old thread's reference outlives its stack by this.
     let ended = from.filter(|t| t.is_ended());
@@ -272,7 +284,7 @@ pub extern "C" fn finish_switch() {
 pub fn exit_thread() -> ! {
     {
         let me = current();
-        me.run_cache.borrow_mut().vcpu = None;
+        me.run_cache.clear();
         me.set_ended();
         process::thread_gone(&me.process);
     }
@@ -294,6 +306,7 @@ pub fn before_user() {
 }
 
 /// Arms the timer for the scheduler's own sake or for `deadline_tsc`, whichever is first, unless it is so armed already.
+#[inline]
 pub fn arm_timer(cpu: &PerCpu, deadline_tsc: u64) {
     let want = deadline_tsc.min(cpu.queue.next_wake.get());
     if want != cpu.armed_tsc.get() && want != u64::MAX {

@@ -54,12 +54,47 @@ pub struct Start {
 
 /// The vCPU a thread ran last, found by its handle: it saves the look-up at the next run.
 pub struct RunCache {
-    /// The handle it was found by.
-    pub handle: Handle,
-    /// The process's handle epoch then.
-    pub epoch: u32,
-    /// The vCPU.
-    pub vcpu: Option<Ref<Vcpu>>,
+    handle: Cell<Handle>,
+    epoch: Cell<u32>,
+    /// What `reference` refers to; null for nothing.
+    vcpu: Cell<*const Vcpu>,
+    reference: RefCell<Option<Ref<Vcpu>>>,
+}
+
+impl RunCache {
+    const fn new() -> Self {
+        Self {
+            handle: Cell::new(0),
+            epoch: Cell::new(0),
+            vcpu: Cell::new(core::ptr::null()),
+            reference: RefCell::new(None),
+        }
+    }
+
+    /// The vCPU found by this handle when the table was at this epoch. It lives at least until the next [`Self::set`].
+    #[inline]
+    pub fn get(&self, handle: Handle, epoch: u32) -> Option<&Vcpu> {
+        if self.handle.get() != handle || self.epoch.get() != epoch {
+            return None;
+        }
+        // SAFETY: `reference` keeps the object; only the running thread itself changes it, by `set` and `clear`.
+        unsafe { self.vcpu.get().as_ref() }
+    }
+
+    /// Remembers one.
+    pub fn set(&self, handle: Handle, epoch: u32, vcpu: Ref<Vcpu>) {
+        self.handle.set(handle);
+        self.epoch.set(epoch);
+        self.vcpu.set(&raw const *vcpu);
+        drop(self.reference.replace(Some(vcpu)));
+    }
+
+    /// Forgets it: the thread ends.
+    pub fn clear(&self) {
+        self.handle.set(0);
+        self.vcpu.set(core::ptr::null());
+        drop(self.reference.replace(None));
+    }
 }
 
 /// A thread.
@@ -77,7 +112,7 @@ pub struct Thread {
     /// RSP while it does not run.
     pub saved_stack: Cell<u64>,
     /// Touched by the running thread alone.
-    pub run_cache: RefCell<RunCache>,
+    pub run_cache: RunCache,
     state: AtomicU32,
 }
 
@@ -170,7 +205,7 @@ pub fn spawn(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Re
             fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP) },
             stack_top,
             saved_stack: Cell::new(prepare_stack(stack_top, start)),
-            run_cache: RefCell::new(RunCache { handle: 0, epoch: 0, vcpu: None }),
+            run_cache: RunCache::new(),
             state: AtomicU32::new(ThreadState::Ready as u32),
         })
     })?;

@@ -31,6 +31,7 @@ const NEVER: u64 = u64::MAX;
 /// A device and its next deadline.
 struct Slot {
     device: Mutex<Box<dyn BoardDevice>>,
+    is_timed: bool,
     deadline_ns: AtomicU64,
 }
 
@@ -96,7 +97,11 @@ impl Board {
     pub fn new(config: &BoardConfig, clock: Clock, apics: Arc<Apics>) -> Result<Self, ClaimError> {
         let router = Arc::new(Mutex::new(Router::new(apics.clone())));
         let layout = layout::lay_out(config, &router)?;
-        let slot = |device| Slot { device: Mutex::new(device), deadline_ns: AtomicU64::new(NEVER) };
+        let slot = |device: Box<dyn BoardDevice>| Slot {
+            is_timed: device.is_timed(),
+            device: Mutex::new(device),
+            deadline_ns: AtomicU64::new(NEVER),
+        };
         Ok(Self {
             clock,
             apics,
@@ -129,10 +134,12 @@ impl Board {
         let Some(slot) = self.slots.get(usize::from(id.0)) else { return default };
         let mut device = slot.device.lock();
         let result = call(&mut **device, access);
-        let deadline = device.deadline_ns().unwrap_or(NEVER);
-        if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
-            slot.deadline_ns.store(deadline, Ordering::Relaxed);
-            self.deadline_changed(access);
+        if slot.is_timed {
+            let deadline = device.deadline_ns().unwrap_or(NEVER);
+            if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
+                slot.deadline_ns.store(deadline, Ordering::Relaxed);
+                self.deadline_changed(access);
+            }
         }
         if id == layout::ROUTER {
             drop(device);

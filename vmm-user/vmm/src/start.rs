@@ -73,6 +73,24 @@ fn kernel(what: &'static str) -> impl FnOnce(Status) -> StartError {
     move |status| StartError::Kernel(what, status)
 }
 
+/// What the configuration may say.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    /// `set bench-devices yes`: the exit benchmark's device is on the board.
+    bench: bool,
+    /// `set caches no`: nothing is cached, to compare.
+    caches: bool,
+}
+
+impl Options {
+    fn of(start: &Start) -> Self {
+        Self {
+            bench: start.setting("bench-devices") == Some("yes"),
+            caches: start.setting("caches") != Some("no"),
+        }
+    }
+}
+
 /// The process: starts the guest and ends with the machine.
 pub fn program(start: &Start) -> u32 {
     let handles = match Handles::of(start) {
@@ -82,7 +100,7 @@ pub fn program(start: &Start) -> u32 {
             return 1;
         }
     };
-    match run(&handles, start.setting("bench-devices").is_some()) {
+    match run(&handles, Options::of(start)) {
         Ok(never) => never,
         Err(error) => {
             log::error!("the guest cannot be started: {error}");
@@ -91,9 +109,10 @@ pub fn program(start: &Start) -> u32 {
     }
 }
 
-fn run(handles: &Handles, bench: bool) -> Result<u32> {
+fn run(handles: &Handles, options: Options) -> Result<u32> {
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
+    let Options { bench, caches } = options;
     let ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     map_memory(handles, vm, &ram)?;
@@ -121,6 +140,7 @@ fn run(handles: &Handles, bench: bool) -> Result<u32> {
         ram,
         vcpus: created.iter().map(|c| c.handle).collect(),
         system: handles.system,
+        caches,
         statistics: if debug {
             (0..cpus).map(|_| Arc::default()).collect::<Vec<Arc<Mutex<Statistics>>>>()
         } else {

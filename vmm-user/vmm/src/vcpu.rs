@@ -1,5 +1,6 @@
 //! A vCPU: its thread's loop, and what of the machine is its own.
 
+mod code_cache;
 mod cpuid;
 mod entry;
 mod exits;
@@ -15,7 +16,8 @@ mod reset;
 use alloc::sync::Arc;
 use core::cell::Cell;
 
-use devices::apic::{ApicBus, Kick, LocalApic, LocalApicConfig};
+use code_cache::CodeCache;
+use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig};
 use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
 use runtime::abi::operation::{Call, Handle, Operation, VcpuCreate, VcpuFetch, VcpuKick, end_reason};
@@ -48,6 +50,8 @@ pub struct Shared {
     pub vcpus: alloc::vec::Vec<Handle>,
     /// The machine.
     pub system: Handle,
+    /// Caches are used; they can be switched off to compare.
+    pub caches: bool,
     /// Counts, by vCPU; none unless the image is for debugging.
     pub statistics: alloc::vec::Vec<Arc<Mutex<Statistics>>>,
 }
@@ -79,6 +83,14 @@ pub struct Vcpu {
     injecting: bool,
     /// The guest executed HLT.
     halted: bool,
+    /// Something may have changed what interrupts, timers or start-up IPIs ask for: the next entry looks at all of it.
+    attention: bool,
+    /// The instructions that exit.
+    code: CodeCache,
+    /// What others post to the local APIC.
+    apic_shared: &'static ApicShared,
+    /// Counts, in a debug image.
+    statistics: Option<&'static Mutex<Statistics>>,
     /// The deadline in the run page, in guest time.
     deadline_ns: u64,
     /// MSRs that nobody knows and that were logged.
@@ -146,6 +158,10 @@ impl Vcpu {
             batched: 0,
             injecting: false,
             halted: false,
+            attention: true,
+            code: CodeCache::new(shared.caches),
+            apic_shared: shared.board.apics.get(index)?,
+            statistics: shared.statistics.get(index).map(|s| &**s),
             deadline_ns: 0,
             unknown_msrs: alloc::collections::BTreeSet::new(),
         })
@@ -180,7 +196,16 @@ impl Vcpu {
     }
 
     /// Kicks the vCPUs that an access posted something to. This one looks anyway.
-    fn finish(&mut self, access: Access<'_>) {
+    #[inline(always)]
+    fn finish(&mut self, access: &Access<'_>) {
+        if !access.kicks.is_empty() {
+            self.kick_others(access);
+        }
+    }
+
+    #[cold]
+    fn kick_others(&mut self, access: &Access<'_>) {
+        self.attention = true;
         let own = self.index;
         for vcpu in access.kicks.iter().filter(|v| *v != own) {
             if let Some(handle) = self.shared.vcpus.get(vcpu) {

@@ -72,32 +72,37 @@ pub fn record(vmcb: &Vmcb, page: SharedRunPage) -> Next {
 
 /// The part of a record that is the same for every reason.
 #[inline]
-pub fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, mut flags: ExitFlags) {
+pub fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, flags: ExitFlags) {
     state::store_general(vmcb, page);
     if groups.contains(Groups::SYSTEM) {
         state::store_decoding(vmcb, page);
     }
-    if vmcb.control.interrupt_shadow & 1 != 0 {
-        flags |= ExitFlags::INTERRUPT_SHADOW;
-    }
+    let shadow = ExitFlags::INTERRUPT_SHADOW.bits() * (vmcb.control.interrupt_shadow as u32 & 1);
+    let flags = if state::has_event(vmcb) {
+        flags.bits() | shadow | store_event(vmcb, page)
+    } else {
+        flags.bits() | shadow
+    };
+    page.set_cr8(vmcb.control.vintr as u8 & 0xf);
+    page.set_flags(flags, groups.bits());
+}
+
+/// The event whose delivery the exit interrupted.
+#[cold]
+fn store_event(vmcb: &Vmcb, page: SharedRunPage) -> u32 {
     if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
         page.set_interrupted_event(event);
-        flags |= ExitFlags::EVENT;
     }
-    page.set_cr8(vmcb.control.vintr as u8 & 0xf);
-    page.set_flags(flags.bits(), groups.bits());
+    ExitFlags::EVENT.bits()
 }
 
 /// EXITINFO1 of an I/O exit (APM volume 2, 15.10.2).
+#[inline]
 fn port_access(info: u64) -> PortAccess {
-    let width = (info >> 4 & 7) as u8;
-    let mut flags = 0;
-    for (bit, flag) in [(0, PortAccess::IN), (2, PortAccess::STRING), (3, PortAccess::REP)] {
-        if info & 1 << bit != 0 {
-            flags |= flag;
-        }
-    }
-    PortAccess::new((info >> 16) as u16, width, flags)
+    // The bits are moved, not tested: IN from 0 to 16, STRING and REP from 2 and 3 to 17 and 18.
+    const { assert!(PortAccess::IN == 1 << 16 && PortAccess::STRING == 1 << 17 && PortAccess::REP == 1 << 18) };
+    let flags = (info & 1) << 16 | (info & 0b1100) << 15;
+    PortAccess::new((info >> 16) as u16, (info >> 4 & 7) as u8, flags)
 }
 
 /// EXITINFO1 of a nested page fault (APM volume 2, 15.25.6).

@@ -78,6 +78,12 @@ pub fn inject(vmcb: &mut Vmcb, event: EventInjection) {
     vmcb.control.event_injection = encode(event).unwrap_or(0);
 }
 
+/// Whether the exit interrupted the delivery of an event.
+#[inline]
+pub fn has_event(vmcb: &Vmcb) -> bool {
+    vmcb.control.exit_int_info & EVENT_VALID != 0
+}
+
 /// Decodes EXITINTINFO.
 pub fn decode_event(info: u64) -> Option<EventInjection> {
     if info & EVENT_VALID == 0 {
@@ -99,6 +105,7 @@ pub fn decode_event(info: u64) -> Option<EventInjection> {
 }
 
 /// Loads what the VMM marked. Nothing here can hurt the kernel: the guest's state is the guest's.
+#[inline]
 pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Status> {
     if dirty.contains(Groups::GENERAL) {
         vmcb.save.rax = page.gpr(0);
@@ -106,6 +113,9 @@ pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), S
         vmcb.save.rip = page.rip();
         vmcb.save.rflags = page.rflags();
         vmcb.control.interrupt_shadow = 0;
+    }
+    if !dirty.intersects(Groups::all() - Groups::GENERAL) {
+        return Ok(());
     }
     if dirty.contains(Groups::INJECTION) {
         vmcb.control.event_injection = encode(page.injection())?;

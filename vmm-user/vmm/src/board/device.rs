@@ -23,6 +23,10 @@ pub trait BoardDevice: Send {
     }
     /// A store.
     fn mmio_write(&mut self, _: u64, _: Width, _: u64, _: &mut dyn Platform) {}
+    /// Whether it has a timer.
+    fn is_timed(&self) -> bool {
+        false
+    }
     /// When [`Self::expire`] is wanted.
     fn deadline_ns(&self) -> Option<u64> {
         None
@@ -49,6 +53,9 @@ macro_rules! capability {
         }
     };
     (timer) => {
+        fn is_timed(&self) -> bool {
+            true
+        }
         fn deadline_ns(&self) -> Option<u64> {
             TimedDevice::deadline_ns(self)
         }

@@ -7,9 +7,19 @@ use runtime::abi::run_page::activity;
 use super::Vcpu;
 
 impl Vcpu {
-    /// Fills the run page for the next run.
-    #[inline]
+    /// Fills the run page for the next run. After most exits nothing that the local APIC or a timer asks for has changed.
+    #[inline(always)]
     pub(super) fn prepare_entry(&mut self) {
+        if self.attention || self.apic_shared.has_posted() {
+            self.look_around();
+        }
+        self.page.set_dirty(self.dirty.bits());
+        self.page.set_batch_count(self.batched);
+        self.dirty = Groups::empty();
+    }
+
+    /// Start-up IPIs, interrupts, deadline, halt.
+    fn look_around(&mut self) {
         self.lapic.sync();
         while let Some(startup) = self.lapic.take_startup() {
             self.start_up(startup);
@@ -18,10 +28,9 @@ impl Vcpu {
         self.plan_deadline();
         let stopped = self.halted || self.lapic.waits_for_sipi();
         self.page.set_activity(if stopped { activity::HALTED } else { activity::RUNNING });
-        self.page.set_dirty(self.dirty.bits());
-        self.page.set_batch_count(self.batched);
-        self.dirty = Groups::empty();
         self.injecting = false;
+        // An NMI that could not be injected has no window that says when it can.
+        self.attention = self.lapic.nmi_pending();
     }
 
     #[cold]
@@ -38,17 +47,11 @@ impl Vcpu {
         let mut deadline = self.lapic.deadline_ns().unwrap_or(u64::MAX);
         if self.index == 0 {
             deadline = deadline.min(self.shared.board.deadline_ns());
-            deadline = deadline.min(self.console_deadline());
         }
         if deadline != self.deadline_ns {
             self.deadline_ns = deadline;
             let tsc = if deadline == u64::MAX { u64::MAX } else { self.shared.board.clock.tsc_at(deadline) };
             self.page.set_deadline_tsc(tsc);
         }
-    }
-
-    /// When output that the host did not take yet is to be tried again.
-    fn console_deadline(&self) -> u64 {
-        u64::MAX
     }
 }

@@ -8,7 +8,10 @@ use runtime::abi::operation::end_reason;
 use runtime::abi::registers::Groups;
 use runtime::abi::run_page::work;
 
+use spin::Mutex;
+
 use super::{Bus, Next, Vcpu, WORK_CONSOLE};
+use crate::statistics::Statistics;
 
 impl Vcpu {
     /// Handles the exit in the run page.
@@ -20,10 +23,18 @@ impl Vcpu {
         let cr8 = self.page.exit_cr8();
         if cr8 != self.lapic.tpr() >> 4 {
             self.lapic.set_cr8(cr8);
+            self.attention = true;
         }
-        self.count(why);
+        if let Some(statistics) = self.statistics {
+            self.count(why, statistics);
+        }
         if self.page.flags() & ExitFlags::EVENT.bits() != 0 {
-            // It was lost in the exit; unless the exit itself has something more urgent, it is delivered again.
+            if why == reason::MEMORY {
+                // Its gate or its stack is in absent memory: a processor would shut down.
+                self.report_registers("an event cannot be delivered");
+                return Next::End(end_reason::TRIPLE_FAULT);
+            }
+            // It was lost in the exit, and is delivered again.
             let event = self.page.interrupted_event();
             self.inject(event);
         }
@@ -34,7 +45,7 @@ impl Vcpu {
             reason::MSR_READ => self.handle_msr_read(),
             reason::MSR_WRITE => self.handle_msr_write(),
             reason::HALT => self.handle_halt(),
-            reason::INTERRUPT_WINDOW => {}
+            reason::INTERRUPT_WINDOW => self.attention = true,
             reason::WORK => self.handle_work(),
             reason::DEADLINE => self.handle_deadline(),
             _ => return self.handle_rare(why),
@@ -50,17 +61,19 @@ impl Vcpu {
 
     fn handle_halt(&mut self) {
         if self.complete(Intercept::Hlt) {
+            self.attention = true;
             self.halted = !self.shared.board.halt_ends.load(Ordering::Relaxed);
         }
     }
 
     fn handle_work(&mut self) {
+        self.attention = true;
         let work = self.page.take_work();
         if work & WORK_CONSOLE != 0 {
             let board = &self.shared.board;
             let mut access = board.access();
             board.feed_console(true, &mut access);
-            self.finish(access);
+            self.finish(&access);
         }
         // A kick says only that something was posted, which the next entry looks at.
         let _ = work & work::KICK;
@@ -73,13 +86,15 @@ impl Vcpu {
         if self.index == 0 {
             board.expire(&mut access);
         }
-        self.finish(access);
+        self.finish(&access);
+        self.attention = true;
         // The timer has fired: the same deadline, if it comes again, is set again.
         self.deadline_ns = 0;
     }
 
     #[cold]
     fn handle_rare(&mut self, why: u32) -> Next {
+        self.attention = true;
         match why {
             reason::XSETBV => self.handle_xsetbv(),
             reason::CACHE_CONTROL => {
@@ -113,8 +128,8 @@ impl Vcpu {
         }
     }
 
-    fn count(&self, why: u32) {
-        let Some(statistics) = self.shared.statistics.get(self.index) else { return };
+    #[cold]
+    fn count(&self, why: u32, statistics: &Mutex<Statistics>) {
         let target = match why {
             reason::PORT => Some(u64::from(PortAccess(self.page.qualification()).port())),
             reason::MEMORY => Some(self.page.gpa() & !0xfff),

@@ -5,7 +5,11 @@ use decoder::{Exception, Intercept, Mode, intercept_length};
 use runtime::abi::registers::Groups;
 
 use super::Vcpu;
+use super::code_cache::{CodeCache, Known};
 use super::machine::Emulation;
+
+/// The longest instruction, in bytes (APM volume 3, 1.1).
+const MAX_LENGTH: usize = 15;
 
 impl Vcpu {
     /// How CS makes the processor read code.
@@ -60,20 +64,28 @@ impl Vcpu {
         self.inject_exception(Exception { vector: 1, error_code: None, cr2: None });
     }
 
+    #[inline]
     fn length_of(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
-        let mode = self.mode();
+        if let Some(Known::Length(known, length)) = self.code.find(self.page)
+            && *known == intercept
+        {
+            return Ok(Some(*length));
+        }
+        self.find_length(intercept)
+    }
+
+    #[cold]
+    fn find_length(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
+        let (page, mode) = (self.page, self.mode());
         let mut code = Code::EMPTY;
+        let mut cache = core::mem::replace(&mut self.code, CodeCache::none());
         let mut emulation = Emulation::new(self);
-        code.extend(&mut emulation)?;
-        if let Some(length) = intercept_length(intercept, code.bytes(), mode) {
-            return Ok(Some(length));
+        let length = fetch_length(&mut emulation, &mut code, intercept, mode);
+        if let Ok(Some(length)) = length {
+            cache.insert(page, &mut emulation, code.bytes(), length, Known::Length(intercept, length));
         }
-        if code.bytes().len() >= 15 {
-            return Ok(None);
-        }
-        // The instruction may reach into the next page.
-        code.extend(&mut emulation)?;
-        Ok(intercept_length(intercept, code.bytes(), mode))
+        self.code = cache;
+        length
     }
 
     /// The instruction could not be fetched.
@@ -94,4 +106,21 @@ impl Vcpu {
             }
         }
     }
+}
+
+/// Fetches as much as it takes to tell the length; `None` when the code is not that instruction.
+fn fetch_length(
+    emulation: &mut Emulation<'_>,
+    code: &mut Code,
+    intercept: Intercept,
+    mode: Mode,
+) -> Result<Option<u8>, FetchError> {
+    code.extend(emulation)?;
+    let length = intercept_length(intercept, code.bytes(), mode);
+    if length.is_some() || code.bytes().len() >= MAX_LENGTH {
+        return Ok(length);
+    }
+    // The instruction may reach into the next page.
+    code.extend(emulation)?;
+    Ok(intercept_length(intercept, code.bytes(), mode))
 }

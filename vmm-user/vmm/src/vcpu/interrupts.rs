@@ -20,6 +20,7 @@ impl Vcpu {
         self.page.set_injection(event);
         self.dirty |= Groups::INJECTION;
         self.injecting = true;
+        self.attention = true;
     }
 
     /// Injects an exception. RIP stays at the instruction.
@@ -83,7 +84,7 @@ impl Vcpu {
             let mut access = board.access();
             let vector = board.acknowledge_pic(&mut access);
             self.lapic.acknowledge_extint();
-            self.finish(access);
+            self.finish(&access);
             self.inject_interrupt(vector);
             return pending.map_or(NO_WINDOW, class);
         }

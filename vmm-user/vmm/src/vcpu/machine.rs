@@ -1,8 +1,9 @@
 //! The decoder's view of a vCPU: its registers in the run page, the guest's memory, and the devices.
 
-use decoder::walk::Paging;
-use decoder::{GuestMemory, Machine, Segment, SegmentState, Size};
+use decoder::walk::{self, Paging, WalkError};
+use decoder::{GuestMemory, Instruction, Machine, Operation, PAGE_BYTES, Segment, SegmentState, Size};
 use devices::capability::Width;
+use runtime::abi::exit;
 use runtime::abi::registers::{self, Groups};
 
 use super::{Bus, PHYSICAL_BITS, Vcpu};
@@ -10,13 +11,26 @@ use super::{Bus, PHYSICAL_BITS, Vcpu};
 /// A vCPU during an emulation.
 pub struct Emulation<'a> {
     vcpu: &'a mut Vcpu,
+    /// Where the processor found the one memory operand, until it has been asked for.
+    operand: Option<u64>,
 }
 
 impl<'a> Emulation<'a> {
     /// Begins one.
     #[inline]
     pub fn new(vcpu: &'a mut Vcpu) -> Self {
-        Self { vcpu }
+        Self { vcpu, operand: None }
+    }
+
+    /// Begins that of the instruction that caused a nested page fault. The processor has just translated its operand for this very
+    /// access, so a plain move need not be translated again.
+    #[inline]
+    pub fn at_fault(vcpu: &'a mut Vcpu, instruction: &Instruction, access: exit::Access) -> Self {
+        use Operation::{Mov, Movbe, Movsx, Movzx};
+        let is_move = matches!(instruction.operation, Mov | Movzx | Movsx | Movbe);
+        let is_operand = is_move && !access.contains(exit::Access::PAGE_WALK);
+        let operand = is_operand.then(|| vcpu.page.gpa());
+        Self { vcpu, operand }
     }
 }
 
@@ -130,6 +144,18 @@ impl Machine for Emulation<'_> {
         self.vcpu.set_xmm(number, value)
     }
 
+    #[inline]
+    fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
+        if let Some(gpa) = self.operand.take()
+            && (gpa ^ linear) % PAGE_BYTES == 0
+        {
+            return Ok(gpa);
+        }
+        let paging = self.paging();
+        walk::translate(self, &paging, linear, access).map(|translation| translation.gpa)
+    }
+
+    #[inline]
     fn device_read(&mut self, gpa: u64, size: Size) -> u64 {
         let vcpu = &mut *self.vcpu;
         let board = &vcpu.shared.board;
@@ -138,10 +164,11 @@ impl Machine for Emulation<'_> {
             Some(offset) => vcpu.lapic.mmio_read(offset, width(size), &Bus { board, access: &mut access }),
             None => board.mmio_read(gpa, width(size), &mut access),
         };
-        vcpu.finish(access);
+        vcpu.finish(&access);
         value
     }
 
+    #[inline]
     fn device_write(&mut self, gpa: u64, size: Size, value: u64) {
         let vcpu = &mut *self.vcpu;
         let board = &vcpu.shared.board;
@@ -153,7 +180,7 @@ impl Machine for Emulation<'_> {
             }
             None => board.mmio_write(gpa, width(size), value, &mut access),
         }
-        vcpu.finish(access);
+        vcpu.finish(&access);
     }
 
     fn port_read(&mut self, port: u16, size: Size) -> u32 {

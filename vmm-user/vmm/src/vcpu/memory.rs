@@ -6,6 +6,7 @@ use runtime::abi::exit::Access;
 use runtime::abi::registers::Groups;
 
 use super::Vcpu;
+use super::code_cache::{CodeCache, Known};
 use super::machine::Emulation;
 
 /// Iterations of a repeated string instruction between two looks at pending interrupts.
@@ -22,6 +23,7 @@ impl Vcpu {
     /// After a write to the local APIC: CR8 shows its task priority.
     #[inline]
     pub(super) fn publish_tpr(&mut self) {
+        self.attention = true;
         let class = self.lapic.tpr() >> 4;
         if class != self.page.exit_cr8() {
             self.page.set_exit_cr8(class);
@@ -38,16 +40,34 @@ impl Vcpu {
             self.inject_exception(Exception::UNDEFINED_OPCODE);
             return;
         }
-        let mut code = Code::EMPTY;
-        let mut emulation = Emulation::new(self);
-        let outcome = match fetch::fetch(&mut emulation, &mut code) {
-            Ok(instruction) => decoder::emulate(&instruction, &mut emulation, ITERATIONS),
-            Err(error) => {
-                self.fetch_failed(error);
-                return;
+        if let Some(Known::Decoded(instruction)) = self.code.find(self.page) {
+            let instruction = *instruction;
+            let mut emulation = Emulation::at_fault(self, &instruction, access);
+            let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
+            if !matches!(outcome, Outcome::Done { single_step: false }) {
+                self.take_outcome(outcome, &Code::EMPTY);
             }
-        };
-        self.take_outcome(outcome, &code);
+            return;
+        }
+        self.fetch_and_emulate();
+    }
+
+    /// Fetches the instruction at RIP, carries it out, and remembers it.
+    #[cold]
+    pub(super) fn fetch_and_emulate(&mut self) {
+        let page = self.page;
+        let mut code = Code::EMPTY;
+        let mut cache = core::mem::replace(&mut self.code, CodeCache::none());
+        let mut emulation = Emulation::new(self);
+        let outcome = fetch::fetch(&mut emulation, &mut code).map(|instruction| {
+            cache.insert(page, &mut emulation, code.bytes(), instruction.length, Known::Decoded(instruction));
+            decoder::emulate(&instruction, &mut emulation, ITERATIONS)
+        });
+        self.code = cache;
+        match outcome {
+            Ok(outcome) => self.take_outcome(outcome, &code),
+            Err(error) => self.fetch_failed(error),
+        }
     }
 
     /// What an emulation came to.

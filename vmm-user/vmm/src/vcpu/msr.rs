@@ -45,7 +45,7 @@ impl Vcpu {
                 let board = &self.shared.board;
                 let mut access = board.access();
                 let value = self.lapic.read_msr(msr, &Bus { board, access: &mut access });
-                self.finish(access);
+                self.finish(&access);
                 value.ok()
             }
             MsrRead::Tsc => {
@@ -71,7 +71,7 @@ impl Vcpu {
                 let mut access = board.access();
                 let result = self.lapic.write_msr(msr, value, &mut Bus { board, access: &mut access });
                 self.publish_tpr();
-                self.finish(access);
+                self.finish(&access);
                 result.is_ok()
             }
             MsrWrite::Tsc => {

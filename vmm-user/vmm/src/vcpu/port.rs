@@ -1,16 +1,10 @@
 //! IN and OUT.
 
-use decoder::Exception;
-use decoder::fetch::{self, Code};
 use devices::capability::Width;
 use runtime::abi::exit::PortAccess;
 use runtime::abi::registers::Groups;
 
 use super::Vcpu;
-use super::machine::Emulation;
-
-/// Iterations of INS and OUTS between two looks at pending interrupts.
-const ITERATIONS: u32 = 64;
 
 impl Vcpu {
     #[inline]
@@ -73,7 +67,7 @@ impl Vcpu {
         if port & !7 == 0x3f8 {
             self.serve_console(&mut access);
         }
-        self.finish(access);
+        self.finish(&access);
     }
 
     /// The guest touched its UART: its output goes to the host, and there may be room for input.
@@ -91,17 +85,8 @@ impl Vcpu {
         }
     }
 
+    #[cold]
     fn handle_string(&mut self) {
-        let mut code = Code::EMPTY;
-        let mut emulation = Emulation::new(self);
-        let outcome = match fetch::fetch(&mut emulation, &mut code) {
-            Ok(instruction) => decoder::emulate(&instruction, &mut emulation, ITERATIONS),
-            Err(error) => return self.fetch_failed(error),
-        };
-        if let decoder::Outcome::Intercepted { .. } = outcome {
-            // The code has changed since the exit: not a string instruction any more.
-            return self.inject_exception(Exception::UNDEFINED_OPCODE);
-        }
-        self.take_outcome(outcome, &code);
+        self.fetch_and_emulate();
     }
 }
