@@ -17,7 +17,8 @@
 /* The end: the PC's reset register takes 6. */
 #define PORT_RESET 0xcf9
 
-/* The guest's rows come in groups; the third number of its command line ("ITERATIONS ROUNDS GROUPS") picks them. */
+/* The guest's rows come in groups; the third number of its command line ("ITERATIONS ROUNDS GROUPS [ROW]") picks them. A
+ * fourth word picks one row, before which the guest prints START: for a profile. */
 #define GROUP_APIC 1  /* needs an APIC, or nothing */
 #define GROUP_HALT 2  /* HLT that ends at once: under KVM only without the in-kernel APIC */
 #define GROUP_MSR 4   /* an MSR that nobody knows */

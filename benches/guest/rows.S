@@ -4,7 +4,7 @@
  * runner's. Each round prints "ROW id ticks iterations", the ticks being the time-stamp counter's around the whole loop. */
 #include "contract.h"
 .intel_syntax noprefix
-.globl run_rows, row_done, print_row_name, print_newline, iterations, rounds, groups, row_stack, on_ipi, on_timer
+.globl run_rows, row_done, print_row_name, print_newline, iterations, rounds, groups, only, row_stack, on_ipi, on_timer
 
 /* What a row needs besides its group. */
 .set X2APIC, 0x100
@@ -253,6 +253,13 @@ next_row:
     jz all_done
     test al, groups[rip]
     jz row_done
+    mov rcx, only[rip]
+    jrcxz 1f
+    cmp rcx, [rbp]
+    jne row_done
+    lea rsi, text_start[rip]
+    call print
+1:  mov rax, [rbp + 16]
     test eax, X2APIC
     jz 1f
     call enable_x2apic
@@ -323,6 +330,8 @@ enable_x2apic:
 .data
 text_row:
     .asciz "ROW "
+text_start:
+    .asciz "START\n"
 text_ipis:
     .asciz "IPIS"
 
@@ -331,5 +340,6 @@ text_ipis:
 iterations: .skip 8
 rounds: .skip 8
 groups: .skip 8
+only: .skip 8
 row_stack: .skip 8
 ipis: .skip 8

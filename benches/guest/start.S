@@ -19,6 +19,8 @@ image:
     mov rounds[rip], rax
     call number
     mov groups[rip], rax
+    call token
+    mov only[rip], rax
     call run_rows
     lea rsi, text_end[rip]
     call print

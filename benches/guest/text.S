@@ -1,7 +1,7 @@
 /* Numbers in from the command line, text out to the UART. */
 .intel_syntax noprefix
 .text
-.globl number, print, print_number, print_char
+.globl number, token, print, print_number, print_char
 
 /* number: RAX = the decimal number at RSI, which moves past it and the blanks before it; 0 at the end of the text. */
 number:
@@ -20,6 +20,26 @@ number:
     add rax, rcx
     inc rsi
     jmp 2b
+3:  ret
+
+/* token: RAX = the next word at RSI, which moves past it and the blanks before it: up to eight characters, then zeros. */
+token:
+    xor eax, eax
+    xor ecx, ecx
+1:  movzx edx, byte ptr [rsi]
+    cmp dl, ' '
+    jne 2f
+    inc rsi
+    jmp 1b
+2:  movzx edx, byte ptr [rsi]
+    cmp dl, ' '
+    jbe 3f
+    shl rdx, cl
+    or rax, rdx
+    add ecx, 8
+    inc rsi
+    cmp ecx, 64
+    jb 2b
 3:  ret
 
 /* print: the text at RSI, up to its zero. */

@@ -44,8 +44,8 @@ trouble() {
     return 1
 }
 
-# exit_table LOG: the table that the VMM of a debug image logs when it ends.
+# exit_table LOG: the table that the VMM of a debug image logs when it ends, without what the log puts before each line.
 exit_table() {
     [[ -s $1 ]] || return 0
-    awk '/exit-table begin/ { inside = 1; next } /exit-table end/ { inside = 0 } inside' "$1"
+    awk '/exit-table begin/ { inside = 1; next } /exit-table end/ { inside = 0 } inside' "$1" | sed 's/^\[[^]]*\].* vmm: //'
 }

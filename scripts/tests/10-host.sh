@@ -17,5 +17,5 @@ check format in_root cargo fmt --all --check
 check lints in_root cargo clippy --workspace --all-targets -- -D warnings
 check unit-tests unit_tests
 if have shellcheck; then
-    check shell-scripts in_root shellcheck -x scripts/{run,test,soak,bench} scripts/lib/*.sh scripts/tests/*.sh scripts/guest/init
+    check shell-scripts in_root shellcheck -x scripts/{run,test,soak,bench,profile} scripts/lib/*.sh scripts/tests/*.sh scripts/guest/init
 fi

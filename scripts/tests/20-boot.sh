@@ -23,9 +23,9 @@ image_size() {
     echo $(($(stat -c %s "$tests/empty.igvm") / 1024))
 }
 
-# memory_kept NAME: what the kernel said in its log.
+# memory_kept NAME: what the log says of it.
 memory_kept() {
-    sed -n 's/.*memory kept: *//p' "$tests/$1.log" | head -n 1
+    sed -n 's/.* \([0-9]* [KM]iB\) kept by Plinth.*/\1/p' "$tests/$1.log" | head -n 1
 }
 
 matrix_prepare
