@@ -159,6 +159,8 @@ bitflags! {
         const ALIGNED = 1 << 3;
         /// There is a memory operand that the addressing fields describe.
         const MEMORY = 1 << 4;
+        /// The emulator may take its short cut. Clearing this makes no difference but to how long it takes.
+        const SIMPLE = 1 << 5;
     }
 }
 
