@@ -199,3 +199,6 @@ pub struct Instruction {
     /// The immediate, sign-extended to the operand's size and then to 64 bits.
     pub immediate: u64,
 }
+
+// Small enough to be kept by the dozen and copied without a thought.
+const _: () = assert!(size_of::<Instruction>() <= 48);
