@@ -5,13 +5,15 @@
 //! in between makes the walk start again.
 //!
 //! A [`Translation`] carries the [`Trace`] of the entries it came from: a cached translation is still right if the
-//! same registers are in force and [`Trace::still_holds`].
+//! same registers are in force and [`Trace::still_holds`], as a [`Cache`] of them checks.
 
+mod cache;
 mod entry;
 mod legacy;
 mod rights;
 mod trace;
 
+pub use cache::Cache;
 pub use rights::{Access, Kind};
 pub use trace::Trace;
 

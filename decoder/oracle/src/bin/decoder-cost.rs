@@ -3,8 +3,8 @@
 //! Executed instructions are the measure: run under a counter (`valgrind --tool=callgrind`) with two numbers of times,
 //! and divide the difference. `decoder-cost` alone lists what there is.
 
-use decoder::fetch::{Code, fetch};
-use decoder::walk::{Access, Paging, WalkError};
+use decoder::fetch::{self, Code, fetch, fetch_cached};
+use decoder::walk::{self, Access, Paging, WalkError};
 use decoder::{
     GuestMemory, Instruction, Intercept, Machine, Mode, Segment, SegmentState, Size, decode, emulate,
     intercept_length,
@@ -31,13 +31,23 @@ struct Vcpu {
     ram: Vec<u8>,
     device: u64,
     cached: Option<(u64, u64)>,
+    translations: Option<Box<walk::Cache<8>>>,
+    instructions: Option<Box<fetch::Cache<8>>>,
 }
 
 impl Vcpu {
     /// Four levels of tables at 1000h that map the code and the device where they are.
     fn new() -> Vcpu {
-        let mut vcpu =
-            Vcpu { gprs: [0; 16], rip: CODE, rflags: 2, ram: vec![0; RAM_BYTES], device: 0, cached: None };
+        let mut vcpu = Vcpu {
+            gprs: [0; 16],
+            rip: CODE,
+            rflags: 2,
+            ram: vec![0; RAM_BYTES],
+            device: 0,
+            cached: None,
+            translations: None,
+            instructions: None,
+        };
         for (at, entry) in [
             (0x1000, 0x2027),
             (0x2000, 0x3027),
@@ -187,7 +197,12 @@ impl Machine for Vcpu {
             return Ok(gpa | linear & 0xfff);
         }
         let paging = self.paging();
-        decoder::walk::translate(self, &paging, linear, access).map(|translation| translation.gpa)
+        if let Some(mut cache) = self.translations.take() {
+            let found = cache.translate(self, &paging, linear, access);
+            self.translations = Some(cache);
+            return found;
+        }
+        walk::translate(self, &paging, linear, access).map(|translation| translation.gpa)
     }
 }
 
@@ -195,7 +210,7 @@ impl Machine for Vcpu {
 type Work = (&'static str, fn(&mut Vcpu));
 
 /// What can be measured.
-const WORK: [Work; 7] = [
+const WORK: [Work; 8] = [
     ("nothing", |_| {}),
     ("length-cpuid", |_| {
         black_box(intercept_length(Intercept::Cpuid, black_box(&CPUID), Mode::Bits64));
@@ -213,6 +228,15 @@ const WORK: [Work; 7] = [
         if let Ok(instruction) = fetch(vcpu, &mut { Code::EMPTY }) {
             black_box(emulate(&instruction, vcpu, 1));
         }
+    }),
+    ("fetch-emulate-mov-all-cached", |vcpu| {
+        vcpu.rip = CODE;
+        vcpu.translations.get_or_insert_default();
+        let mut instructions = vcpu.instructions.take().unwrap_or_default();
+        if let Ok(instruction) = fetch_cached(vcpu, &mut { Code::EMPTY }, &mut instructions) {
+            black_box(emulate(&instruction, vcpu, 1));
+        }
+        vcpu.instructions = Some(instructions);
     }),
     ("emulate-rep-movsd-256", |vcpu| {
         vcpu.rip = CODE;
