@@ -72,7 +72,7 @@ impl Decoding {
         // After everything has been read: too long comes before undefined.
         let attributes = self.attributes(address.is_some())?;
         let address = address.unwrap_or_default();
-        Ok(Instruction {
+        let mut instruction = Instruction {
             operation: form.operation,
             length: cursor.position(),
             mode: self.mode,
@@ -88,7 +88,9 @@ impl Decoding {
             scale: address.scale,
             displacement: address.displacement,
             immediate,
-        })
+        };
+        instruction.attributes.set(Attributes::SIMPLE, instruction.is_simple());
+        Ok(instruction)
     }
 
     /// The address of the memory operand, if there is one.

@@ -12,6 +12,7 @@ mod exchange;
 mod memory;
 mod moves;
 mod operand;
+mod simple;
 mod stack;
 mod string;
 mod vector;
@@ -102,8 +103,12 @@ impl Abort {
 /// `max_iterations` (at least one).
 #[inline]
 pub fn emulate(instruction: &Instruction, machine: &mut impl Machine, max_iterations: u32) -> Outcome {
-    let mut emulation = Emulation { instruction, machine };
-    match emulation.run(max_iterations) {
+    let mut emulation = Emulation { instruction, machine, pages: [None; 2] };
+    let result = match emulation.simple() {
+        Some(result) => result,
+        None => emulation.run(max_iterations),
+    };
+    match result {
         Ok(outcome) => outcome,
         Err(abort) => abort.into(),
     }
@@ -113,10 +118,12 @@ pub fn emulate(instruction: &Instruction, machine: &mut impl Machine, max_iterat
 struct Emulation<'a, M> {
     instruction: &'a Instruction,
     machine: &'a mut M,
+    /// The pages a string instruction went to last, through rSI and through rDI: linear, and guest physical.
+    pages: [Option<(u64, u64)>; 2],
 }
 
 impl<M: Machine> Emulation<'_, M> {
-    #[inline]
+    #[inline(never)]
     fn run(&mut self, max_iterations: u32) -> Result<Outcome> {
         use Operation::*;
         match self.instruction.operation {

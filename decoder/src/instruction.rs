@@ -159,6 +159,8 @@ bitflags! {
         const ALIGNED = 1 << 3;
         /// There is a memory operand that the addressing fields describe.
         const MEMORY = 1 << 4;
+        /// The emulator may take its short cut. Clearing this makes no difference but to how long it takes.
+        const SIMPLE = 1 << 5;
     }
 }
 
@@ -197,3 +199,6 @@ pub struct Instruction {
     /// The immediate, sign-extended to the operand's size and then to 64 bits.
     pub immediate: u64,
 }
+
+// Small enough to be kept by the dozen and copied without a thought.
+const _: () = assert!(size_of::<Instruction>() <= 48);

@@ -34,9 +34,9 @@ pub enum Intercept {
 /// The length in bytes of the instruction at the start of `bytes`, if it is `intercept`.
 #[inline]
 pub fn intercept_length(intercept: Intercept, bytes: &[u8], mode: Mode) -> Option<u8> {
-    let opcode = skip_prefixes(bytes, mode)?;
-    let rest = bytes.get(usize::from(opcode)..)?;
-    let length = opcode + suffix_length(intercept, rest)?;
+    // Prefixes are rare here. None of them can be taken for an opcode.
+    let opcode = if suffix_length(intercept, bytes).is_some() { 0 } else { skip_prefixes(bytes, mode)? };
+    let length = opcode + suffix_length(intercept, bytes.get(usize::from(opcode)..)?)?;
     (length <= MAX_LENGTH && usize::from(length) <= bytes.len()).then_some(length)
 }
 
@@ -44,6 +44,7 @@ pub fn intercept_length(intercept: Intercept, bytes: &[u8], mode: Mode) -> Optio
 /// no difference to the length.
 #[inline]
 fn skip_prefixes(bytes: &[u8], mode: Mode) -> Option<u8> {
+    // Every opcode looked for but those of IN, OUT, INS and OUTS starts with 0F, F4 or 90.
     let is_prefix = |byte: u8| match byte {
         0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 => true,
         0x40..=0x4f => mode == Mode::Bits64,

@@ -33,12 +33,8 @@ impl Size {
     /// The bits of a 64-bit value that an operand of this size has; all of them from eight bytes on.
     #[inline]
     pub const fn mask(self) -> u64 {
-        match self {
-            Size::B1 => 0xff,
-            Size::B2 => 0xffff,
-            Size::B4 => 0xffff_ffff,
-            Size::B8 | Size::B16 => u64::MAX,
-        }
+        let bits = self.bits();
+        u64::MAX >> (64 - if bits > 64 { 64 } else { bits })
     }
 
     /// The most significant bit of an operand of this size; bit 63 from eight bytes on.

@@ -5,13 +5,15 @@
 //! in between makes the walk start again.
 //!
 //! A [`Translation`] carries the [`Trace`] of the entries it came from: a cached translation is still right if the
-//! same registers are in force and [`Trace::still_holds`].
+//! same registers are in force and [`Trace::still_holds`], as a [`Cache`] of them checks.
 
+mod cache;
 mod entry;
 mod legacy;
 mod rights;
 mod trace;
 
+pub use cache::Cache;
 pub use rights::{Access, Kind};
 pub use trace::Trace;
 
@@ -169,6 +171,7 @@ fn entries_of_eight(
     levels: u32,
 ) -> Result<Translation, WalkError> {
     let is_pae = levels == 3;
+    let always_reserved = entry::reserved(paging, is_pae);
     let mut rights = Rights::default();
     let mut trace = Trace::new(Size::B8, is_pae);
     // PAE's first table is 32 bytes long and so aligned (SDM 3, 4.4.1).
@@ -182,13 +185,19 @@ fn entries_of_eight(
         if value & entry::PRESENT == 0 {
             return Err(access.fault(paging, linear, 0));
         }
-        let is_directory_pointer = is_pae && level == 3;
-        let is_leaf = level == 1 || (level <= 3 && !is_directory_pointer && value & entry::LARGE != 0);
-        if value & entry::reserved(paging, level, is_leaf, is_pae) != 0 {
-            return Err(access.fault(paging, linear, rights::PRESENT | rights::RESERVED));
-        }
-        if !is_directory_pointer {
+        let mut reserved = always_reserved;
+        let mut is_leaf = level == 1;
+        if is_pae && level == 3 {
+            reserved |= entry::RESERVED_IN_POINTER;
+        } else {
             rights.narrow(value);
+            if value & entry::LARGE != 0 && !is_leaf {
+                reserved |= entry::reserved_in_large(paging, level);
+                is_leaf = true;
+            }
+        }
+        if value & reserved != 0 {
+            return Err(access.fault(paging, linear, rights::PRESENT | rights::RESERVED));
         }
         if is_leaf {
             if !is_pae {

@@ -1,6 +1,7 @@
 //! What the decoder is tested with.
 //!
 //! * [`TestMachine`]: a vCPU and its memory as plain arrays and maps;
+//! * [`forms`]: the table of accepted forms in `docs/decoder.md`;
 //! * [`full`]: a full decoder's opinion of what the decoder accepts;
 //! * [`SmallMachine`]: a cheaper one, for fuzzing;
 //! * [`properties`]: what must hold for any input, checked by tests and by fuzz targets;
@@ -8,6 +9,7 @@
 //! * [`random`]: numbers that are the same in every run;
 //! * [`page_tables`]: guest page tables, built without the decoder's own definitions.
 
+pub mod forms;
 pub mod full;
 mod machine;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -37,10 +37,22 @@ impl<'a> Cursor<'a> {
 
     /// A little-endian value of at most eight bytes, zero-extended.
     pub(super) fn unsigned(&mut self, size: Size) -> Result<u64, Rejection> {
-        let mut value = 0;
-        for shift in (0..size.bits().min(64)).step_by(8) {
-            value |= u64::from(self.next()?) << shift;
+        let start = usize::from(self.position);
+        let length = size.bytes() as usize;
+        let value = match self.bytes.get(start..start + length) {
+            Some(&[a]) => a.into(),
+            Some(&[a, b]) => u16::from_le_bytes([a, b]).into(),
+            Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]).into(),
+            Some(&[a, b, c, d, e, f, g, h]) => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            _ if start + length > usize::from(MAX_LENGTH) && self.bytes.len() >= usize::from(MAX_LENGTH) => {
+                return Err(Rejection::TooLong);
+            }
+            _ => return Err(Rejection::Truncated),
+        };
+        if start + length > usize::from(MAX_LENGTH) {
+            return Err(Rejection::TooLong);
         }
+        self.position += length as u8;
         Ok(value)
     }
 

@@ -56,6 +56,48 @@ impl<M: Machine> Emulation<'_, M> {
     /// where an access fails more than one.
     #[inline]
     pub(super) fn place(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<Place> {
+        let linear = self.checked(segment, offset, size, kind)?;
+        let access = Access::explicit(kind, self.machine.cpl(), self.machine.rflags());
+        if PAGE_BYTES - linear % PAGE_BYTES >= size.bytes() {
+            let gpa = self.translate(linear, access, segment)?;
+            return Ok(Place { gpa, next: 0, split: size.bytes(), size });
+        }
+        self.crossing_place(segment, offset, linear, size, access)
+    }
+
+    /// [`Emulation::place`] for string instructions, which go to the same page again and again: `slot` tells rSI from
+    /// rDI. A translation may be kept for as long as an instruction lasts, as a processor's TLB does.
+    pub(super) fn string_place(
+        &mut self,
+        slot: usize,
+        segment: Segment,
+        offset: u64,
+        kind: Kind,
+    ) -> Result<Place> {
+        let size = self.instruction.size;
+        let linear = self.checked(segment, offset, size, kind)?;
+        let (page, in_page) = (linear / PAGE_BYTES, linear % PAGE_BYTES);
+        if PAGE_BYTES - in_page < size.bytes() {
+            return self.place(segment, offset, size, kind);
+        }
+        let known = self.pages.get(slot).copied().flatten().filter(|known| known.0 == page);
+        let base = match known {
+            Some((_, base)) => base,
+            None => {
+                let access = Access::explicit(kind, self.machine.cpl(), self.machine.rflags());
+                let base = self.translate(linear, access, segment)?.wrapping_sub(in_page);
+                if let Some(recent) = self.pages.get_mut(slot) {
+                    *recent = Some((page, base));
+                }
+                base
+            }
+        };
+        Ok(Place { gpa: base.wrapping_add(in_page), next: 0, split: size.bytes(), size })
+    }
+
+    /// The linear address of `segment:offset`, after every check that comes before translation.
+    #[inline]
+    fn checked(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
         let linear = self.linear(segment, offset);
         let is_aligned = linear & (size.bytes() - 1) == 0;
         if !is_aligned && self.instruction.attributes.contains(Attributes::ALIGNED) {
@@ -65,14 +107,22 @@ impl<M: Machine> Emulation<'_, M> {
         if !is_aligned {
             self.check_alignment(size)?;
         }
-        let access = Access::explicit(kind, self.machine.cpl(), self.machine.rflags());
+        Ok(linear)
+    }
+
+    /// A place in two pages.
+    #[cold]
+    fn crossing_place(
+        &mut self,
+        segment: Segment,
+        offset: u64,
+        linear: u64,
+        size: Size,
+        access: Access,
+    ) -> Result<Place> {
         let split = PAGE_BYTES - linear % PAGE_BYTES;
-        if split >= size.bytes() {
-            let gpa = self.translate(linear, access, segment)?;
-            return Ok(Place { gpa, next: 0, split: size.bytes(), size });
-        }
         let next = linear.wrapping_add(split) & self.instruction.mode.linear_mask();
-        self.check_segment(segment, offset, next, size, kind)?;
+        self.check_segment(segment, offset, next, size, access.kind)?;
         // The first page is only asked about first: its dirty bit must stay clear if the second one faults.
         self.translate(linear, access.probe(), segment)?;
         let next = self.translate(next, access, segment)?;
@@ -97,7 +147,7 @@ impl<M: Machine> Emulation<'_, M> {
     }
 
     #[inline]
-    fn load_piece(&mut self, gpa: u64, size: Size) -> u64 {
+    pub(super) fn load_piece(&mut self, gpa: u64, size: Size) -> u64 {
         match self.machine.read(gpa, size) {
             Some(value) => value,
             None => self.machine.device_read(gpa, size) & size.mask(),
@@ -105,7 +155,7 @@ impl<M: Machine> Emulation<'_, M> {
     }
 
     #[inline]
-    fn store_piece(&mut self, gpa: u64, size: Size, value: u64) {
+    pub(super) fn store_piece(&mut self, gpa: u64, size: Size, value: u64) {
         let value = value & size.mask();
         if self.machine.write(gpa, size, value).is_none() {
             self.machine.device_write(gpa, size, value);

@@ -115,13 +115,13 @@ impl<M: Machine> Emulation<'_, M> {
     /// DS:rSI, or with another segment.
     fn source_place(&mut self) -> Result<super::memory::Place> {
         let offset = self.machine.gpr(SI) & self.instruction.address_size.mask();
-        self.place(self.instruction.segment, offset, self.instruction.size, Kind::Read)
+        self.string_place(0, self.instruction.segment, offset, Kind::Read)
     }
 
     /// ES:rDI, always.
     fn destination_place(&mut self, kind: Kind) -> Result<super::memory::Place> {
         let offset = self.machine.gpr(DI) & self.instruction.address_size.mask();
-        self.place(Segment::Es, offset, self.instruction.size, kind)
+        self.string_place(1, Segment::Es, offset, kind)
     }
 
     /// Moves rSI or rDI one element on.

@@ -24,26 +24,25 @@ pub(super) const fn shift(level: u32) -> u32 {
     12 + 9 * (level - 1)
 }
 
-/// The bits that must be clear in a present entry of `level`.
+/// The bits that must be clear in present entries of every level (but a PAE directory pointer has more of them).
 #[inline]
-pub(super) fn reserved(paging: &Paging, level: u32, is_leaf: bool, is_pae: bool) -> u64 {
+pub(super) fn reserved(paging: &Paging, is_pae: bool) -> u64 {
     let physical_bits = u32::from(paging.physical_bits.clamp(32, 52));
-    let mut mask = bits(physical_bits, 52);
-    if is_pae {
-        mask |= bits(52, 63);
-        if level == 3 {
-            // A directory pointer has neither rights nor accessed bit, nor bit 63 (SDM 3, table 4-8).
-            return mask | NO_EXECUTE | bits(1, 3) | bits(5, 9);
-        }
-    }
-    if paging.efer & EFER_NXE == 0 {
-        mask |= NO_EXECUTE;
-    }
-    match (level, is_leaf) {
-        (4 | 5, _) => mask | LARGE,
+    let end = if is_pae { 63 } else { 52 };
+    let no_execute = if paging.efer & EFER_NXE == 0 { NO_EXECUTE } else { 0 };
+    bits(physical_bits, end) | no_execute
+}
+
+/// A PAE directory pointer has neither rights nor accessed bit, nor bit 63 (SDM 3, table 4-8).
+pub(super) const RESERVED_IN_POINTER: u64 = NO_EXECUTE | bits(1, 3) | bits(5, 9);
+
+/// The bits that must be clear in an entry of `level` with PS set, if that is not level 1.
+#[inline]
+pub(super) fn reserved_in_large(paging: &Paging, level: u32) -> u64 {
+    match level {
         // Bit 12 of a large page is PAT.
-        (3, true) if !paging.gigabyte_pages => mask | LARGE,
-        (2 | 3, true) => mask | bits(13, shift(level)),
-        _ => mask,
+        2 => bits(13, shift(2)),
+        3 if paging.gigabyte_pages => bits(13, shift(3)),
+        _ => LARGE,
     }
 }

@@ -65,6 +65,7 @@ impl Access {
     }
 
     /// The page fault this access takes, with `reason` from what was found in the tables.
+    #[cold]
     pub(super) fn fault(self, paging: &Paging, address: u64, reason: u32) -> WalkError {
         let mut error_code = reason;
         if self.user {
@@ -86,16 +87,17 @@ impl Access {
 
 /// What the entries met so far allow.
 pub(super) struct Rights {
-    writable: bool,
-    user: bool,
-    executable: bool,
+    /// Bits that all entries have: the rights to write and to use.
+    common: u64,
+    /// Bits that any entry has: the one that forbids execution.
+    any: u64,
     /// The page's protection key.
     key: u32,
 }
 
 impl Default for Rights {
     fn default() -> Self {
-        Rights { writable: true, user: true, executable: true, key: 0 }
+        Rights { common: u64::MAX, any: 0, key: 0 }
     }
 }
 
@@ -103,15 +105,29 @@ impl Rights {
     /// Takes away what `value`, an entry, doesn't allow.
     #[inline]
     pub(super) fn narrow(&mut self, value: u64) {
-        self.writable &= value & entry::WRITABLE != 0;
-        self.user &= value & entry::USER != 0;
-        self.executable &= value & entry::NO_EXECUTE == 0;
+        self.common &= value;
+        self.any |= value;
     }
 
     /// Notes the protection key in a leaf (APM 2, 5.6.7).
     #[inline]
     pub(super) fn set_key(&mut self, leaf: u64) {
         self.key = (leaf >> 59) as u32 & 0xf;
+    }
+
+    #[inline]
+    fn writable(&self) -> bool {
+        self.common & entry::WRITABLE != 0
+    }
+
+    #[inline]
+    fn user(&self) -> bool {
+        self.common & entry::USER != 0
+    }
+
+    #[inline]
+    fn executable(&self) -> bool {
+        self.any & entry::NO_EXECUTE == 0
     }
 
     /// Checks the access against everything gathered.
@@ -125,25 +141,27 @@ impl Rights {
         Err(access.fault(paging, linear, PRESENT | key))
     }
 
+    #[inline]
     fn allows(&self, paging: &Paging, access: Access) -> bool {
-        if access.user && !self.user {
+        if access.user && !self.user() {
             return false;
         }
-        let supervisor_on_user = !access.user && self.user;
+        let supervisor_on_user = !access.user && self.user();
         match access.kind {
-            Kind::Execute => self.executable && !(supervisor_on_user && paging.cr4 & CR4_SMEP != 0),
+            Kind::Execute => self.executable() && !(supervisor_on_user && paging.cr4 & CR4_SMEP != 0),
             Kind::Read | Kind::Write => {
                 if supervisor_on_user && paging.cr4 & CR4_SMAP != 0 && !access.smap_off {
                     return false;
                 }
-                access.kind == Kind::Read || self.writable || (!access.user && paging.cr0 & CR0_WP == 0)
+                access.kind == Kind::Read || self.writable() || (!access.user && paging.cr0 & CR0_WP == 0)
             }
         }
     }
 
     /// Protection keys guard user pages in long mode against data accesses of everyone (SDM 3, 4.6.2).
+    #[inline]
     fn violates_key(&self, paging: &Paging, access: Access) -> bool {
-        let applies = paging.cr4 & CR4_PKE != 0 && paging.efer & EFER_LMA != 0 && self.user;
+        let applies = paging.cr4 & CR4_PKE != 0 && paging.efer & EFER_LMA != 0 && self.user();
         if !applies || access.kind == Kind::Execute {
             return false;
         }
@@ -153,8 +171,15 @@ impl Rights {
         no_access || (no_write && is_guarded_write)
     }
 
+    #[inline]
     pub(super) fn translation(&self, gpa: u64, page_bytes: u64, trace: Trace) -> Translation {
-        let Rights { writable, user, executable, .. } = *self;
-        Translation { gpa, page_bytes, writable, user, executable, trace }
+        Translation {
+            gpa,
+            page_bytes,
+            writable: self.writable(),
+            user: self.user(),
+            executable: self.executable(),
+            trace,
+        }
     }
 }
