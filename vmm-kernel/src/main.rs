@@ -3,7 +3,7 @@
 //! It boots in named stages, from the state an IGVM file's context describes (see `vcpu_abi::boot`), brings up every
 //! processor, starts the process `init` from the image's files with a handle to everything, and from then on only
 //! answers system calls, interrupts and guests' exits.
-#![no_std]
+#![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 
 mod abi;

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "the entry, and control registers")]
 
 use core::arch::naked_asm;
+#[cfg(target_os = "none")]
 use core::panic::PanicInfo;
 
 use igvm_defs::PAGE_SIZE_4K;
@@ -272,6 +273,8 @@ impl core::fmt::Write for StartText {
     }
 }
 
+// On the host, where the kernel is only checked, this is the standard library's.
+#[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     log::error!("kernel panic: {info}");

@@ -1,6 +1,6 @@
 //! Model-specific registers: which are there, and what reading and writing each does.
 //!
-//! One static table for all vCPUs ([`rules`]), indexed by MSR number; one [`MsrFile`] a vCPU with the values that are
+//! One static table for all vCPUs (`rules`), indexed by MSR number; one [`MsrFile`] a vCPU with the values that are
 //! merely stored. An access ends in a typed outcome: the value is here, or it belongs to the local APIC, the TSC or the
 //! state the hardware switches, or the guest gets #GP, or the register is unknown: then it reads 0, a write is ignored and
 //! the VMM logs its number once, which keeps Linux and Windows alive on registers that nobody has thought of.

@@ -20,6 +20,7 @@ const CALL_BYTES: u64 = 4 * 1024 * 1024;
 static NEXT: AtomicU64 = AtomicU64::new(HEAP_START);
 
 #[cfg_attr(target_os = "none", global_allocator)]
+#[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the host has a heap of its own"))]
 static HEAP: LockedHeapWithRescue<32> = LockedHeapWithRescue::new(grow);
 
 /// Memory of the process's own, page-aligned, outside of the allocator: `None` when the budget is used up.

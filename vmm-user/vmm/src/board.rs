@@ -1,6 +1,7 @@
 //! The board: the devices that all vCPUs share, who owns which port and address, and the way of interrupts.
 //!
-//! Each device has a lock of its own; the router's (PIC, I/O APIC) is taken inside a device's, never the other way. A vCPU's own
+//! Locks are taken in this order: the host's serial port, a device's (the UART's included), the router's. Each device has a lock of
+//! its own; the router's (PIC, I/O APIC) is taken inside a device's, never the other way. A vCPU's own
 //! local APIC is not here. Timers of the board's devices are served by the thread of vCPU 0.
 
 mod bench;
@@ -53,6 +54,8 @@ pub struct Board {
     router: Arc<Mutex<Router>>,
     /// The earliest of the slots' deadlines.
     deadline_ns: AtomicU64,
+    /// Held while that is found anew: two threads that did it at once could forget each other's.
+    deadline_lock: Mutex<()>,
     /// 0 for nothing, else a [`PowerEvent`] and one.
     power: AtomicU32,
 }
@@ -113,6 +116,7 @@ impl Board {
             slots: layout.devices.into_iter().map(slot).collect(),
             router,
             deadline_ns: AtomicU64::new(NEVER),
+            deadline_lock: Mutex::new(()),
             power: AtomicU32::new(0),
         })
     }
@@ -137,7 +141,7 @@ impl Board {
         if slot.is_timed {
             let deadline = device.deadline_ns().unwrap_or(NEVER);
             if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
-                slot.deadline_ns.store(deadline, Ordering::Relaxed);
+                slot.deadline_ns.store(deadline, Ordering::SeqCst);
                 self.deadline_changed(access);
             }
         }
@@ -152,7 +156,7 @@ impl Board {
     #[cold]
     fn deadline_changed(&self, access: &mut Access<'_>) {
         let earliest =
-            self.slots.iter().map(|s| s.deadline_ns.load(Ordering::Relaxed)).min().unwrap_or(NEVER);
+            self.slots.iter().map(|s| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
         if self.deadline_ns.swap(earliest, Ordering::SeqCst) != earliest {
             devices::apic::Kick::kick(&mut access.kicks, 0);
         }

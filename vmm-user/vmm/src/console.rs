@@ -85,19 +85,14 @@ impl HostSerial {
         self.input.pop_front();
     }
 
-    /// Moves output from a queue into operations, as many as the host takes now. `false`: it takes none.
-    pub fn send(&self, queue: &mut VecDeque<u8>, mut push: impl FnMut(Operation) -> bool) -> bool {
+    /// Moves output from a queue into operations, as much as the host takes now; nothing while its transmitter is busy.
+    pub fn send(&self, queue: &mut VecDeque<u8>, mut push: impl FnMut(Operation)) {
         if self.read(register::LINE_STATUS) & TRANSMITTER_EMPTY == 0 {
-            return false;
+            return;
         }
-        for _ in 0..FIFO_BYTES.min(queue.len()) {
-            let Some(byte) = queue.front() else { break };
-            let write = PortWrite { offset: register::DATA, width: 1, value: u32::from(*byte), reserved: 0 };
-            if !push(write.on(self.ports)) {
-                break;
-            }
-            queue.pop_front();
+        for byte in queue.drain(..FIFO_BYTES.min(queue.len())) {
+            let write = PortWrite { offset: register::DATA, width: 1, value: u32::from(byte), reserved: 0 };
+            push(write.on(self.ports));
         }
-        true
     }
 }

@@ -75,13 +75,12 @@ impl Vcpu {
         let board = &self.shared.board;
         board.feed_console(false, access);
         let Some(serial) = &board.host_serial else { return };
+        // The host's port before the guest's UART, as everywhere.
+        let serial = serial.lock();
         let mut uart = board.uart.lock();
         let queue = &mut uart.backend_mut().queue;
         while !queue.is_empty() {
-            let _ = serial.lock().send(queue, |operation| {
-                self.push(operation);
-                true
-            });
+            serial.send(queue, |operation| self.push(operation));
         }
     }
 
