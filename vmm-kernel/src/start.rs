@@ -53,6 +53,23 @@ enum BootError {
     NoInit,
 }
 
+impl core::fmt::Display for BootError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NotABootPage => write!(f, "the image has no boot page that this kernel understands"),
+            Self::HostMap(error) => write!(f, "the host's memory map is not acceptable: {error:?}"),
+            Self::WindowTooSmall => {
+                write!(f, "the image's window is smaller than what Plinth keeps; enlarge it in the recipe")
+            }
+            Self::Memory(error) => write!(f, "no memory for the kernel itself: {error:?}"),
+            Self::MissingFeature(name) => write!(f, "the processor has no {name}; try QEMU's -cpu max"),
+            Self::Platform(reason) => write!(f, "no SVM: {reason:?}; try QEMU's -cpu max"),
+            Self::Init(status) => write!(f, "init cannot be started: {status}"),
+            Self::NoInit => write!(f, "the image has no file named init"),
+        }
+    }
+}
+
 impl From<MemoryError> for BootError {
     fn from(error: MemoryError) -> Self {
         Self::Memory(error)
@@ -79,7 +96,7 @@ extern "C" fn boot_processor(boot_page: u64) -> ! {
     match boot(boot_page) {
         Ok(()) => scheduler::idle(),
         Err(error) => {
-            log::error!("cannot boot: {error:?}");
+            log::error!("cannot boot: {error}");
             machine::end(End::ProcessFailed)
         }
     }

@@ -25,7 +25,7 @@ pub fn info(_: &Ref<Process>, _: Object, call: &mut SystemInfo) -> Done {
     let (kept_bytes, free_bytes) = frames::budget();
     *call = SystemInfo {
         tsc_hz: time::tsc_hz(),
-        kept_bytes: kept_bytes,
+        kept_bytes,
         free_bytes,
         cpus: per_cpu::all().count() as u32,
         boot_flags: machine::boot_flags(),

@@ -45,7 +45,7 @@ fn fault_address(frame: &Frame) -> u64 {
 
 /// An exception other than those of [`handle_anywhere`].
 pub fn handle(frame: &mut Frame) {
-    if frame.from_user() {
+    if frame.is_user() {
         let address = fault_address(frame);
         process::end_current(EndCause::Fault {
             vector: frame.vector as u8,
@@ -69,7 +69,7 @@ pub fn handle_anywhere(frame: &mut Frame) {
     match frame.vector {
         // An NMI has no meaning for us: the host may send as many as it likes.
         NMI => {}
-        1 if frame.from_user() => {
+        1 if frame.is_user() => {
             // A process may single-step itself into here; there is no debugger, so the flag is taken from it.
             frame.rflags &= !(1 << 8);
         }

@@ -39,7 +39,7 @@ pub struct Frame {
 
 impl Frame {
     /// Whether user mode was interrupted.
-    pub const fn from_user(&self) -> bool {
+    pub const fn is_user(&self) -> bool {
         self.cs & 3 == 3
     }
 }
@@ -205,7 +205,7 @@ extern "C" fn handle(frame: &mut Frame) {
     } else {
         handle_interrupt(vector);
     }
-    if frame.from_user() {
+    if frame.is_user() {
         scheduler::before_user();
     }
 }

@@ -7,8 +7,6 @@ use crate::cpu::descriptors::ist;
 pub const PAGE: u64 = 4096;
 /// First address of the kernel's area: PML4 slot 508.
 pub const KERNEL_AREA: u64 = 0xffff_fe00_0000_0000;
-/// The PML4 slot of [`KERNEL_AREA`].
-pub const KERNEL_AREA_SLOT: usize = 508;
 /// The host's local APIC.
 pub const LOCAL_APIC: u64 = KERNEL_AREA + 0x1000_0000;
 /// The host's I/O APIC.

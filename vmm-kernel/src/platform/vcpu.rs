@@ -270,8 +270,6 @@ setters! {
     set_qualification: u64 = exit.qualification;
     set_next_rip: u64 = exit.next_rip;
     set_cr8: u8 = exit.cr8;
-    set_exit_flags: u32 = exit.flags;
-    set_exit_groups: u32 = exit.groups;
     set_interrupted_event: EventInjection = exit.interrupted_event;
     set_segments: SegmentRegisters = segments;
     set_msrs: MsrRegisters = msrs;

@@ -53,6 +53,9 @@ impl Fifo {
     }
 }
 
+/// A thread that sleeps until a TSC value at most; or a free place.
+type Sleeper = Option<(u64, Ref<Thread>)>;
+
 /// What one processor runs.
 pub struct RunQueue {
     ready: SpinLock<[Fifo; PRIORITIES]>,
@@ -62,7 +65,7 @@ pub struct RunQueue {
     /// A thread that ended, until the next one is on its own stack.
     previous: RefCell<Option<Ref<Thread>>>,
     idle_stack: Cell<u64>,
-    sleepers: RefCell<[Option<(u64, Ref<Thread>)>; QUEUE_MAX]>,
+    sleepers: RefCell<[Sleeper; QUEUE_MAX]>,
     /// The earliest TSC value at which the scheduler wants the timer.
     pub next_wake: Cell<u64>,
 }

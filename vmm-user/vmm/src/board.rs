@@ -155,8 +155,8 @@ impl Board {
     /// Finds the earliest deadline anew; vCPU 0, which serves it, must look.
     #[cold]
     fn deadline_changed(&self, access: &mut Access<'_>) {
-        let earliest =
-            self.slots.iter().map(|s| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
+        let _guard = self.deadline_lock.lock();
+        let earliest = self.slots.iter().map(|s| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
         if self.deadline_ns.swap(earliest, Ordering::SeqCst) != earliest {
             devices::apic::Kick::kick(&mut access.kicks, 0);
         }

@@ -197,7 +197,6 @@ pub mod exit_code {
     #![allow(missing_docs, reason = "the names are the manual's")]
     pub const INTR: u64 = 0x60;
     pub const NMI: u64 = 0x61;
-    pub const INIT: u64 = 0x63;
     pub const VINTR: u64 = 0x64;
     pub const RDPMC: u64 = 0x6f;
     pub const CPUID: u64 = 0x72;

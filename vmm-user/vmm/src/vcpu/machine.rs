@@ -147,7 +147,7 @@ impl Machine for Emulation<'_> {
     #[inline]
     fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
         if let Some(gpa) = self.operand.take()
-            && (gpa ^ linear) % PAGE_BYTES == 0
+            && (gpa ^ linear).is_multiple_of(PAGE_BYTES)
         {
             return Ok(gpa);
         }
