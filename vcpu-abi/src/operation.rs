@@ -283,7 +283,7 @@ operations! {
         /// Out: for an exception: its error code.
         error_code: u64,
     }
-    /// Asks for an event to be signalled when the process ends.
+    /// Asks for an event to be signalled when the process ends; at most four events do.
     ProcessWatch(Process, 4, READ) {
         /// In: an event of the caller's.
         event: Handle,

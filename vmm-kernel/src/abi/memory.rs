@@ -51,5 +51,6 @@ pub fn vm_allocate(process: &Ref<Process>, object: Object, call: &mut VmAllocate
     if call.writable > 1 {
         return Err(Status::BadArgument);
     }
+    process.mapped.lock().keep_vm(&vm)?;
     vm.allocate(call.gpa, call.bytes, call.writable == 1, &process.space, call.address)
 }

@@ -47,6 +47,10 @@ pub fn grant(process: &Ref<Process>, object: Object, call: &mut ProcessGrant) ->
     if !source.rights.contains(rights | Rights::GRANT) {
         return Err(Status::NoRight);
     }
+    // Processes that hold each other and were never started would never go.
+    if matches!(&source.object, Object::Process(given) if given.life() == Life::New) {
+        return Err(Status::WrongState);
+    }
     call.handle = child.handles.lock().insert(source.object, rights)?;
     Ok(())
 }
@@ -84,9 +88,8 @@ pub fn watch(process: &Ref<Process>, object: Object, call: &mut ProcessWatch) ->
     let Object::Process(target) = object else { return Err(Status::BadHandle) };
     match handle::find(process, call.event, ObjectKind::Event, Rights::SIGNAL)? {
         Object::Event(event) => target.watch(event),
-        _ => return Err(Status::BadHandle),
+        _ => Err(Status::BadHandle),
     }
-    Ok(())
 }
 
 pub fn thread_create(process: &Ref<Process>, object: Object, call: &mut ThreadCreate) -> Done {

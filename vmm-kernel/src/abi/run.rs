@@ -21,6 +21,16 @@ use crate::task::thread::Thread;
 
 /// What the entry code calls for `SYS_RUN`.
 pub extern "C" fn syscall_run(handle: u64) -> Answer {
+    let answer = run_handle(handle);
+    if answer.status != Status::Ok as i64 {
+        // Nothing is held here any more: the thread may end.
+        scheduler::before_user();
+    }
+    answer
+}
+
+#[inline]
+fn run_handle(handle: u64) -> Answer {
     let cpu = this_cpu();
     let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
     let vcpu = match find(thread, handle as Handle) {
@@ -31,7 +41,6 @@ pub extern "C" fn syscall_run(handle: u64) -> Answer {
     if count != 0 {
         let (status, index) = page_batch(thread, vcpu, count);
         if status != Status::Ok {
-            scheduler::before_user();
             return Answer::new(status, index);
         }
     }
@@ -98,6 +107,9 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
     let why =
         if page.activity() == activity::HALTED { halt(vcpu) } else { enter_until_exit(cpu, vcpu, vmcb) };
     vcpu.set_out();
+    if why == Some(reason::NONE) {
+        return Err(Status::WrongState);
+    }
     if let Some(why) = why {
         page.set_reason(why);
         exit::finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, ExitFlags::empty());
@@ -109,16 +121,18 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
     Ok(())
 }
 
-/// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself.
+/// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the
+/// process ends.
 #[inline]
 fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb) -> Option<u32> {
     let page = vcpu.run_page;
     loop {
+        if cpu.reschedule.load(Ordering::Relaxed) && !scheduler::give_way() {
+            return Some(reason::NONE);
+        }
+        // Looked at last: a kick from a thread that ran here meanwhile comes with no interrupt.
         if page.pending_work() != 0 {
             return Some(reason::WORK);
-        }
-        if cpu.reschedule.load(Ordering::Relaxed) {
-            scheduler::before_user();
         }
         scheduler::arm_timer(cpu, page.deadline_tsc());
         vcpu.fpu.load_for_guest();
@@ -157,6 +171,7 @@ fn count(cpu: &PerCpu, what: u32) {
 /// A refused VMRUN may have put the host's state in the VMCB: it is overwritten before anybody sees it.
 #[cold]
 fn refuse(vcpu: &Vcpu, vmcb: &mut Vmcb) {
+    vcpu.window.set(NO_WINDOW);
     if let Some(maps) = maps() {
         state::reset(vmcb, maps, vcpu.vm.root().start_address().as_u64(), vcpu.vm.asid);
     }
@@ -180,7 +195,9 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
         scheduler::block(deadline);
     }
     vcpu.set_sleeper(None);
-    scheduler::before_user();
+    if !scheduler::give_way() {
+        return Some(reason::NONE);
+    }
     Some(if page.pending_work() != 0 { reason::WORK } else { reason::DEADLINE })
 }
 

@@ -29,11 +29,21 @@ pub fn create_vm(process: &Ref<Process>, _: Object, call: &mut SystemCreateVm) -
 pub fn create(process: &Ref<Process>, object: Object, call: &mut VcpuCreate) -> Done {
     let Object::Vm(vm) = object else { return Err(Status::BadHandle) };
     let vcpu = Vcpu::try_new(vm, call.cpu)?;
+    let handle = process.handles.lock().insert(Object::Vcpu(vcpu.clone()), Rights::all())?;
+    call.handle = handle;
+    map_shared(process, &vcpu, call.address).inspect_err(|_| {
+        let entry = process.handles.lock().remove(handle);
+        drop(entry);
+    })
+}
+
+/// Maps run page and batch page. A vCPU of which one page is mapped and the other is not stays until the process ends.
+fn map_shared(process: &Ref<Process>, vcpu: &Ref<Vcpu>, address: u64) -> Done {
+    process.space.check_free(address, 2 * PAGE)?;
+    process.mapped.lock().keep_vcpu(vcpu)?;
     for (index, physical) in vcpu.shared_pages().into_iter().enumerate() {
-        let address = call.address.checked_add(index as u64 * PAGE).ok_or(Status::BadArgument)?;
-        process.space.map_foreign(address, physical, PAGE, Protection::ReadWrite)?;
+        process.space.map_foreign(address + index as u64 * PAGE, physical, PAGE, Protection::ReadWrite)?;
     }
-    call.handle = process.handles.lock().insert(Object::Vcpu(vcpu), Rights::all())?;
     Ok(())
 }
 

@@ -6,8 +6,10 @@ use super::interrupts::Frame;
 use super::this_cpu_number;
 use crate::memory::user_copy;
 use crate::task::process::{self, EndCause};
+use crate::task::scheduler;
 
 const NMI: u64 = 2;
+const DEVICE_NOT_AVAILABLE: u64 = 7;
 const PAGE_FAULT: u64 = 14;
 const NAMES: [&str; 22] = [
     "divide error",
@@ -46,6 +48,9 @@ fn fault_address(frame: &Frame) -> u64 {
 /// An exception other than those of [`handle_anywhere`].
 pub fn handle(frame: &mut Frame) {
     if frame.is_user() {
+        if frame.vector == DEVICE_NOT_AVAILABLE && scheduler::give_fpu_back() {
+            return;
+        }
         let address = fault_address(frame);
         process::end_current(EndCause::Fault {
             vector: frame.vector as u8,

@@ -7,8 +7,10 @@
 
 use core::arch::asm;
 use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{cpuid, this_cpu};
+use super::{cpuid, per_cpu, this_cpu};
+use crate::sync::SpinLock;
 
 /// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
 pub const AREA_BYTES: usize = 4096;
@@ -18,6 +20,8 @@ const STATES_THAT_FIT: u64 = 0b111;
 /// A page that holds an owner's registers while another has the processor's.
 pub struct FpuArea {
     address: u64,
+    /// The processor that its owner runs on.
+    cpu: u32,
     /// The registers were never loaded from here yet.
     fresh: Cell<bool>,
 }
@@ -25,13 +29,19 @@ pub struct FpuArea {
 /// This processor's owner, kept in its per-CPU area.
 pub struct FpuOwner {
     /// Address of the owner's page; 0 for nobody.
-    area: Cell<u64>,
+    area: AtomicU64,
+    /// Held while the owner changes: the page of one that is gone must not be written any more.
+    changing: SpinLock<()>,
 }
 
 impl FpuOwner {
     /// Nobody.
     pub const fn new() -> Self {
-        Self { area: Cell::new(0) }
+        Self { area: AtomicU64::new(0), changing: SpinLock::new(()) }
+    }
+
+    fn area(&self) -> u64 {
+        self.area.load(Ordering::Relaxed)
     }
 }
 
@@ -95,33 +105,34 @@ impl FpuArea {
     ///
     /// # Safety
     /// The page at `address` is mapped for ever and used for nothing else as long as the area lives.
-    pub unsafe fn new(address: u64) -> Self {
+    pub unsafe fn new(address: u64, cpu: u32) -> Self {
         // SAFETY: the caller's promise.
         unsafe { (address as *mut [u8; AREA_BYTES]).write_bytes(0, 1) };
-        Self { address, fresh: Cell::new(true) }
+        Self { address, cpu, fresh: Cell::new(true) }
     }
 
     /// Makes the processor's registers this owner's. Leaves CR0.TS clear.
     fn load(&self) {
         let owner = &this_cpu().fpu;
         set_task_switched(false);
-        if owner.area.get() != self.address || self.fresh.get() {
+        if owner.area() != self.address || self.fresh.get() {
+            let _guard = owner.changing.lock();
             let before = get_xcr0();
             set_xcr0(supported_states());
-            if owner.area.get() != 0 && owner.area.get() != self.address {
-                save(owner.area.get());
-                keep_xcr0(owner.area.get(), before);
+            if owner.area() != 0 && owner.area() != self.address {
+                save(owner.area());
+                keep_xcr0(owner.area(), before);
             }
             restore(self.address);
             set_xcr0(kept_xcr0(self.address));
-            owner.area.set(self.address);
+            owner.area.store(self.address, Ordering::Relaxed);
             self.fresh.set(false);
         }
     }
 
     /// Makes the registers a guest's, before it runs: nothing to do when they are already.
     pub fn load_for_guest(&self) {
-        if this_cpu().fpu.area.get() != self.address || self.fresh.get() {
+        if this_cpu().fpu.area() != self.address || self.fresh.get() {
             self.load();
             set_task_switched(true);
         }
@@ -133,7 +144,9 @@ impl FpuArea {
         if value & 1 == 0 || value & !supported_states() != 0 || avx && !sse {
             return false;
         }
-        if value & 0b1_1000 != 0 && value & 0b1_1000 != 0b1_1000 {
+        // Groups that are on or off together: MPX, AVX-512 (with AVX), AMX (APM volume 4, XSETBV).
+        let whole = |group: u64| value & group == 0 || value & group == group;
+        if !whole(0b11 << 3) || !whole(0b111 << 5) || !whole(0b11 << 17) || value & 0b111 << 5 != 0 && !avx {
             return false;
         }
         self.load_for_guest();
@@ -143,7 +156,7 @@ impl FpuArea {
 
     /// Whether the registers in the processor are this owner's.
     fn is_loaded(&self) -> bool {
-        this_cpu().fpu.area.get() == self.address && !self.fresh.get()
+        this_cpu().fpu.area() == self.address && !self.fresh.get()
     }
 
     /// XCR0 as the owner has it. It is asked for, not remembered: not every emulated processor lets XSETBV exit.
@@ -164,6 +177,15 @@ impl FpuArea {
         // SAFETY: the page is the area's own and mapped.
         let bytes = unsafe { core::slice::from_raw_parts(self.address as *const u8, AREA_BYTES) };
         to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    }
+}
+
+impl Drop for FpuArea {
+    fn drop(&mut self) {
+        let Some(cpu) = per_cpu::of(self.cpu) else { return };
+        let _guard = cpu.fpu.changing.lock();
+        // Whose registers are still there is nobody now: they are not saved to a page that will be another's.
+        let _ = cpu.fpu.area.compare_exchange(self.address, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 

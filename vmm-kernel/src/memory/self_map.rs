@@ -93,15 +93,26 @@ pub fn map_physical(address: u64, physical: u64, kind: MapKind) -> Result<(), Me
     set(address, PhysFrame::containing_address(x86_64::PhysAddr::new_truncate(physical)), kind)
 }
 
+/// Maps a new page, zeroed, for good.
+fn map_new_page(address: u64) -> Result<(), MemoryError> {
+    let frame = frames::allocate_unzeroed()?;
+    map_frame(address, frame).inspect_err(|_| frames::free(frame))?;
+    // SAFETY: just mapped, for the caller alone.
+    unsafe { (address as *mut [u64; 512]).write_volatile([0; 512]) };
+    Ok(())
+}
+
 /// Maps new memory, zeroed, for good.
 pub fn map_new(address: u64, bytes: u64) -> Result<(), MemoryError> {
-    for page in 0..bytes / PAGE {
-        let at = address + page * PAGE;
-        map_frame(at, frames::allocate_unzeroed()?)?;
-        // SAFETY: just mapped, for the caller alone.
-        unsafe { (at as *mut [u64; 512]).write_volatile([0; 512]) };
-    }
-    Ok(())
+    (0..bytes / PAGE).try_for_each(|page| map_new_page(address + page * PAGE))
+}
+
+/// The same where some pages may be there already, from an attempt for which memory did not suffice.
+pub fn map_missing(address: u64, bytes: u64) -> Result<(), MemoryError> {
+    (0..bytes / PAGE).try_for_each(|page| match map_new_page(address + page * PAGE) {
+        Err(MemoryError::Occupied) => Ok(()),
+        other => other,
+    })
 }
 
 /// Makes the page tables for the temporary mappings of a processor.

@@ -83,6 +83,14 @@ impl Space {
         self.tables.lock().map_range(address, physical, bytes, protection.flags())
     }
 
+    /// Checks that a range may be mapped and that none of it is.
+    pub fn check_free(&self, address: u64, bytes: u64) -> Result<(), MemoryError> {
+        check(address, bytes)?;
+        let tables = self.tables.lock();
+        let mut pages = (address..address + bytes).step_by(PAGE as usize);
+        if pages.any(|at| tables.lookup(at).is_some()) { Err(MemoryError::Occupied) } else { Ok(()) }
+    }
+
     /// The frame behind a page of the process's.
     pub fn lookup(&self, address: u64) -> Result<PhysFrame, Status> {
         check(address & !(PAGE - 1), PAGE).map_err(|_| Status::BadPointer)?;

@@ -25,10 +25,10 @@ use crate::task::scheduler;
 use crate::task::thread::Thread;
 
 /// The most vCPUs there are.
-const VCPUS_MAX: usize = 64;
+pub const VCPUS_MAX: usize = 64;
 static VCPUS: Pool<Vcpu, VCPUS_MAX> = Pool::new();
 /// Physical addresses of the pages of each place (VMCB, run page, batch page): they stay for the next vCPU there.
-static PAGES: [SpinLock<Option<[u64; 3]>>; VCPUS_MAX] = [const { SpinLock::new(None) }; VCPUS_MAX];
+static PAGES: [SpinLock<[Option<u64>; 3]>; VCPUS_MAX] = [const { SpinLock::new([None; 3]) }; VCPUS_MAX];
 
 /// Where a vCPU is.
 pub mod place {
@@ -71,19 +71,20 @@ unsafe impl Send for Vcpu {}
 fn pages_of(slot: usize) -> Result<[u64; 3], Status> {
     let mut pages = PAGES.get(slot).ok_or(Status::Exhausted)?.lock();
     let area = vcpu_area(slot);
-    let physical = match *pages {
-        Some(physical) => physical,
-        None => {
-            let mut physical = [0; 3];
-            for (index, place) in physical.iter_mut().enumerate() {
+    let mut physical = [0; 3];
+    // What is mapped when memory runs out stays, for the next vCPU here.
+    for (index, (known, physical)) in pages.iter_mut().zip(&mut physical).enumerate() {
+        *physical = match *known {
+            Some(address) => address,
+            None => {
                 let frame = frames::allocate_zeroed()?;
-                self_map::map_frame(area + index as u64 * PAGE, frame)?;
-                *place = frame.start_address().as_u64();
+                self_map::map_frame(area + index as u64 * PAGE, frame)
+                    .inspect_err(|_| frames::free(frame))?;
+                *known.insert(frame.start_address().as_u64())
             }
-            self_map::map_new(area + 4 * PAGE, PAGE)?;
-            *pages.insert(physical)
-        }
-    };
+        };
+    }
+    self_map::map_missing(area + 4 * PAGE, PAGE)?;
     // SAFETY: mapped above, and of no vCPU now.
     unsafe { (area as *mut [u8; 3 * PAGE as usize]).write_bytes(0, 1) };
     Ok(physical)
@@ -103,7 +104,7 @@ impl Vcpu {
             Ok(Self {
                 cpu,
                 // SAFETY: the place's fifth page, mapped above, for this alone.
-                fpu: unsafe { FpuArea::new(area + 4 * PAGE) },
+                fpu: unsafe { FpuArea::new(area + 4 * PAGE, cpu) },
                 vmcb_physical,
                 window: Cell::new(0),
                 run_page: SharedRunPage((area + PAGE) as *mut RunPage),

@@ -11,7 +11,7 @@ use crate::sync::SpinLock;
 use crate::task::pool::{Pool, Ref};
 
 /// The most VMs there are.
-const VMS_MAX: usize = 4;
+pub const VMS_MAX: usize = 4;
 static VMS: Pool<Vm, VMS_MAX> = Pool::new();
 /// Guest physical addresses end here: what four levels of nested tables reach.
 const GPA_END: u64 = 1 << 47;
@@ -66,7 +66,7 @@ impl Vm {
     }
 
     /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process that asks
-    /// for them holds it until it ends.
+    /// for them keeps it until it ends (see `task::mapped`).
     pub fn allocate(
         &self,
         gpa: u64,
@@ -76,6 +76,9 @@ impl Vm {
         address: u64,
     ) -> Result<(), Status> {
         check(gpa, bytes)?;
+        if bytes / PAGE > OWN_PAGES_MAX {
+            return Err(Status::Exhausted);
+        }
         if (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
             return Err(Status::Overlap);
         }
@@ -90,7 +93,7 @@ impl Vm {
             state.tables.map(gpa + page * PAGE, frame, flags).inspect_err(|_| frames::free(frame))?;
             state.own_pages += 1;
             let physical = frame.start_address().as_u64();
-            space.map_foreign(address + page * PAGE, physical, PAGE, Protection::ReadWrite)?;
+            space.map_foreign(address.wrapping_add(page * PAGE), physical, PAGE, Protection::ReadWrite)?;
         }
         Ok(())
     }

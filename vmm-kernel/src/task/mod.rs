@@ -5,6 +5,7 @@ pub mod event;
 pub mod events_of_host;
 pub mod files;
 pub mod handle;
+pub mod mapped;
 pub mod pool;
 pub mod process;
 pub mod scheduler;

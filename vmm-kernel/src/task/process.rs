@@ -8,6 +8,7 @@ use vcpu_abi::syscall::exit_code;
 use super::event::Event;
 use super::files::File;
 use super::handle::HandleTable;
+use super::mapped::Mapped;
 use super::pool::{Pool, Ref};
 use super::thread::{self, Start};
 use super::{elf, scheduler};
@@ -19,6 +20,9 @@ use crate::sync::SpinLock;
 /// The most processes there are.
 const PROCESSES_MAX: usize = 16;
 static PROCESSES: Pool<Process, PROCESSES_MAX> = Pool::new();
+
+/// The most events that one process's end signals. One never takes another's place: a process must not hide its end.
+const WATCHERS_MAX: usize = 4;
 
 /// Longest name, for the log.
 const NAME_BYTES: usize = 16;
@@ -68,7 +72,7 @@ pub enum Life {
 struct LifeState {
     life: Life,
     cause: Option<EndCause>,
-    watcher: Option<Ref<Event>>,
+    watchers: [Option<Ref<Event>>; WATCHERS_MAX],
 }
 
 /// A process.
@@ -77,6 +81,8 @@ pub struct Process {
     pub space: Space,
     /// What it may name.
     pub handles: SpinLock<HandleTable>,
+    /// VMs and vCPUs whose pages it has mapped.
+    pub mapped: SpinLock<Mapped>,
     /// Counts closed handles, so that a thread's memory of one is not older than the table.
     pub handle_epoch: AtomicU32,
     /// Its threads use the FPU.
@@ -103,6 +109,7 @@ impl Process {
             Ok(Self {
                 space,
                 handles: SpinLock::new(HandleTable::new()),
+                mapped: SpinLock::new(Mapped::new()),
                 handle_epoch: AtomicU32::new(0),
                 uses_fpu: AtomicBool::new(false),
                 priority: AtomicU32::new(0),
@@ -110,7 +117,11 @@ impl Process {
                 name: short,
                 threads: AtomicU32::new(0),
                 ending: AtomicBool::new(false),
-                state: SpinLock::new(LifeState { life: Life::New, cause: None, watcher: None }),
+                state: SpinLock::new(LifeState {
+                    life: Life::New,
+                    cause: None,
+                    watchers: [const { None }; WATCHERS_MAX],
+                }),
             })
         })
     }
@@ -132,18 +143,21 @@ impl Process {
     }
 
     /// Signals `event` when it ends; at once, if it has.
-    pub fn watch(&self, event: Ref<Event>) {
+    pub fn watch(&self, event: Ref<Event>) -> Result<(), Status> {
         let ended = {
             let mut state = self.state.lock();
             let ended = matches!(state.life, Life::Ended(_));
-            if !ended {
-                state.watcher = Some(event.clone());
+            let known = state.watchers.iter().flatten().any(|w| w.same(&event));
+            if !ended && !known {
+                let place = state.watchers.iter_mut().find(|w| w.is_none()).ok_or(Status::Exhausted)?;
+                *place = Some(event.clone());
             }
             ended
         };
         if ended {
             event.signal();
         }
+        Ok(())
     }
 
     /// The last thread is gone.
@@ -151,18 +165,18 @@ impl Process {
         while let Some(entry) = { self.handles.lock().remove_any() } {
             drop(entry);
         }
-        let watcher = {
+        let mapped = core::mem::replace(&mut *self.mapped.lock(), Mapped::new());
+        drop(mapped);
+        let watchers = {
             let mut state = self.state.lock();
             state.life = Life::Ended(state.cause.unwrap_or(EndCause::Exit(0)));
-            state.watcher.take()
+            core::mem::replace(&mut state.watchers, [const { None }; WATCHERS_MAX])
         };
-        if let Some(event) = watcher {
-            event.signal();
-        }
+        watchers.iter().flatten().for_each(|event| event.signal());
     }
 }
 
-/// Starts a process with its first thread.
+/// Starts a process with its first thread. One that could not be started is as new as before.
 pub fn start(process: &Ref<Process>, start_page: &[u8], cpu: u32, priority: u8) -> Result<(), Status> {
     {
         let mut state = process.state.lock();
@@ -172,9 +186,10 @@ pub fn start(process: &Ref<Process>, start_page: &[u8], cpu: u32, priority: u8) 
         state.life = Life::Running;
     }
     process.priority.store(u32::from(priority), Ordering::Relaxed);
-    elf::copy(&process.space, USER_START_PAGE, start_page)?;
     let start = Start { entry: process.entry, stack: USER_STACK_TOP - 8, argument: USER_START_PAGE };
-    add_thread(process, start, cpu, priority)
+    elf::copy(&process.space, USER_START_PAGE, start_page)
+        .and_then(|()| add_thread(process, start, cpu, priority))
+        .inspect_err(|_| process.state.lock().life = Life::New)
 }
 
 /// Adds a thread to a process that runs.

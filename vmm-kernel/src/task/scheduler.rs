@@ -277,8 +277,14 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
     finish_switch();
 }
 
-/// The first thing on a new stack: drops the thread that ended on the old one.
-pub extern "C" fn finish_switch() {
+/// The first thing of a new thread. Its process may have ended since it was made, unseen by who looked for threads to end.
+pub extern "C" fn begin_thread() {
+    finish_switch();
+    before_user();
+}
+
+/// The first thing on another stack: drops the thread that ended on the old one.
+fn finish_switch() {
     let ended = this_cpu().queue.previous.take();
     drop(ended);
 }
@@ -295,17 +301,37 @@ pub fn exit_thread() -> ! {
     unreachable!("a thread that ended was run again");
 }
 
-/// What every way back to user mode passes, the ordinary exit's aside.
-pub fn before_user() {
+/// Lets other threads run, if they should. `false`: the running thread is to end, as soon as its callers have let go of what
+/// they hold: its stack is never unwound.
+#[must_use]
+pub fn give_way() -> bool {
     loop {
         if with_current(|me| me.process.is_ending()) {
-            exit_thread();
+            return false;
         }
         if !this_cpu().reschedule.load(Ordering::SeqCst) {
-            return;
+            return true;
         }
         schedule();
     }
+}
+
+/// What every way back to user mode passes, the ordinary exit's aside. The callers hold nothing.
+pub fn before_user() {
+    if !give_way() {
+        exit_thread();
+    }
+}
+
+/// The running thread used the FPU while a guest's registers, or nobody's, were in the processor. `false`: it never asked for it.
+pub fn give_fpu_back() -> bool {
+    with_current(|me| {
+        let asked = me.process.uses_fpu.load(Ordering::Relaxed);
+        if asked {
+            fpu::switch_to(&me.fpu, true);
+        }
+        asked
+    })
 }
 
 /// Arms the timer for the scheduler's own sake or for `deadline_tsc`, whichever is first, unless it is so armed already.

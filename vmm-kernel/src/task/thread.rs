@@ -127,7 +127,7 @@ global_asm!(
     .balign 16
     // The first return of a new thread's context switch: its stack holds RDI and a frame for IRETQ.
 thread_entry:
-    call {finish_switch}
+    call {begin_thread}
     xor eax, eax
     xor ebx, ebx
     xor ecx, ecx
@@ -147,7 +147,7 @@ thread_entry:
     iretq
     .popsection
     "#,
-    finish_switch = sym scheduler::finish_switch,
+    begin_thread = sym scheduler::begin_thread,
 );
 
 unsafe extern "C" {
@@ -157,14 +157,15 @@ unsafe extern "C" {
 /// Makes sure that place `slot` has a stack, between unmapped pages, and an FPU page below.
 fn map_stack(slot: usize) -> Result<(), Status> {
     let Some(mapped) = STACK_MAPPED.get(slot) else { return Err(Status::Exhausted) };
-    if mapped.swap(true, Ordering::AcqRel) {
+    if mapped.load(Ordering::Acquire) {
         return Ok(());
     }
     let top = thread_stack_top(slot);
-    let done = self_map::map_new(top - THREAD_STACK_BYTES, THREAD_STACK_BYTES)
-        .and_then(|()| self_map::map_new(top - FPU_BELOW_TOP, PAGE));
-    // A stack that could not be mapped whole keeps what it got; the place is not used again.
-    done.map_err(Status::from)
+    // What is mapped when memory runs out stays, for the next thread here.
+    self_map::map_missing(top - THREAD_STACK_BYTES, THREAD_STACK_BYTES)?;
+    self_map::map_missing(top - FPU_BELOW_TOP, PAGE)?;
+    mapped.store(true, Ordering::Release);
+    Ok(())
 }
 
 /// Lays out the stack of a new thread, as `scheduler`'s context switch and [`thread_entry`] expect it. Answers its RSP.
@@ -202,7 +203,7 @@ pub fn spawn(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Re
             cpu,
             priority,
             // SAFETY: the page below the stack was just mapped, and is this thread's.
-            fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP) },
+            fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP, cpu) },
             stack_top,
             saved_stack: Cell::new(prepare_stack(stack_top, start)),
             run_cache: RunCache::new(),

@@ -1,0 +1,47 @@
+//! Abuses the kernel's ABI and sees that it holds: every call is answered by a status or by the caller's death.
+//!
+//! One program, several roles. `suite` runs the tests, each as a `part`, and ends the machine with `TESTS_PASSED` or `TESTS_FAILED`.
+//! Whatever may die of a test runs in a child made of the same file, with another role; its exit code is its verdict.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![cfg_attr(not(target_os = "none"), allow(dead_code, reason = "runs on the bare-metal target only"))]
+
+extern crate alloc;
+
+mod arguments;
+mod child;
+mod exhaustion;
+mod faults;
+mod fpu;
+mod fuzz;
+mod handles;
+mod isolation;
+mod random;
+mod run_page;
+mod suite;
+mod threads;
+mod vm;
+
+use runtime::Start;
+
+runtime::main!(program);
+
+/// The exit code of a child whose role is not known, or that could not begin.
+const NO_ROLE: u32 = 99;
+
+fn program(start: &Start) -> u32 {
+    match start.setting("role") {
+        Some("suite") => suite::run(start),
+        Some("part") => suite::part(start),
+        Some("fault") => faults::victim(start),
+        Some("call") => faults::caller(start),
+        Some("no-rights") => handles::without_rights(start),
+        Some("fuzz") => fuzz::victim(start),
+        Some("run-page") => run_page::victim(start),
+        Some("hog") => exhaustion::hog(start),
+        Some("die-in-run") => vm::die_in_run(start),
+        Some("same-address") => isolation::same_address(start),
+        Some("fpu") => fpu::victim(start),
+        Some("nothing") => 0,
+        _ => NO_ROLE,
+    }
+}

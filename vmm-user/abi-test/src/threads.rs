@@ -1,0 +1,148 @@
+//! Threads, events, deadlines and priorities, on one processor and on two.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use runtime::abi::operation::{EventCreate, EventWait, HANDLE_SELF};
+use runtime::abi::status::Status;
+use runtime::event::Event;
+use runtime::{call, process, syscall, thread};
+
+use crate::suite::Suite;
+
+const ROUNDS: u32 = 4000;
+
+/// All of it.
+pub fn test(suite: &mut Suite<'_>) {
+    for cpu in [0, suite.cpus - 1] {
+        let answer = ping_pong(suite, cpu);
+        suite.check(answer == Ok(ROUNDS), format_args!("ping-pong with cpu{cpu}: {answer:?}"));
+        let answer = signal_against_deadline(suite, cpu);
+        suite.check(answer == Ok(()), format_args!("signals against deadlines on cpu{cpu}: {answer:?}"));
+    }
+    deadlines(suite);
+    one_waiter(suite);
+    priorities(suite);
+}
+
+/// Two threads wake each other by turns. Answers the turns the other one saw.
+fn ping_pong(suite: &Suite<'_>, cpu: u32) -> Result<u32, Status> {
+    let (there, back) = (Event::try_new()?, Event::try_new()?);
+    let turns = Arc::new(AtomicU32::new(0));
+    let theirs = turns.clone();
+    thread::spawn(cpu, 1, move || {
+        for _ in 0..ROUNDS {
+            if there.wait().is_err() {
+                return;
+            }
+            theirs.fetch_add(1, Ordering::Relaxed);
+            let _ = back.signal();
+        }
+    })?;
+    let deadline = suite.in_us(60_000_000);
+    for _ in 0..ROUNDS {
+        there.signal()?;
+        back.wait_until(deadline)?;
+    }
+    process::close(there.0)?;
+    process::close(back.0)?;
+    Ok(turns.load(Ordering::Relaxed))
+}
+
+/// Waits with deadlines so short that signal and deadline often come at once: no signal may be lost.
+fn signal_against_deadline(suite: &Suite<'_>, cpu: u32) -> Result<(), Status> {
+    let event = Event::try_new()?;
+    let (asked, signalled) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (want, sent) = (asked.clone(), signalled.clone());
+    thread::spawn(cpu, 2, move || {
+        for round in 1..=ROUNDS {
+            while want.load(Ordering::Acquire) < round {
+                syscall::yield_now();
+            }
+            let _ = event.signal();
+            sent.store(round, Ordering::Release);
+        }
+    })?;
+    let limit = suite.in_us(60_000_000);
+    for round in 1..=ROUNDS {
+        asked.store(round, Ordering::Release);
+        while event.wait_until(suite.in_us(u64::from(round % 64))) == Err(Status::TimedOut) {
+            if syscall::tsc() > limit {
+                return Err(Status::TimedOut);
+            }
+        }
+    }
+    while signalled.load(Ordering::Acquire) < ROUNDS {
+        syscall::yield_now();
+    }
+    process::close(event.0)
+}
+
+fn deadlines(suite: &mut Suite<'_>) {
+    let Ok(event) = Event::try_new() else { return suite.check(false, format_args!("an event")) };
+    for micros in [0, 1, 100, 5000] {
+        let until = suite.in_us(micros);
+        let answer = event.wait_until(until);
+        let late = syscall::tsc() >= until;
+        suite.check(answer == Err(Status::TimedOut) && late, format_args!("{micros} us: {answer:?}, {late}"));
+    }
+    suite.expect(event.wait_until(0), Status::TimedOut, format_args!("no wait at all"));
+    suite.expect(event.wait_until(1), Status::TimedOut, format_args!("a deadline long past"));
+    suite.expect(event.signal(), Status::Ok, format_args!("a signal"));
+    suite.expect(event.signal(), Status::Ok, format_args!("a second signal, which changes nothing"));
+    suite.expect(event.wait_until(0), Status::Ok, format_args!("the signal is there"));
+    suite.expect(event.wait_until(0), Status::TimedOut, format_args!("the signal is taken"));
+    suite.expect(process::close(event.0), Status::Ok, format_args!("closing it"));
+}
+
+/// A second waiter is refused; a waiter whose event's handle is closed is woken by nobody but its deadline.
+fn one_waiter(suite: &mut Suite<'_>) {
+    let Ok(event) = call(HANDLE_SELF, EventCreate::default()).map(|c| Event(c.handle)) else {
+        return suite.check(false, format_args!("an event"));
+    };
+    let answer = Arc::new(AtomicU32::new(u32::MAX));
+    let theirs = answer.clone();
+    let until = suite.in_us(200_000);
+    let begun = thread::spawn(suite.cpus - 1, 2, move || {
+        let status = event.wait_until(until).err().unwrap_or(Status::Ok);
+        theirs.store(status as u32, Ordering::SeqCst);
+    });
+    suite.expect(begun, Status::Ok, format_args!("a thread"));
+    let mut second = Ok(());
+    while second != Err(Status::WrongState) && syscall::tsc() < until {
+        second = call(event.0, EventWait { deadline_tsc: 1 })
+            .map(|_| ())
+            .or_else(|s| if s == Status::TimedOut { Ok(()) } else { Err(s) });
+        syscall::yield_now();
+    }
+    suite.expect(second, Status::WrongState, format_args!("a second waiter"));
+    suite.expect(process::close(event.0), Status::Ok, format_args!("closing it under the waiter"));
+    let limit = suite.in_us(10_000_000);
+    while answer.load(Ordering::SeqCst) == u32::MAX && syscall::tsc() < limit {
+        syscall::yield_now();
+    }
+    let got = answer.load(Ordering::SeqCst);
+    suite.check(got == Status::TimedOut as u32, format_args!("the first waiter: {got}"));
+}
+
+/// On one processor: a less urgent thread runs only when we wait, an equal one by turns.
+fn priorities(suite: &mut Suite<'_>) {
+    let flags = [(); 2].map(|()| Arc::new(AtomicU32::new(0)));
+    let begun: [Result<(), Status>; 2] = [0, 2].map(|priority: u32| {
+        let flag = flags[usize::from(priority != 0)].clone();
+        thread::spawn(0, priority, move || flag.store(1, Ordering::SeqCst))
+    });
+    suite.check(begun == [Ok(()), Ok(())], format_args!("two threads: {begun:?}"));
+    let seen = |index: usize| flags.get(index).is_some_and(|f| f.load(Ordering::SeqCst) != 0);
+    let limit = suite.in_us(500_000);
+    while !seen(1) && syscall::tsc() < limit {
+        core::hint::spin_loop();
+    }
+    suite.check(seen(1), format_args!("an equal thread runs while this one spins"));
+    suite.check(!seen(0), format_args!("a less urgent one does not"));
+    if let Ok(event) = Event::try_new() {
+        let _ = event.wait_until(suite.in_us(500_000));
+        let _ = process::close(event.0);
+    }
+    suite.check(seen(0), format_args!("it does while this one waits"));
+}

@@ -1,0 +1,225 @@
+//! VMs and vCPUs: their pages stay the mapper's as long as they are mapped, and a process that ends in its guest is gone whole.
+#![allow(unsafe_code, reason = "guest memory and run pages at addresses of our choice")]
+
+use runtime::abi::exit::reason;
+use runtime::abi::operation::{
+    EventBindVcpu, Handle, MemoryMap, MemoryRange, Rights, SystemCreateVm, VcpuCreate, VcpuFetch, VmAllocate,
+    VmMap,
+};
+use runtime::abi::registers::{Groups, Segment};
+use runtime::abi::run_page::RunPage;
+use runtime::abi::status::Status;
+use runtime::event::Event;
+use runtime::{Start, call, heap, process, syscall, thread};
+
+use crate::child::{self, Child};
+use crate::fpu;
+use crate::suite::Suite;
+
+/// A real-mode guest's segment.
+const fn segment(base: u64, attributes: u16) -> Segment {
+    Segment { selector: (base >> 4) as u16, attributes, limit: 0xffff, base }
+}
+
+/// A vCPU with a page of code: real mode, code and run page at addresses of ours.
+pub struct Machine {
+    /// The VM.
+    pub vm: Handle,
+    /// The vCPU.
+    pub vcpu: Handle,
+    /// Its run page; the batch page follows.
+    pub page: *mut RunPage,
+}
+
+impl Machine {
+    /// Makes one; `code` is put at the start of a page of the VM's own.
+    pub fn new(system: Handle, cpu: u32, code: &[u8]) -> Result<Self, Status> {
+        let vm = call(system, SystemCreateVm::default())?.handle;
+        let (text, address) = heap::reserve(4096).zip(heap::reserve(8192)).ok_or(Status::Exhausted)?;
+        call(vm, VmAllocate { gpa: 0xd_0000, bytes: 4096, address: text, writable: 1 })?;
+        let vcpu = call(vm, VcpuCreate { address, cpu, handle: 0 })?.handle;
+        let page = address as *mut RunPage;
+        // SAFETY: the kernel has just mapped these pages for us, and the vCPU does not run.
+        unsafe {
+            core::ptr::copy_nonoverlapping(code.as_ptr(), text as *mut u8, code.len().min(4096));
+            (*page).system.cs = segment(0xd_0000, 0x9b);
+            (*page).system.ss = segment(0, 0x93);
+            (*page).system.cr0 = 0x10;
+            (*page).system.dr6 = 0xffff_0ff0;
+            (*page).system.dr7 = 0x400;
+            (*page).general.rflags = 2;
+            (*page).general.rip = 0;
+            (*page).dirty = (Groups::GENERAL | Groups::SYSTEM).bits();
+            (*page).deadline_tsc = u64::MAX;
+        }
+        Ok(Self { vm, vcpu, page })
+    }
+
+    /// Runs it until a deadline at most; answers the exit's reason.
+    pub fn run(&self, deadline_tsc: u64) -> Result<u32, Status> {
+        // SAFETY: the run page is mapped, and ours while the vCPU does not run.
+        unsafe { (*self.page).deadline_tsc = deadline_tsc };
+        syscall::run(self.vcpu).map_err(|(status, _)| status)?;
+        // SAFETY: as above.
+        Ok(unsafe { (&raw const (*self.page).exit.reason).read_volatile() })
+    }
+}
+
+/// All of it.
+pub fn test(suite: &mut Suite<'_>) {
+    guest_runs(suite);
+    stale_pages(suite);
+    arguments(suite);
+}
+
+/// Processes that end while a thread of theirs is in its guest.
+pub fn test_ends(suite: &mut Suite<'_>) {
+    for cpu in [0, suite.cpus - 1] {
+        ends_in_run(suite, cpu);
+    }
+}
+
+/// A guest of two instructions, its exits, and the FPU of a process that runs a guest.
+fn guest_runs(suite: &mut Suite<'_>) {
+    // cpuid; hlt; jmp to itself
+    let machine = match Machine::new(suite.system, 0, &[0x0f, 0xa2, 0xf4, 0xeb, 0xfe]) {
+        Ok(machine) => machine,
+        Err(status) => return suite.check(false, format_args!("a VM with a vCPU: {status:?}")),
+    };
+    let until = suite.in_us(5_000_000);
+    let first = machine.run(until);
+    suite.check(first == Ok(reason::CPUID), format_args!("the guest's CPUID: {first:?}"));
+    let asked = fpu::ask();
+    suite.expect(asked, Status::Ok, format_args!("asking for the FPU"));
+    fpu::set(0x1234_5678);
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe {
+        (*machine.page).general.rip = 2;
+        (*machine.page).dirty = Groups::GENERAL.bits();
+    }
+    let second = machine.run(until);
+    suite.check(second == Ok(reason::HALT), format_args!("the guest's HLT: {second:?}"));
+    let kept = fpu::get();
+    suite.check(kept == [0x1234_5678; 2], format_args!("our FPU after a guest's run: {kept:x?}"));
+    // SAFETY: as above.
+    unsafe {
+        (*machine.page).general.rip = 3;
+        (*machine.page).dirty = Groups::GENERAL.bits();
+    }
+    let third = machine.run(suite.in_us(2000));
+    suite.check(third == Ok(reason::DEADLINE), format_args!("a guest that loops: {third:?}"));
+    let fetched = call(machine.vcpu, VcpuFetch { groups: Groups::all().bits(), reserved: 0 });
+    suite.expect(fetched, Status::Ok, format_args!("all register groups"));
+    suite.check(fpu::get() == [0x1234_5678; 2], format_args!("our FPU after a fetch"));
+    let answer = call(machine.vcpu, VcpuFetch { groups: 1 << 31, reserved: 0 });
+    suite.expect(answer, Status::BadArgument, format_args!("groups that do not exist"));
+    for handle in [machine.vcpu, machine.vm] {
+        suite.expect(process::close(handle), Status::Ok, format_args!("closing vCPU and VM"));
+    }
+}
+
+/// Pages that a VM or vCPU gave us stay ours when its handle is closed: nobody else gets them.
+fn stale_pages(suite: &mut Suite<'_>) {
+    let run = |suite: &Suite<'_>| -> Result<[bool; 2], Status> {
+        let vm = call(suite.system, SystemCreateVm::default())?.handle;
+        let address = heap::reserve(64 * 4096).ok_or(Status::Exhausted)?;
+        call(vm, VmAllocate { gpa: 0xc_0000, bytes: 64 * 4096, address, writable: 0 })?;
+        let before = suite.free_bytes();
+        process::close(vm)?;
+        let kept = suite.free_bytes() == before;
+        let vm = call(suite.system, SystemCreateVm::default())?.handle;
+        let first = heap::reserve(8192).ok_or(Status::Exhausted)?;
+        process::close(call(vm, VcpuCreate { address: first, cpu: 0, handle: 0 })?.handle)?;
+        let second = heap::reserve(8192).ok_or(Status::Exhausted)?;
+        let vcpu = call(vm, VcpuCreate { address: second, cpu: 0, handle: 0 })?.handle;
+        // SAFETY: both pages are mapped for us.
+        let shared = unsafe {
+            ((first + 2048) as *mut u64).write_volatile(0x5a5a);
+            ((second + 2048) as *const u64).read_volatile() == 0x5a5a
+        };
+        process::close(vcpu)?;
+        process::close(vm)?;
+        Ok([kept, shared])
+    };
+    let answer = run(suite);
+    suite.check(answer == Ok([true, false]), format_args!("pages of a closed VM and vCPU: {answer:?}"));
+}
+
+fn arguments(suite: &mut Suite<'_>) {
+    let Ok(vm) = call(suite.system, SystemCreateVm::default()).map(|c| c.handle) else {
+        return suite.check(false, format_args!("a VM"));
+    };
+    let address = heap::reserve(1 << 20).unwrap_or(0);
+    for (gpa, bytes, status) in [
+        (1 << 40, 1 << 46, Status::Exhausted),
+        (1 << 40, 257 * 4096, Status::Exhausted),
+        (1 << 40, 0, Status::BadArgument),
+        (1 << 40, 5, Status::BadArgument),
+        ((1 << 40) + 1, 4096, Status::BadArgument),
+        (1 << 47, 4096, Status::BadArgument),
+        (u64::MAX - 4095, 4096, Status::BadArgument),
+        (0x10_0000, 4096, Status::Overlap),
+    ] {
+        let answer = call(vm, VmAllocate { gpa, bytes, address, writable: 0 });
+        suite.expect(answer, status, format_args!("pages for a VM, {bytes:#x} at {gpa:#x}"));
+    }
+    for address in [0, 0xffff_fe00_0000_0000, u64::MAX - 4095, 0x7fff_ffff_e000, 3] {
+        let answer = call(vm, VmAllocate { gpa: 1 << 41, bytes: 4096, address, writable: 2 });
+        suite.expect(answer, Status::BadArgument, format_args!("neither writable nor not"));
+        let answer = call(vm, VcpuCreate { address, cpu: 0, handle: 0 });
+        suite.expect(answer, Status::BadArgument, format_args!("a vCPU's pages at {address:#x}"));
+    }
+    let answer = call(vm, VcpuCreate { address, cpu: 4000, handle: 0 });
+    suite.expect(answer, Status::BadArgument, format_args!("a vCPU on a processor that is not there"));
+    for (gpa, bytes, status) in [
+        (0x800_0000, 4096, Status::NotFound),
+        (0, !4095, Status::BadArgument),
+        (1, 4096, Status::BadArgument),
+        (0, 0, Status::BadArgument),
+        (1 << 44, 4096, Status::NotFound),
+    ] {
+        let answer = call(vm, VmMap { memory: suite.memory, reserved: 0, gpa, bytes });
+        suite.expect(answer, status, format_args!("mapping {bytes:#x} at {gpa:#x} in a VM"));
+    }
+    let _ = (MemoryRange { index: 0, gpa: 0, bytes: 0 }, MemoryMap { address: 0, gpa: 0, bytes: 0 });
+    suite.expect(process::close(vm), Status::Ok, format_args!("closing the VM"));
+}
+
+/// The child: one thread is in its guest, which loops for ever or sleeps, when another ends the process.
+pub fn die_in_run(start: &Start) -> u32 {
+    let (Some(system), cpu) = (start.handle("system"), child::number(start, "cpu") as u32) else { return 1 };
+    let code: &[u8] = &[0xeb, 0xfe];
+    let Ok(machine) = Machine::new(system, cpu, code) else { return 2 };
+    let sleeps = child::number(start, "sleeps") as u32;
+    // SAFETY: the vCPU does not run yet.
+    unsafe { (*machine.page).activity = sleeps };
+    let Ok(event) = Event::try_new() else { return 3 };
+    let bound = Event::try_new().and_then(|e| call(e.0, EventBindVcpu { vcpu: machine.vcpu, bit: 8 }));
+    let vcpu = machine.vcpu;
+    let begun = thread::spawn(cpu, 1, move || {
+        let _ = syscall::run(vcpu);
+    });
+    let waited = event.wait_until(syscall::tsc() + child::number(start, "ticks"));
+    if bound.is_err() || begun.is_err() || waited != Err(Status::TimedOut) { 4 } else { 0 }
+}
+
+fn ends_in_run(suite: &mut Suite<'_>, cpu: u32) {
+    let once = |suite: &Suite<'_>, sleeps: u64| -> Result<u32, Status> {
+        let child =
+            Child::new(suite, "die-in-run")?.grant("system", suite.system, Rights::READ | Rights::CREATE)?;
+        let child = child.set("cpu", cpu).set("ticks", suite.ticks_us * 3000).set("sleeps", sleeps);
+        Ok(child.start(0, 1)?.join(suite)?.code)
+    };
+    // The first rounds map stacks and vCPU pages that stay for the next.
+    let warm = [once(suite, 0), once(suite, 1)];
+    suite.check(warm == [Ok(0), Ok(0)], format_args!("a process that ends in its guest: {warm:?}"));
+    let before = suite.free_bytes();
+    for round in 0..10 {
+        let code = once(suite, round % 2);
+        suite.check(code == Ok(0), format_args!("a process that ends in its guest on cpu{cpu}: {code:?}"));
+    }
+    suite.check(
+        suite.settles_at(before),
+        format_args!("such processes leave {} free of {before}", suite.free_bytes()),
+    );
+}
