@@ -29,7 +29,7 @@ pub extern "C" fn syscall_run(handle: u64) -> Answer {
     answer
 }
 
-#[inline]
+#[inline(always)]
 fn run_handle(handle: u64) -> Answer {
     let cpu = this_cpu();
     let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
@@ -44,10 +44,8 @@ fn run_handle(handle: u64) -> Answer {
             return Answer::new(status, index);
         }
     }
-    match run(cpu, vcpu) {
-        Ok(()) => Answer::new(Status::Ok, count as usize),
-        Err(status) => Answer::new(status, count as usize),
-    }
+    let status = run(cpu, vcpu).err().unwrap_or(Status::Ok);
+    Answer::new(status, count as usize)
 }
 
 /// The vCPU behind a handle: the one of the last run, in most cases.
@@ -89,7 +87,7 @@ fn page_batch(thread: &Thread, vcpu: &Vcpu, count: u32) -> (Status, usize) {
 }
 
 /// Runs a vCPU until an exit that is the VMM's.
-#[inline]
+#[inline(always)]
 pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
     let page = vcpu.run_page;
     let mut claim = vcpu.claim()?;
@@ -123,7 +121,7 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
 
 /// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the
 /// process ends.
-#[inline]
+#[inline(always)]
 fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb) -> Option<u32> {
     let page = vcpu.run_page;
     loop {
@@ -135,7 +133,7 @@ fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb) -> Option<u32> {
             return Some(reason::WORK);
         }
         scheduler::arm_timer(cpu, page.deadline_tsc());
-        vcpu.fpu.load_for_guest();
+        vcpu.fpu.load_for_guest(cpu);
         // SAFETY: run page and VMCB are the vCPU's, which this thread has claimed; the host page is this processor's.
         #[allow(unsafe_code, reason = "the way into the guest")]
         unsafe {
@@ -162,6 +160,7 @@ fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb) -> Option<u32> {
     }
 }
 
+#[cold]
 fn count(cpu: &PerCpu, what: u32) {
     if let Some(counter) = cpu.handled.get(what as usize) {
         counter.fetch_add(1, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use core::arch::asm;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{cpuid, per_cpu, this_cpu};
+use super::{PerCpu, cpuid, per_cpu, this_cpu};
 use crate::sync::SpinLock;
 
 /// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
@@ -131,11 +131,17 @@ impl FpuArea {
     }
 
     /// Makes the registers a guest's, before it runs: nothing to do when they are already.
-    pub fn load_for_guest(&self) {
-        if this_cpu().fpu.area() != self.address || self.fresh.get() {
-            self.load();
-            set_task_switched(true);
+    #[inline]
+    pub fn load_for_guest(&self, cpu: &PerCpu) {
+        if cpu.fpu.area() != self.address || self.fresh.get() {
+            self.swap_for_guest();
         }
+    }
+
+    #[cold]
+    fn swap_for_guest(&self) {
+        self.load();
+        set_task_switched(true);
     }
 
     /// Sets XCR0 as the guest wants it. `false`: not a value the processor takes.
@@ -149,7 +155,7 @@ impl FpuArea {
         if !whole(0b11 << 3) || !whole(0b111 << 5) || !whole(0b11 << 17) || value & 0b111 << 5 != 0 && !avx {
             return false;
         }
-        self.load_for_guest();
+        self.load_for_guest(this_cpu());
         set_xcr0(value);
         true
     }

@@ -304,6 +304,7 @@ pub fn exit_thread() -> ! {
 /// Lets other threads run, if they should. `false`: the running thread is to end, as soon as its callers have let go of what
 /// they hold: its stack is never unwound.
 #[must_use]
+#[cold]
 pub fn give_way() -> bool {
     loop {
         if with_current(|me| me.process.is_ending()) {
@@ -339,9 +340,14 @@ pub fn give_fpu_back() -> bool {
 pub fn arm_timer(cpu: &PerCpu, deadline_tsc: u64) {
     let want = deadline_tsc.min(cpu.queue.next_wake.get());
     if want != cpu.armed_tsc.get() && want != u64::MAX {
-        cpu.armed_tsc.set(want);
-        local_apic::arm_timer(want);
+        rearm_timer(cpu, want);
     }
+}
+
+#[cold]
+fn rearm_timer(cpu: &PerCpu, tsc: u64) {
+    cpu.armed_tsc.set(tsc);
+    local_apic::arm_timer(tsc);
 }
 
 /// The timer's interrupt: wakes who has slept long enough.

@@ -63,8 +63,7 @@ pub struct Board {
 /// What a device reaches of the board during one access by a vCPU's thread.
 pub struct Access<'a> {
     board: &'a Board,
-    /// vCPUs that must look at what was posted to them.
-    pub kicks: VcpuSet,
+    kicks: Option<VcpuSet>,
 }
 
 impl Platform for Access<'_> {
@@ -88,9 +87,20 @@ impl Platform for Access<'_> {
 }
 
 impl Access<'_> {
+    /// A vCPU must look at what was posted to it.
+    pub fn kick(&mut self, vcpu: usize) {
+        devices::apic::Kick::kick(self.kicks.get_or_insert_default(), vcpu);
+    }
+
+    /// The vCPUs that must look at what was posted to them, if there are any.
+    #[inline(always)]
+    pub fn kicks(&self) -> Option<&VcpuSet> {
+        self.kicks.as_ref()
+    }
+
     fn take_kicks(&mut self, router: &mut Router) {
         for vcpu in router.take_kicks().iter() {
-            devices::apic::Kick::kick(&mut self.kicks, vcpu);
+            self.kick(vcpu);
         }
     }
 }
@@ -123,11 +133,11 @@ impl Board {
 
     /// What an access of a vCPU's thread takes.
     pub fn access(&self) -> Access<'_> {
-        Access { board: self, kicks: VcpuSet::default() }
+        Access { board: self, kicks: None }
     }
 
     /// Calls a device, and takes over what came of it: its new deadline, and the kicks of the router if that is what it is.
-    #[inline]
+    #[inline(always)]
     fn with<R>(
         &self,
         id: DeviceId,
@@ -139,11 +149,7 @@ impl Board {
         let mut device = slot.device.lock();
         let result = call(&mut **device, access);
         if slot.is_timed {
-            let deadline = device.deadline_ns().unwrap_or(NEVER);
-            if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
-                slot.deadline_ns.store(deadline, Ordering::SeqCst);
-                self.deadline_changed(access);
-            }
+            self.note_deadline(slot, &**device, access);
         }
         if id == layout::ROUTER {
             drop(device);
@@ -152,17 +158,27 @@ impl Board {
         result
     }
 
+    /// A device with a timer was called.
+    fn note_deadline(&self, slot: &Slot, device: &dyn BoardDevice, access: &mut Access<'_>) {
+        let deadline = device.deadline_ns().unwrap_or(NEVER);
+        if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
+            slot.deadline_ns.store(deadline, Ordering::SeqCst);
+            self.deadline_changed(access);
+        }
+    }
+
     /// Finds the earliest deadline anew; vCPU 0, which serves it, must look.
     #[cold]
     fn deadline_changed(&self, access: &mut Access<'_>) {
         let _guard = self.deadline_lock.lock();
         let earliest = self.slots.iter().map(|s| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
         if self.deadline_ns.swap(earliest, Ordering::SeqCst) != earliest {
-            devices::apic::Kick::kick(&mut access.kicks, 0);
+            access.kick(0);
         }
     }
 
     /// IN.
+    #[inline(always)]
     pub fn port_read(&self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
         self.ports.read(port, width, |id, port, width| {
             self.with(id, width.mask() as u32, access, |device, access| device.port_read(port, width, access))
@@ -170,6 +186,7 @@ impl Board {
     }
 
     /// OUT.
+    #[inline(always)]
     pub fn port_write(&self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
         self.ports.write(port, width, value, |id, port, width, value| {
             self.with(id, (), access, |device, access| device.port_write(port, width, value, access));
@@ -177,6 +194,7 @@ impl Board {
     }
 
     /// A load from memory that is not RAM.
+    #[inline(always)]
     pub fn mmio_read(&self, gpa: u64, width: Width, access: &mut Access<'_>) -> u64 {
         self.mmio.read(gpa, width, |id, offset, width| {
             self.with(id, width.mask(), access, |device, access| device.mmio_read(offset, width, access))
@@ -184,6 +202,7 @@ impl Board {
     }
 
     /// A store to memory that is not RAM.
+    #[inline(always)]
     pub fn mmio_write(&self, gpa: u64, width: Width, value: u64, access: &mut Access<'_>) {
         self.mmio.write(gpa, width, value, |id, offset, width, value| {
             self.with(id, (), access, |device, access| device.mmio_write(offset, width, value, access));

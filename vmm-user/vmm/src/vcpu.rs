@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 
 use code_cache::CodeCache;
-use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig};
+use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuSet};
 use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
 use runtime::abi::operation::{Call, Handle, Operation, VcpuCreate, VcpuFetch, VcpuKick, end_reason};
@@ -122,7 +122,7 @@ struct Bus<'a, 'b> {
 
 impl Kick for Bus<'_, '_> {
     fn kick(&mut self, vcpu: usize) {
-        self.access.kicks.kick(vcpu);
+        self.access.kick(vcpu);
     }
 }
 
@@ -198,16 +198,16 @@ impl Vcpu {
     /// Kicks the vCPUs that an access posted something to. This one looks anyway.
     #[inline(always)]
     fn finish(&mut self, access: &Access<'_>) {
-        if !access.kicks.is_empty() {
-            self.kick_others(access);
+        if let Some(kicks) = access.kicks() {
+            self.kick_others(kicks);
         }
     }
 
     #[cold]
-    fn kick_others(&mut self, access: &Access<'_>) {
+    fn kick_others(&mut self, kicks: &VcpuSet) {
         self.attention = true;
         let own = self.index;
-        for vcpu in access.kicks.iter().filter(|v| *v != own) {
+        for vcpu in kicks.iter().filter(|v| *v != own) {
             if let Some(handle) = self.shared.vcpus.get(vcpu) {
                 self.push(VcpuKick { work: work::KICK, reserved: 0 }.on(*handle));
             }

@@ -5,6 +5,7 @@ use runtime::abi::exit::PortAccess;
 use runtime::abi::registers::Groups;
 
 use super::Vcpu;
+use crate::board::Access;
 
 impl Vcpu {
     #[inline]
@@ -47,31 +48,34 @@ impl Vcpu {
         }
     }
 
+    #[inline(always)]
     pub(super) fn port_in(&mut self, port: u16, width: Width) -> u32 {
         let board = &self.shared.board;
         let mut access = board.access();
         let value = board.port_read(port, width, &mut access);
-        self.after_port(port, access);
+        self.after_port(port, &mut access);
         value
     }
 
+    #[inline(always)]
     pub(super) fn port_out(&mut self, port: u16, width: Width, value: u32) {
         let board = &self.shared.board;
         let mut access = board.access();
         board.port_write(port, width, value, &mut access);
-        self.after_port(port, access);
+        self.after_port(port, &mut access);
     }
 
-    #[inline]
-    fn after_port(&mut self, port: u16, mut access: crate::board::Access<'_>) {
+    #[inline(always)]
+    fn after_port(&mut self, port: u16, access: &mut Access<'_>) {
         if port & !7 == 0x3f8 {
-            self.serve_console(&mut access);
+            self.serve_console(access);
         }
-        self.finish(&access);
+        self.finish(access);
     }
 
     /// The guest touched its UART: its output goes to the host, and there may be room for input.
-    fn serve_console(&mut self, access: &mut crate::board::Access<'_>) {
+    #[cold]
+    fn serve_console(&mut self, access: &mut Access<'_>) {
         let board = &self.shared.board;
         board.feed_console(false, access);
         let Some(serial) = &board.host_serial else { return };
