@@ -1,7 +1,7 @@
 //! Operations: what a process asks of an object it holds a handle to. One or many are given in a batch.
 //!
 //! An operation is 64 bytes: code, flags, handle, status, and a payload whose type the code decides. Each is declared once,
-//! below, by `operations!`; kernel dispatch, the runtime's wrappers and the C header derive from the declaration.
+//! below, by `operations!`; kernel dispatch and the runtime's wrappers derive from the declaration, and a C header will.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -403,7 +403,7 @@ operations! {
         /// Zero.
         reserved: u32,
     }
-    /// Stores register groups in the run page: of a vCPU that the calling thread has run last.
+    /// Stores register groups in the run page: of a vCPU of the calling thread's processor that is not in a run.
     VcpuFetch(Vcpu, 2, READ) {
         /// In: [`Groups`](crate::registers::Groups).
         groups: u32,

@@ -14,7 +14,7 @@ pub const PAGE_BYTES: usize = 4096;
 /// Offset of the XSAVE area.
 pub const XSAVE_OFFSET: usize = 1024;
 
-/// Size of the XSAVE area: enough for x87, SSE, AVX and MPX; a guest is offered no more.
+/// Size of the XSAVE area: enough for x87, SSE, AVX, MPX and AVX-512. What does not fit is cut.
 pub const XSAVE_BYTES: usize = PAGE_BYTES - XSAVE_OFFSET;
 
 /// What the vCPU is doing, in [`RunPage::activity`].
@@ -76,7 +76,7 @@ pub struct RunPage {
     pub msrs: MsrRegisters,
     /// Zero.
     pub reserved2: [u64; 47],
-    /// Both: the XSAVE area.
+    /// Kernel: the XSAVE area, when it is fetched.
     pub xsave: [u8; XSAVE_BYTES],
 }
 
