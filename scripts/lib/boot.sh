@@ -12,7 +12,7 @@ outcome() {
     $((0x12 << 1 | 1))) echo triple-fault ;;
     $((0x13 << 1 | 1))) echo kernel-panic ;;
     $((0x14 << 1 | 1))) echo process-failure ;;
-    $((0x15 << 1 | 1))) echo loader-refusal ;;
+    $((0x31 << 1 | 1))) echo loader-refusal ;;
     $((0x20 << 1 | 1))) echo tests-passed ;;
     $((0x21 << 1 | 1))) echo tests-failed ;;
     124 | 137) echo timeout ;;

@@ -113,7 +113,10 @@ pub fn execute(process: &Ref<Process>, operation: &mut Operation, last: bool) ->
         SystemHandled::CODE => call(process, operation, system::handled),
         SystemCreateVm::CODE => call(process, operation, vcpu::create_vm),
         LogWrite::CODE => call(process, operation, system::log_write),
-        FilesOpen::CODE => call(process, operation, system::files_open),
+        FilesOpen::CODE => {
+            let rights = handle::rights_of(process, operation.handle);
+            call(process, operation, |process, _, payload| system::files_open(process, rights, payload))
+        }
         FileInfo::CODE => call(process, operation, system::file_info),
         FileRead::CODE => call(process, operation, system::file_read),
         PortRead::CODE => call(process, operation, system::port_read),

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use vcpu_abi::exit::{ExitFlags, reason};
+use vcpu_abi::exit::reason;
 use vcpu_abi::operation::{BATCH_MAX, Call, FLAG_GO_ON, Handle, ObjectKind, VcpuRun, handled};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::{NO_WINDOW, activity};
@@ -110,7 +110,8 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
     }
     if let Some(why) = why {
         page.set_reason(why);
-        exit::finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, ExitFlags::empty());
+        page.set_raw_code(0);
+        exit::finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, state::pending_injection(vmcb));
     }
     let deliver = Groups::from_bits_truncate(page.deliver());
     if !deliver.is_empty() {

@@ -80,12 +80,12 @@ pub fn log_write(process: &Ref<Process>, _: Object, call: &mut LogWrite) -> Done
     Ok(())
 }
 
-pub fn files_open(process: &Ref<Process>, _: Object, call: &mut FilesOpen) -> Done {
+/// `rights`: those of the directory's handle, which the file's gets.
+pub fn files_open(process: &Ref<Process>, rights: Rights, call: &mut FilesOpen) -> Done {
     let mut name = [0; NAME_BYTES];
     let name = name.get_mut(..call.name_bytes as usize).ok_or(Status::NotFound)?;
     AllegedRange::new(call.name, call.name_bytes)?.read(name)?;
     let file = files::open(name).ok_or(Status::NotFound)?;
-    let rights = Rights::READ | Rights::RUN | Rights::GRANT;
     call.handle = process.handles.lock().insert(Object::File(file), rights)?;
     Ok(())
 }

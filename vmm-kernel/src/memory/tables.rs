@@ -9,6 +9,8 @@ use super::{MemoryError, frames, temporary};
 
 /// Marks a leaf whose frame belongs to the tables and is freed with them (a bit the processor ignores).
 pub const OWNED: Flags = Flags::BIT_9;
+/// The most memory that is mapped at addresses which do not allow large pages: nothing preempts the kernel meanwhile.
+const SMALL_PAGES_MAX: u64 = 16 * 1024 * 1024;
 /// Size of a large page.
 pub const LARGE_PAGE: u64 = 2 * 1024 * 1024;
 
@@ -94,6 +96,9 @@ impl Tables {
 
     /// Maps a physically contiguous range, with large pages where both addresses allow. What was mapped before a failure stays.
     pub fn map_range(&self, address: u64, to: u64, bytes: u64, flags: Flags) -> Result<(), MemoryError> {
+        if bytes > SMALL_PAGES_MAX && !(address ^ to).is_multiple_of(LARGE_PAGE) {
+            return Err(MemoryError::BadRange);
+        }
         let mut done = 0;
         while done < bytes {
             let (at, target) = (address + done, PhysAddr::new_truncate(to + done));

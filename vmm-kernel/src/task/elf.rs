@@ -5,7 +5,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, endian};
 use vcpu_abi::status::Status;
 
-use crate::memory::layout::PAGE;
+use crate::memory::layout::{PAGE, USER_END, USER_START};
 use crate::memory::space::{Protection, Space};
 use crate::memory::temporary;
 
@@ -25,7 +25,8 @@ pub fn load(space: &Space, file: &[u8]) -> Result<u64, Status> {
             load_segment(space, file, segment)?;
         }
     }
-    Ok(header.e_entry(endian))
+    let entry = header.e_entry(endian);
+    if (USER_START..USER_END).contains(&entry) { Ok(entry) } else { Err(Status::BadArgument) }
 }
 
 fn protection(flags: ProgramFlags) -> Result<Protection, Status> {

@@ -120,6 +120,11 @@ pub fn resolve<C: Call>(process: &Ref<Process>, operation: &Operation) -> Result
     find(process, operation.handle, C::OBJECT, C::RIGHTS)
 }
 
+/// What a handle allows; nothing, if there is none.
+pub fn rights_of(process: &Ref<Process>, handle: Handle) -> Rights {
+    process.handles.lock().get(handle).map_or(Rights::empty(), |entry| entry.rights)
+}
+
 /// Finds a handle of a kind, with rights.
 pub fn find(
     process: &Ref<Process>,

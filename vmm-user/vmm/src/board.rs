@@ -51,6 +51,8 @@ pub struct Board {
     ports: PortMap,
     mmio: MmioMap,
     slots: Vec<Slot>,
+    /// Those of them that have timers.
+    timed: Vec<DeviceId>,
     router: Arc<Mutex<Router>>,
     /// The earliest of the slots' deadlines.
     deadline_ns: AtomicU64,
@@ -115,6 +117,8 @@ impl Board {
             device: Mutex::new(device),
             deadline_ns: AtomicU64::new(NEVER),
         };
+        let slots: Vec<Slot> = layout.devices.into_iter().map(slot).collect();
+        let timed = slots.iter().zip(0..).filter(|(s, _)| s.is_timed).map(|(_, id)| DeviceId(id)).collect();
         Ok(Self {
             clock,
             apics,
@@ -123,7 +127,8 @@ impl Board {
             host_serial: config.serial_ports.map(|ports| Mutex::new(HostSerial::open(ports))),
             ports: layout.ports,
             mmio: layout.mmio,
-            slots: layout.devices.into_iter().map(slot).collect(),
+            slots,
+            timed,
             router,
             deadline_ns: AtomicU64::new(NEVER),
             deadline_lock: Mutex::new(()),
@@ -167,11 +172,16 @@ impl Board {
         }
     }
 
+    /// The slots with timers.
+    fn timed(&self) -> impl Iterator<Item = (DeviceId, &Slot)> {
+        self.timed.iter().filter_map(|id| Some((*id, self.slots.get(usize::from(id.0))?)))
+    }
+
     /// Finds the earliest deadline anew; vCPU 0, which serves it, must look.
     #[cold]
     fn deadline_changed(&self, access: &mut Access<'_>) {
         let _guard = self.deadline_lock.lock();
-        let earliest = self.slots.iter().map(|s| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
+        let earliest = self.timed().map(|(_, s)| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
         if self.deadline_ns.swap(earliest, Ordering::SeqCst) != earliest {
             access.kick(0);
         }
@@ -218,9 +228,9 @@ impl Board {
     /// Serves the timers that are due.
     pub fn expire(&self, access: &mut Access<'_>) {
         let now = self.clock.now_ns();
-        for (index, slot) in self.slots.iter().enumerate() {
+        for (id, slot) in self.timed() {
             if slot.deadline_ns.load(Ordering::Relaxed) <= now {
-                self.with(DeviceId(index as u16), (), access, |device, access| device.expire(access));
+                self.with(id, (), access, |device, access| device.expire(access));
             }
         }
     }

@@ -80,6 +80,8 @@ struct Options {
     bench: bool,
     /// `set caches no`: nothing is cached, to compare.
     caches: bool,
+    /// `set extra-devices N`: so many more devices, to compare.
+    extra_devices: u16,
 }
 
 impl Options {
@@ -87,6 +89,7 @@ impl Options {
         Self {
             bench: start.setting("bench-devices") == Some("yes"),
             caches: start.setting("caches") != Some("no"),
+            extra_devices: start.setting("extra-devices").and_then(|n| n.parse().ok()).unwrap_or(0),
         }
     }
 }
@@ -112,7 +115,7 @@ pub fn program(start: &Start) -> u32 {
 fn run(handles: &Handles, options: Options) -> Result<u32> {
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
-    let Options { bench, caches } = options;
+    let Options { bench, caches, extra_devices } = options;
     let ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     map_memory(handles, vm, &ram)?;
@@ -128,6 +131,7 @@ fn run(handles: &Handles, options: Options) -> Result<u32> {
         unix_s: DEFAULT_UNIX_S,
         serial_ports: handles.serial_ports,
         bench,
+        extra_devices,
     };
     let board = Board::new(&config, clock, apics).map_err(|e| StartError::Guest(alloc::format!("{e}")))?;
     let created = (0..cpus)

@@ -185,14 +185,22 @@ impl Vcpu {
     /// Adds an operation to the batch that the next run begins with. A full batch is submitted at once.
     fn push(&mut self, operation: Operation) {
         if !self.page.set_operation(self.batched, &operation) {
-            let mut batch = self.page.operations(self.batched);
-            if let Err((status, index)) = syscall::batch(&mut batch) {
-                log::error!("vCPU {}: operation {index} of a batch: {status}", self.index);
-            }
-            self.batched = 0;
+            self.submit();
             let _ = self.page.set_operation(0, &operation);
         }
         self.batched += 1;
+    }
+
+    /// Executes the batch now, without a run.
+    #[cold]
+    fn submit(&mut self) {
+        let mut batch = self.page.operations(self.batched);
+        self.batched = 0;
+        if !batch.is_empty()
+            && let Err((status, index)) = syscall::batch(&mut batch)
+        {
+            log::error!("vCPU {}: operation {index} of a batch: {status}", self.index);
+        }
     }
 
     /// Kicks the vCPUs that an access posted something to. This one looks anyway.

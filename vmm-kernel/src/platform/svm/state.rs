@@ -1,5 +1,6 @@
 //! A vCPU's registers: between the VMCB and the run page, by group.
 
+use vcpu_abi::exit::ExitFlags;
 use vcpu_abi::registers::{EventInjection, Groups, Segment, event_kind};
 use vcpu_abi::status::Status;
 use zerocopy::FromZeros;
@@ -76,6 +77,15 @@ fn encode(event: EventInjection) -> Result<u64, Status> {
 /// Injects an event that the processor itself reported as not yet delivered.
 pub fn inject(vmcb: &mut Vmcb, event: EventInjection) {
     vmcb.control.event_injection = encode(event).unwrap_or(0);
+}
+
+/// Whether an event that was loaded has not been delivered: the run ended before the guest was entered.
+pub fn pending_injection(vmcb: &Vmcb) -> ExitFlags {
+    if vmcb.control.event_injection & EVENT_VALID != 0 {
+        ExitFlags::INJECTION_PENDING
+    } else {
+        ExitFlags::empty()
+    }
 }
 
 /// Whether the exit interrupted the delivery of an event.

@@ -19,7 +19,7 @@ use devices::{acpi, ioapic};
 use runtime::abi::operation::Handle;
 use spin::Mutex;
 
-use super::bench::{self, BenchDevice};
+use super::bench::{self, BenchDevice, ExtraDevice};
 use super::device::{BoardDevice, SharedRouter, SharedUart};
 use crate::console::Output;
 
@@ -34,6 +34,8 @@ pub struct BoardConfig {
     pub serial_ports: Option<Handle>,
     /// The exit benchmark's device is there.
     pub bench: bool,
+    /// So many more devices are there, to see that their number does not matter; at most [`bench::EXTRA_MAX`].
+    pub extra_devices: u16,
 }
 
 /// The result.
@@ -90,6 +92,10 @@ pub fn lay_out(config: &BoardConfig, router: &Arc<Mutex<Router>>) -> Result<Layo
     let halt_ends = Arc::<AtomicBool>::default();
     if config.bench {
         board.add(BenchDevice { halt_ends: halt_ends.clone() }, &bench::PORTS, &bench::MMIO);
+    }
+    for number in 0..config.extra_devices.min(bench::EXTRA_MAX) {
+        let (ports, mmio) = bench::extra(number);
+        board.add(ExtraDevice::default(), &[ports], &[mmio]);
     }
     Ok(Layout {
         ports: PortMap::new(&board.ports)?,

@@ -28,15 +28,11 @@ impl Vcpu {
         if let Some(statistics) = self.statistics {
             self.count(why, statistics);
         }
-        if self.page.flags() & ExitFlags::EVENT.bits() != 0 {
-            if why == reason::MEMORY {
-                // Its gate or its stack is in absent memory: a processor would shut down.
-                self.report_registers("an event cannot be delivered");
-                return Next::End(end_reason::TRIPLE_FAULT);
-            }
-            // It was lost in the exit, and is delivered again.
-            let event = self.page.interrupted_event();
-            self.inject(event);
+        let flags = ExitFlags::from_bits_retain(self.page.flags());
+        if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING)
+            && let Next::End(reason) = self.keep_event(why, flags)
+        {
+            return Next::End(reason);
         }
         match why {
             reason::PORT => self.handle_port(PortAccess(self.page.qualification())),
@@ -56,6 +52,26 @@ impl Vcpu {
                 devices::capability::PowerEvent::Reset => end_reason::RESET,
             });
         }
+        Next::Continue
+    }
+
+    /// An event is not with the guest yet: it goes first.
+    #[cold]
+    fn keep_event(&mut self, why: u32, flags: ExitFlags) -> Next {
+        if !flags.contains(ExitFlags::EVENT) {
+            // The kernel still has it, as the guest was not entered: nothing else may be injected over it.
+            self.injecting = true;
+            self.attention = true;
+            return Next::Continue;
+        }
+        if why == reason::MEMORY {
+            // Its gate or its stack is in absent memory: a processor would shut down.
+            self.report_registers("an event cannot be delivered");
+            return Next::End(end_reason::TRIPLE_FAULT);
+        }
+        // It was lost in the exit, and is delivered again.
+        let event = self.page.interrupted_event();
+        self.inject(event);
         Next::Continue
     }
 

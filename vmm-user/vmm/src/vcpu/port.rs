@@ -83,7 +83,10 @@ impl Vcpu {
         let serial = serial.lock();
         let mut uart = board.uart.lock();
         let queue = &mut uart.backend_mut().queue;
+        serial.send(queue, |operation| self.push(operation));
         while !queue.is_empty() {
+            // More than the host's FIFO takes (OUTS): what was sent must be out before the next look.
+            self.submit();
             serial.send(queue, |operation| self.push(operation));
         }
     }
