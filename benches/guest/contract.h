@@ -18,7 +18,7 @@
 #define PORT_RESET 0xcf9
 
 /* The guest's rows come in groups; the third number of its command line ("ITERATIONS ROUNDS GROUPS [ROW]") picks them. A
- * fourth word picks one row, before which the guest prints START: for a profile. */
+ * fourth word picks one row, before which the guest prints START, for a profile; `-` picks all of them. */
 #define GROUP_APIC 1  /* needs an APIC, or nothing */
 #define GROUP_HALT 2  /* HLT that ends at once: under KVM only without the in-kernel APIC */
 #define GROUP_MSR 4   /* an MSR that nobody knows */

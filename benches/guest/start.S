@@ -20,7 +20,10 @@ image:
     call number
     mov groups[rip], rax
     call token
+    cmp rax, '-'                    /* a VMM may add words of its own: this one keeps them away */
+    je 1f
     mov only[rip], rax
+1:
     call run_rows
     lea rsi, text_end[rip]
     call print

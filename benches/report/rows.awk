@@ -1,5 +1,6 @@
-# From guests' output to rows: reads "SIDE ROW id ticks iterations" lines, prints "id plinth kvm kvm_mitigations_off floor",
-# instructions an iteration, the median of the rounds, "-" where a side has no such row. The order is that of the first lines.
+# From guests' output to rows: reads "SIDE ROW id ticks iterations" lines, prints "id plinth kvm kvm_mitigations_off floor
+# plinth_devices plinth_small plinth_large", instructions an iteration, the median of the rounds, "-" where a side has no such row.
+# The order is that of the first lines. A batch's rows are of one operation.
 
 $2 == "ROW" {
     if (!($3 in seen)) { seen[$3] = 1; order[++count] = $3 }
@@ -26,14 +27,19 @@ function timer(side,    one, two) {
 
 function shown(v) { return v == "-" ? "-" : sprintf("%.2f", v) }
 
-function line(id, plinth, kvm, off) {
-    printf "%s %s %s %s %s\n", id, shown(plinth), shown(kvm), shown(off), shown(median("floor", "floor"))
+function line(id, cost) {
+    printf "%s %s %s %s %s", id, cost["plinth"], cost["kvm"], cost["kvm_off"], shown(median("floor", "floor"))
+    printf " %s %s %s\n", cost["plinth_devices"], cost["plinth_small"], cost["plinth_large"]
 }
 
+BEGIN { split("plinth kvm kvm_off plinth_devices plinth_small plinth_large", sides) }
 END {
     for (i = 1; i <= count; i++) {
         id = order[i]
-        if (id !~ /^(hltt[12]|floor)$/) line(id, median("plinth", id), median("kvm", id), median("kvm_off", id))
+        if (id ~ /^(hltt[12]|floor)$/) continue
+        for (s in sides) cost[sides[s]] = shown(median(id ~ /^batch/ && sides[s] == "plinth" ? "batch" : sides[s], id))
+        line(id, cost)
     }
-    if ("hltt1" in seen) line("hlttimer", timer("plinth"), timer("kvm"), timer("kvm_off"))
+    for (s in sides) cost[sides[s]] = shown(timer(sides[s]))
+    if ("hltt1" in seen) line("hlttimer", cost)
 }

@@ -75,15 +75,36 @@ bench_kvm() {
 
 # bench_plinth ITERATIONS ROUNDS: the same guest in an image of Plinth's, all groups of rows in one run.
 bench_plinth() {
-    kernel=$bench/guest.bin initrd='' append="$1 $2 15" image=$bench/bench.igvm
-    pack_image bench "$image"
-    bench_qemu plinth "$bench_loader" 256
+    bench_plinth_as plinth "$1" "$2" 256
+}
+
+# bench_flat ITERATIONS ROUNDS: the same again, with more devices and with other sizes of memory, which should not matter.
+bench_flat() {
+    config_with bench "$bench/devices.conf" "extra-devices 1000"
+    bench_plinth_as plinth_devices "$1" "$2" 256 --set "files.init.conf=$bench/devices.conf"
+    # A machine of 32 MiB, of which Plinth's window takes 16 from 15 on: firmware keeps a little at the end. The guest has the rest.
+    bench_plinth_as plinth_small "$1" "$2" 32 --set layout.window_base=15M --set layout.window_bytes=16M --set layout.payload_base=12M
+    bench_plinth_as plinth_large "$1" "$2" 4096
+}
+
+# bench_plinth_as SIDE ITERATIONS ROUNDS MEMORY [OPTION...]: the options are pack_image's.
+bench_plinth_as() {
+    kernel=$bench/guest.bin initrd='' append="$2 $3 15 -" image=$bench/$1.igvm
+    pack_image bench "$image" "${@:5}"
+    bench_qemu "$1" "$bench_loader" "$4"
+}
+
+# bench_batch: a process that gives the kernel batches of operations; no guest.
+bench_batch() {
+    image=$bench/batch.igvm
+    pack_bare batch "$image"
+    bench_qemu batch "$bench_loader" 256
 }
 
 # bench_report: rows, JSON, table and picture of all sides that were run, now or before.
 bench_report() {
     local side raw=()
-    for side in plinth kvm kvm_off floor; do
+    for side in plinth kvm kvm_off floor plinth_devices plinth_small plinth_large batch; do
         [[ ! -e $bench/$side.raw ]] || raw+=("$bench/$side.raw")
     done
     awk -f "$root/benches/report/rows.awk" "${raw[@]}" >"$bench/rows"

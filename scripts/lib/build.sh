@@ -9,7 +9,7 @@ build_plinth() {
     local quiet=()
     [[ -t 2 ]] || quiet=(--quiet)
     say "building Plinth"
-    (cd "$root" && cargo build "${quiet[@]}" --release --target "$bare" -p vmm-kernel -p init -p vmm -p abi-test -p pvh-loader) ||
+    (cd "$root" && cargo build "${quiet[@]}" --release --target "$bare" -p vmm-kernel -p init -p vmm -p abi-test -p batch -p pvh-loader) ||
         die "the build of Plinth failed"
     (cd "$root" && cargo build "${quiet[@]}" -p igvm-tools) || die "the build of igvm-tools failed"
 }
@@ -23,4 +23,15 @@ pack_image() {
     "$target/debug/igvm-tools" build "$recipe" -o "$image" --file-root "$target/$bare/release" \
         --set "payload.linux=$kernel" --set "payload.initrd=$initrd" --set "payload.cmdline=text:$append" "${@:3}" >&2 ||
         die "the image could not be packed"
+}
+
+# pack_bare RECIPE IMAGE: one IGVM file of a recipe without a guest.
+pack_bare() {
+    "$target/debug/igvm-tools" build "$root/igvm-tools/recipes/$1.json" -o "$2" --file-root "$target/$bare/release" >&2 ||
+        die "the image could not be packed"
+}
+
+# config_with NAME FILE SETTING...: writes a configuration of the project's with more settings of its last process.
+config_with() {
+    { cat "$root/vmm-user/config/$1.conf" && printf '  set %s\n' "${@:3}"; } >"$2"
 }
