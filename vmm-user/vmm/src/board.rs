@@ -190,33 +190,81 @@ impl Board {
     /// IN.
     #[inline(always)]
     pub fn port_read(&self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
-        self.ports.read(port, width, |id, port, width| {
-            self.with(id, width.mask() as u32, access, |device, access| device.port_read(port, width, access))
-        })
+        match self.ports.sole_owner(port, width) {
+            Some(id) => self.read_port_of(id, port, width, access),
+            None => self.port_read_split(port, width, access),
+        }
+    }
+
+    #[inline(always)]
+    fn read_port_of(&self, id: DeviceId, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+        self.with(id, width.mask() as u32, access, |device, access| device.port_read(port, width, access))
+    }
+
+    #[cold]
+    fn port_read_split(&self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+        self.ports.read(port, width, |id, port, width| self.read_port_of(id, port, width, access))
     }
 
     /// OUT.
     #[inline(always)]
     pub fn port_write(&self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+        match self.ports.sole_owner(port, width) {
+            Some(id) => self.write_port_of(id, port, width, value, access),
+            None => self.port_write_split(port, width, value, access),
+        }
+    }
+
+    #[inline(always)]
+    fn write_port_of(&self, id: DeviceId, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+        self.with(id, (), access, |device, access| device.port_write(port, width, value, access));
+    }
+
+    #[cold]
+    fn port_write_split(&self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
         self.ports.write(port, width, value, |id, port, width, value| {
-            self.with(id, (), access, |device, access| device.port_write(port, width, value, access));
+            self.write_port_of(id, port, width, value, access);
         });
     }
 
     /// A load from memory that is not RAM.
     #[inline(always)]
     pub fn mmio_read(&self, gpa: u64, width: Width, access: &mut Access<'_>) -> u64 {
-        self.mmio.read(gpa, width, |id, offset, width| {
-            self.with(id, width.mask(), access, |device, access| device.mmio_read(offset, width, access))
-        })
+        match self.mmio.find(gpa) {
+            Some(hit) if hit.remaining >= width.bytes() => self.load_from(hit.device, hit.offset, width, access),
+            _ => self.mmio_read_split(gpa, width, access),
+        }
+    }
+
+    #[inline(always)]
+    fn load_from(&self, id: DeviceId, offset: u64, width: Width, access: &mut Access<'_>) -> u64 {
+        self.with(id, width.mask(), access, |device, access| device.mmio_read(offset, width, access))
+    }
+
+    #[cold]
+    fn mmio_read_split(&self, gpa: u64, width: Width, access: &mut Access<'_>) -> u64 {
+        self.mmio.read(gpa, width, |id, offset, width| self.load_from(id, offset, width, access))
     }
 
     /// A store to memory that is not RAM.
     #[inline(always)]
     pub fn mmio_write(&self, gpa: u64, width: Width, value: u64, access: &mut Access<'_>) {
-        self.mmio.write(gpa, width, value, |id, offset, width, value| {
-            self.with(id, (), access, |device, access| device.mmio_write(offset, width, value, access));
-        });
+        match self.mmio.find(gpa) {
+            Some(hit) if hit.remaining >= width.bytes() => {
+                self.store_to(hit.device, hit.offset, width, value, access);
+            }
+            _ => self.mmio_write_split(gpa, width, value, access),
+        }
+    }
+
+    #[inline(always)]
+    fn store_to(&self, id: DeviceId, offset: u64, width: Width, value: u64, access: &mut Access<'_>) {
+        self.with(id, (), access, |device, access| device.mmio_write(offset, width, value, access));
+    }
+
+    #[cold]
+    fn mmio_write_split(&self, gpa: u64, width: Width, value: u64, access: &mut Access<'_>) {
+        self.mmio.write(gpa, width, value, |id, offset, width, value| self.store_to(id, offset, width, value, access));
     }
 
     /// When a device's timer wants [`Self::expire`]; `u64::MAX` for never.

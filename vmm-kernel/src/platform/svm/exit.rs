@@ -37,7 +37,7 @@ fn simple_reason(code: u64) -> u32 {
 }
 
 /// Fills the record.
-#[inline]
+#[inline(always)]
 pub fn record(vmcb: &Vmcb, page: SharedRunPage) -> Next {
     let control = &vmcb.control;
     let code = control.exit_code;
@@ -71,7 +71,7 @@ pub fn record(vmcb: &Vmcb, page: SharedRunPage) -> Next {
 }
 
 /// The part of a record that is the same for every reason.
-#[inline]
+#[inline(always)]
 pub fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, flags: ExitFlags) {
     state::store_general(vmcb, page);
     if groups.contains(Groups::SYSTEM) {
@@ -97,7 +97,7 @@ fn store_event(vmcb: &Vmcb, page: SharedRunPage) -> u32 {
 }
 
 /// EXITINFO1 of an I/O exit (APM volume 2, 15.10.2).
-#[inline]
+#[inline(always)]
 fn port_access(info: u64) -> PortAccess {
     // The bits are moved, not tested: IN from 0 to 16, STRING and REP from 2 and 3 to 17 and 18.
     const { assert!(PortAccess::IN == 1 << 16 && PortAccess::STRING == 1 << 17 && PortAccess::REP == 1 << 18) };

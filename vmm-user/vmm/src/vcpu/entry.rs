@@ -19,6 +19,7 @@ impl Vcpu {
     }
 
     /// Start-up IPIs, interrupts, deadline, halt.
+    #[inline(never)]
     fn look_around(&mut self) {
         self.lapic.sync();
         while let Some(startup) = self.lapic.take_startup() {

@@ -15,7 +15,7 @@ use crate::statistics::Statistics;
 
 impl Vcpu {
     /// Handles the exit in the run page.
-    #[inline]
+    #[inline(always)]
     pub(super) fn handle_exit(&mut self) -> Next {
         let why = self.page.reason();
         self.valid.set(Groups::from_bits_truncate(self.page.exit_groups()));

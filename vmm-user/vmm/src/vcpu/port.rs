@@ -8,7 +8,7 @@ use super::Vcpu;
 use crate::board::Access;
 
 impl Vcpu {
-    #[inline]
+    #[inline(always)]
     pub(super) fn handle_port(&mut self, what: PortAccess) {
         if what.is_string() {
             return self.handle_string();
