@@ -88,6 +88,11 @@ impl Platform for Access<'_> {
     }
 }
 
+#[cold]
+fn power_event_of(code: u32) -> PowerEvent {
+    if code == 1 { PowerEvent::Off } else { PowerEvent::Reset }
+}
+
 impl Access<'_> {
     /// A vCPU must look at what was posted to it.
     pub fn kick(&mut self, vcpu: usize) {
@@ -299,11 +304,11 @@ impl Board {
     }
 
     /// Whether the guest has asked for the machine's end.
+    #[inline(always)]
     pub fn power_event(&self) -> Option<PowerEvent> {
         match self.power.load(Ordering::Acquire) {
-            1 => Some(PowerEvent::Off),
-            2 => Some(PowerEvent::Reset),
-            _ => None,
+            0 => None,
+            code => Some(power_event_of(code)),
         }
     }
 
