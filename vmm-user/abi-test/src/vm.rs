@@ -108,6 +108,7 @@ fn guest_runs(suite: &mut Suite<'_>) {
     }
     let third = machine.run(suite.in_us(2000));
     suite.check(third == Ok(reason::DEADLINE), format_args!("a guest that loops: {third:?}"));
+    refused_state(suite, &machine);
     let fetched = call(machine.vcpu, VcpuFetch { groups: Groups::all().bits(), reserved: 0 });
     suite.expect(fetched, Status::Ok, format_args!("all register groups"));
     suite.check(fpu::get() == [0x1234_5678; 2], format_args!("our FPU after a fetch"));
@@ -116,6 +117,24 @@ fn guest_runs(suite: &mut Suite<'_>) {
     for handle in [machine.vcpu, machine.vm] {
         suite.expect(process::close(handle), Status::Ok, format_args!("closing vCPU and VM"));
     }
+}
+
+/// A state that no processor enters (CR0.NW without CD) is told so, and shows nothing of the host's.
+fn refused_state(suite: &mut Suite<'_>, machine: &Machine) {
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe {
+        (*machine.page).system.cr0 = 0x2000_0010;
+        (*machine.page).dirty = Groups::SYSTEM.bits();
+        (*machine.page).deliver = (Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS).bits();
+    }
+    let answer = machine.run(suite.in_us(2000));
+    suite.check(answer == Ok(reason::INVALID_STATE), format_args!("a state that is none: {answer:?}"));
+    // SAFETY: as above.
+    let (rip, cr3, idt, star) = unsafe {
+        let page = machine.page;
+        ((*page).general.rip, (*page).system.cr3, (*page).segments.idtr.base, (*page).msrs.lstar)
+    };
+    suite.check([rip, cr3, idt, star] == [0; 4], format_args!("after it: {rip:x} {cr3:x} {idt:x} {star:x}"));
 }
 
 /// Pages that a VM or vCPU gave us stay ours when its handle is closed: nobody else gets them.

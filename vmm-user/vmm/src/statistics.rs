@@ -7,6 +7,8 @@ use runtime::abi::exit::reason;
 
 /// What of each kind is listed.
 const TOP: usize = 6;
+/// The most ports, pages, MSRs and leaves that are told apart: a guest may touch more than there is memory to count.
+const TARGETS_MAX: usize = 2048;
 
 /// One vCPU's counts.
 #[derive(Debug, Default)]
@@ -21,7 +23,15 @@ impl Statistics {
     pub fn count(&mut self, why: u32, target: Option<u64>) {
         *self.by_reason.entry(why).or_default() += 1;
         if let Some(target) = target {
-            *self.by_target.entry((why, target)).or_default() += 1;
+            self.count_target((why, target), 1);
+        }
+    }
+
+    fn count_target(&mut self, key: (u32, u64), count: u64) {
+        if let Some(known) = self.by_target.get_mut(&key) {
+            *known += count;
+        } else if self.by_target.len() < TARGETS_MAX {
+            self.by_target.insert(key, count);
         }
     }
 
@@ -31,7 +41,7 @@ impl Statistics {
             *self.by_reason.entry(*key).or_default() += count;
         }
         for (key, count) in &other.by_target {
-            *self.by_target.entry(*key).or_default() += count;
+            self.count_target(*key, *count);
         }
     }
 

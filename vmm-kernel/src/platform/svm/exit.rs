@@ -5,6 +5,7 @@ use vcpu_abi::registers::Groups;
 
 use super::state;
 use super::vmcb::{Vmcb, exit_code as code};
+use crate::cpu::this_cpu;
 use crate::platform::vcpu::SharedRunPage;
 
 /// What the run loop does after an exit.
@@ -62,12 +63,25 @@ pub fn record(vmcb: &Vmcb, page: SharedRunPage) -> Next {
         }
         code::INTR => return Next::HostInterrupt,
         code::NMI => return Next::HostNmi,
-        code::INVALID => return Next::Invalid,
+        // QEMU's TCG writes 32 bits of it.
+        _ if code as u32 == code::INVALID as u32 => {
+            if holds_host_state(vmcb) {
+                return Next::Invalid;
+            }
+            page.set_reason(reason::UNKNOWN);
+        }
         _ => page.set_reason(simple_reason(code)),
     }
     page.set_raw_code(code);
     finish(vmcb, page, groups, flags);
     Next::Return
+}
+
+/// After a refused VMRUN: whether the save area holds the host's state, as it does under TCG. TCG also exits so from a running guest, whose
+/// state it then holds, when that sets reserved bits of CR4.
+#[cold]
+fn holds_host_state(vmcb: &Vmcb) -> bool {
+    vmcb.save.cr3 & !0xfff == this_cpu().space.get().start_address().as_u64()
 }
 
 /// The part of a record that is the same for every reason.

@@ -119,6 +119,10 @@ impl Vcpu {
                 }
             }
             reason::HYPERCALL | reason::UNDEFINED => self.inject_exception(Exception::UNDEFINED_OPCODE),
+            // QEMU's TCG leaves the guest so, instead of #GP, when it sets reserved bits of CR4.
+            reason::UNKNOWN if self.page.raw_code() as u32 == u32::MAX => {
+                self.inject_exception(Exception::GENERAL_PROTECTION)
+            }
             reason::SHUTDOWN => {
                 self.report_registers("triple fault");
                 return Next::End(end_reason::TRIPLE_FAULT);

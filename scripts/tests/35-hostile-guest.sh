@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# A guest that means no good (vmm-user/tests-guest): it does its worst, says so, and triple-faults. Neither kernel nor VMM may mind.
+
+# What each part of it says when it is through, with the number of CPUs.
+hostile_parts=(
+    '1:every MSR read and written'
+    '1:every port read and written'
+    '1:memory that is not there is not there'
+    '1:every instruction on every place'
+    '1:nothing that should not be executed was'
+    '2:interrupts to others'
+    '1:an IDT that is not there'
+    '1:a stack that is not there'
+    '1:page tables that are not there'
+    '1:no firmware to reset to'
+    '1:an interrupt, and a stack that is not there'
+)
+hostile_dir=$target/hostile
+
+hostile_build() {
+    local source objects=()
+    mkdir -p "$hostile_dir"
+    # start.S is first: the entry is at the beginning.
+    for source in "$root"/vmm-user/tests-guest/{start,registers,memory,ends}.S "$root"/benches/guest/{setup,text}.S; do
+        gcc -c -o "$hostile_dir/$(basename "$source" .S).o" "$source"
+        objects+=("$hostile_dir/$(basename "$source" .S).o")
+    done
+    ld --no-warn-rwx-segments -n -T "$root/benches/guest/guest.ld" -o "$hostile_dir/guest.bin" "${objects[@]}"
+}
+
+# hostile_case PART CPUS WORDS
+hostile_case() {
+    local name=hostile-$1 end log=$tests/hostile-$1.log
+    kernel=$hostile_dir/guest.bin initrd='' append=$1 image=$tests/hostile.igvm
+    pack_image debian "$image"
+    end=$(memory=256 boot_guest "$name" pvh "$2")
+    [[ $end == triple-fault ]] || { trouble "$log" "ended with $end, not triple-fault" || true; }
+    expect "$tests/$name.console" "hostile guest: $3"
+    # Parts that can go on to the end say that nothing was wrong; the others end where they say.
+    (($1 >= 6)) || expect "$tests/$name.console" "hostile guest: done, as it should be"
+    grep -qE "vmm: vCPU 0: (triple fault|an event cannot be delivered)" "$log"
+    expect "$log" " rip "
+    if grep -aiE 'panic|process vmm' "$log"; then return 1; fi
+    [[ $end == triple-fault ]]
+}
+
+qemu_find
+check hostile-build hostile_build
+for part in "${!hostile_parts[@]}"; do
+    IFS=: read -r cpus words <<<"${hostile_parts[part]}"
+    check "hostile-$part" hostile_case "$part" "$cpus" "$words"
+done
