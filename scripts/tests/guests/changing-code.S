@@ -158,7 +158,9 @@ changed_lengths:
     want r12, r13
     ret
 
-/* The same address, another frame. The offsets in the devices differ, so that a mixture of the two shows as neither. */
+/* The same address, another frame. The offsets in the devices differ: the VMM takes the processor's word for where a remembered
+ * move's operand is, if the offset in the page agrees (`Emulation::at_fault`). Were they the same, the last check but one
+ * of these would find frame_b's instruction with the address of frame_a's. */
 changed_translations:
     code frame_a, 0, 0x8b, 0x03                             /* mov eax, [rbx] */
     code frame_b, 0, 0x8b, 0x51, 0x04                       /* mov edx, [rcx + 4] */
@@ -169,6 +171,15 @@ changed_translations:
     point level1, 0, frame_a
     flush
     want FIRST_VALUE & 0xffffffff, UNTOUCHED
+    /* The processor knows frame_a still, when frame_b's code is what was remembered. */
+    point level1, 0, frame_b
+    invalidate VIRTUAL
+    want UNTOUCHED, SECOND_VALUE & 0xffffffff
+    code frame_a, 0x800, 0x90
+    point level1, 0, frame_a
+    invalidate VIRTUAL
+    mov rax, VIRTUAL + 0x800
+    call rax
     point level1, 0, frame_b
     call check_either
     invalidate VIRTUAL
