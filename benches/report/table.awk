@@ -8,13 +8,13 @@ $1 ~ /^batch/ { batch[$1] = $2; next }
 {
     printf "| %s | %s | %s | %s | %s | %s |\n", $1, text[$1], cell($2), cell($3), cell($4), ratio($2, $3)
     floor_cost = $5
-    if ($6 != "-") flat[++flats] = "| " $1 " | " cell($2) " | " cell($6) " | " cell($7) " | " cell($8) " |"
+    if ($6 != "-") flat[++flats] = "| " $1 " | " cell($2) " | " cell($6) " | " cell($7) " | " cell($8) " | " cell($9) " |"
 }
 END {
     print "\nFloor (bare VMLOAD, VMRUN, VMSAVE, registers saved and restored, one compare): " cell(floor_cost) " instructions."
     if (flats) {
-        print "\n| row | Plinth, 256 MiB | 1,000 more devices | 16 MiB of guest memory | 4 GiB |"
-        print "|---|---:|---:|---:|---:|"
+        print "\n| row | Plinth, 256 MiB | 1,000 more devices | 16 MiB of guest memory | 4 GiB | without caches |"
+        print "|---|---:|---:|---:|---:|---:|"
         for (i = 1; i <= flats; i++) print flat[i]
     }
     if ("batch16" in batch) {

@@ -78,13 +78,16 @@ bench_plinth() {
     bench_plinth_as plinth "$1" "$2" 256
 }
 
-# bench_flat ITERATIONS ROUNDS: the same again, with more devices and with other sizes of memory, which should not matter.
+# bench_flat ITERATIONS ROUNDS: the same again, with more devices and with other sizes of memory, which should not matter; and
+# without the VMM's caches, which should.
 bench_flat() {
     config_with bench "$bench/devices.conf" "extra-devices 1000"
     bench_plinth_as plinth_devices "$1" "$2" 256 --set "files.init.conf=$bench/devices.conf"
     # A machine of 32 MiB, of which Plinth's window takes 16 from 15 on: firmware keeps a little at the end. The guest has the rest.
     bench_plinth_as plinth_small "$1" "$2" 32 --set layout.window_base=15M --set layout.window_bytes=16M --set layout.payload_base=12M
     bench_plinth_as plinth_large "$1" "$2" 4096
+    config_with bench "$bench/uncached.conf" "caches no"
+    bench_plinth_as plinth_uncached "$1" "$2" 256 --set "files.init.conf=$bench/uncached.conf"
 }
 
 # bench_plinth_as SIDE ITERATIONS ROUNDS MEMORY [OPTION...]: the options are pack_image's.
@@ -104,7 +107,7 @@ bench_batch() {
 # bench_report: rows, JSON, table and picture of all sides that were run, now or before.
 bench_report() {
     local side raw=()
-    for side in plinth kvm kvm_off floor plinth_devices plinth_small plinth_large batch; do
+    for side in plinth kvm kvm_off floor plinth_devices plinth_small plinth_large plinth_uncached batch; do
         [[ ! -e $bench/$side.raw ]] || raw+=("$bench/$side.raw")
     done
     awk -f "$root/benches/report/rows.awk" "${raw[@]}" >"$bench/rows"
@@ -134,4 +137,16 @@ bench_compare() {
             }
             exit bad
         }' "$root/benches/expected.txt" -
+}
+
+# bench_compare_flat: fails when a row costs 3% more, and two instructions, with more devices or with another size of memory.
+bench_compare_flat() {
+    awk '
+        $2 != "-" && $6 != "-" {
+            rows++
+            for (i = 6; i <= 8; i++) {
+                if ($i > $2 * 1.03 + 2) { print $1 ": " $2 ", but " $i " in column " i; bad = 1 }
+            }
+        }
+        END { print rows + 0 " rows compared"; exit bad || !rows }' "$bench/rows"
 }

@@ -4,18 +4,13 @@
 abi_case() {
     local name=$1 end
     kernel='' initrd='' append='' image=$tests/abi-test.igvm
-    pack_abuse abi-test "$image"
+    pack_bare abi-test "$image"
     end=$(memory=256 boot_guest "$name" pvh "$2")
     # The children's faults are many; the suite's own words are few.
     grep -aE 'abi-test: (abi-test|FAILED)|panic' "$tests/$name.log" || true
     [[ $end == tests-passed ]] || { trouble "$tests/$name.log" "ended with $end, not tests-passed"; return 1; }
     expect "$tests/$name.log" "0 failures, $2 cpus"
     if grep -aq 'kernel panic' "$tests/$name.log"; then return 1; fi
-}
-
-# pack_abuse RECIPE IMAGE: an image without a guest.
-pack_abuse() {
-    "$target/debug/igvm-tools" build "$root/igvm-tools/recipes/$1.json" -o "$2" --file-root "$target/$bare/release" >&2
 }
 
 qemu_find
