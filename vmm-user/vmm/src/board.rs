@@ -236,7 +236,9 @@ impl Board {
     #[inline(always)]
     pub fn mmio_read(&self, gpa: u64, width: Width, access: &mut Access<'_>) -> u64 {
         match self.mmio.find(gpa) {
-            Some(hit) if hit.remaining >= width.bytes() => self.load_from(hit.device, hit.offset, width, access),
+            Some(hit) if hit.remaining >= width.bytes() => {
+                self.load_from(hit.device, hit.offset, width, access)
+            }
             _ => self.mmio_read_split(gpa, width, access),
         }
     }
@@ -269,7 +271,9 @@ impl Board {
 
     #[cold]
     fn mmio_write_split(&self, gpa: u64, width: Width, value: u64, access: &mut Access<'_>) {
-        self.mmio.write(gpa, width, value, |id, offset, width, value| self.store_to(id, offset, width, value, access));
+        self.mmio.write(gpa, width, value, |id, offset, width, value| {
+            self.store_to(id, offset, width, value, access)
+        });
     }
 
     /// When a device's timer wants [`Self::expire`]; `u64::MAX` for never.

@@ -13,13 +13,18 @@ pub struct Emulation<'a> {
     vcpu: &'a mut Vcpu,
     /// Where the processor found the one memory operand, until it has been asked for.
     operand: Option<u64>,
+    /// An address that is known not to be RAM: the exit said so.
+    not_ram: u64,
 }
+
+/// No guest physical address.
+const NOWHERE: u64 = u64::MAX;
 
 impl<'a> Emulation<'a> {
     /// Begins one.
     #[inline]
     pub fn new(vcpu: &'a mut Vcpu) -> Self {
-        Self { vcpu, operand: None }
+        Self { vcpu, operand: None, not_ram: NOWHERE }
     }
 
     /// Begins that of the instruction that caused a nested page fault. The processor has just translated its operand for this very
@@ -30,7 +35,7 @@ impl<'a> Emulation<'a> {
         let is_move = matches!(instruction.operation, Mov | Movzx | Movsx | Movbe);
         let is_operand = is_move && !access.contains(exit::Access::PAGE_WALK);
         let operand = is_operand.then(|| vcpu.page.gpa());
-        Self { vcpu, operand }
+        Self { not_ram: vcpu.page.gpa(), vcpu, operand }
     }
 }
 
@@ -46,11 +51,17 @@ const fn width(size: Size) -> Width {
 impl GuestMemory for Emulation<'_> {
     #[inline]
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        if gpa == self.not_ram {
+            return None;
+        }
         self.vcpu.shared.ram.read(gpa, size)
     }
 
     #[inline]
     fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()> {
+        if gpa == self.not_ram {
+            return None;
+        }
         self.vcpu.shared.ram.write(gpa, size, value)
     }
 
