@@ -236,9 +236,11 @@ extern "C" fn other_processor(number: u32) -> ! {
     scheduler::idle()
 }
 
-/// Host ports that processes may be given: the first serial port, and QEMU's debug console.
+/// Host ports that processes may be given: the first serial port.
 const SERIAL_PORTS: HostPorts = HostPorts { first: 0x3f8, count: 8 };
 const SERIAL_LINE: u8 = 4;
+/// The host's real-time clock: index and data.
+const CLOCK_PORTS: HostPorts = HostPorts { first: 0x70, count: 2 };
 
 /// Starts the first process, with a handle to everything there is.
 fn start_init() -> Result<(), BootError> {
@@ -253,6 +255,7 @@ fn start_init() -> Result<(), BootError> {
         ("guest-memory", Object::GuestMemory),
         ("serial-ports", Object::HostPorts(SERIAL_PORTS)),
         ("serial-interrupt", Object::HostInterrupt(SERIAL_LINE)),
+        ("clock-ports", Object::HostPorts(CLOCK_PORTS)),
     ] {
         let handle = init.handles.lock().insert(object, all).map_err(BootError::Init)?;
         text.add(name, handle);
@@ -272,7 +275,7 @@ impl StartText {
     }
 
     fn add(&mut self, name: &str, handle: u32) {
-        // The six lines fit.
+        // A line for each handle fits.
         let _ = core::fmt::Write::write_fmt(self, format_args!("handle {name} {handle}\n"));
     }
 

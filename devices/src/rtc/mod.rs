@@ -8,7 +8,7 @@
 //! off; a deadline exists only while an interrupt is enabled and its flag is clear. The update itself takes no time here: UIP covers the
 //! 244 microseconds before it.
 
-mod calendar;
+pub mod calendar;
 pub mod spec;
 
 use crate::{

@@ -55,7 +55,12 @@ impl Event {
         if state.waiter.is_some() {
             return Err(Status::WrongState);
         }
-        state.binding = Some((vcpu, work));
+        let pending = core::mem::take(&mut state.signalled);
+        state.binding = Some((vcpu.clone(), work));
+        drop(state);
+        if pending {
+            vcpu.kick(work);
+        }
         Ok(())
     }
 

@@ -16,6 +16,8 @@ pub struct Handles {
     pub serial_ports: Option<Handle>,
     /// Its interrupt.
     pub serial_interrupt: Option<Handle>,
+    /// The host's real-time clock, if the guest's is to start with its time.
+    pub clock_ports: Option<Handle>,
 }
 
 impl Handles {
@@ -28,6 +30,7 @@ impl Handles {
             guest_memory: need("guest-memory")?,
             serial_ports: start.handle("serial-ports"),
             serial_interrupt: start.handle("serial-interrupt"),
+            clock_ports: start.handle("clock-ports"),
         })
     }
 }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod console;
 pub mod guest_memory;
 pub mod handles;
+pub mod host_clock;
 pub mod start;
 pub mod statistics;
 pub mod vcpu;

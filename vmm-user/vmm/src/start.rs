@@ -29,6 +29,7 @@ use crate::board::{Board, BoardConfig};
 use crate::clock::Clock;
 use crate::guest_memory::{GuestRam, Range};
 use crate::handles::Handles;
+use crate::host_clock;
 use crate::statistics::Statistics;
 use crate::vcpu::{self, EntryRegisters, PHYSICAL_BITS, Shared, Vcpu, WORK_CONSOLE};
 
@@ -128,7 +129,7 @@ fn run(handles: &Handles, options: Options) -> Result<u32> {
     );
     let config = BoardConfig {
         cmos: cmos(&ram, cpus),
-        unix_s: DEFAULT_UNIX_S,
+        unix_s: handles.clock_ports.and_then(host_clock::read).unwrap_or(DEFAULT_UNIX_S),
         serial_ports: handles.serial_ports,
         bench,
         extra_devices,
