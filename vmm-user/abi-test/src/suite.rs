@@ -136,7 +136,8 @@ pub fn run(start: &Start) -> u32 {
         log::error!("abi-test lacks a handle");
         return 1;
     };
-    for (name, _) in PARTS {
+    let only = start.setting("only");
+    for (name, _) in PARTS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         let failures = run_part(&suite, name);
         suite.check(failures == Ok(0), format_args!("{name}: {failures:?}"));
     }

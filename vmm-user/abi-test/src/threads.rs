@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use runtime::abi::operation::{EventCreate, EventWait, HANDLE_SELF};
+use runtime::abi::operation::{EventCreate, HANDLE_SELF};
 use runtime::abi::status::Status;
 use runtime::event::Event;
 use runtime::{call, process, syscall, thread};
@@ -100,22 +100,24 @@ fn one_waiter(suite: &mut Suite<'_>) {
     let Ok(event) = call(HANDLE_SELF, EventCreate::default()).map(|c| Event(c.handle)) else {
         return suite.check(false, format_args!("an event"));
     };
-    let answer = Arc::new(AtomicU32::new(u32::MAX));
-    let theirs = answer.clone();
-    let until = suite.in_us(200_000);
-    let begun = thread::spawn(suite.cpus - 1, 2, move || {
+    let (begun, answer) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(u32::MAX)));
+    let (says, theirs) = (begun.clone(), answer.clone());
+    let until = suite.in_us(2_000_000);
+    let spawned = thread::spawn(suite.cpus - 1, 2, move || {
+        says.store(1, Ordering::SeqCst);
         let status = event.wait_until(until).err().unwrap_or(Status::Ok);
         theirs.store(status as u32, Ordering::SeqCst);
     });
-    suite.expect(begun, Status::Ok, format_args!("a thread"));
-    let mut second = Ok(());
-    while second != Err(Status::WrongState) && syscall::tsc() < until {
-        second = call(event.0, EventWait { deadline_tsc: 1 })
-            .map(|_| ())
-            .or_else(|s| if s == Status::TimedOut { Ok(()) } else { Err(s) });
+    suite.expect(spawned, Status::Ok, format_args!("a thread"));
+    while begun.load(Ordering::SeqCst) == 0 && syscall::tsc() < until {
         syscall::yield_now();
     }
-    suite.expect(second, Status::WrongState, format_args!("a second waiter"));
+    // It is about to wait; a while later it does.
+    if let Ok(pause) = Event::try_new() {
+        let _ = pause.wait_until(suite.in_us(500_000));
+        let _ = process::close(pause.0);
+    }
+    suite.expect(event.wait_until(suite.in_us(1)), Status::WrongState, format_args!("a second waiter"));
     suite.expect(process::close(event.0), Status::Ok, format_args!("closing it under the waiter"));
     let limit = suite.in_us(10_000_000);
     while answer.load(Ordering::SeqCst) == u32::MAX && syscall::tsc() < limit {
