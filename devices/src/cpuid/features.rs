@@ -41,9 +41,9 @@ pub const LEAF7_EBX_AVX512: u32 = bits(&[16, 17, 21, 28, 30, 31]);
 /// Leaf 7 EBX: what needs AVX state.
 pub const LEAF7_EBX_AVX: u32 = bits(&[5]);
 
-/// Leaf 7 ECX: AVX512_VBMI, UMIP, AVX512_VBMI2, GFNI, VAES, VPCLMULQDQ, AVX512_VNNI, AVX512_BITALG,
+/// Leaf 7 ECX: AVX512_VBMI, UMIP, PKU, AVX512_VBMI2, GFNI, VAES, VPCLMULQDQ, AVX512_VNNI, AVX512_BITALG,
 /// AVX512_VPOPCNTDQ. Not: LA57 (16), CET, MOVDIR64B.
-pub const LEAF7_ECX: u32 = bits(&[1, 2, 6, 8, 9, 10, 11, 12, 14]);
+pub const LEAF7_ECX: u32 = bits(&[1, 2, PKU, 6, 8, 9, 10, 11, 12, 14]);
 /// Leaf 7 ECX: PKU.
 pub const PKU: u32 = 3;
 /// Leaf 7 ECX: follows CR4.PKE.
@@ -88,7 +88,7 @@ pub const EXT1A_EAX: u32 = bits(&[0, 1, 2]);
 pub const EXT21_EAX: u32 = bits(&[2, 6]);
 
 /// State components of XCR0 that are understood: x87, SSE, AVX, AVX-512 (three), PKRU.
-pub const XCR0: u64 = 0xe7;
+pub const XCR0: u64 = 0x2e7;
 /// The AVX component, without which AVX instructions fault.
 pub const XCR0_AVX: u64 = 1 << 2;
 /// The three AVX-512 components.

@@ -12,9 +12,10 @@ use super::{Answer, execute};
 use crate::cpu::{PerCpu, this_cpu, time};
 use crate::platform::svm::enter::{enter, take_interrupts};
 use crate::platform::svm::exit::{self, Next};
+use crate::platform::svm::maps;
+use crate::platform::svm::state::{self, LoadError};
 use crate::platform::svm::vmcb::{Vmcb, intercept1, vintr};
-use crate::platform::svm::{maps, state};
-use crate::platform::vcpu::{Vcpu, place};
+use crate::platform::vcpu::{SharedRunPage, Vcpu, place};
 use crate::task::handle::{self, Object};
 use crate::task::scheduler;
 use crate::task::thread::Thread;
@@ -95,7 +96,15 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
     let dirty = Groups::from_bits_truncate(page.dirty());
     if !dirty.is_empty() {
         page.set_dirty(0);
-        state::load(vmcb, page, dirty)?;
+        match state::load(vmcb, page, dirty) {
+            Ok(()) => {}
+            Err(LoadError::Refused(status)) => return Err(status),
+            Err(LoadError::NotEnterable) => {
+                refuse(vcpu, vmcb);
+                report(vmcb, page, reason::INVALID_STATE);
+                return Ok(());
+            }
+        }
         if dirty.contains(Groups::XCR0) && !vcpu.fpu.set_guest_xcr0(page.xcr0()) {
             return Err(Status::BadArgument);
         }
@@ -109,15 +118,21 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
         return Err(Status::WrongState);
     }
     if let Some(why) = why {
-        page.set_reason(why);
-        page.set_raw_code(0);
-        exit::finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, state::pending_injection(vmcb));
+        report(vmcb, page, why);
     }
     let deliver = Groups::from_bits_truncate(page.deliver());
     if !deliver.is_empty() {
         state::store_requested(vmcb, page, deliver);
     }
     Ok(())
+}
+
+/// Fills a record that is not of an exit of the guest's.
+#[cold]
+fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
+    page.set_reason(why);
+    page.set_raw_code(0);
+    exit::finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, state::pending_injection(vmcb));
 }
 
 /// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the

@@ -3,7 +3,6 @@
 
 use runtime::abi::exit::reason;
 use runtime::abi::operation::Rights;
-use runtime::abi::registers::Groups;
 use runtime::abi::run_page::{RunPage, activity};
 use runtime::abi::status::Status;
 use runtime::abi::syscall::SYS_RUN;
@@ -37,9 +36,6 @@ fn spoil(random: &mut Random, machine: &Machine, ticks_us: u64) {
         (*page).activity =
             random.pick(&[activity::RUNNING, activity::RUNNING, activity::HALTED, 2, u32::MAX]);
         (*page).dirty = if random.below(2) == 0 { random.next() as u32 } else { 1 << random.below(32) };
-        // What control registers VMRUN takes is for the processor to check, and QEMU's own checks leave it in the host's kernel with
-        // the guest's CR0: only states that the VMM itself would make are tried, in `vm`.
-        (*page).dirty &= !Groups::SYSTEM.bits();
         (*page).deadline_tsc = syscall::tsc() + ticks_us * random.pick(&[0, 1, 50, 200]);
         if random.below(4) > 0 {
             (&raw mut (*page).pending_work).cast::<u32>().write_volatile(0);

@@ -1,12 +1,13 @@
 //! A vCPU's registers: between the VMCB and the run page, by group.
 
 use vcpu_abi::exit::ExitFlags;
-use vcpu_abi::registers::{EventInjection, Groups, Segment, event_kind};
+use vcpu_abi::registers::{EventInjection, Groups, Segment, SystemRegisters, event_kind};
 use vcpu_abi::status::Status;
 use zerocopy::FromZeros;
 
 use super::EFER_SVME;
 use super::vmcb::{Vmcb, intercept1, intercept2, vintr};
+use crate::cpu::cpuid;
 use crate::platform::vcpu::SharedRunPage;
 
 const EVENT_VALID: u64 = 1 << 31;
@@ -79,6 +80,15 @@ pub fn inject(vmcb: &mut Vmcb, event: EventInjection) {
     vmcb.control.event_injection = encode(event).unwrap_or(0);
 }
 
+/// Why a vCPU cannot be run with what the VMM wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// An argument is wrong.
+    Refused(Status),
+    /// The registers are not a state that the processor enters.
+    NotEnterable,
+}
+
 /// Whether an event that was loaded has not been delivered: the run ended before the guest was entered.
 pub fn pending_injection(vmcb: &Vmcb) -> ExitFlags {
     if vmcb.control.event_injection & EVENT_VALID != 0 {
@@ -116,7 +126,7 @@ pub fn decode_event(info: u64) -> Option<EventInjection> {
 
 /// Loads what the VMM marked. Nothing here can hurt the kernel: the guest's state is the guest's.
 #[inline]
-pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Status> {
+pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
     if dirty.contains(Groups::GENERAL) {
         vmcb.save.rax = page.gpr(0);
         vmcb.save.rsp = page.gpr(4);
@@ -128,22 +138,63 @@ pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), S
         return Ok(());
     }
     if dirty.contains(Groups::INJECTION) {
-        vmcb.control.event_injection = encode(page.injection())?;
+        vmcb.control.event_injection = encode(page.injection()).map_err(LoadError::Refused)?;
     }
     if dirty.contains(Groups::TPR) {
         vmcb.control.vintr = vmcb.control.vintr & !vintr::TPR | u64::from(page.cr8() & 0xf);
     }
     if dirty.intersects(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS) {
-        load_rare(vmcb, page, dirty);
+        load_rare(vmcb, page, dirty)?;
     }
     Ok(())
 }
 
+/// Control register bits that this processor has, of those that CPUID decides about (APM volume 2, 3.1.3).
+fn cr4_supported() -> u64 {
+    let (basic, seven) = (cpuid(1, 0), cpuid(7, 0));
+    let always = 0x7ff;
+    [
+        (seven.ecx >> 2, 11),
+        (seven.ecx >> 16, 12),
+        (seven.ebx, 16),
+        (basic.ecx >> 17, 17),
+        (basic.ecx >> 26, 18),
+        (seven.ebx >> 7, 20),
+        (seven.ebx >> 20, 21),
+        (seven.ecx >> 3, 22),
+    ]
+    .into_iter()
+    .fold(always, |bits, (feature, bit)| bits | u64::from(feature & 1) << bit)
+}
+
+/// Whether VMRUN takes these registers (APM volume 2, 15.5.1, "Canonicalization and Consistency Checks"). It is asked before, since not
+/// every emulated processor comes back whole from refusing them.
+fn is_enterable(system: &SystemRegisters) -> bool {
+    const PE: u64 = 1;
+    const NW_WITHOUT_CD: u64 = 1 << 29;
+    const CD: u64 = 1 << 30;
+    const PG: u64 = 1 << 31;
+    const PAE: u64 = 1 << 5;
+    const LME: u64 = 1 << 8;
+    const EFER_KNOWN: u64 = 1 | LME | 1 << 10 | 1 << 11;
+    const L_AND_D: u16 = 1 << 9 | 1 << 10;
+    let SystemRegisters { cr0, cr3, cr4, efer, .. } = *system;
+    let long = efer & LME != 0 && cr0 & PG != 0;
+    let caching = cr0 & CD != 0 || cr0 & NW_WITHOUT_CD == 0;
+    let paging = cr0 & PG == 0 || cr0 & PE != 0;
+    let long_mode = !long || cr4 & PAE != 0 && system.cs.attributes & L_AND_D != L_AND_D;
+    let upper_halves = (cr0 | system.dr6 | system.dr7) >> 32 == 0 && cr3 >> 52 == 0;
+    caching && paging && long_mode && upper_halves && cr4 & !cr4_supported() == 0 && efer & !EFER_KNOWN == 0
+}
+
 #[cold]
-fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) {
+fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
     let save = &mut vmcb.save;
     if dirty.contains(Groups::SYSTEM) {
         let system = page.system();
+        if !is_enterable(&system) {
+            return Err(LoadError::NotEnterable);
+        }
         (save.cr0, save.cr2, save.cr3, save.cr4) = (system.cr0, system.cr2, system.cr3, system.cr4);
         (save.dr6, save.dr7) = (system.dr6, system.dr7);
         save.efer = system.efer | EFER_SVME;
@@ -164,6 +215,7 @@ fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) {
         save.pat = m.pat;
         vmcb.control.tsc_offset = m.tsc_offset;
     }
+    Ok(())
 }
 
 /// Stores the general registers that the VMCB holds; the others are in the run page already.
