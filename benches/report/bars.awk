@@ -1,6 +1,6 @@
 # From rows to a picture: for each row a bar for KVM and one for Plinth, and a mark at a tenth of KVM's.
 # Rows that exit nowhere (nop, nop8, rdtsc) are left out.
-$1 !~ /^(nop|nop8|rdtsc)$/ && $3 != "-" { id[++n] = $1; plinth[n] = $2; kvm[n] = $3; if ($3 > most) most = $3 }
+$1 !~ /^(nop|nop8|rdtsc|batch.*)$/ && $3 != "-" { id[++n] = $1; plinth[n] = $2; kvm[n] = $3; if ($3 > most) most = $3 }
 
 # The number stands right of the bar and of the mark.
 function bar(y, v, mark, colour,    width, right) {

@@ -1,6 +1,6 @@
 # From guests' output to rows: reads "SIDE ROW id ticks iterations" lines, prints "id plinth kvm kvm_mitigations_off floor
-# plinth_devices plinth_small plinth_large plinth_uncached", instructions an iteration, the median of the rounds, "-" where a side has no such row.
-# The order is that of the first lines. A batch's rows are of one operation.
+# plinth_devices plinth_small plinth_large plinth_uncached", instructions an iteration, the median of the rounds, "-" where a side
+# has no such row. The order is that of the first lines. A batch's rows are of one operation.
 
 $2 == "ROW" {
     if (!($3 in seen)) { seen[$3] = 1; order[++count] = $3 }

@@ -116,6 +116,17 @@ bench_report() {
     awk -f "$root/benches/report/bars.awk" "$bench/rows" >"$bench/exits.svg"
 }
 
+# bench_publish: docs/benchmarks.md gets these tables in place of those between its marks, docs/exits.svg this picture.
+bench_publish() {
+    local document=$root/docs/benchmarks.md
+    awk -v tables="$bench/exits.md" '
+        /^<!-- results end/ { inside = 0 }
+        !inside { print }
+        /^<!-- results begin/ { inside = 1; while ((getline line <tables) > 0) print line }' "$document" >"$bench/benchmarks.md"
+    cp "$bench/benchmarks.md" "$document"
+    cp "$bench/exits.svg" "$root/docs/exits.svg"
+}
+
 # bench_accept: the rows as benches/expected.txt has them, "id instructions".
 bench_accept() {
     echo "# Instructions an exit takes, which scripts/test holds new ones against. Written by scripts/bench --quick --accept."

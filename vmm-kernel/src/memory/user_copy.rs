@@ -15,11 +15,16 @@ global_asm!(
     r#"
     .pushsection .text.user_copy, "ax"
     .balign 16
-    // rdi: to, rsi: from, rdx: bytes. Answers the bytes that were not copied.
+    // rdi: to, rsi: from, rdx: bytes. Answers 0, or another number when not all was copied. By eight bytes first, then the rest.
 user_copy:
     mov rcx, rdx
+    shr rcx, 3
+    and edx, 7
     stac
 user_copy_access:
+    rep movsq
+    mov ecx, edx
+user_copy_access_rest:
     rep movsb
 user_copy_done:
     clac
@@ -32,12 +37,14 @@ user_copy_done:
 unsafe extern "C" {
     fn user_copy(to: u64, from: u64, bytes: u64) -> u64;
     static user_copy_access: u8;
+    static user_copy_access_rest: u8;
     static user_copy_done: u8;
 }
 
 /// Where to go on after a page fault of the kernel at `rip`, if it was the copy's.
 pub fn fixup(rip: u64) -> Option<u64> {
-    (rip == (&raw const user_copy_access) as u64).then_some((&raw const user_copy_done) as u64)
+    let accesses = [&raw const user_copy_access, &raw const user_copy_access_rest];
+    accesses.iter().any(|access| *access as u64 == rip).then_some((&raw const user_copy_done) as u64)
 }
 
 /// A range that a process says it has: it lies in the user's half, and no more is known.
