@@ -5,7 +5,8 @@
 qemu_find() {
     qemu=${1:-${PLINTH_QEMU:-qemu-system-x86_64}}
     have "$qemu" || die "there is no QEMU at $qemu; install the package qemu-system-x86 or name one with --qemu PATH"
-    qemu_version=$("$qemu" --version | sed -n 's/.*version \([0-9]*\.[0-9]*\).*/\1/p;q')
+    # A program that fails, or says something else, has no version.
+    qemu_version=$({ "$qemu" --version 2>/dev/null || :; } | sed -n 's/.*version \([0-9]*\.[0-9]*\).*/\1/p;q')
     [[ -n $qemu_version ]] || die "$qemu does not say its version; name a QEMU with --qemu PATH"
     local major=${qemu_version%.*} minor=${qemu_version#*.}
     if ((major < 7 || (major == 7 && minor < 2))); then
