@@ -1,7 +1,7 @@
 //! Operations: what a process asks of an object it holds a handle to. One or many are given in a batch.
 //!
 //! An operation is 64 bytes: code, flags, handle, status, and a payload whose type the code decides. Each is declared once,
-//! below, by `operations!`; kernel dispatch and the runtime's wrappers derive from the declaration, and a C header will.
+//! below, by `operations!`; kernel dispatch, the runtime's wrappers and the C header derive from the declaration.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -123,6 +123,15 @@ pub trait Call: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
     }
 }
 
+/// How a payload is laid out, for the C header.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload {
+    /// Its size.
+    pub bytes: usize,
+    /// Name and Rust type of each field, in order.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
 /// Declares operations: `Name(Object, number, RIGHTS) { field: type, ... }`, each with its documents.
 macro_rules! operations {
     ($($(#[$meta:meta])* $name:ident($object:ident, $number:literal, $($right:ident)|+) {
@@ -146,6 +155,12 @@ macro_rules! operations {
 
         /// Code and name of every operation.
         pub const OPERATIONS: &[(u32, &str)] = &[$(($name::CODE, $name::NAME)),*];
+
+        /// The payload of every operation, in the order of [`OPERATIONS`].
+        pub const PAYLOADS: &[Payload] = &[$(Payload {
+            bytes: size_of::<$name>(),
+            fields: &[$((stringify!($field), stringify!($type))),*],
+        }),*];
     };
 }
 
