@@ -1,0 +1,69 @@
+/* A process in C: its handles, a log line, what the machine is, and a batch that stops in the middle. */
+#include "plinth-runtime.h"
+
+#define LOG(log, text) plinth_log(log, text, sizeof(text) - 1)
+
+/* The payload lies aligned to 8 in an operation that is. */
+#define PAYLOAD(type, operation) ((struct plinth_##type *)(operation).payload)
+
+static uint32_t log_handle;
+static int failures;
+
+static void expect(int holds, const char *what, size_t bytes) {
+    if (!holds) {
+        failures++;
+        plinth_log(log_handle, what, bytes);
+    }
+}
+#define EXPECT(condition) expect(condition, "FAILED: " #condition, sizeof("FAILED: " #condition) - 1)
+
+static void system_info(uint32_t system) {
+    _Alignas(8) struct plinth_operation ask = {.code = PLINTH_SYSTEM_INFO, .handle = system};
+    uint64_t done = 0;
+    EXPECT(plinth_batch(&ask, 1, &done) == PLINTH_STATUS_OK && done == 1);
+    EXPECT(ask.status == PLINTH_STATUS_OK);
+    EXPECT(PAYLOAD(system_info, ask)->tsc_hz > 1000000);
+    EXPECT(PAYLOAD(system_info, ask)->cpus == 1);
+    EXPECT(PAYLOAD(system_info, ask)->free_bytes < PAYLOAD(system_info, ask)->kept_bytes);
+}
+
+/* Three operations, the second on a handle that is none: with flags as given. */
+static int32_t three(uint32_t system, uint32_t flags, struct plinth_operation *batch, uint64_t *index) {
+    for (int i = 0; i < 3; i++) {
+        batch[i] = (struct plinth_operation){.code = PLINTH_SYSTEM_INFO, .handle = system, .status = 1};
+    }
+    batch[1].handle = 0;
+    batch[1].flags = flags;
+    return plinth_batch(batch, 3, index);
+}
+
+static void batches(uint32_t system) {
+    _Alignas(8) struct plinth_operation batch[3];
+    uint64_t index = 99;
+    EXPECT(three(system, 0, batch, &index) == PLINTH_STATUS_BAD_HANDLE && index == 1);
+    EXPECT(batch[0].status == PLINTH_STATUS_OK && batch[1].status == PLINTH_STATUS_BAD_HANDLE);
+    /* The third was not looked at. */
+    EXPECT(batch[2].status == 1 && PAYLOAD(system_info, batch[2])->tsc_hz == 0);
+    EXPECT(three(system, PLINTH_FLAG_GO_ON, batch, &index) == PLINTH_STATUS_OK && index == 3);
+    EXPECT(batch[1].status == PLINTH_STATUS_BAD_HANDLE && batch[2].status == PLINTH_STATUS_OK);
+    EXPECT(plinth_batch(batch, 0, NULL) == PLINTH_STATUS_BAD_ARGUMENT);
+    EXPECT(plinth_batch(batch, PLINTH_BATCH_MAX + 1, NULL) == PLINTH_STATUS_BAD_ARGUMENT);
+}
+
+int plinth_program(const struct plinth_start *start) {
+    uint32_t system = plinth_handle(start, "system");
+    log_handle = plinth_handle(start, "log");
+    EXPECT(system != 0 && log_handle != 0 && plinth_handle(start, "nothing") == 0);
+    EXPECT(LOG(log_handle, "a line from C") == PLINTH_STATUS_OK);
+    EXPECT(LOG(system, "not a log") == PLINTH_STATUS_BAD_HANDLE);
+    system_info(system);
+    batches(system);
+    if (failures == 0) {
+        LOG(log_handle, "C: 0 failures");
+    }
+    _Alignas(8) struct plinth_operation end = {.code = PLINTH_SYSTEM_END, .handle = system};
+    PAYLOAD(system_end, end)->reason = failures == 0 ? PLINTH_END_TESTS_PASSED : PLINTH_END_TESTS_FAILED;
+    plinth_batch(&end, 1, NULL);
+    /* Not reached: the machine has ended. */
+    plinth_exit(1);
+}
