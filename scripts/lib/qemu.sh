@@ -35,9 +35,12 @@ qemu_has_igvm() {
 #   pvh     Plinth's PVH loader, of the same file
 #   direct  no Plinth: $kernel, $initrd and $append started by QEMU, for comparison
 qemu_compose() {
-    local loader=$1 machine=q35
+    local loader=$1 machine=q35 accel=tcg
+    # Before QEMU 10, a CPU in a thread of its own may run code that another has just changed, as it was before: Linux, started by
+    # QEMU directly too, then dies at a static key now and then ("Oops: int3"). One thread for all CPUs has no such race.
+    ((${qemu_version%.*} >= 10 || $3 < 2)) || accel=tcg,thread=single
     [[ $loader != igvm ]] || machine=q35,igvm-cfg=igvm0
-    qemu_command=("$qemu" -M "$machine" -accel tcg -cpu "$qemu_cpu" -m "$2" -smp "$3"
+    qemu_command=("$qemu" -M "$machine" -accel "$accel" -cpu "$qemu_cpu" -m "$2" -smp "$3"
         -nodefaults -display none -no-reboot -device "isa-debug-exit,iobase=0xf4,iosize=0x04")
     case $loader in
     igvm) qemu_command+=(-object "igvm-cfg,id=igvm0,file=$image") ;;
