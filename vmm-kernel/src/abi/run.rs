@@ -220,6 +220,11 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
 #[inline]
 fn set_window(vcpu: &Vcpu, vmcb: &mut Vmcb) {
     let want = vcpu.run_page.window_priority();
+    if state::interrupt_requested(vmcb) {
+        // The request is the interrupt's; the window's turn comes when that is delivered.
+        vcpu.window.set(u32::MAX);
+        return;
+    }
     if want == vcpu.window.get() {
         return;
     }

@@ -97,6 +97,8 @@ pub fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, flags: ExitFlags
     } else {
         flags.bits() | shadow
     };
+    let flags =
+        if state::interrupt_requested(vmcb) { flags | ExitFlags::INJECTION_PENDING.bits() } else { flags };
     page.set_cr8(vmcb.control.vintr as u8 & 0xf);
     page.set_flags(flags, groups.bits());
 }

@@ -64,7 +64,6 @@ pub fn reset(vmcb: &mut Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
 fn encode(event: EventInjection) -> Result<u64, Status> {
     let kind = match event.kind {
         event_kind::NONE => return Ok(0),
-        event_kind::INTERRUPT => 0,
         event_kind::NMI => 2,
         event_kind::EXCEPTION if event.vector < 32 && event.vector != 2 => 3,
         event_kind::SOFTWARE => 4,
@@ -75,9 +74,31 @@ fn encode(event: EventInjection) -> Result<u64, Status> {
     Ok(u64::from(event.vector) | kind << 8 | error | EVENT_VALID)
 }
 
+/// Has an event delivered at the next entry. An external interrupt goes as a virtual one (APM volume 2, 15.21.4), not by EVENTINJ: QEMU's
+/// emulation delivers an injected interrupt a second time when its thread is called away right after VMRUN.
+fn load_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
+    if event.kind != event_kind::INTERRUPT {
+        vmcb.control.event_injection = encode(event)?;
+        return Ok(());
+    }
+    let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
+    vmcb.control.vintr =
+        vmcb.control.vintr & !vintr::REQUEST | request | u64::from(event.vector) << vintr::VECTOR_SHIFT;
+    vmcb.control.intercept1 &= !intercept1::VINTR;
+    Ok(())
+}
+
+/// Whether an interrupt that [`load_event`] requested is not delivered yet. The window's request is the one that is intercepted.
+#[inline]
+pub fn interrupt_requested(vmcb: &Vmcb) -> bool {
+    vmcb.control.vintr & vintr::IRQ != 0 && vmcb.control.intercept1 & intercept1::VINTR == 0
+}
+
 /// Injects an event that the processor itself reported as not yet delivered.
 pub fn inject(vmcb: &mut Vmcb, event: EventInjection) {
-    vmcb.control.event_injection = encode(event).unwrap_or(0);
+    if load_event(vmcb, event).is_err() {
+        log::error!("the processor reported an event that it cannot deliver: {event:?}");
+    }
 }
 
 /// Why a vCPU cannot be run with what the VMM wrote.
@@ -112,6 +133,8 @@ pub fn decode_event(info: u64) -> Option<EventInjection> {
     let kind = match (info >> 8) & 7 {
         0 => event_kind::INTERRUPT,
         2 => event_kind::NMI,
+        // QEMU says 3 of a virtual interrupt that it was delivering, too.
+        3 if info as u8 >= 32 => event_kind::INTERRUPT,
         3 => event_kind::EXCEPTION,
         _ => event_kind::SOFTWARE,
     };
@@ -138,7 +161,7 @@ pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), L
         return Ok(());
     }
     if dirty.contains(Groups::INJECTION) {
-        vmcb.control.event_injection = encode(page.injection()).map_err(LoadError::Refused)?;
+        load_event(vmcb, page.injection()).map_err(LoadError::Refused)?;
     }
     if dirty.contains(Groups::TPR) {
         vmcb.control.vintr = vmcb.control.vintr & !vintr::TPR | u64::from(page.cr8() & 0xf);

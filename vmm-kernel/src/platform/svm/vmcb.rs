@@ -187,7 +187,11 @@ pub mod vintr {
     /// Where its priority class is.
     pub const PRIORITY_SHIFT: u32 = 16;
     /// All of the request.
-    pub const REQUEST: u64 = IRQ | 0xf << PRIORITY_SHIFT | 0xff << 32;
+    pub const REQUEST: u64 = IRQ | 0xf << PRIORITY_SHIFT | IGNORE_TPR | 0xff << 32;
+    /// It is delivered whatever the guest's task priority.
+    pub const IGNORE_TPR: u64 = 1 << 20;
+    /// Where its vector is.
+    pub const VECTOR_SHIFT: u32 = 32;
     /// The guest's IF masks virtual interrupts only.
     pub const MASKING: u64 = 1 << 24;
 }
