@@ -18,7 +18,7 @@ use devices::rtc::CmosConfig;
 use runtime::abi::boot::BOOT_FLAG_DEBUG;
 use runtime::abi::operation::{
     EventBindVcpu, FileInfo, Handle, InterruptBind, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled,
-    SystemInfo, VmAllocate, VmMap, end_reason, handled,
+    SystemInfo, VmAllocate, VmMap, handled,
 };
 use runtime::abi::status::Status;
 use runtime::event::Event;
@@ -350,5 +350,4 @@ fn end(shared: &Shared, reason: u32) {
     if let Err(status) = call(shared.system, SystemEnd { reason, reserved: 0 }) {
         log::error!("the machine cannot be ended: {status}");
     }
-    let _ = end_reason::POWER_OFF;
 }

@@ -6,7 +6,6 @@ use decoder::{Exception, Intercept};
 use runtime::abi::exit::{ExitFlags, PortAccess, reason};
 use runtime::abi::operation::end_reason;
 use runtime::abi::registers::Groups;
-use runtime::abi::run_page::work;
 
 use spin::Mutex;
 
@@ -91,8 +90,7 @@ impl Vcpu {
             board.feed_console(true, &mut access);
             self.finish(&access);
         }
-        // A kick says only that something was posted, which the next entry looks at.
-        let _ = work & work::KICK;
+        // The bit of a kick says only that something was posted, which the next entry looks at.
     }
 
     fn handle_deadline(&mut self) {
