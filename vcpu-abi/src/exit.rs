@@ -66,19 +66,19 @@ pub mod reason {
 }
 
 bitflags! {
-    /// How the guest touched memory.
+    /// How the guest touched memory. The first bits are those of a page fault's error code (APM volume 2, 8.4.2).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Access: u32 {
-        /// A write; else a read.
-        const WRITE = 1 << 0;
-        /// An instruction fetch.
-        const EXECUTE = 1 << 1;
-        /// By the guest's page walk, not by the instruction itself.
-        const PAGE_WALK = 1 << 2;
         /// The page is mapped, but not for this access.
-        const PROTECTION = 1 << 3;
+        const PROTECTION = 1 << 0;
+        /// A write; else a read.
+        const WRITE = 1 << 1;
+        /// An instruction fetch.
+        const EXECUTE = 1 << 4;
+        /// By the guest's page walk, not by the instruction itself.
+        const PAGE_WALK = 1 << 5;
         /// To memory shared with the host.
-        const SHARED = 1 << 4;
+        const SHARED = 1 << 6;
     }
 }
 
@@ -142,29 +142,32 @@ pub struct ExitRecord {
     pub reserved: [u8; 7],
 }
 
-/// The qualification of a [`reason::PORT`] exit.
+/// The qualification of a [`reason::PORT`] exit: laid out as SVM's EXITINFO1 (APM volume 2, 15.10.2). Bits that are not named here mean
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortAccess(pub u64);
 
 impl PortAccess {
     /// Set for IN and INS.
-    pub const IN: u64 = 1 << 16;
+    pub const IN: u64 = 1 << 0;
     /// Set for INS and OUTS.
-    pub const STRING: u64 = 1 << 17;
+    pub const STRING: u64 = 1 << 2;
     /// Set with a REP prefix.
-    pub const REP: u64 = 1 << 18;
+    pub const REP: u64 = 1 << 3;
+    const WIDTH_SHIFT: u32 = 4;
+    const PORT_SHIFT: u32 = 16;
 
     /// Packs an access. `width`: 1, 2 or 4 bytes.
     pub const fn new(port: u16, width: u8, flags: u64) -> Self {
-        Self(port as u64 | flags | (width as u64) << 24)
+        Self((port as u64) << Self::PORT_SHIFT | (width as u64) << Self::WIDTH_SHIFT | flags)
     }
     /// The port.
     pub const fn port(self) -> u16 {
-        self.0 as u16
+        (self.0 >> Self::PORT_SHIFT) as u16
     }
     /// The width in bytes.
     pub const fn width(self) -> u8 {
-        (self.0 >> 24) as u8
+        (self.0 >> Self::WIDTH_SHIFT) as u8 & 7
     }
     /// Whether the guest reads.
     pub const fn is_in(self) -> bool {

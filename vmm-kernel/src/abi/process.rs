@@ -8,6 +8,7 @@ use vcpu_abi::operation::{
 };
 use vcpu_abi::status::Status;
 
+use crate::cpu::ready;
 use crate::memory::layout::{PAGE, USER_END, USER_START};
 use crate::memory::user_copy::AllegedRange;
 use crate::task::event::Event;
@@ -115,7 +116,8 @@ pub fn event_create(process: &Ref<Process>, object: Object, call: &mut EventCrea
 pub fn handle_close(process: &Ref<Process>, object: Object, call: &mut HandleClose) -> Done {
     only_self(process, &object)?;
     let entry = process.handles.lock().remove(call.handle)?;
-    process.handle_epoch.fetch_add(1, Ordering::Release);
+    process.handle_epoch.fetch_add(1, Ordering::SeqCst);
+    ready::forget_everywhere();
     drop(entry);
     Ok(())
 }

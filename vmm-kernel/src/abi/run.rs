@@ -1,16 +1,18 @@
-//! `SYS_RUN`: the vCPU's pending batch, then the guest until its next exit. This is the path of every exit.
+//! `SYS_RUN`: the vCPU's pending batch, then the guest until its next exit.
+//!
+//! Most exits do not come by here, but take the short way in `platform::svm::enter`, which this module lets them take.
 
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::exit::reason;
 use vcpu_abi::operation::{BATCH_MAX, Call, FLAG_GO_ON, Handle, ObjectKind, VcpuRun, handled};
 use vcpu_abi::registers::Groups;
-use vcpu_abi::run_page::{NO_WINDOW, activity};
+use vcpu_abi::run_page::{NO_WINDOW, RunPage, activity};
 use vcpu_abi::status::Status;
 
 use super::{Answer, execute};
 use crate::cpu::{PerCpu, this_cpu, time};
-use crate::platform::svm::enter::{enter, take_interrupts};
+use crate::platform::svm::enter::{svm_enter, take_interrupts};
 use crate::platform::svm::exit::{self, Next};
 use crate::platform::svm::maps;
 use crate::platform::svm::state::{self, LoadError};
@@ -20,8 +22,15 @@ use crate::task::handle::{self, Object};
 use crate::task::scheduler;
 use crate::task::thread::Thread;
 
-/// What the entry code calls for `SYS_RUN`.
-pub extern "C" fn syscall_run(handle: u64) -> Answer {
+/// A vCPU that was named by a handle, when the process's table was at this epoch.
+#[derive(Clone, Copy)]
+struct Named {
+    handle: Handle,
+    epoch: u32,
+}
+
+/// What the entry code calls for a `SYS_RUN` that it cannot enter at once.
+pub extern "C" fn run_slowly(handle: u64) -> Answer {
     let answer = run_handle(handle);
     if answer.status != Status::Ok as i64 {
         // Nothing is held here any more: the thread may end.
@@ -30,11 +39,12 @@ pub extern "C" fn syscall_run(handle: u64) -> Answer {
     answer
 }
 
-#[inline(always)]
 fn run_handle(handle: u64) -> Answer {
+    let Ok(handle) = Handle::try_from(handle) else { return Answer::new(Status::BadHandle, 0) };
     let cpu = this_cpu();
     let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
-    let vcpu = match find(thread, handle as Handle) {
+    let named = Named { handle, epoch: thread.process.handle_epoch.load(Ordering::Acquire) };
+    let vcpu = match find(thread, named) {
         Ok(vcpu) => vcpu,
         Err(status) => return Answer::new(status, 0),
     };
@@ -45,31 +55,46 @@ fn run_handle(handle: u64) -> Answer {
             return Answer::new(status, index);
         }
     }
-    let status = run(cpu, vcpu).err().unwrap_or(Status::Ok);
+    let status = run_named(cpu, vcpu, Some((thread, named))).err().unwrap_or(Status::Ok);
     Answer::new(status, count as usize)
 }
 
-/// The vCPU behind a handle: the one of the last run, in most cases.
-#[inline]
-fn find(thread: &Thread, handle: Handle) -> Result<&Vcpu, Status> {
-    let epoch = thread.process.handle_epoch.load(Ordering::Acquire);
-    match thread.run_cache.get(handle, epoch) {
-        Some(vcpu) => Ok(vcpu),
-        None => look_up(thread, handle, epoch),
+/// What the entry code calls when the exit was the kernel's own: sees to it, and goes on with the run that it began.
+pub extern "C" fn run_on(next: u32) -> Answer {
+    let status = go_on(Next::from_code(next)).err().unwrap_or(Status::Ok);
+    if status != Status::Ok {
+        scheduler::before_user();
     }
+    Answer::new(status, 0)
 }
 
-#[cold]
-fn look_up(thread: &Thread, handle: Handle, epoch: u32) -> Result<&Vcpu, Status> {
-    let Object::Vcpu(vcpu) = handle::find(&thread.process, handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)? else {
-        return Err(Status::BadHandle);
+fn go_on(next: Next) -> Result<(), Status> {
+    let cpu = this_cpu();
+    // The handle was ready, so this thread has run the vCPU before, and no other since.
+    let thread = scheduler::running(cpu).ok_or(Status::WrongState)?;
+    let (vcpu, handle, epoch) = thread.run_cache.last().ok_or(Status::WrongState)?;
+    let mut claim = vcpu.claim()?;
+    let vmcb = claim.vmcb();
+    let named = Some((thread, Named { handle, epoch }));
+    let why = match see_to(cpu, vcpu, vmcb, next) {
+        None => enter_until_exit(cpu, vcpu, vmcb, named),
+        why => why,
     };
-    thread.run_cache.set(handle, epoch, vcpu);
-    thread.run_cache.get(handle, epoch).ok_or(Status::BadHandle)
+    conclude(vcpu, vmcb, why)
+}
+
+/// The vCPU behind a handle: the one of the last run, in most cases.
+fn find(thread: &Thread, named: Named) -> Result<&Vcpu, Status> {
+    if let Some(vcpu) = thread.run_cache.get(named.handle, named.epoch) {
+        return Ok(vcpu);
+    }
+    let object = handle::find(&thread.process, named.handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)?;
+    let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
+    thread.run_cache.set(named.handle, named.epoch, vcpu);
+    thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
 }
 
 /// Executes the operations in the batch page.
-#[cold]
 fn page_batch(thread: &Thread, vcpu: &Vcpu, count: u32) -> (Status, usize) {
     vcpu.run_page.set_batch_count(0);
     if count as usize > BATCH_MAX {
@@ -87,9 +112,26 @@ fn page_batch(thread: &Thread, vcpu: &Vcpu, count: u32) -> (Status, usize) {
     (Status::Ok, count as usize)
 }
 
+/// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done, and [`run_slowly`] is to.
+pub extern "C" fn load_marked(page: *mut RunPage) -> u32 {
+    let page = SharedRunPage::new(page);
+    let dirty = Groups::from_bits_retain(page.dirty());
+    let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
+    // An interrupt and a window share the VMCB's one virtual interrupt.
+    let shared = dirty.contains(Groups::INJECTION) && page.window_priority() != NO_WINDOW;
+    if !(dirty - usual).is_empty() || shared || state::load(page.vmcb_beside(), page, dirty).is_err() {
+        return 1;
+    }
+    page.set_dirty(0);
+    0
+}
+
 /// Runs a vCPU until an exit that is the VMM's.
-#[inline(always)]
 pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
+    run_named(cpu, vcpu, None)
+}
+
+fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Result<(), Status> {
     let page = vcpu.run_page;
     let mut claim = vcpu.claim()?;
     let vmcb = claim.vmcb();
@@ -110,15 +152,20 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
         }
     }
     set_window(vcpu, vmcb);
-    vcpu.set_place(place::IN_RUN);
-    let why =
-        if page.activity() == activity::HALTED { halt(vcpu) } else { enter_until_exit(cpu, vcpu, vmcb) };
-    vcpu.set_out();
-    if why == Some(reason::NONE) {
-        return Err(Status::WrongState);
-    }
-    if let Some(why) = why {
-        report(vmcb, page, why);
+    let why = match page.activity() {
+        activity::HALTED => halt(vcpu),
+        _ => enter_until_exit(cpu, vcpu, vmcb, named),
+    };
+    conclude(vcpu, vmcb, why)
+}
+
+/// The end of a run: `why` is a reason that is not the guest's own exit.
+fn conclude(vcpu: &Vcpu, vmcb: &mut Vmcb, why: Option<u32>) -> Result<(), Status> {
+    let page = vcpu.run_page;
+    match why {
+        Some(reason::NONE) => return Err(Status::WrongState),
+        Some(why) => report(vmcb, page, why),
+        None => {}
     }
     let deliver = Groups::from_bits_truncate(page.deliver());
     if !deliver.is_empty() {
@@ -128,7 +175,6 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
 }
 
 /// Fills a record that is not of an exit of the guest's.
-#[cold]
 fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
     page.set_reason(why);
     page.set_raw_code(0);
@@ -137,43 +183,78 @@ fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
 
 /// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the
 /// process ends.
-#[inline(always)]
-fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb) -> Option<u32> {
-    let page = vcpu.run_page;
+fn enter_until_exit(
+    cpu: &PerCpu,
+    vcpu: &Vcpu,
+    vmcb: &mut Vmcb,
+    named: Option<(&Thread, Named)>,
+) -> Option<u32> {
     loop {
-        if cpu.reschedule.load(Ordering::Relaxed) && !scheduler::give_way() {
-            return Some(reason::NONE);
+        if let Some(why) = prepare_entry(cpu, vcpu, named) {
+            return Some(why);
         }
-        // Looked at last: a kick from a thread that ran here meanwhile comes with no interrupt.
-        if page.pending_work() != 0 {
-            return Some(reason::WORK);
-        }
-        scheduler::arm_timer(cpu, page.deadline_tsc());
-        vcpu.fpu.load_for_guest(cpu);
-        // SAFETY: run page and VMCB are the vCPU's, which this thread has claimed; the host page is this processor's.
+        let page = vcpu.run_page.address();
+        // SAFETY: the page is the vCPU's, which this thread has claimed and this processor is aimed at.
         #[allow(unsafe_code, reason = "the way into the guest")]
-        unsafe {
-            enter(page.address(), vcpu.vmcb_physical, cpu.svm.host_save.get());
+        let next = unsafe {
+            svm_enter(page);
+            Next::from_code(exit::record(page))
+        };
+        if next == Next::Return {
+            return None;
         }
-        vmcb.control.event_injection = 0;
-        match exit::record(vmcb, page) {
-            Next::Return => return None,
-            Next::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
-            Next::HostNmi => count(cpu, handled::HOST_NMI),
-            Next::Invalid => {
-                refuse(vcpu, vmcb);
-                return Some(reason::INVALID_STATE);
-            }
-        }
-        if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
-            // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
-            state::inject(vmcb, event);
-        }
-        take_interrupts();
-        if time::now() >= page.deadline_tsc() {
-            return Some(reason::DEADLINE);
+        if let Some(why) = see_to(cpu, vcpu, vmcb, next) {
+            return Some(why);
         }
     }
+}
+
+/// What an entry depends on, besides the registers. Afterwards the next `SYS_RUN` of the same handle finds all of it in order, unless
+/// somebody says otherwise ([`ReadyVcpu`](crate::cpu::ready::ReadyVcpu)).
+fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Option<u32> {
+    let (page, ready) = (vcpu.run_page, &cpu.entry.ready);
+    if cpu.reschedule.load(Ordering::Relaxed) && !scheduler::give_way() {
+        return Some(reason::NONE);
+    }
+    scheduler::arm_timer(cpu, page.deadline_tsc());
+    vcpu.fpu.load_for_guest(cpu);
+    ready.aim(page.address() as u64, vcpu.vmcb_physical);
+    ready.forget();
+    if let Some((thread, named)) = named
+        && page.deliver() == 0
+        && vcpu.window.get() == page.window_priority()
+    {
+        ready.allow(named.handle);
+        // A handle that was closed since it was found had its processors told before.
+        if thread.process.handle_epoch.load(Ordering::SeqCst) != named.epoch {
+            ready.forget();
+        }
+    }
+    // Looked at last: a kick from a thread that ran here meanwhile comes with no interrupt.
+    if page.pending_work() != 0 {
+        ready.forget();
+        return Some(reason::WORK);
+    }
+    None
+}
+
+/// Sees to an exit that is the kernel's own. Answers why the run ends, if it does.
+fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb, next: Next) -> Option<u32> {
+    match next {
+        Next::Return => return None,
+        Next::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
+        Next::HostNmi => count(cpu, handled::HOST_NMI),
+        Next::Invalid => {
+            refuse(vcpu, vmcb);
+            return Some(reason::INVALID_STATE);
+        }
+    }
+    if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
+        // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
+        state::inject(vmcb, event);
+    }
+    take_interrupts();
+    (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
 }
 
 #[cold]
@@ -217,7 +298,6 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
 }
 
 /// Asks for an exit when the guest can take an interrupt of the priority that the VMM wants to inject.
-#[inline]
 fn set_window(vcpu: &Vcpu, vmcb: &mut Vmcb) {
     let want = vcpu.run_page.window_priority();
     if state::interrupt_requested(vmcb) {

@@ -126,6 +126,7 @@ impl FpuArea {
             restore(self.address);
             set_xcr0(kept_xcr0(self.address));
             owner.area.store(self.address, Ordering::Relaxed);
+            this_cpu().entry.ready.forget();
             self.fresh.set(false);
         }
     }

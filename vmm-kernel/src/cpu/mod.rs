@@ -9,6 +9,7 @@ pub mod local_apic;
 pub mod msr;
 pub mod per_cpu;
 pub mod ports;
+pub mod ready;
 pub mod smp;
 pub mod syscall_entry;
 pub mod time;

@@ -11,9 +11,9 @@ use x86_64::structures::paging::PhysFrame;
 
 use super::descriptors::Descriptors;
 use super::fpu::FpuOwner;
+use super::ready::ReadyVcpu;
 use super::{MAX_CPUS, msr};
 use crate::memory::temporary::TemporarySlots;
-use crate::platform::svm::CpuState as SvmState;
 use crate::task::scheduler::RunQueue;
 
 /// What assembly reads through GS, by fixed offset.
@@ -25,6 +25,25 @@ pub struct EntryFields {
     pub kernel_stack: Cell<u64>,
     /// GS:16: the linear address of this area.
     pub this: Cell<*const PerCpu>,
+    /// GS:24: the vCPU that may be entered at once.
+    pub ready: ReadyVcpu,
+}
+
+/// Offsets of [`EntryFields`] from GS, for the entry code.
+pub mod entry {
+    use core::mem::offset_of;
+
+    use super::{EntryFields, ReadyVcpu};
+
+    const READY: usize = offset_of!(EntryFields, ready);
+    /// The handle that may be entered at once.
+    pub const READY_HANDLE: usize = READY + offset_of!(ReadyVcpu, handle);
+    /// Its run page.
+    pub const READY_RUN_PAGE: usize = READY + offset_of!(ReadyVcpu, run_page);
+    /// Its VMCB's physical address.
+    pub const READY_VMCB: usize = READY + offset_of!(ReadyVcpu, vmcb);
+    /// The physical address of the processor's own state.
+    pub const READY_HOST_SAVE: usize = READY + offset_of!(ReadyVcpu, host_save);
 }
 
 /// One processor's area.
@@ -44,8 +63,6 @@ pub struct PerCpu {
     pub queue: RunQueue,
     /// Whose FPU registers are in the processor.
     pub fpu: FpuOwner,
-    /// The SVM backend's part.
-    pub svm: SvmState,
     /// The address space in CR3.
     pub space: Cell<PhysFrame>,
     /// TSC value the local APIC's timer is armed for; `u64::MAX` when it is not.
@@ -92,6 +109,7 @@ pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: Ph
                 user_stack: Cell::new(0),
                 kernel_stack: Cell::new(0),
                 this: Cell::new(address),
+                ready: ReadyVcpu::new(),
             },
             number,
             apic_id,
@@ -99,7 +117,6 @@ pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: Ph
             temporary: TemporarySlots::new(),
             queue: RunQueue::new(),
             fpu: FpuOwner::new(),
-            svm: SvmState::new(),
             space: Cell::new(space),
             armed_tsc: Cell::new(u64::MAX),
             reschedule: AtomicBool::new(false),

@@ -18,13 +18,14 @@ syscall_entry:
     swapgs
     mov gs:[0], rsp
     mov rsp, gs:[8]
+    cmp rax, {sys_run}
+    je svm_run
     push qword ptr gs:[0]
     push rcx
     push r11
-    cmp rax, {sys_run}
-    jne 2f
-    call {run}
-1:  pop r11
+    mov rdx, rax
+    call {dispatch}
+    pop r11
     pop rcx
     xor edi, edi
     xor esi, esi
@@ -34,13 +35,9 @@ syscall_entry:
     pop rsp
     swapgs
     sysretq
-2:  mov rdx, rax
-    call {dispatch}
-    jmp 1b
     .popsection
     "#,
     sys_run = const vcpu_abi::syscall::SYS_RUN,
-    run = sym crate::abi::run::syscall_run,
     dispatch = sym crate::abi::syscall_dispatch,
 );
 

@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use vcpu_abi::operation::{BATCH_MAX, Operation};
-use vcpu_abi::registers::{EventInjection, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
+use vcpu_abi::registers::{EventInjection, MsrRegisters, SegmentRegisters, SystemRegisters};
 use vcpu_abi::run_page::RunPage;
 use vcpu_abi::status::Status;
 
@@ -32,12 +32,10 @@ static PAGES: [SpinLock<[Option<u64>; 3]>; VCPUS_MAX] = [const { SpinLock::new([
 
 /// Where a vCPU is.
 pub mod place {
-    /// Its thread is not in its run.
-    pub const OUT: u32 = 0;
-    /// In the run loop: a kick takes an IPI to its processor.
-    pub const IN_RUN: u32 = 1;
+    /// In the guest, in its VMM, or with another thread in its place: a kick takes an IPI to its processor, lest the guest goes on.
+    pub const AWAKE: u32 = 0;
     /// Halted: a kick wakes its thread.
-    pub const HALTED: u32 = 2;
+    pub const HALTED: u32 = 1;
 }
 
 /// A virtual processor.
@@ -111,7 +109,7 @@ impl Vcpu {
                 run_page_physical: [run, batch],
                 area,
                 busy: Cell::new(false),
-                place: AtomicU32::new(place::OUT),
+                place: AtomicU32::new(place::AWAKE),
                 sleeper: SpinLock::new(None),
                 vm,
             })
@@ -134,15 +132,8 @@ impl Vcpu {
     }
 
     /// Says where the vCPU is, before pending work is looked at.
-    #[inline]
     pub fn set_place(&self, place: u32) {
         self.place.store(place, Ordering::SeqCst);
-    }
-
-    /// Says that it is out of its run: a kick then only sets bits, which the next run finds.
-    #[inline]
-    pub fn set_out(&self) {
-        self.place.store(place::OUT, Ordering::Release);
     }
 
     /// Who is to be woken while it is halted.
@@ -154,19 +145,15 @@ impl Vcpu {
     /// Sets bits of pending work and makes the vCPU look at them.
     pub fn kick(&self, work: u32) {
         self.run_page.add_work(work);
-        match self.place.load(Ordering::SeqCst) {
-            place::IN_RUN if this_cpu().number != self.cpu => {
-                if let Some(cpu) = per_cpu::of(self.cpu) {
-                    local_apic::kick(cpu.apic_id);
-                }
+        let Some(cpu) = per_cpu::of(self.cpu) else { return };
+        cpu.entry.ready.forget();
+        if self.place.load(Ordering::SeqCst) == place::HALTED {
+            let thread = self.sleeper.lock().clone();
+            if let Some(thread) = thread {
+                scheduler::wake(&thread);
             }
-            place::HALTED => {
-                let thread = self.sleeper.lock().clone();
-                if let Some(thread) = thread {
-                    scheduler::wake(&thread);
-                }
-            }
-            _ => {}
+        } else if this_cpu().number != self.cpu {
+            local_apic::kick(cpu.apic_id);
         }
     }
 
@@ -277,9 +264,22 @@ setters! {
 }
 
 impl SharedRunPage {
+    /// The run page of a vCPU.
+    #[inline(always)]
+    pub fn new(page: *mut RunPage) -> Self {
+        Self(page)
+    }
+
     /// Where the entry code finds it.
     pub fn address(self) -> *const RunPage {
         self.0
+    }
+
+    /// The VMCB of the vCPU whose page this is, in the page before it.
+    #[inline(always)]
+    pub fn vmcb_beside<'a>(self) -> &'a mut Vmcb {
+        // SAFETY: the two pages are mapped together, for ever; only the thread that runs the vCPU asks for it.
+        unsafe { &mut *self.0.byte_sub(PAGE as usize).cast() }
     }
 
     /// Loads a general register.
@@ -303,11 +303,14 @@ impl SharedRunPage {
         store!(self.0, efer, system.efer);
     }
 
-    /// Stores CS and SS.
+    /// Stores CS and SS, each as its two words.
     #[inline]
-    pub fn set_code_and_stack(self, cs: Segment, ss: Segment) {
-        store!(self.0, cs, system.cs);
-        store!(self.0, ss, system.ss);
+    pub fn set_code_and_stack(self, cs: [u64; 2], ss: [u64; 2]) {
+        // SAFETY: as for other fields; a segment is two words.
+        unsafe {
+            (&raw mut (*self.0).system.cs).cast::<[u64; 2]>().write_volatile(cs);
+            (&raw mut (*self.0).system.ss).cast::<[u64; 2]>().write_volatile(ss);
+        }
     }
 
     /// Stores what decoding does not take.

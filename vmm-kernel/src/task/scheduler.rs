@@ -161,6 +161,7 @@ pub fn with_current<R>(f: impl FnOnce(&Ref<Thread>) -> R) -> R {
 /// Makes a processor come by [`before_user`] or the run loop.
 fn call(cpu: &PerCpu) {
     cpu.reschedule.store(true, Ordering::SeqCst);
+    cpu.entry.ready.forget();
     if cpu.number != this_cpu().number {
         local_apic::kick(cpu.apic_id);
     }
@@ -222,6 +223,7 @@ pub fn block(deadline_tsc: u64) {
 pub fn schedule() {
     let cpu = this_cpu();
     cpu.reschedule.store(false, Ordering::SeqCst);
+    cpu.entry.ready.forget();
     let me = cpu.queue.current.take();
     if let Some(me) = &me {
         // A thread that was woken before it had left is in the queue already.
@@ -347,6 +349,7 @@ pub fn arm_timer(cpu: &PerCpu, deadline_tsc: u64) {
 #[cold]
 fn rearm_timer(cpu: &PerCpu, tsc: u64) {
     cpu.armed_tsc.set(tsc);
+    cpu.entry.ready.forget();
     local_apic::arm_timer(tsc);
 }
 
@@ -354,6 +357,7 @@ fn rearm_timer(cpu: &PerCpu, tsc: u64) {
 pub fn timer_fired() {
     let cpu = this_cpu();
     cpu.armed_tsc.set(u64::MAX);
+    cpu.entry.ready.forget();
     let now = time::now();
     if cpu.queue.next_wake.get() > now {
         arm_timer(cpu, u64::MAX);

@@ -81,6 +81,13 @@ impl RunCache {
         unsafe { self.vcpu.get().as_ref() }
     }
 
+    /// What was found last, if anything, with its handle and epoch.
+    pub fn last(&self) -> Option<(&Vcpu, Handle, u32)> {
+        // SAFETY: as in `get`.
+        let vcpu = unsafe { self.vcpu.get().as_ref() }?;
+        Some((vcpu, self.handle.get(), self.epoch.get()))
+    }
+
     /// Remembers one.
     pub fn set(&self, handle: Handle, epoch: u32, vcpu: Ref<Vcpu>) {
         self.handle.set(handle);

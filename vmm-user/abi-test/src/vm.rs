@@ -58,7 +58,10 @@ impl Machine {
     /// Runs it until a deadline at most; answers the exit's reason.
     pub fn run(&self, deadline_tsc: u64) -> Result<u32, Status> {
         // SAFETY: the run page is mapped, and ours while the vCPU does not run.
-        unsafe { (*self.page).deadline_tsc = deadline_tsc };
+        unsafe {
+            (*self.page).deadline_tsc = deadline_tsc;
+            (*self.page).dirty |= Groups::CONTROLS.bits();
+        }
         syscall::run(self.vcpu).map_err(|(status, _)| status)?;
         // SAFETY: as above.
         Ok(unsafe { (&raw const (*self.page).exit.reason).read_volatile() })

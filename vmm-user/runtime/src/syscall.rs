@@ -31,6 +31,36 @@ pub unsafe fn raw(number: u64, first: u64, second: u64) -> (u64, u64) {
     (status, value)
 }
 
+/// `SYS_RUN`, which leaves hardly a register as it was.
+///
+/// # Safety
+/// As for [`raw`].
+#[inline(always)]
+unsafe fn raw_run(vcpu: Handle) -> (u64, u64) {
+    let (status, value): (u64, u64);
+    // SAFETY: as in `raw`.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") SYS_RUN => status,
+            inlateout("rdi") u64::from(vcpu) => _,
+            lateout("rdx") value,
+            lateout("rcx") _,
+            lateout("rsi") _,
+            lateout("r8") _,
+            lateout("r9") _,
+            lateout("r10") _,
+            lateout("r11") _,
+            lateout("r12") _,
+            lateout("r13") _,
+            lateout("r14") _,
+            lateout("r15") _,
+            options(nostack),
+        );
+    }
+    (status, value)
+}
+
 fn status(code: u64) -> Status {
     Status::from_code(code as i32).unwrap_or(Status::WrongState)
 }
@@ -55,7 +85,7 @@ pub fn call<C: Call>(handle: Handle, payload: C) -> Result<C, Status> {
 pub fn run(vcpu: Handle) -> Result<(), (Status, usize)> {
     // SAFETY: the kernel writes the run page, whose fields are only reached by volatile or atomic accesses, or by the thread
     // that calls this.
-    let (code, index) = unsafe { raw(SYS_RUN, u64::from(vcpu), 0) };
+    let (code, index) = unsafe { raw_run(vcpu) };
     if code == 0 { Ok(()) } else { Err((status(code), index as usize)) }
 }
 

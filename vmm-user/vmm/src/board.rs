@@ -85,6 +85,8 @@ impl Platform for Access<'_> {
             PowerEvent::Reset => 2,
         };
         self.board.power.store(code, Ordering::Release);
+        // The thread that is here looks at it before it enters its guest again.
+        self.kicks.get_or_insert_default();
     }
 }
 
@@ -308,7 +310,6 @@ impl Board {
     }
 
     /// Whether the guest has asked for the machine's end.
-    #[inline(always)]
     pub fn power_event(&self) -> Option<PowerEvent> {
         match self.power.load(Ordering::Acquire) {
             0 => None,

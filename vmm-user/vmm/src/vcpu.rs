@@ -14,7 +14,6 @@ mod port;
 mod reset;
 
 use alloc::sync::Arc;
-use core::cell::Cell;
 
 use code_cache::CodeCache;
 use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuSet};
@@ -73,11 +72,7 @@ pub struct Vcpu {
     lapic: LocalApic,
     cpuid: CpuidTable,
     msrs: MsrFile,
-    /// Groups changed since the last entry.
-    dirty: Groups,
-    /// Groups of the run page that hold the guest's present state.
-    valid: Cell<Groups>,
-    /// Operations in the batch page.
+    /// Operations in the batch page for the next run.
     batched: u32,
     /// An event is to be injected at the next entry.
     injecting: bool,
@@ -153,8 +148,6 @@ impl Vcpu {
             lapic: LocalApic::new(shared.board.apics.clone(), index, config)?,
             cpuid,
             msrs: MsrFile::new(),
-            dirty: Groups::empty(),
-            valid: Cell::new(Groups::empty()),
             batched: 0,
             injecting: false,
             halted: false,
@@ -170,12 +163,13 @@ impl Vcpu {
     /// The thread's loop. Comes back with the `end_reason` for which the machine is to end.
     pub fn run(&mut self) -> u32 {
         loop {
-            self.prepare_entry();
+            if let Next::End(reason) = self.prepare_entry() {
+                return reason;
+            }
             if let Err((status, index)) = syscall::run(self.handle) {
                 log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
                 return end_reason::PROCESS_FAILED;
             }
-            self.batched = 0;
             if let Next::End(reason) = self.handle_exit() {
                 return reason;
             }
@@ -184,6 +178,7 @@ impl Vcpu {
 
     /// Adds an operation to the batch that the next run begins with. A full batch is submitted at once.
     fn push(&mut self, operation: Operation) {
+        self.attention = true;
         if !self.page.set_operation(self.batched, &operation) {
             self.submit();
             let _ = self.page.set_operation(0, &operation);
@@ -203,7 +198,7 @@ impl Vcpu {
         }
     }
 
-    /// Kicks the vCPUs that an access posted something to. This one looks anyway.
+    /// Kicks the vCPUs that an access posted something to. This one looks anyway, and at whether the machine is to end.
     #[inline(always)]
     fn finish(&mut self, access: &Access<'_>) {
         if let Some(kicks) = access.kicks() {
@@ -224,12 +219,13 @@ impl Vcpu {
 
     /// Makes groups of the run page hold the guest's state, which the exit did not store.
     fn fetch(&self, groups: Groups) {
-        let missing = groups - self.valid.get();
+        let valid = self.page.valid();
+        let missing = groups - valid;
         if missing.is_empty() {
             return;
         }
         match call(self.handle, VcpuFetch { groups: missing.bits(), reserved: 0 }) {
-            Ok(_) => self.valid.set(self.valid.get() | missing),
+            Ok(_) => self.page.set_exit_groups((valid | missing).bits()),
             Err(status) => log::error!("vCPU {}: {missing:?} cannot be had: {status}", self.index),
         }
     }

@@ -1,4 +1,4 @@
-//! The way into the guest and out again: VMRUN and what must be around it.
+//! The way into the guest and out again: VMRUN, what must be around it, and the entry that needs nothing else.
 //!
 //! Guest general registers go straight from the run page into the processor and back; RAX, RSP, RIP and RFLAGS are the VMCB's.
 //! VMSAVE and VMLOAD exchange what VMRUN leaves alone (FS, GS, TR, LDTR, SYSCALL and SYSENTER MSRs): the kernel needs its own GS
@@ -9,81 +9,203 @@
 //! V_INTR_MASKING the host's IF decides whether a host interrupt stops the guest (APM volume 2, 15.21.1).
 #![allow(unsafe_code, reason = "VMRUN")]
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
+use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::RunPage;
 
-const GENERAL: usize = offset_of!(RunPage, general);
+use super::vmcb::Vmcb;
+use crate::abi::run;
+use crate::cpu::per_cpu::entry;
+use crate::memory::layout::PAGE;
 
-/// Enters the guest and comes back with its next exit.
-///
-/// It is inlined: the caller's registers are all lost, so that it saves what it still needs itself, once, and nothing is saved twice.
-///
-/// # Safety
-/// `run_page` is mapped and the vCPU's; `vmcb` is the physical address of a VMCB of ours, `host` that of the page in which this
-/// processor's state was saved by VMSAVE. GIF is set and IF is clear; both are again afterwards.
-#[inline(always)]
-pub unsafe fn enter(run_page: *const RunPage, vmcb: u64, host: u64) {
-    // SAFETY: all registers are named as lost, but RBX and RBP, which are saved here; RSP is restored by the exit.
-    unsafe {
-        asm!(
-            "push rbp",
-            "push rbx",
-            "push rdx",
-            "push rdi",
-            "mov rcx, [rdi + {g} + 8]",
-            "mov rdx, [rdi + {g} + 16]",
-            "mov rbx, [rdi + {g} + 24]",
-            "mov rbp, [rdi + {g} + 40]",
-            "mov rsi, [rdi + {g} + 48]",
-            "mov r8, [rdi + {g} + 64]",
-            "mov r9, [rdi + {g} + 72]",
-            "mov r10, [rdi + {g} + 80]",
-            "mov r11, [rdi + {g} + 88]",
-            "mov r12, [rdi + {g} + 96]",
-            "mov r13, [rdi + {g} + 104]",
-            "mov r14, [rdi + {g} + 112]",
-            "mov r15, [rdi + {g} + 120]",
-            "mov rdi, [rdi + {g} + 56]",
-            "clgi",
-            "sti",
-            "vmload rax",
-            "vmrun rax",
-            "vmsave rax",
-            "cli",
-            // GIF is clear: nothing uses the stack below RSP.
-            "mov [rsp - 8], rdi",
-            "mov rdi, [rsp]",
-            "mov [rdi + {g} + 8], rcx",
-            "mov [rdi + {g} + 16], rdx",
-            "mov [rdi + {g} + 24], rbx",
-            "mov [rdi + {g} + 40], rbp",
-            "mov [rdi + {g} + 48], rsi",
-            "mov [rdi + {g} + 64], r8",
-            "mov [rdi + {g} + 72], r9",
-            "mov [rdi + {g} + 80], r10",
-            "mov [rdi + {g} + 88], r11",
-            "mov [rdi + {g} + 96], r12",
-            "mov [rdi + {g} + 104], r13",
-            "mov [rdi + {g} + 112], r14",
-            "mov [rdi + {g} + 120], r15",
-            "mov rcx, [rsp - 8]",
-            "mov [rdi + {g} + 56], rcx",
-            "mov rax, [rsp + 8]",
-            "vmload rax",
-            "stgi",
-            "add rsp, 16",
-            "pop rbx",
-            "pop rbp",
-            g = const GENERAL,
-            inout("rdi") run_page => _,
-            inout("rax") vmcb => _,
-            inout("rdx") host => _,
-            out("rcx") _, out("rsi") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-            out("r12") _, out("r13") _, out("r14") _, out("r15") _,
-        );
-    }
+/// What the entry code loads without asking Rust.
+const GENERAL: u32 = Groups::GENERAL.bits();
+/// What takes the whole of `abi::run`.
+const RARE: u32 = !Groups::GENERAL.union(Groups::INJECTION).union(Groups::TPR).bits();
+
+/// The place of a VMCB's field, seen from the run page in the page behind it.
+macro_rules! vmcb {
+    ($($field:tt)+) => {
+        offset_of!(Vmcb, $($field)+) as i64 - PAGE as i64
+    };
+}
+
+global_asm!(
+    r#"
+    // Loads the guest's registers, runs it, stores them. RSI: run page. All registers are lost but RSP; RSI is the run page again.
+    .macro world_switch
+    push qword ptr gs:[{host}]
+    mov rax, gs:[{vmcb}]
+    mov rcx, [rsi + {g} + 8]
+    mov rdx, [rsi + {g} + 16]
+    mov rbx, [rsi + {g} + 24]
+    mov rbp, [rsi + {g} + 40]
+    mov rdi, [rsi + {g} + 56]
+    mov r8, [rsi + {g} + 64]
+    mov r9, [rsi + {g} + 72]
+    mov r10, [rsi + {g} + 80]
+    mov r11, [rsi + {g} + 88]
+    mov r12, [rsi + {g} + 96]
+    mov r13, [rsi + {g} + 104]
+    mov r14, [rsi + {g} + 112]
+    mov r15, [rsi + {g} + 120]
+    mov rsi, [rsi + {g} + 48]
+    clgi
+    sti
+    vmload rax
+    vmrun rax
+    vmsave rax
+    cli
+    mov rax, [rsp]
+    vmload rax
+    stgi
+    mov [rsp], rsi
+    mov rsi, gs:[{page}]
+    mov [rsi + {g} + 8], rcx
+    mov [rsi + {g} + 16], rdx
+    mov [rsi + {g} + 24], rbx
+    mov [rsi + {g} + 40], rbp
+    mov [rsi + {g} + 56], rdi
+    mov [rsi + {g} + 64], r8
+    mov [rsi + {g} + 72], r9
+    mov [rsi + {g} + 80], r10
+    mov [rsi + {g} + 88], r11
+    mov [rsi + {g} + 96], r12
+    mov [rsi + {g} + 104], r13
+    mov [rsi + {g} + 112], r14
+    mov [rsi + {g} + 120], r15
+    pop qword ptr [rsi + {g} + 48]
+    .endm
+
+    .pushsection .text.syscall, "ax"
+    // SYS_RUN, come from `syscall_entry`: RDI the handle, RCX and R11 as SYSCALL left them, RSP the thread's kernel stack. Between a
+    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs.
+    .balign 64
+    .globl svm_run
+svm_run:
+    push rcx
+    push r11
+    push rbx
+    push rbp
+    cmp rdi, gs:[{handle}]
+    jne 5f
+    mov rsi, gs:[{page}]
+    mov eax, [rsi + {dirty}]
+    cmp eax, {general}
+    jne 3f
+    mov dword ptr [rsi + {dirty}], 0
+    mov rax, [rsi + {g}]
+    mov rcx, [rsi + {g} + 32]
+    mov rdx, [rsi + {rip}]
+    mov rbx, [rsi + {rflags}]
+    mov [rsi + {save_rax}], rax
+    mov [rsi + {save_rsp}], rcx
+    mov [rsi + {save_rip}], rdx
+    mov [rsi + {save_rflags}], rbx
+    mov qword ptr [rsi + {shadow}], 0
+1:  world_switch
+    mov rdi, rsi
+    call {record}
+    test eax, eax
+    jne 4f
+    // EAX and EDX say that all is well; what the other registers hold is the guest's, or of its exit.
+    xor edx, edx
+    pop rbp
+    pop rbx
+    pop r11
+    pop rcx
+    mov rsp, gs:[0]
+    swapgs
+    sysretq
+
+    // No group is dirty, or others than the general registers.
+3:  test eax, {rare}
+    jne 5f
+    push rdi
+    sub rsp, 8
+    mov rdi, rsi
+    call {load}
+    add rsp, 8
+    pop rdi
+    mov rsi, gs:[{page}]
+    test eax, eax
+    je 1b
+5:  push qword ptr gs:[0]
+    sub rsp, 8
+    call {slowly}
+    jmp 6f
+
+    // The exit was the kernel's own.
+4:  push qword ptr gs:[0]
+    sub rsp, 8
+    mov edi, eax
+    call {on}
+    // Another thread may have run meanwhile. RAX and RDX are the answer.
+6:  add rsp, 8
+    pop qword ptr gs:[0]
+    pop rbp
+    pop rbx
+    pop r11
+    pop rcx
+    xor edi, edi
+    xor esi, esi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    mov rsp, gs:[0]
+    swapgs
+    sysretq
+
+    // The same switch, for Rust. RDI: run page, the one that is aimed at.
+    .balign 16
+svm_enter:
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    mov rsi, rdi
+    world_switch
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret
+    .popsection
+    "#,
+    g = const offset_of!(RunPage, general),
+    rip = const offset_of!(RunPage, general.rip),
+    rflags = const offset_of!(RunPage, general.rflags),
+    dirty = const offset_of!(RunPage, dirty),
+    save_rax = const vmcb!(save.rax),
+    save_rsp = const vmcb!(save.rsp),
+    save_rip = const vmcb!(save.rip),
+    save_rflags = const vmcb!(save.rflags),
+    shadow = const vmcb!(control.interrupt_shadow),
+    handle = const entry::READY_HANDLE,
+    page = const entry::READY_RUN_PAGE,
+    vmcb = const entry::READY_VMCB,
+    host = const entry::READY_HOST_SAVE,
+    general = const GENERAL,
+    rare = const RARE,
+    record = sym super::exit::record,
+    load = sym run::load_marked,
+    slowly = sym run::run_slowly,
+    on = sym run::run_on,
+);
+
+unsafe extern "C" {
+    /// Enters the guest of the vCPU that this processor's `ready` is aimed at, and comes back with its next exit.
+    ///
+    /// # Safety
+    /// `run_page` is that vCPU's, claimed by the calling thread, and its VMCB one of ours. GIF is set and IF is clear; both are again
+    /// afterwards.
+    pub fn svm_enter(run_page: *const RunPage);
 }
 
 /// Lets host interrupts that are pending be taken, here and now.

@@ -2,6 +2,7 @@
 
 use vcpu_abi::exit::{Access, ExitFlags, PortAccess, reason};
 use vcpu_abi::registers::Groups;
+use vcpu_abi::run_page::RunPage;
 
 use super::state;
 use super::vmcb::{Vmcb, exit_code as code};
@@ -10,15 +11,26 @@ use crate::platform::vcpu::SharedRunPage;
 
 /// What the run loop does after an exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Next {
-    /// Go back to the VMM: the record is filled.
-    Return,
+    /// Go back to the VMM: the record is filled. The entry code compares with 0.
+    Return = 0,
     /// A host interrupt is pending.
     HostInterrupt,
     /// A host NMI is pending.
     HostNmi,
     /// VMRUN refused the state: the VMCB's save area may hold the host's.
     Invalid,
+}
+
+impl Next {
+    /// The value behind a code that the entry code passes on.
+    pub fn from_code(code: u32) -> Self {
+        [Self::Return, Self::HostInterrupt, Self::HostNmi]
+            .into_iter()
+            .find(|n| *n as u32 == code)
+            .unwrap_or(Self::Invalid)
+    }
 }
 
 /// What each exit becomes, other than those with a qualification of their own.
@@ -37,45 +49,51 @@ fn simple_reason(code: u64) -> u32 {
     }
 }
 
-/// Fills the record.
-#[inline(always)]
-pub fn record(vmcb: &Vmcb, page: SharedRunPage) -> Next {
+/// Fills the record of the exit that the vCPU with this run page has just made. Answers a [`Next`]. Called by the entry code.
+///
+/// # Safety
+/// The page is a vCPU's that no other thread runs.
+pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
+    let page = SharedRunPage::new(page.cast_mut());
+    let vmcb: &Vmcb = page.vmcb_beside();
     let control = &vmcb.control;
     let code = control.exit_code;
-    let mut groups = Groups::GENERAL | Groups::SYSTEM;
-    let mut flags = ExitFlags::empty();
+    let mut flags = 0;
     match code {
         code::IOIO => {
             page.set_reason(reason::PORT);
-            page.set_qualification(port_access(control.exit_info1).0);
+            // A port's qualification has SVM's form.
+            page.set_qualification(control.exit_info1);
             page.set_next_rip(control.exit_info2);
-            flags |= ExitFlags::NEXT_RIP;
-            if control.exit_info1 & (1 << 2) == 0 {
-                groups = Groups::GENERAL;
+            if control.exit_info1 & PortAccess::STRING == 0 {
+                page.set_raw_code(code);
+                finish(vmcb, page, Groups::GENERAL, ExitFlags::NEXT_RIP);
+                return Next::Return as u32;
             }
+            flags = ExitFlags::NEXT_RIP.bits();
         }
-        code::MSR => {
-            page.set_reason(if control.exit_info1 & 1 == 0 { reason::MSR_READ } else { reason::MSR_WRITE })
-        }
+        code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1 as u32 & 1)),
         code::NPF => {
             page.set_reason(reason::MEMORY);
             page.set_memory(control.exit_info2, access(control.exit_info1).bits());
         }
-        code::INTR => return Next::HostInterrupt,
-        code::NMI => return Next::HostNmi,
+        code::INTR => return Next::HostInterrupt as u32,
+        code::NMI => return Next::HostNmi as u32,
         // QEMU's TCG writes 32 bits of it.
         _ if code as u32 == code::INVALID as u32 => {
             if holds_host_state(vmcb) {
-                return Next::Invalid;
+                return Next::Invalid as u32;
             }
             page.set_reason(reason::UNKNOWN);
         }
         _ => page.set_reason(simple_reason(code)),
     }
     page.set_raw_code(code);
-    finish(vmcb, page, groups, flags);
-    Next::Return
+    finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, ExitFlags::from_bits_retain(flags));
+    Next::Return as u32
 }
+
+const _: () = assert!(reason::MSR_WRITE == reason::MSR_READ + 1);
 
 /// After a refused VMRUN: whether the save area holds the host's state, as it does under TCG. TCG also exits so from a running guest, whose
 /// state it then holds, when that sets reserved bits of CR4.
@@ -112,22 +130,11 @@ fn store_event(vmcb: &Vmcb, page: SharedRunPage) -> u32 {
     ExitFlags::EVENT.bits()
 }
 
-/// EXITINFO1 of an I/O exit (APM volume 2, 15.10.2).
-#[inline(always)]
-fn port_access(info: u64) -> PortAccess {
-    // The bits are moved, not tested: IN from 0 to 16, STRING and REP from 2 and 3 to 17 and 18.
-    const { assert!(PortAccess::IN == 1 << 16 && PortAccess::STRING == 1 << 17 && PortAccess::REP == 1 << 18) };
-    let flags = (info & 1) << 16 | (info & 0b1100) << 15;
-    PortAccess::new((info >> 16) as u16, (info >> 4 & 7) as u8, flags)
-}
-
 /// EXITINFO1 of a nested page fault (APM volume 2, 15.25.6).
+#[inline(always)]
 fn access(info: u64) -> Access {
-    let mut access = Access::empty();
-    for (bit, flag) in
-        [(0, Access::PROTECTION), (1, Access::WRITE), (4, Access::EXECUTE), (33, Access::PAGE_WALK)]
-    {
-        access.set(flag, info & 1 << bit != 0);
-    }
-    access
+    const { assert!(Access::WRITE.bits() == 1 << 1 && Access::PROTECTION.bits() == 1 << 0) };
+    const { assert!(Access::EXECUTE.bits() == 1 << 4 && Access::PAGE_WALK.bits() == 1 << 5) };
+    // The bits are moved, not tested: that of a page walk from 33 to 5.
+    Access::from_bits_retain(info as u32 & 0b1_0011 | (info >> 28) as u32 & Access::PAGE_WALK.bits())
 }

@@ -8,7 +8,6 @@ pub mod state;
 pub mod vmcb;
 
 use core::arch::asm;
-use core::cell::Cell;
 
 use crate::cpu::{cpuid, msr, this_cpu};
 use crate::memory::{MemoryError, frames};
@@ -17,19 +16,6 @@ use crate::sync::SpinLock;
 /// EFER.SVME.
 pub const EFER_SVME: u64 = 1 << 12;
 const VM_CR_SVMDIS: u64 = 1 << 4;
-
-/// What the backend keeps for each processor.
-pub struct CpuState {
-    /// Physical address of the page with this processor's own FS, GS, TR and SYSCALL MSRs.
-    pub host_save: Cell<u64>,
-}
-
-impl CpuState {
-    /// Not yet initialised.
-    pub const fn new() -> Self {
-        Self { host_save: Cell::new(0) }
-    }
-}
 
 /// Why the platform cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +59,7 @@ pub fn init_cpu() -> Result<(), MemoryError> {
     let cpu = this_cpu();
     let hsave = frames::allocate_zeroed()?.start_address().as_u64();
     let host = frames::allocate_zeroed()?.start_address().as_u64();
-    cpu.svm.host_save.set(host);
+    cpu.entry.ready.host_save.set(host);
     // SAFETY: both pages are ours for good; SVME only enables instructions.
     unsafe {
         msr::write(msr::EFER, msr::read(msr::EFER) | EFER_SVME);

@@ -242,7 +242,7 @@ fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), 
 }
 
 /// Stores the general registers that the VMCB holds; the others are in the run page already.
-#[inline]
+#[inline(always)]
 pub fn store_general(vmcb: &Vmcb, page: SharedRunPage) {
     page.set_gpr(0, vmcb.save.rax);
     page.set_gpr(4, vmcb.save.rsp);
@@ -251,15 +251,24 @@ pub fn store_general(vmcb: &Vmcb, page: SharedRunPage) {
 }
 
 /// Stores what decoding an instruction takes: the control registers, CS and SS.
-#[inline]
+#[inline(always)]
 pub fn store_decoding(vmcb: &Vmcb, page: SharedRunPage) {
     page.set_control(vmcb.save.cr0, vmcb.save.cr3, vmcb.save.cr4, vmcb.save.efer & !EFER_SVME);
-    page.set_code_and_stack(vmcb.save.cs, Segment { attributes: stack_attributes(vmcb), ..vmcb.save.ss });
+    page.set_code_and_stack(halves(vmcb.save.cs), stack(vmcb));
 }
 
-/// SS's attributes, whose DPL is made to say the CPL (APM volume 2, 15.5.1: they are the same on every exit, but for real mode).
-fn stack_attributes(vmcb: &Vmcb) -> u16 {
-    vmcb.save.ss.attributes & !(3 << 5) | u16::from(vmcb.save.cpl & 3) << 5
+/// A segment as the two words it takes.
+#[inline(always)]
+fn halves(segment: Segment) -> [u64; 2] {
+    zerocopy::transmute!(segment)
+}
+
+/// SS, whose DPL is made to say the CPL (APM volume 2, 15.5.1: they are the same on every exit, but for real mode).
+#[inline(always)]
+fn stack(vmcb: &Vmcb) -> [u64; 2] {
+    const DPL_SHIFT: u32 = 16 + 5;
+    let [low, base] = halves(vmcb.save.ss);
+    [low & !(3 << DPL_SHIFT) | u64::from(vmcb.save.cpl & 3) << DPL_SHIFT, base]
 }
 
 /// Stores groups that were asked for.

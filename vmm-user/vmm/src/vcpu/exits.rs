@@ -17,7 +17,6 @@ impl Vcpu {
     #[inline(always)]
     pub(super) fn handle_exit(&mut self) -> Next {
         let why = self.page.reason();
-        self.valid.set(Groups::from_bits_truncate(self.page.exit_groups()));
         // CR8 is the guest's own; the local APIC must know it before it says which interrupts are pending.
         let cr8 = self.page.exit_cr8();
         if cr8 != self.lapic.tpr() >> 4 {
@@ -44,12 +43,6 @@ impl Vcpu {
             reason::WORK => self.handle_work(),
             reason::DEADLINE => self.handle_deadline(),
             _ => return self.handle_rare(why),
-        }
-        if let Some(event) = self.shared.board.power_event() {
-            return Next::End(match event {
-                devices::capability::PowerEvent::Off => end_reason::POWER_OFF,
-                devices::capability::PowerEvent::Reset => end_reason::RESET,
-            });
         }
         Next::Continue
     }
@@ -142,7 +135,7 @@ impl Vcpu {
             self.inject_exception(Exception::GENERAL_PROTECTION);
         } else if self.complete(Intercept::Xsetbv) {
             self.page.set_xcr0(value);
-            self.dirty |= Groups::XCR0;
+            self.page.mark(Groups::XCR0);
         }
     }
 

@@ -47,7 +47,7 @@ impl Vcpu {
         let mode = self.mode();
         let mut emulation = Emulation::new(self);
         let step = mode.advance(&mut emulation, length);
-        self.dirty |= Groups::GENERAL;
+        self.page.mark(Groups::GENERAL);
         if step {
             self.single_step();
         }
@@ -56,11 +56,11 @@ impl Vcpu {
     /// An instruction was completed under RFLAGS.TF: #DB, with DR6.BS (APM volume 2, 13.1.4).
     #[cold]
     pub(super) fn single_step(&mut self) {
-        self.fetch(Groups::SYSTEM);
+        self.fetch_rest_of_system();
         let mut system = self.page.system();
         system.dr6 |= 1 << 14;
         self.page.set_system(system);
-        self.dirty |= Groups::SYSTEM;
+        self.page.mark(Groups::SYSTEM);
         self.inject_exception(Exception { vector: 1, error_code: None, cr2: None });
     }
 

@@ -18,7 +18,7 @@ impl Vcpu {
     /// Injects an event at the next entry.
     pub(super) fn inject(&mut self, event: EventInjection) {
         self.page.set_injection(event);
-        self.dirty |= Groups::INJECTION;
+        self.page.mark(Groups::INJECTION);
         self.injecting = true;
         self.attention = true;
     }
@@ -26,11 +26,11 @@ impl Vcpu {
     /// Injects an exception. RIP stays at the instruction.
     pub(super) fn inject_exception(&mut self, exception: Exception) {
         if let Some(address) = exception.cr2 {
-            self.fetch(Groups::SYSTEM);
+            self.fetch_rest_of_system();
             let mut system = self.page.system();
             system.cr2 = address;
             self.page.set_system(system);
-            self.dirty |= Groups::SYSTEM;
+            self.page.mark(Groups::SYSTEM);
         }
         let real_mode = self.page.cr0() & PROTECTED == 0;
         let error_code = exception.error_code.filter(|_| !real_mode);
@@ -50,7 +50,7 @@ impl Vcpu {
 
     /// Whether the guest could take an interrupt now, its priority aside.
     fn is_interruptible(&self) -> bool {
-        let completed = self.dirty.contains(Groups::GENERAL);
+        let completed = self.page.dirty() & Groups::GENERAL.bits() != 0;
         let shadow = self.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed;
         !self.injecting && !shadow && self.page.rflags() & INTERRUPT_FLAG != 0
     }
@@ -70,6 +70,7 @@ impl Vcpu {
         };
         if self.page.window_priority() != window {
             self.page.set_window_priority(window);
+            self.page.mark(Groups::CONTROLS);
         }
     }
 

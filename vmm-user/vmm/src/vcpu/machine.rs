@@ -87,7 +87,7 @@ impl Machine for Emulation<'_> {
     #[inline]
     fn set_gpr(&mut self, number: u8, value: u64) {
         self.vcpu.page.set_gpr(usize::from(number), value);
-        self.vcpu.dirty |= Groups::GENERAL;
+        self.vcpu.page.mark(Groups::GENERAL);
     }
 
     #[inline]
@@ -98,7 +98,7 @@ impl Machine for Emulation<'_> {
     #[inline]
     fn set_rip(&mut self, value: u64) {
         self.vcpu.page.set_rip(value);
-        self.vcpu.dirty |= Groups::GENERAL;
+        self.vcpu.page.mark(Groups::GENERAL);
     }
 
     #[inline]
@@ -109,7 +109,7 @@ impl Machine for Emulation<'_> {
     #[inline]
     fn set_rflags(&mut self, value: u64) {
         self.vcpu.page.set_rflags(value);
-        self.vcpu.dirty |= Groups::GENERAL;
+        self.vcpu.page.mark(Groups::GENERAL);
     }
 
     fn segment(&self, segment: Segment) -> SegmentState {

@@ -28,7 +28,7 @@ impl Vcpu {
         if class != self.page.exit_cr8() {
             self.page.set_exit_cr8(class);
             self.page.set_cr8(u32::from(class));
-            self.dirty |= Groups::TPR;
+            self.page.mark(Groups::TPR);
         }
     }
 

@@ -91,7 +91,7 @@ impl Vcpu {
         let mut msrs = self.page.msrs();
         change(&mut msrs);
         self.page.set_msrs(msrs);
-        self.dirty |= Groups::MSRS;
+        self.page.mark(Groups::MSRS);
     }
 
     fn read_register(&mut self, register: VcpuMsr) -> u64 {
@@ -139,7 +139,7 @@ impl Vcpu {
         let mut segments = self.page.segments();
         change(&mut segments);
         self.page.set_segments(segments);
-        self.dirty |= Groups::SEGMENTS;
+        self.page.mark(Groups::SEGMENTS);
     }
 
     fn write_efer(&mut self, value: u64) -> bool {
@@ -147,7 +147,7 @@ impl Vcpu {
         let Ok(efer) = check_efer(self.page.efer(), value, paging) else { return false };
         self.fetch_rest_of_system();
         self.page.set_efer(efer);
-        self.dirty |= Groups::SYSTEM;
+        self.page.mark(Groups::SYSTEM);
         true
     }
 

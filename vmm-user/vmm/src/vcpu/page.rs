@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 
 use runtime::abi::exit::ExitRecord;
 use runtime::abi::operation::{BATCH_MAX, Operation};
-use runtime::abi::registers::{EventInjection, MsrRegisters, SegmentRegisters, SystemRegisters};
+use runtime::abi::registers::{EventInjection, Groups, MsrRegisters, SegmentRegisters, SystemRegisters};
 use runtime::abi::run_page::{PAGE_BYTES, RunPage, XSAVE_BYTES};
 
 /// Where the pages are.
@@ -26,14 +26,14 @@ macro_rules! fields {
                 #[doc = concat!("Reads `", stringify!($($field).+), "`.")]
                 #[inline(always)]
                 pub fn $get(self) -> $type {
-                    // SAFETY: the page is mapped; every bit pattern is a value.
-                    unsafe { (&raw const (*self.0).$($field).+).read_volatile() }
+                    // SAFETY: the page is mapped, and the kernel writes it in a run only; every bit pattern is a value.
+                    unsafe { (&raw const (*self.0).$($field).+).read() }
                 }
                 #[doc = concat!("Writes `", stringify!($($field).+), "`.")]
                 #[inline(always)]
                 pub fn $set(self, value: $type) {
                     // SAFETY: the page is mapped, and the vCPU's thread's while it does not run.
-                    unsafe { (&raw mut (*self.0).$($field).+).write_volatile(value) }
+                    unsafe { (&raw mut (*self.0).$($field).+).write(value) }
                 }
             )*
         }
@@ -85,14 +85,26 @@ impl RunPagePointer {
     #[inline(always)]
     pub fn gpr(self, index: usize) -> u64 {
         // SAFETY: as for fields.
-        unsafe { (&raw const (*self.0).general.gpr[index & 15]).read_volatile() }
+        unsafe { (&raw const (*self.0).general.gpr[index & 15]).read() }
     }
 
     /// Writes a general register.
     #[inline(always)]
     pub fn set_gpr(self, index: usize, value: u64) {
         // SAFETY: as for fields.
-        unsafe { (&raw mut (*self.0).general.gpr[index & 15]).write_volatile(value) }
+        unsafe { (&raw mut (*self.0).general.gpr[index & 15]).write(value) }
+    }
+
+    /// Marks groups as changed.
+    #[inline(always)]
+    pub fn mark(self, groups: Groups) {
+        self.set_dirty(self.dirty() | groups.bits());
+    }
+
+    /// The groups that hold the guest's present state.
+    #[inline(always)]
+    pub fn valid(self) -> Groups {
+        Groups::from_bits_retain(self.exit_groups())
     }
 
     /// Takes the pending work.

@@ -42,7 +42,7 @@ impl Vcpu {
         let flags = self.page.rflags();
         self.page.set_rip(next_rip);
         self.page.set_rflags(flags & !RESUME);
-        self.dirty |= Groups::GENERAL;
+        self.page.mark(Groups::GENERAL);
         if flags & TRAP != 0 {
             self.single_step();
         }

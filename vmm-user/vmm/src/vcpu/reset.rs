@@ -61,8 +61,8 @@ impl Vcpu {
     /// All groups are ours to load, and what the run page holds is the state.
     fn loaded_all(&mut self) {
         let all = Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS;
-        self.dirty |= all | Groups::XCR0 | Groups::TPR;
-        self.valid.set(all);
+        self.page.mark(all | Groups::XCR0 | Groups::TPR);
+        self.page.set_exit_groups(all.bits());
     }
 
     /// A start-up IPI: real mode, at the start of a page below 1 MiB.
@@ -96,8 +96,12 @@ impl Vcpu {
 
     /// Makes the whole system group the guest's, so that it can be loaded again after a change.
     pub(super) fn fetch_rest_of_system(&mut self) {
+        if self.page.dirty() & Groups::SYSTEM.bits() != 0 {
+            // It is already, and has been changed.
+            return;
+        }
         // The exit stores only what decoding takes.
-        self.valid.set(self.valid.get() - Groups::SYSTEM);
+        self.page.set_exit_groups((self.page.valid() - Groups::SYSTEM).bits());
         self.fetch(Groups::SYSTEM);
     }
 }

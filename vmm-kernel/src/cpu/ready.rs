@@ -1,0 +1,65 @@
+//! The vCPU that a processor may enter at once.
+//!
+//! Most entries follow an exit of the same vCPU, on the same processor, by the same thread, with nothing changed in between. So
+//! an entry that has seen to everything (the handle, the claim, pending work, the timer, the FPU, another thread's turn) leaves the
+//! vCPU's handle here, and whatever changes one of these takes it away again: [`ReadyVcpu::forget`]. `SYS_RUN` of a handle that is
+//! here enters the guest straight from the entry code (`platform::svm::enter`); every other goes through `abi::run`.
+//!
+//! Another processor that takes the handle away comes too late for an entry that has just begun; it must send an interrupt as well,
+//! which stops the guest. Closing a handle needs none: a run may have begun before.
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::per_cpu;
+
+/// No handle: handles have 32 bits.
+const NONE: u64 = u64::MAX;
+
+/// What the entry code needs of a vCPU. Part of the per-CPU area's fixed fields.
+#[repr(C)]
+pub struct ReadyVcpu {
+    /// The handle whose `SYS_RUN` may be entered at once.
+    pub(super) handle: AtomicU64,
+    /// Linear address of the run page; the VMCB is in the page before it.
+    pub(super) run_page: Cell<u64>,
+    /// Physical address of the VMCB.
+    pub(super) vmcb: Cell<u64>,
+    /// Physical address of the page with this processor's own FS, GS, TR and SYSCALL MSRs.
+    pub host_save: Cell<u64>,
+}
+
+impl ReadyVcpu {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            handle: AtomicU64::new(NONE),
+            run_page: Cell::new(0),
+            vmcb: Cell::new(0),
+            host_save: Cell::new(0),
+        }
+    }
+
+    /// Says which vCPU the next world switch is of.
+    pub fn aim(&self, run_page: u64, vmcb: u64) {
+        self.run_page.set(run_page);
+        self.vmcb.set(vmcb);
+    }
+
+    /// Lets the next `SYS_RUN` of this handle enter the vCPU aimed at.
+    pub fn allow(&self, handle: u32) {
+        self.handle.store(u64::from(handle), Ordering::SeqCst);
+    }
+
+    /// Sends the next `SYS_RUN` through `abi::run`.
+    pub fn forget(&self) {
+        self.handle.store(NONE, Ordering::SeqCst);
+    }
+}
+
+/// A handle was closed, and may be any processor's.
+pub fn forget_everywhere() {
+    for cpu in per_cpu::all() {
+        cpu.entry.ready.forget();
+    }
+}
