@@ -101,16 +101,12 @@ impl Abort {
 
 /// Emulates `instruction`, which was decoded from the bytes at CS:RIP. A repeated string instruction does at most
 /// `max_iterations` (at least one).
-#[inline]
+#[inline(always)]
 pub fn emulate(instruction: &Instruction, machine: &mut impl Machine, max_iterations: u32) -> Outcome {
     let mut emulation = Emulation { instruction, machine, pages: [None; 2] };
-    let result = match emulation.simple() {
-        Some(result) => result,
-        None => emulation.run(max_iterations),
-    };
-    match result {
-        Ok(outcome) => outcome,
-        Err(abort) => abort.into(),
+    match emulation.simple() {
+        Some(single_step) => Outcome::Done { single_step },
+        None => emulation.run(max_iterations).unwrap_or_else(Outcome::from),
     }
 }
 

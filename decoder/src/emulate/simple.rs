@@ -4,7 +4,7 @@
 //! An aligned operand neither crosses a page nor is checked for alignment, and in 64-bit code most segments have neither
 //! base nor limit: what is left of the general way is little. Whatever needs more is left to it, and tests compare both.
 
-use super::{Abort, Emulation, Outcome, Result};
+use super::Emulation;
 use crate::bits::{FLAG_RF, FLAG_TF};
 use crate::walk::{Access, Kind};
 use crate::{Attributes, Instruction, Machine, Mode, Operand, Operation, Register, Segment, Size};
@@ -24,9 +24,9 @@ impl Instruction {
 }
 
 impl<M: Machine> Emulation<'_, M> {
-    /// The outcome, if the short cut can be taken. Nothing has changed if it can't.
-    #[inline]
-    pub(super) fn simple(&mut self) -> Option<Result<Outcome>> {
+    /// Whether the guest is single-stepping, if the short cut could be taken. Nothing has changed if not.
+    #[inline(always)]
+    pub(super) fn simple(&mut self) -> Option<bool> {
         let instruction = self.instruction;
         let Register::Gpr(base) = instruction.base else { return None };
         if !instruction.attributes.contains(Attributes::SIMPLE) {
@@ -41,10 +41,8 @@ impl<M: Machine> Emulation<'_, M> {
         let kind = if is_store { Kind::Write } else { Kind::Read };
         let rflags = self.machine.rflags();
         let access = Access::explicit(kind, self.machine.cpl(), rflags);
-        let gpa = match self.machine.translate(linear, access) {
-            Ok(gpa) => gpa,
-            Err(error) => return Some(Err(Abort::from_walk(error, instruction.segment))),
-        };
+        // The general way finds the same error again, and says what it means.
+        let gpa = self.machine.translate(linear, access).ok()?;
         if is_store {
             let value = match instruction.source {
                 Operand::Gpr(number) => self.machine.gpr(number),
@@ -59,6 +57,6 @@ impl<M: Machine> Emulation<'_, M> {
         if rflags & FLAG_RF != 0 {
             self.machine.set_rflags(rflags & !FLAG_RF);
         }
-        Some(Ok(Outcome::Done { single_step: rflags & FLAG_TF != 0 }))
+        Some(rflags & FLAG_TF != 0)
     }
 }

@@ -34,6 +34,7 @@ impl LocalApic {
         if !legal {
             return Err(GeneralProtection);
         }
+        self.changed = true;
         self.base = value & !spec::BASE_BSP | self.base & spec::BASE_BSP;
         if to == 0 && from != 0 {
             self.reset_registers();

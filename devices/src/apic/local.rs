@@ -57,6 +57,8 @@ pub struct LocalApic {
     pub(super) init: bool,
     pub(super) sipi: Option<u8>,
     pub(super) waits_for_sipi: bool,
+    /// Something was written that decides about interrupts or deadlines, since [`Self::attend`].
+    pub(super) changed: bool,
 }
 
 impl LocalApic {
@@ -87,6 +89,7 @@ impl LocalApic {
             init: false,
             sipi: None,
             waits_for_sipi: vcpu != 0,
+            changed: true,
         };
         apic.publish();
         Some(apic)

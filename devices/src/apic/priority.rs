@@ -18,6 +18,26 @@ impl LocalApic {
         self.publish_priority();
     }
 
+    /// Whether a register was written, since [`Self::attend`], that decides about more than priorities: the owner has to look at
+    /// [`Self::deadline_ns`] anew, and at which interrupt the processor can take.
+    #[inline]
+    pub fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Whether a vector is requested, of what was taken in already. After most writes to a task priority or EOI register none is, and there is
+    /// nothing to inject.
+    #[inline]
+    pub fn has_requests(&self) -> bool {
+        !self.irr.is_empty()
+    }
+
+    /// The owner is about to look.
+    #[inline]
+    pub fn attend(&mut self) {
+        self.changed = false;
+    }
+
     /// Takes over what the guest left in CR8 (V_TPR): TPR bits 7:4, which clears bits 3:0 if they differ.
     #[inline]
     pub fn set_cr8(&mut self, cr8: u8) {
@@ -44,6 +64,12 @@ impl LocalApic {
     #[inline]
     pub fn pending_interrupt(&mut self) -> Option<u8> {
         self.sync();
+        self.deliverable_interrupt()
+    }
+
+    /// The same, of what was taken in already.
+    #[inline]
+    pub fn deliverable_interrupt(&self) -> Option<u8> {
         let vector = self.irr.highest()?;
         (u32::from(vector) >> 4 > self.ppr() >> 4).then_some(vector)
     }

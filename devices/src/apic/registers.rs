@@ -48,6 +48,7 @@ impl LocalApic {
 
     /// Registers that are written the same in both modes.
     pub(super) fn write_register(&mut self, register: u32, value: u32, bus: &mut dyn ApicBus) {
+        self.changed = true;
         match register {
             spec::SVR => self.set_svr(value),
             spec::ESR => self.esr = core::mem::take(&mut self.esr_pending),

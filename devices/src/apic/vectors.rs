@@ -1,51 +1,57 @@
-//! A set of interrupt vectors whose highest member is found in two steps.
+//! A set of interrupt vectors.
 
-/// 256 bits in the layout of ISR, TMR and IRR, with a summary of which words are not zero.
+/// 256 bits. ISR, TMR and IRR show them as eight words of 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Vectors {
-    words: [u32; 8],
-    summary: u8,
+    words: [u64; 4],
 }
 
 impl Vectors {
-    /// The word holding `vector` and the vector's bit in it.
+    /// The register word that shows `vector`, and the vector's bit in it.
     pub(crate) const fn place(vector: u8) -> (usize, u32) {
         ((vector >> 5) as usize, 1 << (vector & 31))
     }
 
-    /// Word `index` (modulo 8).
+    /// Register word `index` (modulo 8).
     pub(crate) fn word(&self, index: u32) -> u32 {
-        self.words[(index & 7) as usize]
+        (self.words[(index >> 1 & 3) as usize] >> (32 * (index & 1))) as u32
     }
 
-    /// Replaces word `index` (modulo 8).
+    /// Replaces register word `index` (modulo 8).
     pub(crate) fn set_word(&mut self, index: usize, value: u32) {
-        let index = index & 7;
-        self.words[index] = value;
-        let bit = 1 << index;
-        self.summary = if value == 0 { self.summary & !bit } else { self.summary | bit };
+        let shift = 32 * (index & 1);
+        let word = &mut self.words[index >> 1 & 3];
+        *word = *word & !(0xffff_ffff << shift) | u64::from(value) << shift;
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, vector: u8) {
-        let (word, bit) = Self::place(vector);
-        self.words[word] |= bit;
-        self.summary |= 1 << word;
+        self.words[usize::from(vector >> 6)] |= 1 << (vector & 63);
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, vector: u8) {
-        let (word, bit) = Self::place(vector);
-        self.set_word(word, self.words[word] & !bit);
+        self.words[usize::from(vector >> 6)] &= !(1 << (vector & 63));
     }
 
+    #[inline]
     pub(crate) fn contains(&self, vector: u8) -> bool {
-        let (word, bit) = Self::place(vector);
-        self.words[word] & bit != 0
+        self.words[usize::from(vector >> 6)] >> (vector & 63) & 1 != 0
+    }
+
+    /// Whether the set has no member.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words[0] | self.words[1] | self.words[2] | self.words[3] == 0
     }
 
     /// The highest vector of the set.
+    #[inline]
     pub(crate) fn highest(&self) -> Option<u8> {
-        let word = self.summary.checked_ilog2()?;
-        let bit = self.word(word).checked_ilog2()?;
-        Some((word * 32 + bit) as u8)
+        // The timer's and the IPIs' vectors, which are asked for most, are in the highest word.
+        (0..4_u8).rev().find_map(|index| {
+            let bit = self.words[usize::from(index)].checked_ilog2()?;
+            Some(index << 6 | bit as u8)
+        })
     }
 }

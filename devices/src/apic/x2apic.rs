@@ -73,6 +73,7 @@ impl LocalApic {
     pub fn write_tsc_deadline(&mut self, value: u64, bus: &dyn ApicBus) -> Result<(), GeneralProtection> {
         let hz = self.config.tsc_deadline_hz.ok_or(GeneralProtection)?;
         self.timer.arm_tsc(value, bus.guest_tsc(), hz, bus.now_ns());
+        self.changed = true;
         Ok(())
     }
 }

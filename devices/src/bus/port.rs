@@ -36,13 +36,15 @@ impl PortClaim {
 
 /// Who owns which port.
 pub struct PortMap {
-    owners: Box<[u16]>,
+    owners: Box<[u16; PORTS]>,
 }
 
 impl PortMap {
     /// Builds the map.
     pub fn new(claims: &[PortClaim]) -> Result<Self, ClaimError> {
-        let mut owners = vec![ABSENT; PORTS].into_boxed_slice();
+        let Ok(mut owners) = <Box<[u16; PORTS]>>::try_from(vec![ABSENT; PORTS].into_boxed_slice()) else {
+            unreachable!("it was made with that length");
+        };
         for claim in claims {
             let device = claim.device;
             if device.0 == ABSENT {
@@ -69,7 +71,7 @@ impl PortMap {
     /// The owner of one port; `None` if it is absent.
     #[inline]
     pub fn owner(&self, port: u16) -> Option<DeviceId> {
-        let id = self.owners.get(usize::from(port)).copied().unwrap_or(ABSENT);
+        let id = self.owners[usize::from(port)];
         (id != ABSENT).then_some(DeviceId(id))
     }
 

@@ -49,6 +49,9 @@ struct Slot {
     first: u16,
     count: u16,
     indexed: bool,
+    /// Neither ECX nor the vCPU's state matters: the answer is `plain`.
+    is_plain: bool,
+    plain: Leaf,
 }
 
 /// One vCPU's CPUID.
@@ -78,6 +81,13 @@ impl CpuidTable {
             self.extended.get((leaf - EXTENDED) as usize)
         };
         let Some(slot) = slot else { return Leaf::default() };
+        if slot.is_plain {
+            return slot.plain;
+        }
+        self.lookup_subleaf(slot, leaf, subleaf, live)
+    }
+
+    fn lookup_subleaf(&self, slot: &Slot, leaf: u32, subleaf: u32, live: &Live) -> Leaf {
         let index = if slot.indexed { subleaf } else { 0 };
         if index >= u32::from(slot.count) {
             return self.past_the_end(leaf, subleaf);
@@ -155,7 +165,17 @@ impl<'a> Builder<'a> {
     }
 
     fn put_subleaves(&mut self, leaf: u32, indexed: bool, entries: &[Entry]) {
-        let slot = Slot { first: self.table.entries.len() as u16, count: entries.len() as u16, indexed };
+        let plain = match entries {
+            [Entry { leaf, fill: Fill::Nothing }] if !indexed => Some(*leaf),
+            _ => None,
+        };
+        let slot = Slot {
+            first: self.table.entries.len() as u16,
+            count: entries.len() as u16,
+            indexed,
+            is_plain: plain.is_some(),
+            plain: plain.unwrap_or_default(),
+        };
         let place = if leaf < EXTENDED {
             self.table.basic.get_mut(leaf as usize)
         } else {

@@ -158,12 +158,11 @@ changed_lengths:
     want r12, r13
     ret
 
-/* The same address, another frame. The offsets in the devices differ: the VMM takes the processor's word for where a remembered
- * move's operand is, if the offset in the page agrees (`Emulation::at_fault`). Were they the same, the last check but one
- * of these would find frame_b's instruction with the address of frame_a's. */
+/* The same address, another frame. The operands have the same offset in their pages: a VMM that took the processor's word for
+ * where a remembered move's operand is would find, in the last check but one, frame_b's instruction with the address of frame_a's. */
 changed_translations:
     code frame_a, 0, 0x8b, 0x03                             /* mov eax, [rbx] */
-    code frame_b, 0, 0x8b, 0x51, 0x04                       /* mov edx, [rcx + 4] */
+    code frame_b, 0, 0x8b, 0x11                             /* mov edx, [rcx] */
     want FIRST_VALUE & 0xffffffff, UNTOUCHED
     point level1, 0, frame_b
     invalidate VIRTUAL

@@ -119,7 +119,7 @@ pub extern "C" fn load_marked(page: *mut RunPage) -> u32 {
     let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
     // An interrupt and a window share the VMCB's one virtual interrupt.
     let shared = dirty.contains(Groups::INJECTION) && page.window_priority() != NO_WINDOW;
-    if !(dirty - usual).is_empty() || shared || state::load(page.vmcb_beside(), page, dirty).is_err() {
+    if !(dirty - usual).is_empty() || shared || state::load_usual(page.vmcb_beside(), page, dirty).is_err() {
         return 1;
     }
     page.set_dirty(0);
@@ -143,7 +143,7 @@ fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Resu
             Err(LoadError::Refused(status)) => return Err(status),
             Err(LoadError::NotEnterable) => {
                 refuse(vcpu, vmcb);
-                report(vmcb, page, reason::INVALID_STATE);
+                exit::report(vmcb, page, reason::INVALID_STATE);
                 return Ok(());
             }
         }
@@ -164,7 +164,7 @@ fn conclude(vcpu: &Vcpu, vmcb: &mut Vmcb, why: Option<u32>) -> Result<(), Status
     let page = vcpu.run_page;
     match why {
         Some(reason::NONE) => return Err(Status::WrongState),
-        Some(why) => report(vmcb, page, why),
+        Some(why) => exit::report(vmcb, page, why),
         None => {}
     }
     let deliver = Groups::from_bits_truncate(page.deliver());
@@ -172,13 +172,6 @@ fn conclude(vcpu: &Vcpu, vmcb: &mut Vmcb, why: Option<u32>) -> Result<(), Status
         state::store_requested(vmcb, page, deliver);
     }
     Ok(())
-}
-
-/// Fills a record that is not of an exit of the guest's.
-fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
-    page.set_reason(why);
-    page.set_raw_code(0);
-    exit::finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, state::pending_injection(vmcb));
 }
 
 /// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the

@@ -240,7 +240,6 @@ getters! {
     cr8: u32 = cr8;
     rip: u64 = general.rip;
     rflags: u64 = general.rflags;
-    injection: EventInjection = injection;
     xcr0: u64 = xcr0;
     system: SystemRegisters = system;
     segments: SegmentRegisters = segments;
@@ -308,8 +307,11 @@ impl SharedRunPage {
     pub fn set_code_and_stack(self, cs: [u64; 2], ss: [u64; 2]) {
         // SAFETY: as for other fields; a segment is two words.
         unsafe {
-            (&raw mut (*self.0).system.cs).cast::<[u64; 2]>().write_volatile(cs);
-            (&raw mut (*self.0).system.ss).cast::<[u64; 2]>().write_volatile(ss);
+            let segments = [&raw mut (*self.0).system.cs, &raw mut (*self.0).system.ss];
+            for (segment, [low, high]) in segments.into_iter().zip([cs, ss]) {
+                segment.cast::<u64>().write_volatile(low);
+                segment.cast::<u64>().add(1).write_volatile(high);
+            }
         }
     }
 
@@ -333,6 +335,13 @@ impl SharedRunPage {
     pub fn set_flags(self, flags: u32, groups: u32) {
         store!(self.0, flags, exit.flags);
         store!(self.0, groups, exit.groups);
+    }
+
+    /// Loads `injection`, at once.
+    #[inline(always)]
+    pub fn injection(self) -> EventInjection {
+        // SAFETY: as for other fields; an event is a word, and every word is one.
+        zerocopy::transmute!(unsafe { (&raw const (*self.0).injection).cast::<u64>().read_volatile() })
     }
 
     /// Pending work.

@@ -10,12 +10,17 @@ mod machine;
 mod memory;
 mod msr;
 mod page;
+mod page_cache;
 mod port;
 mod reset;
+mod table_path;
 
 use alloc::sync::Arc;
 
-use code_cache::CodeCache;
+use bitflags::bitflags;
+
+use code_cache::{CodeCache, Decoded, Lengths};
+use decoder::{Intercept, Mode};
 use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuSet};
 use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
@@ -27,6 +32,7 @@ use runtime::{call, heap, syscall};
 use spin::Mutex;
 
 pub use page::RunPagePointer;
+use page_cache::PageCache;
 pub use reset::EntryRegisters;
 
 use crate::board::{Access, Board};
@@ -38,6 +44,9 @@ pub const PHYSICAL_BITS: u8 = 40;
 
 /// Pending work that the console's host interrupt sets.
 pub const WORK_CONSOLE: u32 = 1 << work::FIRST_EVENT_BIT;
+
+/// An instruction to fill a cache with.
+const HLT: &[u8] = &[0xf4];
 
 /// What all vCPUs know.
 pub struct Shared {
@@ -53,6 +62,18 @@ pub struct Shared {
     pub caches: bool,
     /// Counts, by vCPU; none unless the image is for debugging.
     pub statistics: alloc::vec::Vec<Arc<Mutex<Statistics>>>,
+}
+
+bitflags! {
+    /// What may have changed since the last entry, so that the next one looks at it.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct Attention: u8 {
+        /// Which interrupt the guest can take.
+        const INTERRUPTS = 1 << 0;
+        /// Start-up IPIs, deadlines, activity, batch, the machine's end.
+        const OTHERS = 1 << 1;
+        const ALL = Self::INTERRUPTS.bits() | Self::OTHERS.bits();
+    }
 }
 
 /// What a thread does after an exit.
@@ -74,18 +95,24 @@ pub struct Vcpu {
     msrs: MsrFile,
     /// Operations in the batch page for the next run.
     batched: u32,
-    /// An event is to be injected at the next entry.
-    injecting: bool,
+    /// The kernel has an event from before that it delivers at the next entry.
+    event_waits: bool,
     /// The guest executed HLT.
     halted: bool,
-    /// Something may have changed what interrupts, timers or start-up IPIs ask for: the next entry looks at all of it.
-    attention: bool,
-    /// The instructions that exit.
-    code: CodeCache,
+    /// What the next entry looks at anew.
+    attention: Attention,
+    /// The instructions that are intercepted.
+    lengths: Lengths,
+    /// The instructions that access devices.
+    decoded: Decoded,
+    /// The pages that they access.
+    pages: PageCache,
     /// What others post to the local APIC.
     apic_shared: &'static ApicShared,
     /// Counts, in a debug image.
     statistics: Option<&'static Mutex<Statistics>>,
+    /// Not 0 if there are any: beside the exit's flags, so that both are looked at together.
+    counts: u32,
     /// The deadline in the run page, in guest time.
     deadline_ns: u64,
     /// MSRs that nobody knows and that were logged.
@@ -149,12 +176,15 @@ impl Vcpu {
             cpuid,
             msrs: MsrFile::new(),
             batched: 0,
-            injecting: false,
+            event_waits: false,
             halted: false,
-            attention: true,
-            code: CodeCache::new(shared.caches),
+            attention: Attention::ALL,
+            lengths: CodeCache::new((Intercept::Hlt, 1))?,
+            decoded: CodeCache::new(decoder::decode(HLT, Mode::Bits64).ok()?)?,
+            pages: PageCache::new()?,
             apic_shared: shared.board.apics.get(index)?,
             statistics: shared.statistics.get(index).map(|s| &**s),
+            counts: u32::from(index < shared.statistics.len()),
             deadline_ns: 0,
             unknown_msrs: alloc::collections::BTreeSet::new(),
         })
@@ -178,7 +208,7 @@ impl Vcpu {
 
     /// Adds an operation to the batch that the next run begins with. A full batch is submitted at once.
     fn push(&mut self, operation: Operation) {
-        self.attention = true;
+        self.attention = Attention::ALL;
         if !self.page.set_operation(self.batched, &operation) {
             self.submit();
             let _ = self.page.set_operation(0, &operation);
@@ -208,7 +238,7 @@ impl Vcpu {
 
     #[cold]
     fn kick_others(&mut self, kicks: &VcpuSet) {
-        self.attention = true;
+        self.attention = Attention::ALL;
         let own = self.index;
         for vcpu in kicks.iter().filter(|v| *v != own) {
             if let Some(handle) = self.shared.vcpus.get(vcpu) {

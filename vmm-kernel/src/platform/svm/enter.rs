@@ -123,15 +123,13 @@ svm_run:
     // No group is dirty, or others than the general registers.
 3:  test eax, {rare}
     jne 5f
-    push rdi
-    sub rsp, 8
+    mov rbx, rdi
     mov rdi, rsi
     call {load}
-    add rsp, 8
-    pop rdi
     mov rsi, gs:[{page}]
     test eax, eax
     je 1b
+    mov rdi, rbx
 5:  push qword ptr gs:[0]
     sub rsp, 8
     call {slowly}

@@ -58,7 +58,6 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
     let vmcb: &Vmcb = page.vmcb_beside();
     let control = &vmcb.control;
     let code = control.exit_code;
-    let mut flags = 0;
     match code {
         code::IOIO => {
             page.set_reason(reason::PORT);
@@ -66,31 +65,36 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
             page.set_qualification(control.exit_info1);
             page.set_next_rip(control.exit_info2);
             if control.exit_info1 & PortAccess::STRING == 0 {
-                page.set_raw_code(code);
-                finish(vmcb, page, Groups::GENERAL, ExitFlags::NEXT_RIP);
-                return Next::Return as u32;
+                return finish(vmcb, page, code, Groups::GENERAL, ExitFlags::NEXT_RIP);
             }
-            flags = ExitFlags::NEXT_RIP.bits();
+            return with_decoding(vmcb, page, code, ExitFlags::NEXT_RIP);
         }
-        code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1 as u32 & 1)),
         code::NPF => {
             page.set_reason(reason::MEMORY);
             page.set_memory(control.exit_info2, access(control.exit_info1).bits());
         }
+        code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1 as u32 & 1)),
+        code::CPUID => page.set_reason(reason::CPUID),
+        code::HLT => page.set_reason(reason::HALT),
         code::INTR => return Next::HostInterrupt as u32,
         code::NMI => return Next::HostNmi as u32,
-        // QEMU's TCG writes 32 bits of it.
-        _ if code as u32 == code::INVALID as u32 => {
-            if holds_host_state(vmcb) {
-                return Next::Invalid as u32;
-            }
-            page.set_reason(reason::UNKNOWN);
-        }
-        _ => page.set_reason(simple_reason(code)),
+        _ => return record_rare(vmcb, page, code),
     }
-    page.set_raw_code(code);
-    finish(vmcb, page, Groups::GENERAL | Groups::SYSTEM, ExitFlags::from_bits_retain(flags));
-    Next::Return as u32
+    with_decoding(vmcb, page, code, ExitFlags::empty())
+}
+
+#[cold]
+fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> u32 {
+    // QEMU's TCG writes 32 bits of it.
+    if code as u32 == code::INVALID as u32 {
+        if holds_host_state(vmcb) {
+            return Next::Invalid as u32;
+        }
+        page.set_reason(reason::UNKNOWN);
+    } else {
+        page.set_reason(simple_reason(code));
+    }
+    with_decoding(vmcb, page, code, ExitFlags::empty())
 }
 
 const _: () = assert!(reason::MSR_WRITE == reason::MSR_READ + 1);
@@ -102,32 +106,47 @@ fn holds_host_state(vmcb: &Vmcb) -> bool {
     vmcb.save.cr3 & !0xfff == this_cpu().space.get().start_address().as_u64()
 }
 
-/// The part of a record that is the same for every reason.
+/// The rest of the record of an exit whose instruction the VMM has to decode.
 #[inline(always)]
-pub fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, flags: ExitFlags) {
-    state::store_general(vmcb, page);
-    if groups.contains(Groups::SYSTEM) {
-        state::store_decoding(vmcb, page);
-    }
-    let shadow = ExitFlags::INTERRUPT_SHADOW.bits() * (vmcb.control.interrupt_shadow as u32 & 1);
-    let flags = if state::has_event(vmcb) {
-        flags.bits() | shadow | store_event(vmcb, page)
-    } else {
-        flags.bits() | shadow
-    };
-    let flags =
-        if state::interrupt_requested(vmcb) { flags | ExitFlags::INJECTION_PENDING.bits() } else { flags };
-    page.set_cr8(vmcb.control.vintr as u8 & 0xf);
-    page.set_flags(flags, groups.bits());
+fn with_decoding(vmcb: &Vmcb, page: SharedRunPage, code: u64, flags: ExitFlags) -> u32 {
+    state::store_decoding(vmcb, page);
+    finish(vmcb, page, code, Groups::GENERAL | Groups::SYSTEM, flags)
 }
 
-/// The event whose delivery the exit interrupted.
+/// The record of a run that ends for a reason that is not the guest's.
+pub fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
+    page.set_reason(why);
+    with_decoding(vmcb, page, 0, state::pending_injection(vmcb));
+}
+
+/// The part of a record that is the same for every reason.
+#[inline(always)]
+fn finish(vmcb: &Vmcb, page: SharedRunPage, code: u64, groups: Groups, flags: ExitFlags) -> u32 {
+    page.set_raw_code(code);
+    state::store_general(vmcb, page);
+    let shadow = ExitFlags::INTERRUPT_SHADOW.bits() * (vmcb.control.interrupt_shadow as u32 & 1);
+    let flags = flags.bits() | shadow;
+    page.set_cr8(vmcb.control.vintr as u8 & 0xf);
+    page.set_flags(flags, groups.bits());
+    if state::has_event(vmcb) || state::is_requested(vmcb) {
+        return finish_event(vmcb, page, flags, groups);
+    }
+    Next::Return as u32
+}
+
+/// An event was being delivered, or a virtual interrupt is still to be.
 #[cold]
-fn store_event(vmcb: &Vmcb, page: SharedRunPage) -> u32 {
+fn finish_event(vmcb: &Vmcb, page: SharedRunPage, flags: u32, groups: Groups) -> u32 {
+    let mut flags = ExitFlags::from_bits_retain(flags);
     if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
         page.set_interrupted_event(event);
+        flags |= ExitFlags::EVENT;
     }
-    ExitFlags::EVENT.bits()
+    if state::interrupt_requested(vmcb) {
+        flags |= ExitFlags::INJECTION_PENDING;
+    }
+    page.set_flags(flags.bits(), groups.bits());
+    Next::Return as u32
 }
 
 /// EXITINFO1 of a nested page fault (APM volume 2, 15.25.6).

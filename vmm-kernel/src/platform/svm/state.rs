@@ -76,16 +76,28 @@ fn encode(event: EventInjection) -> Result<u64, Status> {
 
 /// Has an event delivered at the next entry. An external interrupt goes as a virtual one (APM volume 2, 15.21.4), not by EVENTINJ: QEMU's
 /// emulation delivers an injected interrupt a second time when its thread is called away right after VMRUN.
+#[inline(always)]
 fn load_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
     if event.kind != event_kind::INTERRUPT {
-        vmcb.control.event_injection = encode(event)?;
-        return Ok(());
+        return load_other_event(vmcb, event);
     }
     let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
     vmcb.control.vintr =
         vmcb.control.vintr & !vintr::REQUEST | request | u64::from(event.vector) << vintr::VECTOR_SHIFT;
     vmcb.control.intercept1 &= !intercept1::VINTR;
     Ok(())
+}
+
+#[cold]
+fn load_other_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
+    vmcb.control.event_injection = encode(event)?;
+    Ok(())
+}
+
+/// Whether a virtual interrupt waits: an interrupt to deliver, or a window.
+#[inline(always)]
+pub fn is_requested(vmcb: &Vmcb) -> bool {
+    vmcb.control.vintr & vintr::IRQ != 0
 }
 
 /// Whether an interrupt that [`load_event`] requested is not delivered yet. The window's request is the one that is intercepted.
@@ -120,7 +132,7 @@ pub fn pending_injection(vmcb: &Vmcb) -> ExitFlags {
 }
 
 /// Whether the exit interrupted the delivery of an event.
-#[inline]
+#[inline(always)]
 pub fn has_event(vmcb: &Vmcb) -> bool {
     vmcb.control.exit_int_info & EVENT_VALID != 0
 }
@@ -148,8 +160,17 @@ pub fn decode_event(info: u64) -> Option<EventInjection> {
 }
 
 /// Loads what the VMM marked. Nothing here can hurt the kernel: the guest's state is the guest's.
-#[inline]
 pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
+    load_usual(vmcb, page, dirty)?;
+    if dirty.intersects(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS) {
+        load_rare(vmcb, page, dirty)?;
+    }
+    Ok(())
+}
+
+/// The same for general registers, an event and the task priority alone.
+#[inline(always)]
+pub fn load_usual(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
     if dirty.contains(Groups::GENERAL) {
         vmcb.save.rax = page.gpr(0);
         vmcb.save.rsp = page.gpr(4);
@@ -157,17 +178,11 @@ pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), L
         vmcb.save.rflags = page.rflags();
         vmcb.control.interrupt_shadow = 0;
     }
-    if !dirty.intersects(Groups::all() - Groups::GENERAL) {
-        return Ok(());
-    }
     if dirty.contains(Groups::INJECTION) {
         load_event(vmcb, page.injection()).map_err(LoadError::Refused)?;
     }
     if dirty.contains(Groups::TPR) {
         vmcb.control.vintr = vmcb.control.vintr & !vintr::TPR | u64::from(page.cr8() & 0xf);
-    }
-    if dirty.intersects(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS) {
-        load_rare(vmcb, page, dirty)?;
     }
     Ok(())
 }

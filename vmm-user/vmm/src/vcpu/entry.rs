@@ -6,17 +6,30 @@ use runtime::abi::operation::end_reason;
 use runtime::abi::registers::Groups;
 use runtime::abi::run_page::activity;
 
-use super::{Next, Vcpu};
+use super::{Attention, Next, Vcpu};
 
 impl Vcpu {
     /// Fills the run page for the next run. After most exits nothing that the local APIC or a timer asks for has changed.
     #[inline(always)]
     pub(super) fn prepare_entry(&mut self) -> Next {
-        if self.attention || self.apic_shared.has_posted() { self.look_around() } else { Next::Continue }
+        if self.attention.is_empty() && !self.apic_shared.has_posted() {
+            return Next::Continue;
+        }
+        self.attend()
+    }
+
+    #[inline(never)]
+    fn attend(&mut self) -> Next {
+        if self.attention != Attention::INTERRUPTS || self.apic_shared.has_posted() {
+            return self.look_around();
+        }
+        self.look_at_interrupts();
+        // The PIC's acknowledgement may have been for others to see.
+        if self.attention.is_empty() { Next::Continue } else { self.look_around() }
     }
 
     /// The machine's end, start-up IPIs, interrupts, deadline, halt, batch.
-    #[inline(never)]
+    #[cold]
     fn look_around(&mut self) -> Next {
         if let Some(event) = self.shared.board.power_event() {
             return Next::End(match event {
@@ -24,11 +37,13 @@ impl Vcpu {
                 PowerEvent::Reset => end_reason::RESET,
             });
         }
+        self.attention = Attention::empty();
         self.lapic.sync();
+        self.lapic.attend();
         while let Some(startup) = self.lapic.take_startup() {
             self.start_up(startup);
         }
-        self.plan_interrupts();
+        self.look_at_interrupts();
         self.plan_deadline();
         let stopped = self.halted || self.lapic.waits_for_sipi();
         let activity = if stopped { activity::HALTED } else { activity::RUNNING };
@@ -41,10 +56,19 @@ impl Vcpu {
             self.page.mark(Groups::CONTROLS);
             self.batched = 0;
         }
-        self.injecting = false;
-        // An NMI that could not be injected has no window that says when it can.
-        self.attention = self.lapic.nmi_pending();
         Next::Continue
+    }
+
+    /// What the guest can take now, or is to say when it can.
+    #[inline(always)]
+    fn look_at_interrupts(&mut self) {
+        self.plan_interrupts();
+        self.event_waits = false;
+        self.attention.remove(Attention::INTERRUPTS);
+        // An NMI that could not be injected has no window that says when it can.
+        if self.lapic.nmi_pending() {
+            self.attention = Attention::ALL;
+        }
     }
 
     #[cold]

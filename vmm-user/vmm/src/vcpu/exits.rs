@@ -9,7 +9,7 @@ use runtime::abi::registers::Groups;
 
 use spin::Mutex;
 
-use super::{Bus, Next, Vcpu, WORK_CONSOLE};
+use super::{Attention, Bus, Next, Vcpu, WORK_CONSOLE};
 use crate::statistics::Statistics;
 
 impl Vcpu {
@@ -21,14 +21,11 @@ impl Vcpu {
         let cr8 = self.page.exit_cr8();
         if cr8 != self.lapic.tpr() >> 4 {
             self.lapic.set_cr8(cr8);
-            self.attention = true;
+            self.attention_to_requests();
         }
-        if let Some(statistics) = self.statistics {
-            self.count(why, statistics);
-        }
-        let flags = ExitFlags::from_bits_retain(self.page.flags());
-        if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING)
-            && let Next::End(reason) = self.keep_event(why, flags)
+        const NOTABLE: u32 = ExitFlags::EVENT.union(ExitFlags::INJECTION_PENDING).bits();
+        if self.page.flags() & NOTABLE | self.counts != 0
+            && let Next::End(reason) = self.note(why)
         {
             return Next::End(reason);
         }
@@ -39,7 +36,7 @@ impl Vcpu {
             reason::MSR_READ => self.handle_msr_read(),
             reason::MSR_WRITE => self.handle_msr_write(),
             reason::HALT => self.handle_halt(),
-            reason::INTERRUPT_WINDOW => self.attention = true,
+            reason::INTERRUPT_WINDOW => self.attention |= Attention::INTERRUPTS,
             reason::WORK => self.handle_work(),
             reason::DEADLINE => self.handle_deadline(),
             _ => return self.handle_rare(why),
@@ -47,13 +44,25 @@ impl Vcpu {
         Next::Continue
     }
 
-    /// An event is not with the guest yet: it goes first.
+    /// What comes before the exit itself: it is counted, and an event may be on its way to the guest.
     #[cold]
+    fn note(&mut self, why: u32) -> Next {
+        if let Some(statistics) = self.statistics {
+            self.count(why, statistics);
+        }
+        let flags = ExitFlags::from_bits_retain(self.page.flags());
+        if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING) {
+            return self.keep_event(why, flags);
+        }
+        Next::Continue
+    }
+
+    /// An event is not with the guest yet: it goes first.
     fn keep_event(&mut self, why: u32, flags: ExitFlags) -> Next {
         if !flags.contains(ExitFlags::EVENT) {
             // The kernel still has it, as the guest was not entered: nothing else may be injected over it.
-            self.injecting = true;
-            self.attention = true;
+            self.event_waits = true;
+            self.attention = Attention::ALL;
             return Next::Continue;
         }
         if why == reason::MEMORY {
@@ -69,13 +78,15 @@ impl Vcpu {
 
     fn handle_halt(&mut self) {
         if self.complete(Intercept::Hlt) {
-            self.attention = true;
             self.halted = !self.shared.board.halt_ends.load(Ordering::Relaxed);
+            if self.halted {
+                self.attention = Attention::ALL;
+            }
         }
     }
 
     fn handle_work(&mut self) {
-        self.attention = true;
+        self.attention = Attention::ALL;
         let work = self.page.take_work();
         if work & WORK_CONSOLE != 0 {
             let board = &self.shared.board;
@@ -94,14 +105,14 @@ impl Vcpu {
             board.expire(&mut access);
         }
         self.finish(&access);
-        self.attention = true;
+        self.attention = Attention::ALL;
         // The timer has fired: the same deadline, if it comes again, is set again.
         self.deadline_ns = 0;
     }
 
     #[cold]
     fn handle_rare(&mut self, why: u32) -> Next {
-        self.attention = true;
+        self.attention = Attention::ALL;
         match why {
             reason::XSETBV => self.handle_xsetbv(),
             reason::CACHE_CONTROL => {
@@ -139,7 +150,6 @@ impl Vcpu {
         }
     }
 
-    #[cold]
     fn count(&self, why: u32, statistics: &Mutex<Statistics>) {
         let target = match why {
             reason::PORT => Some(u64::from(PortAccess(self.page.qualification()).port())),

@@ -5,11 +5,15 @@ use decoder::{Exception, Intercept, Mode, intercept_length};
 use runtime::abi::registers::Groups;
 
 use super::Vcpu;
-use super::code_cache::{CodeCache, Known};
+use super::code_cache::Key;
 use super::machine::Emulation;
 
 /// The longest instruction, in bytes (APM volume 3, 1.1).
 const MAX_LENGTH: usize = 15;
+/// RFLAGS.TF.
+const TRAP: u64 = 1 << 8;
+/// RFLAGS.RF.
+const RESUME: u64 = 1 << 16;
 
 impl Vcpu {
     /// How CS makes the processor read code.
@@ -26,11 +30,23 @@ impl Vcpu {
 
     /// Moves RIP behind the intercepted instruction. `false` when that is not to be: the guest's code could not be fetched, which
     /// injects the fault, or has changed meanwhile, which runs it again.
-    #[inline]
+    #[inline(always)]
     pub(super) fn complete(&mut self, intercept: Intercept) -> bool {
-        match self.length_of(intercept) {
+        if let Some((known, length)) = self.lengths.find(self.page)
+            && *known == intercept
+        {
+            // Only 64-bit code is found so.
+            self.complete_at(self.page.rip().wrapping_add(u64::from(*length)));
+            return true;
+        }
+        self.complete_unknown(intercept)
+    }
+
+    #[cold]
+    fn complete_unknown(&mut self, intercept: Intercept) -> bool {
+        match self.find_length(intercept) {
             Ok(Some(length)) => {
-                self.advance(length);
+                self.complete_at(self.page.rip().wrapping_add(u64::from(length)) & self.mode().linear_mask());
                 true
             }
             Ok(None) => false,
@@ -41,14 +57,21 @@ impl Vcpu {
         }
     }
 
-    /// Moves RIP on, as an instruction does that completes.
-    #[inline]
-    pub(super) fn advance(&mut self, length: u8) {
-        let mode = self.mode();
-        let mut emulation = Emulation::new(self);
-        let step = mode.advance(&mut emulation, length);
+    /// The instruction is done, and ends here.
+    #[inline(always)]
+    pub(super) fn complete_at(&mut self, next_rip: u64) {
+        let flags = self.page.rflags();
+        self.page.set_rip(next_rip);
         self.page.mark(Groups::GENERAL);
-        if step {
+        if flags & (TRAP | RESUME) != 0 {
+            self.complete_flags(flags);
+        }
+    }
+
+    #[cold]
+    fn complete_flags(&mut self, flags: u64) {
+        self.page.set_rflags(flags & !RESUME);
+        if flags & TRAP != 0 {
             self.single_step();
         }
     }
@@ -64,28 +87,19 @@ impl Vcpu {
         self.inject_exception(Exception { vector: 1, error_code: None, cr2: None });
     }
 
-    #[inline]
-    fn length_of(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
-        if let Some(Known::Length(known, length)) = self.code.find(self.page)
-            && *known == intercept
-        {
-            return Ok(Some(*length));
-        }
-        self.find_length(intercept)
-    }
-
-    #[cold]
     fn find_length(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
-        let (page, mode) = (self.page, self.mode());
+        let (page, mode, caches) = (self.page, self.mode(), self.shared.caches);
         let mut code = Code::EMPTY;
-        let mut cache = core::mem::replace(&mut self.code, CodeCache::none());
         let mut emulation = Emulation::new(self);
-        let length = fetch_length(&mut emulation, &mut code, intercept, mode);
-        if let Ok(Some(length)) = length {
-            cache.insert(page, &mut emulation, code.bytes(), length, Known::Length(intercept, length));
+        let length = fetch_length(&mut emulation, &mut code, intercept, mode)?;
+        if caches
+            && let Some(length) = length
+            && let Some(bytes) = code.bytes().get(..usize::from(length))
+            && let Some(key) = Key::of(page, &mut emulation, bytes)
+        {
+            self.lengths.insert(key, (intercept, length));
         }
-        self.code = cache;
-        length
+        Ok(length)
     }
 
     /// The instruction could not be fetched.

@@ -19,8 +19,11 @@ impl Vcpu {
     pub(super) fn inject(&mut self, event: EventInjection) {
         self.page.set_injection(event);
         self.page.mark(Groups::INJECTION);
-        self.injecting = true;
-        self.attention = true;
+    }
+
+    /// Whether an event is to be delivered at the next entry, so that no other can be.
+    fn is_injecting(&self) -> bool {
+        self.event_waits || self.page.dirty() & Groups::INJECTION.bits() != 0
     }
 
     /// Injects an exception. RIP stays at the instruction.
@@ -52,18 +55,18 @@ impl Vcpu {
     fn is_interruptible(&self) -> bool {
         let completed = self.page.dirty() & Groups::GENERAL.bits() != 0;
         let shadow = self.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed;
-        !self.injecting && !shadow && self.page.rflags() & INTERRUPT_FLAG != 0
+        !self.is_injecting() && !shadow && self.page.rflags() & INTERRUPT_FLAG != 0
     }
 
     /// Injects what waits, or asks for an exit when the guest can take it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn plan_interrupts(&mut self) {
-        if self.lapic.nmi_pending() && !self.injecting && self.lapic.take_nmi() {
+        if self.lapic.nmi_pending() && !self.is_injecting() && self.lapic.take_nmi() {
             self.halted = false;
             self.inject(EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() });
         }
         let external = self.lapic.extint_pending();
-        let pending = self.lapic.pending_interrupt();
+        let pending = self.lapic.deliverable_interrupt();
         let window = match (external, pending) {
             (false, None) => self.window_for_masked(),
             _ => self.deliver(external, pending),
@@ -81,22 +84,27 @@ impl Vcpu {
             return if external { HIGHEST_CLASS } else { pending.map_or(NO_WINDOW, class) };
         }
         if external {
-            let board = &self.shared.board;
-            let mut access = board.access();
-            let vector = board.acknowledge_pic(&mut access);
-            self.lapic.acknowledge_extint();
-            self.finish(&access);
-            self.inject_interrupt(vector);
+            self.deliver_from_pic();
             return pending.map_or(NO_WINDOW, class);
         }
         if let Some(vector) = pending {
             self.lapic.acknowledge(vector);
             self.inject_interrupt(vector);
         }
-        match self.lapic.pending_interrupt() {
+        match self.lapic.deliverable_interrupt() {
             Some(vector) => class(vector),
             None => self.window_for_masked(),
         }
+    }
+
+    #[cold]
+    fn deliver_from_pic(&mut self) {
+        let board = &self.shared.board;
+        let mut access = board.access();
+        let vector = board.acknowledge_pic(&mut access);
+        self.lapic.acknowledge_extint();
+        self.finish(&access);
+        self.inject_interrupt(vector);
     }
 
     /// The window for an interrupt that only CR8 holds back: the guest may lower it without an exit.

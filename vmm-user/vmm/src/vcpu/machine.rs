@@ -1,18 +1,17 @@
 //! The decoder's view of a vCPU: its registers in the run page, the guest's memory, and the devices.
 
 use decoder::walk::{self, Paging, WalkError};
-use decoder::{GuestMemory, Instruction, Machine, Operation, PAGE_BYTES, Segment, SegmentState, Size};
+use decoder::{GuestMemory, Machine, Mode, Segment, SegmentState, Size};
 use devices::capability::Width;
-use runtime::abi::exit;
 use runtime::abi::registers::{self, Groups};
 
+use super::page_cache::KnownPage;
+use super::table_path::TablePath;
 use super::{Bus, PHYSICAL_BITS, Vcpu};
 
 /// A vCPU during an emulation.
 pub struct Emulation<'a> {
     vcpu: &'a mut Vcpu,
-    /// Where the processor found the one memory operand, until it has been asked for.
-    operand: Option<u64>,
     /// An address that is known not to be RAM: the exit said so.
     not_ram: u64,
 }
@@ -24,18 +23,26 @@ impl<'a> Emulation<'a> {
     /// Begins one.
     #[inline]
     pub fn new(vcpu: &'a mut Vcpu) -> Self {
-        Self { vcpu, operand: None, not_ram: NOWHERE }
+        Self { vcpu, not_ram: NOWHERE }
     }
 
-    /// Begins that of the instruction that caused a nested page fault. The processor has just translated its operand for this very
-    /// access, so a plain move need not be translated again.
+    /// Begins that of the instruction that caused a nested page fault.
     #[inline]
-    pub fn at_fault(vcpu: &'a mut Vcpu, instruction: &Instruction, access: exit::Access) -> Self {
-        use Operation::{Mov, Movbe, Movsx, Movzx};
-        let is_move = matches!(instruction.operation, Mov | Movzx | Movsx | Movbe);
-        let is_operand = is_move && !access.contains(exit::Access::PAGE_WALK);
-        let operand = is_operand.then(|| vcpu.page.gpa());
-        Self { not_ram: vcpu.page.gpa(), vcpu, operand }
+    pub fn at_fault(vcpu: &'a mut Vcpu) -> Self {
+        Self { not_ram: vcpu.page.gpa(), vcpu }
+    }
+
+    #[cold]
+    fn look_up(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
+        let (page, paging) = (self.vcpu.page, self.paging());
+        let found = walk::translate(self, &paging, linear, access)?;
+        if self.vcpu.shared.caches
+            && self.mode() == Mode::Bits64
+            && let Some(path) = TablePath::of(&found.trace, self)
+        {
+            self.vcpu.pages.insert(KnownPage::new(page, linear, access, &found, path));
+        }
+        Ok(found.gpa)
     }
 }
 
@@ -155,15 +162,12 @@ impl Machine for Emulation<'_> {
         self.vcpu.set_xmm(number, value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
-        if let Some(gpa) = self.operand.take()
-            && (gpa ^ linear).is_multiple_of(PAGE_BYTES)
-        {
+        if let Some(gpa) = self.vcpu.pages.find(self.vcpu.page, linear, access) {
             return Ok(gpa);
         }
-        let paging = self.paging();
-        walk::translate(self, &paging, linear, access).map(|translation| translation.gpa)
+        self.look_up(linear, access)
     }
 
     #[inline]
@@ -187,7 +191,7 @@ impl Machine for Emulation<'_> {
         match vcpu.local_apic_offset(gpa) {
             Some(offset) => {
                 vcpu.lapic.mmio_write(offset, width(size), value, &mut Bus { board, access: &mut access });
-                vcpu.publish_tpr();
+                vcpu.lapic_written();
             }
             None => board.mmio_write(gpa, width(size), value, &mut access),
         }

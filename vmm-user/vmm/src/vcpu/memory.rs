@@ -5,9 +5,9 @@ use decoder::{Exception, Outcome, Stop};
 use runtime::abi::exit::Access;
 use runtime::abi::registers::Groups;
 
-use super::Vcpu;
-use super::code_cache::{CodeCache, Known};
+use super::code_cache::Key;
 use super::machine::Emulation;
+use super::{Attention, Vcpu};
 
 /// Iterations of a repeated string instruction between two looks at pending interrupts.
 const ITERATIONS: u32 = 64;
@@ -20,15 +20,26 @@ impl Vcpu {
         (offset < 0x1000).then_some(offset)
     }
 
-    /// After a write to the local APIC: CR8 shows its task priority.
+    /// After a write to the local APIC: CR8 shows its task priority, and interrupts or deadlines may be others.
     #[inline]
-    pub(super) fn publish_tpr(&mut self) {
-        self.attention = true;
+    pub(super) fn lapic_written(&mut self) {
+        if self.lapic.has_changed() {
+            self.attention = Attention::ALL;
+        }
+        self.attention_to_requests();
         let class = self.lapic.tpr() >> 4;
         if class != self.page.exit_cr8() {
             self.page.set_exit_cr8(class);
             self.page.set_cr8(u32::from(class));
             self.page.mark(Groups::TPR);
+        }
+    }
+
+    /// What is requested may be what the guest can take now.
+    #[inline(always)]
+    pub(super) fn attention_to_requests(&mut self) {
+        if self.lapic.has_requests() {
+            self.attention |= Attention::INTERRUPTS;
         }
     }
 
@@ -40,9 +51,9 @@ impl Vcpu {
             self.inject_exception(Exception::UNDEFINED_OPCODE);
             return;
         }
-        if let Some(Known::Decoded(instruction)) = self.code.find(self.page) {
+        if let Some(instruction) = self.decoded.find(self.page) {
             let instruction = *instruction;
-            let mut emulation = Emulation::at_fault(self, &instruction, access);
+            let mut emulation = Emulation::at_fault(self);
             let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
             if !matches!(outcome, Outcome::Done { single_step: false }) {
                 self.take_outcome(outcome, &Code::EMPTY);
@@ -52,22 +63,23 @@ impl Vcpu {
         self.fetch_and_emulate();
     }
 
-    /// Fetches the instruction at RIP, carries it out, and remembers it.
+    /// Fetches the instruction at RIP, remembers it, and carries it out.
     #[cold]
     pub(super) fn fetch_and_emulate(&mut self) {
-        let page = self.page;
+        let (page, caches) = (self.page, self.shared.caches);
         let mut code = Code::EMPTY;
-        let mut cache = core::mem::replace(&mut self.code, CodeCache::none());
         let mut emulation = Emulation::new(self);
-        let outcome = fetch::fetch(&mut emulation, &mut code).map(|instruction| {
-            cache.insert(page, &mut emulation, code.bytes(), instruction.length, Known::Decoded(instruction));
-            decoder::emulate(&instruction, &mut emulation, ITERATIONS)
-        });
-        self.code = cache;
-        match outcome {
-            Ok(outcome) => self.take_outcome(outcome, &code),
-            Err(error) => self.fetch_failed(error),
+        let instruction = match fetch::fetch(&mut emulation, &mut code) {
+            Ok(instruction) => instruction,
+            Err(error) => return self.fetch_failed(error),
+        };
+        let bytes = code.bytes().get(..usize::from(instruction.length)).filter(|_| caches);
+        let key = bytes.and_then(|bytes| Key::of(page, &mut emulation, bytes));
+        let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
+        if let Some(key) = key {
+            self.decoded.insert(key, instruction);
         }
+        self.take_outcome(outcome, &code);
     }
 
     /// What an emulation came to.

@@ -65,12 +65,16 @@ impl Vcpu {
         match self.msrs.write(msr, value) {
             MsrWrite::Done => true,
             MsrWrite::Fault => false,
-            MsrWrite::Lapic if msr == APIC_BASE => self.lapic.set_base(value).is_ok(),
+            MsrWrite::Lapic if msr == APIC_BASE => {
+                let result = self.lapic.set_base(value);
+                self.lapic_written();
+                result.is_ok()
+            }
             MsrWrite::Lapic => {
                 let board = &self.shared.board;
                 let mut access = board.access();
                 let result = self.lapic.write_msr(msr, value, &mut Bus { board, access: &mut access });
-                self.publish_tpr();
+                self.lapic_written();
                 self.finish(&access);
                 result.is_ok()
             }

@@ -2,7 +2,6 @@
 
 use devices::capability::Width;
 use runtime::abi::exit::PortAccess;
-use runtime::abi::registers::Groups;
 
 use super::Vcpu;
 use crate::board::Access;
@@ -32,20 +31,6 @@ impl Vcpu {
         }
         let next = self.page.next_rip();
         self.complete_at(next);
-    }
-
-    /// The platform said where the instruction ends.
-    #[inline]
-    fn complete_at(&mut self, next_rip: u64) {
-        const TRAP: u64 = 1 << 8;
-        const RESUME: u64 = 1 << 16;
-        let flags = self.page.rflags();
-        self.page.set_rip(next_rip);
-        self.page.set_rflags(flags & !RESUME);
-        self.page.mark(Groups::GENERAL);
-        if flags & TRAP != 0 {
-            self.single_step();
-        }
     }
 
     #[inline(always)]
