@@ -1,5 +1,5 @@
 # From guests' output to rows: reads "SIDE ROW id ticks iterations" lines, prints "id plinth kvm kvm_mitigations_off floor
-# plinth_devices plinth_small plinth_large plinth_uncached", instructions an iteration, the median of the rounds, "-" where a side
+# plinth_devices plinth_small plinth_large plinth_uncached plinth_guarded", instructions an iteration, the median of the rounds, "-" where a side
 # has no such row. The order is that of the first lines. A batch's rows are of one operation.
 
 $2 == "ROW" {
@@ -29,10 +29,11 @@ function shown(v) { return v == "-" ? "-" : sprintf("%.2f", v) }
 
 function line(id, cost) {
     printf "%s %s %s %s %s", id, cost["plinth"], cost["kvm"], cost["kvm_off"], shown(median("floor", "floor"))
-    printf " %s %s %s %s\n", cost["plinth_devices"], cost["plinth_small"], cost["plinth_large"], cost["plinth_uncached"]
+    printf " %s %s %s %s", cost["plinth_devices"], cost["plinth_small"], cost["plinth_large"], cost["plinth_uncached"]
+    printf " %s\n", cost["plinth_guarded"]
 }
 
-BEGIN { split("plinth kvm kvm_off plinth_devices plinth_small plinth_large plinth_uncached", sides) }
+BEGIN { split("plinth kvm kvm_off plinth_devices plinth_small plinth_large plinth_uncached plinth_guarded", sides) }
 END {
     for (i = 1; i <= count; i++) {
         id = order[i]

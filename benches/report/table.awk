@@ -1,12 +1,13 @@
 # From rows to Markdown tables. The descriptions come first, as lines "id TEXT" of benches/report/rows.txt.
 FNR == NR { id = $1; sub(/^[^ ]+ +/, ""); text[id] = $0; next }
 FNR == 1 {
-    print "| row | exit | Plinth, no mitigations | KVM, mitigations on | off | Plinth / KVM on | / KVM off |"
-    print "|---|---|---:|---:|---:|---:|---:|"
+    print "| row | exit | Plinth | Plinth, mitigations | KVM, mitigations | KVM, without | Plinth / KVM with | without / without | with / with |"
+    print "|---|---|---:|---:|---:|---:|---:|---:|---:|"
 }
 $1 ~ /^batch/ { batch[$1] = $2; next }
 {
-    printf "| %s | %s | %s | %s | %s | %s | %s |\n", $1, text[$1], cell($2), cell($3), cell($4), ratio($2, $3), ratio($2, $4)
+    printf "| %s | %s | %s | %s | %s | %s ", $1, text[$1], cell($2), cell($10), cell($3), cell($4)
+    printf "| %s | %s | %s |\n", ratio($2, $3), ratio($2, $4), ratio($10, $3)
     floor_cost = $5
     if ($6 != "-") flat[++flats] = "| " $1 " | " cell($2) " | " cell($6) " | " cell($7) " | " cell($8) " | " cell($9) " |"
 }

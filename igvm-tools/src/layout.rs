@@ -8,7 +8,8 @@
 mod check;
 
 use vcpu_abi::boot::{
-    BOOT_FLAG_DEBUG, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage, DirectoryEntry, NAME_BYTES, file_kind,
+    BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage, DirectoryEntry,
+    NAME_BYTES, file_kind,
 };
 use zerocopy::IntoBytes;
 
@@ -51,6 +52,8 @@ pub struct Parts {
     pub payload: Vec<File>,
     /// Copy the log to the host's console.
     pub debug: bool,
+    /// Take measures against speculative execution.
+    pub mitigations: bool,
     /// Plinth's own memory.
     pub window_base: u64,
     /// Its size.
@@ -158,10 +161,14 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
     })
 }
 
+fn flag(is_set: bool, flag: u32) -> u32 {
+    if is_set { flag } else { 0 }
+}
+
 fn boot_page(parts: &Parts, area: &BootArea, builder: &Builder, entries: usize) -> BootPage {
     BootPage {
         magic: BOOT_MAGIC,
-        flags: if parts.debug { BOOT_FLAG_DEBUG } else { 0 },
+        flags: flag(parts.debug, BOOT_FLAG_DEBUG) | flag(parts.mitigations, BOOT_FLAG_MITIGATIONS),
         directory_entries: entries as u32,
         window_gpa: parts.window_base,
         window_bytes: parts.window_bytes,

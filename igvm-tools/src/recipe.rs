@@ -48,6 +48,9 @@ pub struct Recipe {
     /// Copy the kernel's log to the host's console.
     #[serde(default)]
     pub debug: bool,
+    /// Take measures against speculative execution with what others left in the processor.
+    #[serde(default = "yes")]
+    pub mitigations: bool,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
     /// The RAM file system, in this order.
@@ -59,6 +62,10 @@ pub struct Recipe {
     /// Where things go in guest memory.
     #[serde(default)]
     pub layout: LayoutFields,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A platform an image can be made for.
@@ -152,6 +159,7 @@ impl Loaded {
             files: self.files("files", &self.recipe.files)?,
             payload: self.files("payload", &self.recipe.payload)?,
             debug: self.recipe.debug,
+            mitigations: self.recipe.mitigations,
             window_base,
             window_bytes,
             payload_base: fields.payload_base.map_or(after, |amount| amount.0),

@@ -57,6 +57,7 @@ fn a_recipe() {
         ]
     );
     assert_eq!((plinth.debug, plinth.window_gpa, plinth.window_bytes), (false, 0x0800_0000, 32 << 20));
+    assert!(plinth.mitigations);
     assert_eq!(plinth.files[2].gpa, 0x0a00_0000);
 }
 
@@ -73,6 +74,7 @@ fn overrides() {
         &[],
         &[
             "debug=true",
+            "mitigations=false",
             &linux,
             &init,
             "payload.initrd=",
@@ -95,6 +97,7 @@ fn overrides() {
         ]
     );
     assert_eq!((plinth.debug, plinth.window_gpa, plinth.window_bytes), (true, 0x1000_0000, 1 << 20));
+    assert!(!plinth.mitigations);
     assert_eq!(plinth.files[3].gpa, 1 << 30);
     assert_eq!(names(&build(&folder, &[], &[&cmdline_file]).unwrap())[4], ("payload", "cmdline", 4));
 }
@@ -174,6 +177,7 @@ fn mistakes_on_the_command_line() {
     for (assignment, place, message) in [
         ("debug", "--set debug", "KEY=VALUE"),
         ("debug=yes", "--set debug=yes", "true or false"),
+        ("mitigations=1", "--set mitigations=1", "true or false"),
         ("platforms=snp", "--set platforms=snp", "the key is one of"),
         ("layout.window=5", "--set layout.window=5", "layout has window_base"),
         ("layout.window_base=five", "--set layout.window_base=five", "an amount is like"),

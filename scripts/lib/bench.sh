@@ -78,6 +78,11 @@ bench_plinth() {
     bench_plinth_as plinth "$1" "$2" 256
 }
 
+# bench_plinth_guarded ITERATIONS ROUNDS: the same with measures against speculative execution.
+bench_plinth_guarded() {
+    bench_plinth_as plinth_guarded "$1" "$2" 256 --set mitigations=true
+}
+
 # bench_flat ITERATIONS ROUNDS: the same again, with more devices and with other sizes of memory, which should not matter; and
 # without the VMM's caches, which should.
 bench_flat() {
@@ -107,7 +112,7 @@ bench_batch() {
 # bench_report: rows, JSON, table and picture of all sides that were run, now or before.
 bench_report() {
     local side raw=()
-    for side in plinth kvm kvm_off floor plinth_devices plinth_small plinth_large plinth_uncached batch; do
+    for side in plinth plinth_guarded kvm kvm_off floor plinth_devices plinth_small plinth_large plinth_uncached batch; do
         [[ ! -e $bench/$side.raw ]] || raw+=("$bench/$side.raw")
     done
     awk -f "$root/benches/report/rows.awk" "${raw[@]}" >"$bench/rows"
@@ -130,7 +135,7 @@ bench_publish() {
 # bench_accept: the rows as benches/expected.txt has them, "id instructions".
 bench_accept() {
     echo "# Instructions an exit takes, which scripts/test holds new ones against. Written by scripts/bench --quick --accept."
-    awk 'NR == 1 && $5 != "-" { print "floor", $5 } $2 != "-" { print $1, $2 }' "$bench/rows"
+    awk 'NR == 1 && $5 != "-" { print "floor", $5 } $2 != "-" { print $1, $2 } $10 != "-" { print $1 "/mitigations", $10 }' "$bench/rows"
 }
 
 # bench_compare: fails when a row costs more than 2% above what is expected, or is gone; tells of what has become cheaper.
@@ -144,7 +149,7 @@ bench_compare() {
                 if (!(id in now)) { print id ": no such row any more"; bad = 1; continue }
                 if (now[id] > expected[id] * 1.02 + 0.05) { verdict = "too much"; bad = 1 }
                 else verdict = now[id] < expected[id] * 0.98 ? "less: take it with scripts/bench --quick --accept" : "as expected"
-                printf "%-10s %10.2f, expected %10.2f: %s\n", id, now[id], expected[id], verdict
+                printf "%-20s %10.2f, expected %10.2f: %s\n", id, now[id], expected[id], verdict
             }
             exit bad
         }' "$root/benches/expected.txt" -

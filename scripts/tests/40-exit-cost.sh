@@ -10,6 +10,7 @@ exit_cost() {
     # Until a count of Plinth's is accepted there is none to hold.
     if grep -vqE '^(#|floor )' "$root/benches/expected.txt"; then
         bench_plinth "$bench_quick_iterations" 1
+        bench_plinth_guarded "$bench_quick_iterations" 1
         bench_batch
     fi
     bench_report

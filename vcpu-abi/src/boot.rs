@@ -23,6 +23,9 @@ pub const BOOT_PAGE_VIRTUAL: u64 = 0xffff_fe80_0000_0000;
 /// Set in [`BootPage::flags`]: the recipe asks for a debug image, whose log is copied to the host's console.
 pub const BOOT_FLAG_DEBUG: u32 = 1 << 0;
 
+/// Set in [`BootPage::flags`]: the recipe asks for measures against speculative execution with what others left in the processor.
+pub const BOOT_FLAG_MITIGATIONS: u32 = 1 << 1;
+
 /// The page that describes the image to the kernel. All `_gpa` fields are page-aligned physical addresses as the host
 /// counts them, all `_virtual` fields where the initial page tables map the same page.
 #[repr(C)]

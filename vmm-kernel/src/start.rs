@@ -6,7 +6,7 @@ use core::arch::naked_asm;
 use core::panic::PanicInfo;
 
 use igvm_defs::PAGE_SIZE_4K;
-use vcpu_abi::boot::{BOOT_FLAG_DEBUG, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage};
+use vcpu_abi::boot::{BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage};
 use vcpu_abi::operation::Rights;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
@@ -14,8 +14,8 @@ use x86_64::structures::paging::PhysFrame;
 
 use crate::cpu::descriptors::ist;
 use crate::cpu::{
-    MAX_CPUS, cpuid, descriptors, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp, syscall_entry,
-    this_cpu, time,
+    MAX_CPUS, cpuid, descriptors, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp, speculation,
+    syscall_entry, this_cpu, time,
 };
 use crate::machine::{self, End};
 use crate::memory::host_map::{self, MapError, Range};
@@ -108,6 +108,7 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     check_features()?;
     let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
     machine::start(root, boot.flags);
+    speculation::start(boot.flags & BOOT_FLAG_MITIGATIONS != 0);
     let cpus = start_memory(&boot)?;
     prepare_cpu(0)?;
     interrupts::build();
@@ -212,6 +213,7 @@ fn enter_cpu(number: u32, space: PhysFrame) {
         msr::write(msr::EFER, msr::read(msr::EFER) | 1 << 11);
     }
     fpu::enable();
+    speculation::enable();
     syscall_entry::enable();
 }
 

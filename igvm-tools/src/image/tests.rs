@@ -24,6 +24,7 @@ fn parts() -> Parts {
         files: vec![File { name: "init".to_owned(), data: b"a program".to_vec() }],
         payload: vec![File { name: "linux".to_owned(), data: vec![7; 10_000] }],
         debug: false,
+        mitigations: false,
         window_base: 0x800_0000,
         window_bytes: 1 << 20,
         payload_base: 0xa00_0000,

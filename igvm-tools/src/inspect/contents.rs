@@ -8,7 +8,9 @@ use pvh_loader::memory::Memory;
 use pvh_loader::walk;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use vcpu_abi::boot::{BOOT_FLAG_DEBUG, BOOT_MAGIC, BootPage, DirectoryEntry, file_kind};
+use vcpu_abi::boot::{
+    BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_MAGIC, BootPage, DirectoryEntry, file_kind,
+};
 use zerocopy::FromBytes;
 
 use super::ContextInfo;
@@ -25,6 +27,8 @@ pub struct Contents<'a>(BTreeMap<u64, &'a [u8]>);
 pub struct Plinth {
     /// Its log goes to the host's console.
     pub debug: bool,
+    /// It takes measures against speculative execution.
+    pub mitigations: bool,
     /// First byte of the window.
     pub window_gpa: u64,
     /// Size of the window.
@@ -80,6 +84,7 @@ impl<'a> Contents<'a> {
             .collect();
         Some(Plinth {
             debug: boot.flags & BOOT_FLAG_DEBUG != 0,
+            mitigations: boot.flags & BOOT_FLAG_MITIGATIONS != 0,
             window_gpa: boot.window_gpa,
             window_bytes: boot.window_bytes,
             image_end_gpa: boot.image_end_gpa,

@@ -27,6 +27,7 @@ fn parts() -> Parts {
         files: vec![file("init", 5000), file("empty", 0)],
         payload: vec![file("linux", 4096), file("initrd", 1)],
         debug: true,
+        mitigations: false,
         window_base: BASE,
         window_bytes: 1 << 20,
         payload_base: BASE + (1 << 20),

@@ -12,7 +12,7 @@ use vcpu_abi::status::Status;
 
 use super::{Answer, execute};
 use crate::cpu::{PerCpu, this_cpu, time};
-use crate::platform::svm::enter::{svm_enter, take_interrupts};
+use crate::platform::svm::enter::{enter, take_interrupts};
 use crate::platform::svm::exit::{self, Next};
 use crate::platform::svm::maps;
 use crate::platform::svm::state::{self, LoadError};
@@ -190,7 +190,7 @@ fn enter_until_exit(
         // SAFETY: the page is the vCPU's, which this thread has claimed and this processor is aimed at.
         #[allow(unsafe_code, reason = "the way into the guest")]
         let next = unsafe {
-            svm_enter(page);
+            enter(page);
             Next::from_code(exit::record(page))
         };
         if next == Next::Return {

@@ -11,6 +11,7 @@ pub mod per_cpu;
 pub mod ports;
 pub mod ready;
 pub mod smp;
+pub mod speculation;
 pub mod syscall_entry;
 pub mod time;
 

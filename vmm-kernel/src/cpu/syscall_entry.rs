@@ -8,18 +8,16 @@
 use core::arch::global_asm;
 
 use super::descriptors::{KERNEL_CODE, KERNEL_DATA};
-use super::msr;
+use super::{msr, speculation};
 
 global_asm!(
     r#"
-    .pushsection .text.syscall, "ax"
-    .balign 64
-syscall_entry:
+    .macro syscall_entry_to run
     swapgs
     mov gs:[0], rsp
     mov rsp, gs:[8]
     cmp rax, {sys_run}
-    je svm_run
+    je \run
     push qword ptr gs:[0]
     push rcx
     push r11
@@ -35,6 +33,15 @@ syscall_entry:
     pop rsp
     swapgs
     sysretq
+    .endm
+
+    .pushsection .text.syscall, "ax"
+    .balign 64
+syscall_entry:
+    syscall_entry_to svm_run
+    .balign 64
+syscall_entry_guarded:
+    syscall_entry_to svm_run_guarded
     .popsection
     "#,
     sys_run = const vcpu_abi::syscall::SYS_RUN,
@@ -43,6 +50,7 @@ syscall_entry:
 
 unsafe extern "C" {
     fn syscall_entry();
+    fn syscall_entry_guarded();
 }
 
 /// RFLAGS cleared on entry: TF, IF, DF, NT, AC.
@@ -50,11 +58,13 @@ const FLAGS_CLEARED: u64 = 1 << 8 | 1 << 9 | 1 << 10 | 1 << 14 | 1 << 18;
 
 /// Makes SYSCALL lead here, on this processor.
 pub fn enable() {
+    let entry: unsafe extern "C" fn() =
+        if speculation::is_guarded() { syscall_entry_guarded } else { syscall_entry };
     let selectors = u64::from(KERNEL_DATA) << 48 | u64::from(KERNEL_CODE) << 32;
     // SAFETY: the entry code is above; the selectors are in the order SYSCALL and SYSRET want.
     unsafe {
         msr::write(msr::STAR, selectors);
-        msr::write(msr::LSTAR, syscall_entry as *const () as u64);
+        msr::write(msr::LSTAR, entry as *const () as u64);
         msr::write(msr::SFMASK, FLAGS_CLEARED);
         msr::write(msr::EFER, msr::read(msr::EFER) | 1);
     }

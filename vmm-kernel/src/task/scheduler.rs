@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 use super::pool::Ref;
 use super::process::{self, Process};
 use super::thread::{self, Thread};
-use crate::cpu::{PerCpu, descriptors, fpu, local_apic, per_cpu, this_cpu, time};
+use crate::cpu::{PerCpu, descriptors, fpu, local_apic, per_cpu, speculation, this_cpu, time};
 use crate::sync::SpinLock;
 
 /// Number of priorities.
@@ -257,6 +257,7 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
         Some(thread) => {
             descriptors::set_kernel_stack(thread.stack_top);
             crate::machine::load_space(thread.process.space.root());
+            speculation::forget_branches();
             fpu::switch_to(&thread.fpu, thread.process.uses_fpu.load(Ordering::Relaxed));
             thread.saved_stack.get()
         }

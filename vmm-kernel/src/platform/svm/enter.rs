@@ -18,6 +18,7 @@ use vcpu_abi::run_page::RunPage;
 use super::vmcb::Vmcb;
 use crate::abi::run;
 use crate::cpu::per_cpu::entry;
+use crate::cpu::speculation;
 use crate::memory::layout::PAGE;
 
 /// What the entry code loads without asking Rust.
@@ -35,7 +36,8 @@ macro_rules! vmcb {
 global_asm!(
     r#"
     // Loads the guest's registers, runs it, stores them. RSI: run page. All registers are lost but RSP; RSI is the run page again.
-    .macro world_switch
+    // With `guarded`, what the guest left in the registers and in the return-stack buffer is no more to be speculated with.
+    .macro world_switch guarded
     push qword ptr gs:[{host}]
     mov rax, gs:[{vmcb}]
     mov rcx, [rsi + {g} + 8]
@@ -77,14 +79,33 @@ global_asm!(
     mov [rsi + {g} + 112], r14
     mov [rsi + {g} + 120], r15
     pop qword ptr [rsi + {g} + 48]
+    .if \guarded
+    .rept 32
+    call 2f
+    int3
+2:
+    .endr
+    add rsp, 8 * 32
+    xor ecx, ecx
+    xor edx, edx
+    xor ebx, ebx
+    xor ebp, ebp
+    xor edi, edi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    xor r12d, r12d
+    xor r13d, r13d
+    xor r14d, r14d
+    xor r15d, r15d
+    lfence
+    .endif
     .endm
 
-    .pushsection .text.syscall, "ax"
     // SYS_RUN, come from `syscall_entry`: RDI the handle, RCX and R11 as SYSCALL left them, RSP the thread's kernel stack. Between a
     // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs.
-    .balign 64
-    .globl svm_run
-svm_run:
+    .macro run guarded
     push rcx
     push r11
     push rbx
@@ -105,7 +126,7 @@ svm_run:
     mov [rsi + {save_rip}], rdx
     mov [rsi + {save_rflags}], rbx
     mov qword ptr [rsi + {shadow}], 0
-1:  world_switch
+1:  world_switch \guarded
     mov rdi, rsi
     call {record}
     test eax, eax
@@ -155,10 +176,10 @@ svm_run:
     mov rsp, gs:[0]
     swapgs
     sysretq
+    .endm
 
-    // The same switch, for Rust. RDI: run page, the one that is aimed at.
-    .balign 16
-svm_enter:
+    // The switch for Rust. RDI: run page, the one that is aimed at.
+    .macro enter guarded
     push rbx
     push rbp
     push r12
@@ -166,7 +187,7 @@ svm_enter:
     push r14
     push r15
     mov rsi, rdi
-    world_switch
+    world_switch \guarded
     pop r15
     pop r14
     pop r13
@@ -174,6 +195,23 @@ svm_enter:
     pop rbp
     pop rbx
     ret
+    .endm
+
+    .pushsection .text.syscall, "ax"
+    .balign 64
+    .globl svm_run
+svm_run:
+    run 0
+    .balign 64
+    .globl svm_run_guarded
+svm_run_guarded:
+    run 1
+    .balign 16
+svm_enter:
+    enter 0
+    .balign 16
+svm_enter_guarded:
+    enter 1
     .popsection
     "#,
     g = const offset_of!(RunPage, general),
@@ -198,12 +236,18 @@ svm_enter:
 );
 
 unsafe extern "C" {
-    /// Enters the guest of the vCPU that this processor's `ready` is aimed at, and comes back with its next exit.
-    ///
-    /// # Safety
-    /// `run_page` is that vCPU's, claimed by the calling thread, and its VMCB one of ours. GIF is set and IF is clear; both are again
-    /// afterwards.
-    pub fn svm_enter(run_page: *const RunPage);
+    fn svm_enter(run_page: *const RunPage);
+    fn svm_enter_guarded(run_page: *const RunPage);
+}
+
+/// Enters the guest of the vCPU that this processor's `ready` is aimed at, and comes back with its next exit.
+///
+/// # Safety
+/// `run_page` is that vCPU's, claimed by the calling thread, and its VMCB one of ours. GIF is set and IF is clear; both are again
+/// afterwards.
+pub unsafe fn enter(run_page: *const RunPage) {
+    // SAFETY: the caller's promise.
+    unsafe { if speculation::is_guarded() { svm_enter_guarded(run_page) } else { svm_enter(run_page) } }
 }
 
 /// Lets host interrupts that are pending be taken, here and now.
