@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # A guest that means no good (vmm-user/tests-guest): it does its worst, says so, and triple-faults. Neither kernel nor VMM may mind.
 
+. "$root/scripts/lib/hostile.sh"
+
 # What each part of it says when it is through, with the number of CPUs.
 hostile_parts=(
     '1:every MSR read and written'
@@ -15,18 +17,6 @@ hostile_parts=(
     '1:no firmware to reset to'
     '1:an interrupt, and a stack that is not there'
 )
-hostile_dir=$target/hostile
-
-hostile_build() {
-    local source objects=()
-    mkdir -p "$hostile_dir"
-    # start.S is first: the entry is at the beginning.
-    for source in "$root"/vmm-user/tests-guest/{start,registers,memory,ends}.S "$root"/benches/guest/{setup,text}.S; do
-        gcc -c -o "$hostile_dir/$(basename "$source" .S).o" "$source"
-        objects+=("$hostile_dir/$(basename "$source" .S).o")
-    done
-    ld --no-warn-rwx-segments -n -T "$root/benches/guest/guest.ld" -o "$hostile_dir/guest.bin" "${objects[@]}"
-}
 
 # hostile_case PART CPUS WORDS
 hostile_case() {
