@@ -16,6 +16,7 @@ mod fuzz;
 mod handles;
 mod isolation;
 mod random;
+mod reserved;
 mod run_page;
 mod suite;
 mod threads;
