@@ -95,10 +95,6 @@ impl Vcpu {
             Outcome::Intercepted { .. } => {
                 self.refuse("an intercepted instruction that touched memory", code)
             }
-            // An entry that reads all-ones has reserved bits set.
-            Outcome::Stop(Stop::TableOutsideRam { .. }) => {
-                self.inject_exception(Exception::GENERAL_PROTECTION)
-            }
             Outcome::Stop(stop) => self.refuse(
                 match stop {
                     Stop::FpuState => "an SSE access to a device",
