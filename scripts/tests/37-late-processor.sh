@@ -24,15 +24,6 @@ gdb_stopped() {
     return 1
 }
 
-# wait_for FILE TEXT SECONDS
-wait_for() {
-    local end=$((SECONDS + $3))
-    until grep -qaF -- "$2" "$1"; do
-        ((SECONDS < end)) || return 1
-        sleep 0.2
-    done
-}
-
 # late_connect PORT: opens descriptor 9.
 late_connect() {
     local tries
