@@ -1,6 +1,6 @@
 /* Memory that is not there, ROM, and devices, with every instruction. */
 #include "hostile.h"
-.globl part_memory, part_forms, part_tables
+.globl part_memory, part_forms, part_tables, part_flood
 .text
 
 /* form BYTES...: an instruction on [RDI], which may fault. */
@@ -180,6 +180,19 @@ forms:
     form clflush [rdi]
     form invlpg [rdi]
     form enter 16, 0
+    ret
+
+/* What is not emulated, again and again: the log says so once. */
+part_flood:
+    mov r12d, WINDOW
+    mov r13d, 3000
+1:  form fld qword ptr [rdi]
+    must 6
+    form movaps xmm0, [rdi]
+    must 6
+    dec r13d
+    jnz 1b
+    say "instructions that are not emulated"
     ret
 
 /* Page tables in absent memory: an entry there is all-ones, and so has reserved bits set. */

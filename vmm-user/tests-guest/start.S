@@ -36,7 +36,7 @@ parts:
     .long part_privileged - parts, part_interrupts - parts
     .long end_absent_idt - parts, end_absent_stack - parts, end_absent_tables - parts, end_reset - parts
     .long end_absent_stack_at_interrupt - parts
-    .long part_late - parts, part_tables - parts
+    .long part_late - parts, part_tables - parts, part_flood - parts
 parts_end:
 
 /* No IDT, and a fault. */
