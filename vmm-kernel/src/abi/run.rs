@@ -170,6 +170,8 @@ fn conclude(vcpu: &Vcpu, vmcb: &mut Vmcb, why: Option<u32>) -> Result<(), Status
     let deliver = Groups::from_bits_truncate(page.deliver());
     if !deliver.is_empty() {
         state::store_requested(vmcb, page, deliver);
+        // The page is the VMM's too: what it may have written there meanwhile, it gets back.
+        page.set_exit_groups(page.exit_groups() | (deliver & state::REQUESTED).bits());
     }
     Ok(())
 }
@@ -276,7 +278,7 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
     let deadline = page.deadline_tsc();
     me.prepare_to_block();
     if page.pending_work() != 0 || time::now() >= deadline {
-        if !me.cancel_block() {
+        if !me.unblock() {
             // Somebody woke us already: we are in the queue, and leave it by running once more.
             scheduler::schedule();
         }

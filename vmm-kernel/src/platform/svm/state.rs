@@ -286,6 +286,9 @@ fn stack(vmcb: &Vmcb) -> [u64; 2] {
     [low & !(3 << DPL_SHIFT) | u64::from(vmcb.save.cpl & 3) << DPL_SHIFT, base]
 }
 
+/// What [`store_requested`] stores.
+pub const REQUESTED: Groups = Groups::SYSTEM.union(Groups::SEGMENTS).union(Groups::MSRS);
+
 /// Stores groups that were asked for.
 #[cold]
 pub fn store_requested(vmcb: &Vmcb, page: SharedRunPage, groups: Groups) {
