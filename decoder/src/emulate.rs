@@ -53,11 +53,6 @@ pub enum Outcome {
 pub enum Stop {
     /// [`Machine::xmm`] or [`Machine::set_xmm`] gave `None`.
     FpuState,
-    /// A page table lies outside RAM.
-    TableOutsideRam {
-        /// The guest physical address of the entry.
-        gpa: u64,
-    },
     /// A locked operand crosses a page: it can't be made atomic.
     SplitLock,
 }
@@ -93,7 +88,6 @@ impl Abort {
         match error {
             WalkError::Fault { error_code, address } => Exception::page_fault(error_code, address).into(),
             WalkError::NonCanonical => Exception::of_segment(segment).into(),
-            WalkError::NotRam { gpa } => Abort::Stop(Stop::TableOutsideRam { gpa }),
             WalkError::Contended => Abort::Retry,
         }
     }

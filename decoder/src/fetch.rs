@@ -154,7 +154,6 @@ impl From<WalkError> for FetchError {
                 FetchError::Exception(Exception::page_fault(error_code, address))
             }
             WalkError::NonCanonical => FetchError::Exception(Exception::GENERAL_PROTECTION),
-            WalkError::NotRam { gpa } => FetchError::NotRam { gpa },
             WalkError::Contended => FetchError::Retry,
         }
     }

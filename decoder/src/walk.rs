@@ -2,7 +2,8 @@
 //!
 //! [`walk`] only looks. [`translate`] walks and then sets accessed and dirty bits, atomically and only after every
 //! check has passed, so that a walk which ends in a fault has changed nothing. A table entry that another vCPU changes
-//! in between makes the walk start again.
+//! in between makes the walk start again. Where there is no RAM an entry reads all-ones, as absent memory does: but for 32-bit paging it
+//! has reserved bits set, and never lacks an accessed or dirty bit.
 //!
 //! A [`Translation`] carries the [`Trace`] of the entries it came from: a cached translation is still right if the
 //! same registers are in force and [`Trace::still_holds`], as a [`Cache`] of them checks.
@@ -70,11 +71,6 @@ pub enum WalkError {
     },
     /// The guest's fault: the linear address is not canonical. #GP(0), or #SS(0) through SS.
     NonCanonical,
-    /// A page-table entry lies at this guest physical address, which is not RAM. What follows is policy.
-    NotRam {
-        /// Where the entry would be.
-        gpa: u64,
-    },
     /// The entries changed under the walk again and again: let the guest run, and it will come back.
     Contended,
 }
@@ -155,7 +151,7 @@ pub fn translate(
 ) -> Result<Translation, WalkError> {
     for _ in 0..ATTEMPTS {
         let mut translation = walk(memory, paging, linear, access)?;
-        if access.is_probe() || translation.trace.mark(memory, access.kind == Kind::Write)? {
+        if access.is_probe() || translation.trace.mark(memory, access.kind == Kind::Write) {
             return Ok(translation);
         }
     }
@@ -180,7 +176,7 @@ fn entries_of_eight(
     loop {
         let shift = entry::shift(level);
         let gpa = table.wrapping_add((linear >> shift & 0x1ff) * 8);
-        let value = memory.read(gpa, Size::B8).ok_or(WalkError::NotRam { gpa })?;
+        let value = memory.read(gpa, Size::B8).unwrap_or(entry::ABSENT);
         trace.push(gpa, value);
         if value & entry::PRESENT == 0 {
             return Err(access.fault(paging, linear, 0));

@@ -98,5 +98,6 @@ fn tables_that_change_and_tables_outside_ram() {
     machine.interference = u32::MAX;
     assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), Err(FetchError::Retry));
     machine.ram.remove(&0x100);
-    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), Err(FetchError::NotRam { gpa: 0x10_0000 }));
+    let fault = Err(FetchError::Exception(Exception::page_fault(0x19, 0x40_0000)));
+    assert_eq!(fetch(&mut machine, &mut { Code::EMPTY }), fault);
 }

@@ -25,9 +25,9 @@ pack_image() {
         die "the image could not be packed"
 }
 
-# pack_bare RECIPE IMAGE: one IGVM file of a recipe without a guest.
+# pack_bare RECIPE IMAGE [OPTION...]: one IGVM file of a recipe without a guest.
 pack_bare() {
-    "$target/debug/igvm-tools" build "$root/igvm-tools/recipes/$1.json" -o "$2" --file-root "$target/$bare/release" >&2 ||
+    "$target/debug/igvm-tools" build "$root/igvm-tools/recipes/$1.json" -o "$2" --file-root "$target/$bare/release" "${@:3}" >&2 ||
         die "the image could not be packed"
 }
 

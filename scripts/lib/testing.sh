@@ -61,6 +61,15 @@ stamp() {
     done
 }
 
+# wait_for FILE TEXT SECONDS: until a line of the file has the text in it; fails when it takes longer.
+wait_for() {
+    local end=$((SECONDS + $3))
+    until grep -qaF -- "$2" "$1"; do
+        ((SECONDS < end)) || return 1
+        sleep 0.2
+    done
+}
+
 # seconds_to FILE TEXT: when the text first came.
 seconds_to() {
     awk -v text="$2" 'index($0, text) { print $1; exit }' "$1"

@@ -103,6 +103,9 @@ pub trait Call: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
     /// The name, as documents and logs have it.
     const NAME: &'static str;
 
+    /// Whether the fields named `reserved` are zero. The kernel refuses an operation in which they are not, so that they can get a meaning.
+    fn reserved_is_zero(&self) -> bool;
+
     /// This operation on `handle`.
     fn on(self, handle: Handle) -> Operation {
         const { assert!(size_of::<Self>() <= PAYLOAD_BYTES) };
@@ -123,13 +126,34 @@ pub trait Call: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
     }
 }
 
-/// How a payload is laid out, for the C header.
+/// How a payload is laid out, for the C header and for tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Payload {
     /// Its size.
     pub bytes: usize,
     /// Name and Rust type of each field, in order.
     pub fields: &'static [(&'static str, &'static str)],
+}
+
+impl Payload {
+    /// The bytes of the reserved field, if there is one.
+    pub fn reserved(&self) -> Option<core::ops::Range<usize>> {
+        // There is no padding: a payload can be seen as bytes.
+        let mut start = 0;
+        for (name, field_type) in self.fields {
+            let end = start + if *field_type == "u64" { 8 } else { 4 };
+            if is_reserved(name) {
+                return Some(start..end);
+            }
+            start = end;
+        }
+        None
+    }
+}
+
+/// Whether a field has no meaning yet.
+const fn is_reserved(field: &str) -> bool {
+    matches!(field.as_bytes(), b"reserved")
 }
 
 /// Declares operations: `Name(Object, number, RIGHTS) { field: type, ... }`, each with its documents.
@@ -150,6 +174,11 @@ macro_rules! operations {
                 const CODE: u32 = (ObjectKind::$object as u32) << 16 | $number;
                 const RIGHTS: Rights = Rights::empty()$(.union(Rights::$right))+;
                 const NAME: &'static str = stringify!($name);
+
+                #[inline]
+                fn reserved_is_zero(&self) -> bool {
+                    true $(&& (const { !is_reserved(stringify!($field)) } || self.$field == 0))*
+                }
             }
         )*
 
@@ -489,4 +518,29 @@ pub mod handled {
     pub const END: u32 = 2;
     /// The names, by number.
     pub const NAMES: [&str; END as usize] = ["host interrupt", "host nmi"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_of_reserved_fields_are_theirs() {
+        for payload in PAYLOADS {
+            let bytes: usize = payload.fields.iter().map(|(_, t)| if *t == "u64" { 8 } else { 4 }).sum();
+            assert_eq!(bytes, payload.bytes);
+        }
+        assert_eq!(PAYLOADS[0].reserved(), None);
+        let write = OPERATIONS.iter().position(|(code, _)| *code == LogWrite::CODE).map(|i| &PAYLOADS[i]);
+        assert_eq!(write.and_then(Payload::reserved), Some(20..24));
+    }
+
+    #[test]
+    fn reserved_fields_are_looked_at() {
+        let good = LogWrite { address: 1, bytes: 2, level: 3, reserved: 0 };
+        assert!(good.reserved_is_zero());
+        assert!(!LogWrite { reserved: 1, ..good }.reserved_is_zero());
+        assert!(!EventSignal { reserved: 1 << 63 }.reserved_is_zero());
+        assert!(SystemCpuid { eax: 1, ebx: 2, ecx: 3, edx: 4 }.reserved_is_zero());
+    }
 }

@@ -13,7 +13,7 @@ pub enum Status {
     BadHandle = -2,
     /// Caller: the handle lacks the right.
     NoRight = -3,
-    /// Caller: an argument is out of its documented range or misaligned. (Reserved fields are not checked yet.)
+    /// Caller: an argument is out of its documented range or misaligned, or a reserved field is not zero.
     BadArgument = -4,
     /// Caller: a pointer does not lie in memory the process may use that way.
     BadPointer = -5,

@@ -7,11 +7,15 @@ use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
 
-use crate::cpu::{ports, this_cpu};
+use crate::cpu::{local_apic, per_cpu, ports, this_cpu, this_cpu_number};
 
 /// QEMU's `isa-debug-exit` device: its exit status is `value << 1 | 1`.
 const DEBUG_EXIT_PORT: u16 = 0xf4;
 
+/// Nobody, in [`ENDED_BY`].
+const NOBODY: u32 = u32::MAX;
+/// The processor that ends the machine.
+static ENDED_BY: AtomicU32 = AtomicU32::new(NOBODY);
 static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
 static BOOT_FLAGS: AtomicU32 = AtomicU32::new(0);
 
@@ -60,19 +64,45 @@ pub fn load_space(root: PhysFrame) {
     }
 }
 
-/// Ends the machine: tells QEMU why, if it listens; else resets or stops.
+/// Ends the machine: stops the other processors, tells QEMU why, if it listens; else resets or stops.
 pub fn end(end: End) -> ! {
     match end {
         End::KernelPanic => log::error!("the machine stops"),
         End::PowerOff | End::Reset | End::TestsPassed => log::info!("the machine ends: {end:?}"),
         _ => log::error!("the machine ends: {end:?}"),
     }
+    stop_others();
     ports::write_u8(DEBUG_EXIT_PORT, end as u8);
     match end {
         End::PowerOff => power_off(),
         End::Reset => ports::write_u8(0xcf9, 0x0e),
         _ => {}
     }
+    halt()
+}
+
+/// Stops all other processors, by NMI: whatever they do, in a guest, a process or the kernel. Of several that want to, the first one does;
+/// a processor that fails on its way here once more goes on.
+fn stop_others() {
+    let me = this_cpu_number();
+    match ENDED_BY.compare_exchange(NOBODY, me, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => {
+            per_cpu::all().filter(|cpu| cpu.number != me).for_each(|cpu| local_apic::send_nmi(cpu.apic_id))
+        }
+        Err(first) if first == me => {}
+        Err(_) => halt(),
+    }
+}
+
+/// After an NMI: stops this processor, if the machine is at its end.
+pub fn stop_if_ended() {
+    if ENDED_BY.load(Ordering::SeqCst) != NOBODY {
+        halt();
+    }
+}
+
+/// Nothing more on this processor.
+fn halt() -> ! {
     loop {
         x86_64::instructions::interrupts::disable();
         x86_64::instructions::hlt();

@@ -120,8 +120,11 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     time::calibrate();
     svm::start().map_err(BootError::Platform)?;
     svm::init_cpu()?;
-    let running = smp::start_others(cpus, other_processor)?;
-    log::info!("{running} processor(s) run");
+    let started = smp::start_others(cpus, other_processor)?;
+    if started.missing {
+        guest_memory::withhold(smp::START_RANGE)?;
+    }
+    log::info!("{} processor(s) run", started.running);
     files::start(&boot)?;
     start_init()
 }

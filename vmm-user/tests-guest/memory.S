@@ -1,6 +1,6 @@
 /* Memory that is not there, ROM, and devices, with every instruction. */
 #include "hostile.h"
-.globl part_memory, part_forms
+.globl part_memory, part_forms, part_tables, part_flood
 .text
 
 /* form BYTES...: an instruction on [RDI], which may fault. */
@@ -182,7 +182,66 @@ forms:
     form enter 16, 0
     ret
 
+/* What is not emulated, again and again: the log says so once. */
+part_flood:
+    mov r12d, WINDOW
+    mov r13d, 3000
+1:  form fld qword ptr [rdi]
+    must 6
+    form movaps xmm0, [rdi]
+    must 6
+    dec r13d
+    jnz 1b
+    say "instructions that are not emulated"
+    ret
+
+/* Page tables in absent memory: an entry there is all-ones, and so has reserved bits set. */
+part_tables:
+    mov eax, WINDOW + 7             /* present, writable, user */
+    mov level4[rip + 8], rax
+    mov r14d, 1
+    shl r14, 39                     /* what the second entry of the root maps */
+    lea r13, tables_forms[rip]
+1:  movsxd rax, dword ptr [r13]
+    lea rcx, tables_forms[rip]
+    add rax, rcx
+    xor ecx, ecx
+    mov cr2, rcx
+    safely
+    call rax
+    jmp 9f
+9:  must 14
+    mov eax, [r13 + 4]
+    mov rcx, last_error[rip]
+    and ecx, 0xf                    /* bit 4 depends on what the processor has */
+    must_be eax, ecx
+    mov rcx, cr2
+    must_be r14, rcx
+    add r13, 8
+    lea rcx, tables_forms_end[rip]
+    cmp r13, rcx
+    jne 1b
+    say "page tables in absent memory have reserved bits set"
+    ret
+
+tables_read:
+    mov eax, [r14]
+    ret
+tables_write:
+    mov [r14], eax
+    ret
+tables_add:
+    lock add dword ptr [r14], 1
+    ret
+tables_jump:
+    jmp r14
+
 .data
+.balign 8
+tables_forms:
+    .long tables_read - tables_forms, 9, tables_write - tables_forms, 0xb
+    .long tables_add - tables_forms, 0xb, tables_jump - tables_forms, 9
+tables_forms_end:
 .balign 8
 places:
     .quad 0xa0000, 0xc0000, 0xe0000, 0xf0000, 0xff000 - 0xffd, WINDOW, WINDOW + 0x200000, 0xb0000000, 0xb00f8000, 0xd0000000

@@ -1,7 +1,7 @@
 /* A guest that means no good: entry, tables, and faults that it survives. The first number of its command line says what it tries;
  * each part says so in the end, and then triple-faults on purpose. */
 #include "hostile.h"
-.globl resume, safe_stack, last_vector, wrong, interrupts_seen, end_by_triple_fault
+.globl resume, safe_stack, last_vector, last_error, level4, wrong, interrupts_seen, end_by_triple_fault
 .text
 image:
     ud2                             /* the 32-bit entry, which is not offered */
@@ -36,6 +36,7 @@ parts:
     .long part_privileged - parts, part_interrupts - parts
     .long end_absent_idt - parts, end_absent_stack - parts, end_absent_tables - parts, end_reset - parts
     .long end_absent_stack_at_interrupt - parts
+    .long part_late - parts, part_tables - parts, part_flood - parts
 parts_end:
 
 /* No IDT, and a fault. */
@@ -142,6 +143,8 @@ fault:
     mov kept_rax[rip], rax
     pop rax
     mov last_vector[rip], rax
+    mov rax, [rsp]
+    mov last_error[rip], rax        /* of those vectors that have one */
     mov rsp, safe_stack[rip]
     mov rax, resume[rip]
     test rax, rax
@@ -189,6 +192,7 @@ idt: .skip 4096
 resume: .skip 8
 safe_stack: .skip 8
 last_vector: .skip 8
+last_error: .skip 8
 kept_rax: .skip 8
 wrongs: .skip 8
 interrupts_seen: .skip 8

@@ -23,7 +23,6 @@ pub(crate) enum Ending {
     /// #PF with this error code.
     Fault(u32),
     NonCanonical,
-    NotRam(u64),
 }
 
 fn bit(value: u64, number: u32) -> bool {
@@ -67,7 +66,9 @@ pub(crate) fn walk(memory: &mut impl GuestMemory, paging: &Paging, linear: u64, 
     for (level, &(shift, width)) in style.levels().iter().enumerate() {
         let at = table + (linear >> shift & ((1 << width) - 1)) * style.entry_bytes();
         let size = if style == Style::Bits32 { Size::B4 } else { Size::B8 };
-        let Some(entry) = memory.read(at, size) else { return Ending::NotRam(at) };
+        // Absent memory reads all-ones.
+        let absent = if size == Size::B4 { 0xffff_ffff } else { u64::MAX };
+        let entry = memory.read(at, size).unwrap_or(absent);
         if !bit(entry, 0) {
             return Ending::Fault(access);
         }

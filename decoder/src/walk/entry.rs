@@ -3,6 +3,8 @@
 use super::Paging;
 use crate::bits::EFER_NXE;
 
+/// An entry in memory that is not there.
+pub(super) const ABSENT: u64 = u64::MAX;
 pub(super) const PRESENT: u64 = 1 << 0;
 pub(super) const WRITABLE: u64 = 1 << 1;
 pub(super) const USER: u64 = 1 << 2;

@@ -24,7 +24,7 @@ pub(super) fn walk(
     let mut trace = Trace::new(Size::B4, false);
     let mut read = |table: u64, index: u64| {
         let gpa = table + (index & 0x3ff) * 4;
-        let value = memory.read(gpa, Size::B4).ok_or(WalkError::NotRam { gpa })?;
+        let value = memory.read(gpa, Size::B4).unwrap_or(entry::ABSENT & 0xffff_ffff);
         trace.push(gpa, value);
         if value & entry::PRESENT == 0 {
             return Err(access.fault(paging, linear, 0));

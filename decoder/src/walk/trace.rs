@@ -1,6 +1,6 @@
 //! The page-table entries that a walk used.
 
-use super::{WalkError, entry};
+use super::entry;
 use crate::{GuestMemory, Size};
 
 /// The most levels a walk has.
@@ -47,11 +47,7 @@ impl Trace {
     }
 
     /// Sets accessed bits, and the leaf's dirty bit for a write. `false` if an entry changed meanwhile.
-    pub(super) fn mark(
-        &mut self,
-        memory: &mut (impl GuestMemory + ?Sized),
-        is_write: bool,
-    ) -> Result<bool, WalkError> {
+    pub(super) fn mark(&mut self, memory: &mut (impl GuestMemory + ?Sized), is_write: bool) -> bool {
         let leaf = usize::from(self.count).wrapping_sub(1);
         let entries = self.entries.iter_mut().enumerate().take(usize::from(self.count));
         for (level, (gpa, value)) in entries.skip(usize::from(self.unmarked)) {
@@ -60,14 +56,11 @@ impl Trace {
             if wanted == *value {
                 continue;
             }
-            let found = memory
-                .compare_exchange(*gpa, self.size, *value, wanted)
-                .ok_or(WalkError::NotRam { gpa: *gpa })?;
-            if found != *value {
-                return Ok(false);
+            if memory.compare_exchange(*gpa, self.size, *value, wanted) != Some(*value) {
+                return false;
             }
             *value = wanted;
         }
-        Ok(true)
+        true
     }
 }

@@ -1,6 +1,6 @@
 //! Faults, page crossings and alignment checks.
 
-use decoder::{Exception, Mode, Outcome, Size, Stop};
+use decoder::{Exception, Mode, Outcome, Size};
 use decoder_oracle::TestMachine;
 use decoder_oracle::page_tables::{Builder, Style};
 
@@ -120,11 +120,12 @@ fn alignment_checks() {
 }
 
 #[test]
-fn page_tables_outside_ram_stop_the_emulation() {
+fn page_tables_outside_ram_have_reserved_bits_set() {
     let (mut machine, ..) = machine(7);
     machine.ram.remove(&0x100);
     machine.gprs[3] = 0x40_0000;
-    assert_eq!(machine.run(&[0x8b, 0x03], 1), Outcome::Stop(Stop::TableOutsideRam { gpa: 0x10_0000 }));
+    assert_eq!(machine.fault(&[0x8b, 0x03]), Exception::page_fault(9, 0x40_0000));
+    assert_eq!(machine.fault(&[0x89, 0x03]), Exception::page_fault(0xb, 0x40_0000));
 }
 
 #[test]

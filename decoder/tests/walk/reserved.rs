@@ -45,6 +45,11 @@ fn each_bit_of_each_entry() {
                 continue;
             }
             builder.set(&mut machine, path[level], old | 1 << bit);
+            // A table that is moved to where there is no RAM would have reserved bits set itself.
+            let next = (old | 1 << bit) & 0xf_ffff_ffff_f000;
+            if !machine.ram.contains_key(&(next >> 12)) {
+                machine.put(next, &[0; 4096]);
+            }
             let paging = machine.paging;
             let walked = walk(&mut machine, &paging, LINEAR, READ);
             if walked == Err(WalkError::Fault { error_code: 9, address: LINEAR }) {

@@ -95,6 +95,9 @@ fn call<C: Call>(
 ) -> Result<(), Status> {
     let object = handle::resolve::<C>(process, operation)?;
     let mut payload = C::from_operation(operation);
+    if !payload.reserved_is_zero() {
+        return Err(Status::BadArgument);
+    }
     handler(process, object, &mut payload)?;
     let bytes = payload.as_bytes();
     operation.payload.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);

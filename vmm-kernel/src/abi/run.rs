@@ -14,9 +14,9 @@ use super::{Answer, execute};
 use crate::cpu::{PerCpu, this_cpu, time};
 use crate::platform::svm::enter::{enter, take_interrupts};
 use crate::platform::svm::exit::{self, Next};
-use crate::platform::svm::maps;
 use crate::platform::svm::state::{self, LoadError};
 use crate::platform::svm::vmcb::{Vmcb, intercept1, vintr};
+use crate::platform::svm::{maps, tlb};
 use crate::platform::vcpu::{SharedRunPage, Vcpu, place};
 use crate::task::handle::{self, Object};
 use crate::task::scheduler;
@@ -170,6 +170,8 @@ fn conclude(vcpu: &Vcpu, vmcb: &mut Vmcb, why: Option<u32>) -> Result<(), Status
     let deliver = Groups::from_bits_truncate(page.deliver());
     if !deliver.is_empty() {
         state::store_requested(vmcb, page, deliver);
+        // The page is the VMM's too: what it may have written there meanwhile, it gets back.
+        page.set_exit_groups(page.exit_groups() | (deliver & state::REQUESTED).bits());
     }
     Ok(())
 }
@@ -183,7 +185,7 @@ fn enter_until_exit(
     named: Option<(&Thread, Named)>,
 ) -> Option<u32> {
     loop {
-        if let Some(why) = prepare_entry(cpu, vcpu, named) {
+        if let Some(why) = prepare_entry(cpu, vcpu, vmcb, named) {
             return Some(why);
         }
         let page = vcpu.run_page.address();
@@ -193,6 +195,7 @@ fn enter_until_exit(
             enter(page);
             Next::from_code(exit::record(page))
         };
+        tlb::is_flushed(vmcb);
         if next == Next::Return {
             return None;
         }
@@ -204,14 +207,17 @@ fn enter_until_exit(
 
 /// What an entry depends on, besides the registers. Afterwards the next `SYS_RUN` of the same handle finds all of it in order, unless
 /// somebody says otherwise ([`ReadyVcpu`](crate::cpu::ready::ReadyVcpu)).
-fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Option<u32> {
+fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb, named: Option<(&Thread, Named)>) -> Option<u32> {
     let (page, ready) = (vcpu.run_page, &cpu.entry.ready);
     if cpu.reschedule.load(Ordering::Relaxed) && !scheduler::give_way() {
         return Some(reason::NONE);
     }
     scheduler::arm_timer(cpu, page.deadline_tsc());
     vcpu.fpu.load_for_guest(cpu);
-    ready.aim(page.address() as u64, vcpu.vmcb_physical);
+    if ready.aim(page.address() as u64, vcpu.vmcb_physical) {
+        // The other may be of the same VM, and so have the same ASID.
+        tlb::ask_flush(vmcb);
+    }
     ready.forget();
     if let Some((thread, named)) = named
         && page.deliver() == 0
@@ -276,7 +282,7 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
     let deadline = page.deadline_tsc();
     me.prepare_to_block();
     if page.pending_work() != 0 || time::now() >= deadline {
-        if !me.cancel_block() {
+        if !me.unblock() {
             // Somebody woke us already: we are in the queue, and leave it by running once more.
             scheduler::schedule();
         }

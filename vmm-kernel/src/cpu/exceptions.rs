@@ -4,6 +4,7 @@ use x86_64::registers::control::Cr2;
 
 use super::interrupts::Frame;
 use super::this_cpu_number;
+use crate::machine;
 use crate::memory::user_copy;
 use crate::task::process::{self, EndCause};
 use crate::task::scheduler;
@@ -72,8 +73,8 @@ pub fn handle(frame: &mut Frame) {
 /// NMI, debug exception, double fault, machine check: may have interrupted any instruction of the kernel.
 pub fn handle_anywhere(frame: &mut Frame) {
     match frame.vector {
-        // An NMI has no meaning for us: the host may send as many as it likes.
-        NMI => {}
+        // Another processor ends the machine; else an NMI has no meaning for us: the host may send as many as it likes.
+        NMI => machine::stop_if_ended(),
         1 if frame.is_user() => {
             // A process may single-step itself into here; there is no debugger, so the flag is taken from it.
             frame.rflags &= !(1 << 8);
@@ -105,7 +106,7 @@ fn die(frame: &Frame) -> ! {
     log::error!("rsi {rsi:#018x} rdi {rdi:#018x} rbp {rbp:#018x} r8  {r8:#018x}");
     log::error!("r9  {r9:#018x} r10 {r10:#018x} r11 {r11:#018x} r12 {r12:#018x}");
     log::error!("r13 {r13:#018x} r14 {r14:#018x} r15 {r15:#018x}");
-    crate::machine::end(crate::machine::End::KernelPanic)
+    machine::end(machine::End::KernelPanic)
 }
 
 /// How a process's fault reads in the log.

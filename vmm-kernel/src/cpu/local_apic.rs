@@ -120,6 +120,11 @@ pub fn kick(apic_id: u32) {
     send(apic_id, 1 << 14 | u32::from(KICK_VECTOR));
 }
 
+/// Sends an NMI.
+pub fn send_nmi(apic_id: u32) {
+    send(apic_id, 0x0000_4400);
+}
+
 /// Starts a processor at a page below 1 MiB: INIT, then two start-up IPIs (MP specification, B.4).
 pub fn start_processor(apic_id: u32, page: u8) {
     send(apic_id, 0x0000_4500);

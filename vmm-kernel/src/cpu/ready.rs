@@ -40,10 +40,10 @@ impl ReadyVcpu {
         }
     }
 
-    /// Says which vCPU the next world switch is of.
-    pub fn aim(&self, run_page: u64, vmcb: u64) {
+    /// Says which vCPU the next world switch is of. Answers whether the last one was of another.
+    pub fn aim(&self, run_page: u64, vmcb: u64) -> bool {
         self.run_page.set(run_page);
-        self.vmcb.set(vmcb);
+        self.vmcb.replace(vmcb) != vmcb
     }
 
     /// Lets the next `SYS_RUN` of this handle enter the vCPU aimed at.

@@ -1,4 +1,9 @@
 //! Starting the other processors: INIT, start-up IPI, and a page of real-mode code below 1 MiB.
+//!
+//! A processor that has not answered in time may still do so at any later moment, when the guest runs: it then executes the start page
+//! with all privilege there is. A second INIT would not make sure that it does not: it may be late as well, and QEMU keeps a start-up
+//! IPI that is pending when an INIT comes. So the start page is withheld from the guest for good when a processor is missing, and it,
+//! its tables and the processor's area stay as they are: whoever comes late comes into the kernel, finds nothing to do, and idles.
 #![allow(unsafe_code, reason = "code and tables for processors that are not in long mode yet")]
 
 use core::arch::global_asm;
@@ -8,15 +13,20 @@ use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::{MAX_CPUS, local_apic, per_cpu, time};
+use crate::memory::host_map::Range;
 use crate::memory::layout::CpuArea;
 use crate::memory::tables::Tables;
 use crate::memory::{MemoryError, guest_memory, temporary};
 
 /// The page the processors start in: guest memory, borrowed before there is a guest, and given back zeroed.
 const START_PAGE: u64 = 0x8000;
-/// Offsets in the start page: a GDT, its pointer for LGDT, and what the code is told: root of the page tables, stack, entry, number.
+/// All of it.
+pub const START_RANGE: Range = Range { start: START_PAGE, end: START_PAGE + 0x1000 };
+/// Offsets in the start page: a GDT, its pointer for LGDT, one for LIDT, and what the code is told: root of the page tables, stack, entry,
+/// number.
 const GDT: usize = 0xe00;
 const GDT_POINTER: usize = 0xe40;
+const IDT_POINTER: usize = 0xe48;
 const PARAMETERS: usize = 0xf00;
 /// Null, 32-bit code, data, 64-bit code.
 const FLAT_GDT: [u64; 4] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x00af_9b00_0000_ffff];
@@ -32,6 +42,8 @@ global_asm!(
     .balign 16
 smp_start:
     .code16
+    // An NMI must not go through the vectors at address 0, which may be the guest's: with no table it is a shutdown.
+    lidt cs:[{idt_pointer}]
     cli
     mov ax, cs
     mov ds, ax
@@ -77,6 +89,7 @@ smp_end:
     "#,
     page = const START_PAGE,
     gdt_pointer = const GDT_POINTER,
+    idt_pointer = const IDT_POINTER,
     root = const START_PAGE + PARAMETERS as u64,
 );
 
@@ -92,43 +105,60 @@ fn code() -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(start, end as usize - start as usize) }
 }
 
-/// Starts the processors with local APIC IDs 0 to `count - 1` that are not this one. Those that do not answer are left out: the
-/// count is the host's claim. Answers how many run.
-pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<u32, MemoryError> {
-    let mut running = 1;
+/// What became of the other processors.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// How many processors run, this one included.
+    pub running: u32,
+    /// One did not answer: [`START_RANGE`] must never be the guest's.
+    pub missing: bool,
+}
+
+/// Starts the processors with local APIC IDs 0 to `count - 1` that are not this one. One that does not answer is left out, and those
+/// after it: the count is the host's claim.
+pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Started, MemoryError> {
+    let mut started = Started { running: 1, missing: false };
     if count <= 1 {
-        return Ok(running);
+        return Ok(started);
     }
     if !guest_memory::contains(START_PAGE, 0x1000) {
         log::warn!("the host has no memory at {START_PAGE:#x}: only one processor is used");
-        return Ok(running);
+        return Ok(started);
     }
     let frame = PhysFrame::containing_address(PhysAddr::new(START_PAGE));
-    // The kernel's tables with the start page at its own address: the processor turns paging on in it.
+    let tables = prepare_page(frame)?;
+    let own = local_apic::id();
+    for apic_id in (0..count).filter(|id| *id != own) {
+        if started.running as usize >= MAX_CPUS {
+            break;
+        }
+        crate::prepare_cpu(started.running)?;
+        let stack = CpuArea::of(started.running).idle_stack_top();
+        let root = tables.root().start_address().as_u64();
+        copy_words(frame, PARAMETERS, &[root, stack, entry as usize as u64, u64::from(started.running)]);
+        if !start_one(apic_id, started.running) {
+            log::warn!("processor with local APIC ID {apic_id} did not start; it is left out");
+            // The tables stay, as the page does.
+            core::mem::forget(tables);
+            return Ok(Started { missing: true, ..started });
+        }
+        started.running += 1;
+    }
+    temporary::copy_in(frame, 0, &[0; 4096]);
+    Ok(started)
+}
+
+/// Fills the start page, but for its parameters. Answers the kernel's tables with that page at its own address: a processor turns
+/// paging on in it.
+fn prepare_page(frame: PhysFrame) -> Result<Tables, MemoryError> {
     let tables = Tables::try_new()?;
     tables.share_kernel(crate::machine::kernel_root());
     tables.map(START_PAGE, frame, Flags::PRESENT)?;
     temporary::copy_in(frame, 0, code());
     copy_words(frame, GDT, &FLAT_GDT);
     copy_words(frame, GDT_POINTER, &[(START_PAGE + GDT as u64) << 16 | 31]);
-    let own = local_apic::id();
-    for apic_id in (0..count).filter(|id| *id != own) {
-        if running as usize >= MAX_CPUS {
-            break;
-        }
-        crate::prepare_cpu(running)?;
-        let stack = CpuArea::of(running).idle_stack_top();
-        let root = tables.root().start_address().as_u64();
-        copy_words(frame, PARAMETERS, &[root, stack, entry as usize as u64, u64::from(running)]);
-        if start_one(apic_id, running) {
-            running += 1;
-        } else {
-            log::warn!("processor with local APIC ID {apic_id} did not start; it is left out");
-            break;
-        }
-    }
-    temporary::copy_in(frame, 0, &[0; 4096]);
-    Ok(running)
+    copy_words(frame, IDT_POINTER, &[0]);
+    Ok(tables)
 }
 
 fn copy_words(frame: PhysFrame, offset: usize, words: &[u64]) {

@@ -1,6 +1,6 @@
 //! Guest memory: what of the host's memory is not Plinth's. Decided once, at boot.
 
-use super::host_map::{Range, Ranges};
+use super::host_map::{MapError, Range, Ranges};
 use crate::sync::SpinLock;
 
 static GUEST: SpinLock<Ranges> = SpinLock::new(Ranges::new());
@@ -8,6 +8,13 @@ static GUEST: SpinLock<Ranges> = SpinLock::new(Ranges::new());
 /// Sets it; at boot.
 pub fn start(ranges: Ranges) {
     *GUEST.lock() = ranges;
+}
+
+/// Takes a range out for good; at boot.
+pub fn withhold(range: Range) -> Result<(), MapError> {
+    let mut guest = GUEST.lock();
+    *guest = guest.without(range)?;
+    Ok(())
 }
 
 /// The range with this index.

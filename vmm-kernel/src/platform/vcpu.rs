@@ -238,6 +238,7 @@ getters! {
     deliver: u32 = deliver;
     window_priority: u32 = window_priority;
     cr8: u32 = cr8;
+    exit_groups: u32 = exit.groups;
     rip: u64 = general.rip;
     rflags: u64 = general.rflags;
     xcr0: u64 = xcr0;
@@ -257,6 +258,7 @@ setters! {
     set_qualification: u64 = exit.qualification;
     set_next_rip: u64 = exit.next_rip;
     set_cr8: u8 = exit.cr8;
+    set_exit_groups: u32 = exit.groups;
     set_interrupted_event: EventInjection = exit.interrupted_event;
     set_segments: SegmentRegisters = segments;
     set_msrs: MsrRegisters = msrs;

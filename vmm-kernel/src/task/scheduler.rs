@@ -199,7 +199,7 @@ pub fn interrupt_threads_of(process: &Ref<Process>) {
 pub fn block(deadline_tsc: u64) {
     let cpu = this_cpu();
     let me = current();
-    if me.process.is_ending() && me.cancel_block() {
+    if me.process.is_ending() && me.unblock() {
         return;
     }
     if deadline_tsc != u64::MAX {

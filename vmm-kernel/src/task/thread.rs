@@ -232,12 +232,7 @@ impl Thread {
         self.state.store(ThreadState::Blocked as u32, Ordering::SeqCst);
     }
 
-    /// Takes that back.
-    pub fn cancel_block(&self) -> bool {
-        self.unblock()
-    }
-
-    /// Makes a blocked thread ready; false when it was not blocked.
+    /// Makes a blocked thread ready, or takes back that it is about to block; false when it was not blocked.
     pub fn unblock(&self) -> bool {
         let (from, to) = (ThreadState::Blocked as u32, ThreadState::Ready as u32);
         self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()

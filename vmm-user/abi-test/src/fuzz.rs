@@ -14,6 +14,7 @@ use runtime::{Start, heap, process, syscall};
 
 use crate::child::{self, Child};
 use crate::random::Random;
+use crate::reserved;
 use crate::suite::Suite;
 use crate::vm::Machine;
 
@@ -55,11 +56,16 @@ fn word(random: &mut Random, known: &Known<'_>) -> u64 {
 
 /// An operation by chance that does not wait for ever.
 pub fn operation(random: &mut Random, known: &Known<'_>) -> Operation {
-    let (code, _) = random.pick(OPERATIONS);
+    let which = random.below(OPERATIONS.len());
+    let (code, _) = OPERATIONS.get(which).copied().unwrap_or_default();
     let mut operation =
         Operation { code, flags: 0, handle: random.pick(known.handles), status: 0, payload: [0; 48] };
     for chunk in operation.payload.chunks_exact_mut(8) {
         chunk.copy_from_slice(&word(random, known).to_le_bytes());
+    }
+    // Mostly zero, or little would get farther than that.
+    if random.below(16) > 0 {
+        reserved::set(&mut operation, which, 0);
     }
     match random.below(16) {
         0 => operation.flags = random.next() as u32,

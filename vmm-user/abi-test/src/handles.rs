@@ -12,7 +12,7 @@ use crate::child::Child;
 use crate::suite::Suite;
 
 /// The names of objects in start pages, and their kinds.
-const KINDS: [(&str, ObjectKind); 11] = [
+pub const KINDS: [(&str, ObjectKind); 11] = [
     ("system", ObjectKind::System),
     ("log", ObjectKind::Log),
     ("files", ObjectKind::Files),
@@ -49,7 +49,7 @@ pub fn without_rights(start: &Start) -> u32 {
 }
 
 /// One object of each kind, by the names in [`KINDS`].
-fn one_of_each(suite: &Suite<'_>) -> Result<alloc::vec::Vec<(&'static str, Handle)>, Status> {
+pub fn one_of_each(suite: &Suite<'_>) -> Result<alloc::vec::Vec<(&'static str, Handle)>, Status> {
     let file = process::open(suite.files, "abi-test")?;
     let vm = call(suite.system, SystemCreateVm::default())?.handle;
     let address = heap::reserve(8192).ok_or(Status::Exhausted)?;

@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod arguments;
 mod child;
+mod ends;
 mod exhaustion;
 mod faults;
 mod fpu;
@@ -16,6 +17,7 @@ mod fuzz;
 mod handles;
 mod isolation;
 mod random;
+mod reserved;
 mod run_page;
 mod suite;
 mod threads;
@@ -41,6 +43,9 @@ fn program(start: &Start) -> u32 {
         Some("die-in-run") => vm::die_in_run(start),
         Some("same-address") => isolation::same_address(start),
         Some("fpu") => fpu::victim(start),
+        Some("tick") => ends::tick(start),
+        Some("die") => ends::die(start),
+        Some("end") => ends::end(start),
         Some("nothing") => 0,
         _ => NO_ROLE,
     }

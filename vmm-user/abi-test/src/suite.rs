@@ -5,7 +5,7 @@ use runtime::abi::status::Status;
 use runtime::{Start, call, syscall};
 
 use crate::child::Child;
-use crate::{arguments, exhaustion, faults, fpu, fuzz, handles, isolation, run_page, threads, vm};
+use crate::{arguments, exhaustion, faults, fpu, fuzz, handles, isolation, reserved, run_page, threads, vm};
 
 /// What every test needs: the handles, facts, and the count of failures.
 pub struct Suite<'a> {
@@ -83,9 +83,10 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
+    ("reserved fields", reserved::test),
     ("calls", faults::test_calls),
     ("faults", faults::test),
     ("isolation", isolation::test),

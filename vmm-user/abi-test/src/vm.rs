@@ -100,8 +100,18 @@ fn guest_runs(suite: &mut Suite<'_>) {
         (*machine.page).general.rip = 2;
         (*machine.page).dirty = Groups::GENERAL.bits();
     }
+    let asked = Groups::SEGMENTS | Groups::MSRS;
+    // SAFETY: as above.
+    unsafe { (*machine.page).deliver = (asked | Groups::XCR0).bits() };
     let second = machine.run(until);
     suite.check(second == Ok(reason::HALT), format_args!("the guest's HLT: {second:?}"));
+    // SAFETY: as above.
+    let groups = unsafe {
+        (*machine.page).deliver = 0;
+        Groups::from_bits_retain((*machine.page).exit.groups)
+    };
+    let expected = asked | Groups::GENERAL | Groups::SYSTEM;
+    suite.check(groups == expected, format_args!("groups delivered: {groups:?}, not {expected:?}"));
     let kept = fpu::get();
     suite.check(kept == [0x1234_5678; 2], format_args!("our FPU after a guest's run: {kept:x?}"));
     // SAFETY: as above.

@@ -62,7 +62,7 @@ fn ended(start: &Start, files: Handle, child: &mut Child<'_>, event: Event) -> b
         OnEnd::Ignore => child.ended = true,
         OnEnd::EndMachine => return false,
         OnEnd::Restart if child.restarts >= RESTARTS_MAX => {
-            log::error!("{name} ended {RESTARTS_MAX} times; giving up");
+            log::error!("{name} has been started again {RESTARTS_MAX} times; giving up");
             return false;
         }
         OnEnd::Restart => {

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use devices::acpi::{AcpiConfig, AcpiTables, FIRMWARE_BYTES, FIRMWARE_GPA};
 use devices::apic::Apics;
@@ -146,6 +147,7 @@ fn run(handles: &Handles, options: Options) -> Result<u32> {
         vcpus: created.iter().map(|c| c.handle).collect(),
         system: handles.system,
         caches,
+        unsaid: AtomicU64::new(0),
         statistics: if debug {
             (0..cpus).map(|_| Arc::default()).collect::<Vec<Arc<Mutex<Statistics>>>>()
         } else {
@@ -345,6 +347,10 @@ fn end(shared: &Shared, reason: u32) {
         let kernel: Vec<(&str, u64)> =
             (0..handled::END).zip(handled::NAMES).map(|(index, name)| (name, count(index))).collect();
         sum.print(&kernel);
+    }
+    let unsaid = shared.unsaid.load(Ordering::Relaxed);
+    if unsaid > 0 {
+        log::info!("{unsaid} more oddities of the guest were not logged");
     }
     log::info!("the guest ends: reason {reason}");
     if let Err(status) = call(shared.system, SystemEnd { reason, reserved: 0 }) {

@@ -9,6 +9,7 @@ mod interrupts;
 mod machine;
 mod memory;
 mod msr;
+mod notices;
 mod page;
 mod page_cache;
 mod port;
@@ -16,6 +17,7 @@ mod reset;
 mod table_path;
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use bitflags::bitflags;
 
@@ -24,6 +26,7 @@ use decoder::{Intercept, Mode};
 use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuSet};
 use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
+use notices::{Kind, Notices};
 use runtime::abi::operation::{Call, Handle, Operation, VcpuCreate, VcpuFetch, VcpuKick, end_reason};
 use runtime::abi::registers::Groups;
 use runtime::abi::run_page::{PAGE_BYTES, work};
@@ -60,6 +63,8 @@ pub struct Shared {
     pub system: Handle,
     /// Caches are used; they can be switched off to compare.
     pub caches: bool,
+    /// How often something was not logged because it had been, or because enough had been.
+    pub unsaid: AtomicU64,
     /// Counts, by vCPU; none unless the image is for debugging.
     pub statistics: alloc::vec::Vec<Arc<Mutex<Statistics>>>,
 }
@@ -115,8 +120,8 @@ pub struct Vcpu {
     counts: u32,
     /// The deadline in the run page, in guest time.
     deadline_ns: u64,
-    /// MSRs that nobody knows and that were logged.
-    unknown_msrs: alloc::collections::BTreeSet<u32>,
+    /// What of the guest's oddities has been logged.
+    notices: Notices,
 }
 
 /// A vCPU that has been created in the kernel and has no thread yet.
@@ -186,7 +191,7 @@ impl Vcpu {
             statistics: shared.statistics.get(index).map(|s| &**s),
             counts: u32::from(index < shared.statistics.len()),
             deadline_ns: 0,
-            unknown_msrs: alloc::collections::BTreeSet::new(),
+            notices: Notices::default(),
         })
     }
 
@@ -244,6 +249,18 @@ impl Vcpu {
             if let Some(handle) = self.shared.vcpus.get(vcpu) {
                 self.push(VcpuKick { work: work::KICK, reserved: 0 }.on(*handle));
             }
+        }
+    }
+
+    /// Says of the guest that it did something odd, once.
+    #[cold]
+    fn say_once(&mut self, kind: Kind, which: u64, what: core::fmt::Arguments<'_>) {
+        if self.notices.is_new(kind, which) {
+            // Linux asks for a few such MSRs at every boot.
+            let level = if kind == Kind::UnknownMsr { log::Level::Info } else { log::Level::Warn };
+            log::log!(level, "vCPU {}: {what} at {:#x}", self.index, self.page.rip());
+        } else {
+            self.shared.unsaid.fetch_add(1, Ordering::Relaxed);
         }
     }
 

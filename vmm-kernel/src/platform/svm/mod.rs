@@ -5,6 +5,7 @@ pub mod enter;
 pub mod exit;
 pub mod permissions;
 pub mod state;
+pub mod tlb;
 pub mod vmcb;
 
 use core::arch::asm;
@@ -49,6 +50,7 @@ pub fn start() -> Result<(), Unsupported> {
     if cpuid(0x8000_000a, 0).edx & 1 == 0 {
         return Err(Unsupported::NoNestedPaging);
     }
+    tlb::start();
     let (io, msr_map) = permissions::build().map_err(Unsupported::Memory)?;
     *MAPS.lock() = Some((io.start_address().as_u64(), msr_map.start_address().as_u64()));
     Ok(())

@@ -49,6 +49,8 @@ pub fn reset(vmcb: &mut Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
         | two::RDPRU;
     (control.iopm_base, control.msrpm_base) = maps;
     control.asid_and_tlb_control = u64::from(asid);
+    super::tlb::ask_flush(vmcb);
+    let control = &mut vmcb.control;
     control.vintr = vintr::MASKING;
     control.nested_control = 1;
     control.nested_cr3 = nested_root;
@@ -285,6 +287,9 @@ fn stack(vmcb: &Vmcb) -> [u64; 2] {
     let [low, base] = halves(vmcb.save.ss);
     [low & !(3 << DPL_SHIFT) | u64::from(vmcb.save.cpl & 3) << DPL_SHIFT, base]
 }
+
+/// What [`store_requested`] stores.
+pub const REQUESTED: Groups = Groups::SYSTEM.union(Groups::SEGMENTS).union(Groups::MSRS);
 
 /// Stores groups that were asked for.
 #[cold]

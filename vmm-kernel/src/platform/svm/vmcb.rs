@@ -196,6 +196,16 @@ pub mod vintr {
     pub const MASKING: u64 = 1 << 24;
 }
 
+/// Values of the byte above the ASID in [`Control::asid_and_tlb_control`].
+pub mod tlb_control {
+    /// Every ASID's entries are flushed.
+    pub const FLUSH_ALL: u64 = 1 << 32;
+    /// This ASID's are.
+    pub const FLUSH_ASID: u64 = 3 << 32;
+    /// The whole byte.
+    pub const ALL: u64 = 0xff << 32;
+}
+
 /// Values of [`Control::exit_code`] (APM volume 2, appendix C).
 pub mod exit_code {
     #![allow(missing_docs, reason = "the names are the manual's")]

@@ -4,9 +4,9 @@ use decoder::fetch::{Code, FetchError};
 use decoder::{Exception, Intercept, Mode, intercept_length};
 use runtime::abi::registers::Groups;
 
-use super::Vcpu;
 use super::code_cache::Key;
 use super::machine::Emulation;
+use super::{Kind, Vcpu};
 
 /// The longest instruction, in bytes (APM volume 3, 1.1).
 const MAX_LENGTH: usize = 15;
@@ -111,11 +111,8 @@ impl Vcpu {
             // Absent memory reads all-ones, and FFh FFh is no instruction; devices hold no code.
             FetchError::NotRam { .. } => self.inject_exception(Exception::UNDEFINED_OPCODE),
             FetchError::Unsupported => {
-                log::warn!(
-                    "vCPU {}: an instruction at {:#x} that is not emulated",
-                    self.index,
-                    self.page.rip()
-                );
+                let rip = self.page.rip();
+                self.say_once(Kind::NotEmulated, rip, format_args!("an instruction that is not emulated"));
                 self.inject_exception(Exception::UNDEFINED_OPCODE);
             }
         }

@@ -7,7 +7,7 @@ use runtime::abi::registers::Groups;
 
 use super::code_cache::Key;
 use super::machine::Emulation;
-use super::{Attention, Vcpu};
+use super::{Attention, Kind, Vcpu};
 
 /// Iterations of a repeated string instruction between two looks at pending interrupts.
 const ITERATIONS: u32 = 64;
@@ -95,10 +95,6 @@ impl Vcpu {
             Outcome::Intercepted { .. } => {
                 self.refuse("an intercepted instruction that touched memory", code)
             }
-            // An entry that reads all-ones has reserved bits set.
-            Outcome::Stop(Stop::TableOutsideRam { .. }) => {
-                self.inject_exception(Exception::GENERAL_PROTECTION)
-            }
             Outcome::Stop(stop) => self.refuse(
                 match stop {
                     Stop::FpuState => "an SSE access to a device",
@@ -111,7 +107,8 @@ impl Vcpu {
 
     #[cold]
     fn refuse(&mut self, what: &str, code: &Code) {
-        log::warn!("vCPU {}: {what} at {:#x}: {:02x?}", self.index, self.page.rip(), code.bytes());
+        let rip = self.page.rip();
+        self.say_once(Kind::Refused, rip, format_args!("{what} ({:02x?})", code.bytes()));
         self.inject_exception(Exception::UNDEFINED_OPCODE);
     }
 

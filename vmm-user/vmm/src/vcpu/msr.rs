@@ -5,7 +5,7 @@ use devices::msr::{MsrRead, MsrWrite, VcpuMsr, check_efer};
 use runtime::abi::registers::Groups;
 use runtime::syscall;
 
-use super::{Bus, Vcpu};
+use super::{Bus, Kind, Vcpu};
 
 /// IA32_APIC_BASE.
 const APIC_BASE: u32 = 0x1b;
@@ -54,7 +54,7 @@ impl Vcpu {
             }
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
             MsrRead::Unknown => {
-                self.log_unknown(msr, "read");
+                self.say_once(Kind::UnknownMsr, msr.into(), format_args!("read of unknown MSR {msr:#x}"));
                 Some(0)
             }
         }
@@ -84,7 +84,7 @@ impl Vcpu {
             }
             MsrWrite::Vcpu(register) => self.write_register(register, value),
             MsrWrite::Unknown => {
-                self.log_unknown(msr, "write");
+                self.say_once(Kind::UnknownMsr, msr.into(), format_args!("write of unknown MSR {msr:#x}"));
                 true
             }
         }
@@ -153,11 +153,5 @@ impl Vcpu {
         self.page.set_efer(efer);
         self.page.mark(Groups::SYSTEM);
         true
-    }
-
-    fn log_unknown(&mut self, msr: u32, what: &str) {
-        if self.unknown_msrs.len() < 256 && self.unknown_msrs.insert(msr) {
-            log::info!("vCPU {}: {what} of unknown MSR {msr:#x} at {:#x}", self.index, self.page.rip());
-        }
     }
 }

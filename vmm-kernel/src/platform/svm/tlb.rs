@@ -1,0 +1,37 @@
+//! What a processor may have cached of guests' translations, and when it is asked to forget it (APM volume 2, 15.16).
+//!
+//! Entries are tagged with the ASID, which all vCPUs of a VM share, and VMs that follow each other in the same place too. So a processor
+//! flushes when it enters another vCPU than the one before, and at the first entry of a new one. In between nothing has to be forgotten:
+//! vCPUs stay on their processors, and nested tables are only ever added to, while what is not present is not cached. An operation that
+//! takes a nested mapping away, or narrows it, will have to ask every vCPU of the VM for a flush, and to wait for those that run.
+//!
+//! An ASID for each vCPU would save the flush where several share a processor, which they do not in practice; but there may be more of
+//! them than a processor has ASIDs (16 in QEMU).
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::vmcb::{Vmcb, tlb_control};
+use crate::cpu::cpuid;
+
+/// CPUID 8000_000Ah EDX: a flush by ASID can be asked for.
+const FLUSH_BY_ASID: u32 = 1 << 6;
+
+/// The value of TLB_CONTROL that flushes no more than it must.
+static FLUSH: AtomicU64 = AtomicU64::new(tlb_control::FLUSH_ALL);
+
+/// Looks what the processor offers; once, at boot.
+pub fn start() {
+    if cpuid(0x8000_000a, 0).edx & FLUSH_BY_ASID != 0 {
+        FLUSH.store(tlb_control::FLUSH_ASID, Ordering::Relaxed);
+    }
+}
+
+/// Makes the next entry forget the translations of the vCPU's ASID.
+pub fn ask_flush(vmcb: &mut Vmcb) {
+    vmcb.control.asid_and_tlb_control |= FLUSH.load(Ordering::Relaxed);
+}
+
+/// The guest was entered: the next entry need not flush again. VMRUN leaves the field as it is.
+pub fn is_flushed(vmcb: &mut Vmcb) {
+    vmcb.control.asid_and_tlb_control &= !tlb_control::ALL;
+}
