@@ -54,7 +54,7 @@ impl Vcpu {
             }
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
             MsrRead::Unknown => {
-                self.say_once(Kind::UnknownMsr, msr.into(), format_args!("read of unknown MSR {msr:#x}"));
+                self.say_unknown(msr, "read");
                 Some(0)
             }
         }
@@ -84,7 +84,7 @@ impl Vcpu {
             }
             MsrWrite::Vcpu(register) => self.write_register(register, value),
             MsrWrite::Unknown => {
-                self.say_once(Kind::UnknownMsr, msr.into(), format_args!("write of unknown MSR {msr:#x}"));
+                self.say_unknown(msr, "write");
                 true
             }
         }
@@ -153,5 +153,11 @@ impl Vcpu {
         self.page.set_efer(efer);
         self.page.mark(Groups::SYSTEM);
         true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn say_unknown(&mut self, msr: u32, what: &str) {
+        self.say_once(Kind::UnknownMsr, msr.into(), format_args!("{what} of unknown MSR {msr:#x}"));
     }
 }
