@@ -23,8 +23,8 @@ pub type Handle = u32;
 /// The process's own handle, in every process.
 pub const HANDLE_SELF: Handle = 1;
 
-/// One operation.
-#[repr(C)]
+/// One operation. The kernel takes them at any address.
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Operation {
     /// Which: [`Call::CODE`].

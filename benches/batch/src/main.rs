@@ -38,8 +38,13 @@ fn measure(operations: &mut [Operation]) -> Result<u64, (Status, usize)> {
     Ok(ticks)
 }
 
+/// A batch in one page, as who makes it once would have it.
+#[repr(align(4096))]
+struct Page<const COUNT: usize>([Operation; COUNT]);
+
 fn row<const COUNT: usize>(ports: Handle) -> Result<(), (Status, usize)> {
-    let ticks = measure(&mut [out(ports, SCRATCH, 0x55); COUNT])?;
+    let mut batch = Page([out(ports, SCRATCH, 0x55); COUNT]);
+    let ticks = measure(&mut batch.0)?;
     let text = format!("ROW batch{COUNT} {ticks} {}\n", CALLS * COUNT as u64);
     text.bytes().try_for_each(|byte| syscall::batch(&mut [out(ports, TRANSMIT, byte.into())]))
 }

@@ -4,6 +4,8 @@
 //! right kind with the rights it takes, and the handler sees typed values. There are two outcomes: a status, or the
 //! caller's death (for a call that does not exist, or an exception of its own).
 
+mod batch;
+mod in_place;
 mod memory;
 mod process;
 pub mod run;
@@ -11,8 +13,8 @@ mod system;
 mod vcpu;
 
 use vcpu_abi::operation::{
-    BATCH_MAX, Call, EventBindVcpu, EventCreate, EventSignal, EventWait, FLAG_GO_ON, FileInfo, FileRead,
-    FilesOpen, HandleClose, InterruptBind, LogWrite, MemoryMap, MemoryRange, Operation, PortRead, PortWrite,
+    Call, EventBindVcpu, EventCreate, EventSignal, EventWait, FLAG_GO_ON, FileInfo, FileRead, FilesOpen,
+    HandleClose, InterruptBind, LogWrite, MemoryMap, MemoryRange, Operation, PortRead, PortWrite,
     ProcessAllocate, ProcessCreate, ProcessGrant, ProcessStart, ProcessState, ProcessUseFpu, ProcessWatch,
     SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled, SystemInfo, ThreadCreate, VcpuCreate, VcpuFetch,
     VcpuKick, VcpuRun, VmAllocate, VmMap,
@@ -20,7 +22,6 @@ use vcpu_abi::operation::{
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_THREAD_EXIT, SYS_YIELD};
 
-use crate::memory::user_copy;
 use crate::task::handle::{self, Object};
 use crate::task::pool::Ref;
 use crate::task::process::{EndCause, Process, end_current};
@@ -43,7 +44,7 @@ impl Answer {
 /// What the entry code calls for every system call but `SYS_RUN`.
 pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answer {
     let answer = match number {
-        SYS_BATCH => user_batch(first, second),
+        SYS_BATCH => batch::in_user_memory(first, second),
         SYS_YIELD => {
             scheduler::schedule();
             Answer::new(Status::Ok, 0)
@@ -60,31 +61,6 @@ pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answ
     };
     scheduler::before_user();
     answer
-}
-
-/// `SYS_BATCH`: operations in the caller's memory.
-fn user_batch(address: u64, count: u64) -> Answer {
-    if count == 0 || count > BATCH_MAX as u64 {
-        return Answer::new(Status::BadArgument, 0);
-    }
-    let process = scheduler::current().process.clone();
-    for index in 0..count as usize {
-        let place = address.wrapping_add((index * size_of::<Operation>()) as u64);
-        let mut operation: Operation = match user_copy::read_value(place) {
-            Ok(operation) => operation,
-            Err(status) => return Answer::new(status, index),
-        };
-        let last = index + 1 == count as usize;
-        let status = execute(&process, &mut operation, last);
-        operation.status = status as i32;
-        if let Err(status) = user_copy::write_value(place, &operation) {
-            return Answer::new(status, index);
-        }
-        if status != Status::Ok && operation.flags & FLAG_GO_ON == 0 {
-            return Answer::new(status, index);
-        }
-    }
-    Answer::new(Status::Ok, count as usize)
 }
 
 /// Resolves the object, reads the payload, calls the handler, writes the payload back.

@@ -5,12 +5,12 @@
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::exit::reason;
-use vcpu_abi::operation::{BATCH_MAX, Call, FLAG_GO_ON, Handle, ObjectKind, VcpuRun, handled};
+use vcpu_abi::operation::{Call, Handle, ObjectKind, VcpuRun, handled};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::{NO_WINDOW, RunPage, activity};
 use vcpu_abi::status::Status;
 
-use super::{Answer, execute};
+use super::{Answer, batch};
 use crate::cpu::{PerCpu, this_cpu, time};
 use crate::platform::svm::enter::{enter, take_interrupts};
 use crate::platform::svm::exit::{self, Next};
@@ -50,7 +50,7 @@ fn run_handle(handle: u64) -> Answer {
     };
     let count = vcpu.run_page.batch_count();
     if count != 0 {
-        let (status, index) = page_batch(thread, vcpu, count);
+        let (status, index) = batch::in_page(&thread.process, vcpu, count);
         if status != Status::Ok {
             return Answer::new(status, index);
         }
@@ -92,24 +92,6 @@ fn find(thread: &Thread, named: Named) -> Result<&Vcpu, Status> {
     let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
     thread.run_cache.set(named.handle, named.epoch, vcpu);
     thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
-}
-
-/// Executes the operations in the batch page.
-fn page_batch(thread: &Thread, vcpu: &Vcpu, count: u32) -> (Status, usize) {
-    vcpu.run_page.set_batch_count(0);
-    if count as usize > BATCH_MAX {
-        return (Status::BadArgument, 0);
-    }
-    for index in 0..count as usize {
-        let mut operation = vcpu.batch_operation(index);
-        let status = execute(&thread.process, &mut operation, false);
-        operation.status = status as i32;
-        vcpu.set_batch_operation(index, operation);
-        if status != Status::Ok && operation.flags & FLAG_GO_ON == 0 {
-            return (status, index);
-        }
-    }
-    (Status::Ok, count as usize)
 }
 
 /// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done, and [`run_slowly`] is to.

@@ -107,32 +107,44 @@ pub fn file_read(_: &Ref<Process>, object: Object, call: &mut FileRead) -> Done 
 }
 
 /// The port that an access of a width at an offset of a window is to: all of it lies in the window.
-fn port(object: &Object, offset: u32, width: u32) -> Result<u16, Status> {
-    let Object::HostPorts(HostPorts { first, count }) = object else { return Err(Status::BadHandle) };
+#[inline]
+pub fn port(window: HostPorts, offset: u32, width: u32) -> Result<u16, Status> {
     let end = offset.checked_add(width).ok_or(Status::BadArgument)?;
-    if !matches!(width, 1 | 2 | 4) || end > u32::from(*count) {
+    if !matches!(width, 1 | 2 | 4) || end > u32::from(window.count) {
         return Err(Status::BadArgument);
     }
-    first.checked_add(offset as u16).ok_or(Status::BadArgument)
+    window.first.checked_add(offset as u16).ok_or(Status::BadArgument)
 }
 
-pub fn port_read(_: &Ref<Process>, object: Object, call: &mut PortRead) -> Done {
-    let port = port(&object, call.offset, call.width)?;
-    call.value = match call.width {
+/// IN, of a width that [`port`] let pass.
+#[inline]
+pub fn read_port(port: u16, width: u32) -> u32 {
+    match width {
         1 => u32::from(ports::read_u8(port)),
         2 => u32::from(ports::read_u16(port)),
         _ => ports::read_u32(port),
-    };
+    }
+}
+
+/// OUT, of a width that [`port`] let pass.
+#[inline]
+pub fn write_port(port: u16, width: u32, value: u32) {
+    match width {
+        1 => ports::write_u8(port, value as u8),
+        2 => ports::write_u16(port, value as u16),
+        _ => ports::write_u32(port, value),
+    }
+}
+
+pub fn port_read(_: &Ref<Process>, object: Object, call: &mut PortRead) -> Done {
+    let Object::HostPorts(window) = object else { return Err(Status::BadHandle) };
+    call.value = read_port(port(window, call.offset, call.width)?, call.width);
     Ok(())
 }
 
 pub fn port_write(_: &Ref<Process>, object: Object, call: &mut PortWrite) -> Done {
-    let port = port(&object, call.offset, call.width)?;
-    match call.width {
-        1 => ports::write_u8(port, call.value as u8),
-        2 => ports::write_u16(port, call.value as u16),
-        _ => ports::write_u32(port, call.value),
-    }
+    let Object::HostPorts(window) = object else { return Err(Status::BadHandle) };
+    write_port(port(window, call.offset, call.width)?, call.width, call.value);
     Ok(())
 }
 

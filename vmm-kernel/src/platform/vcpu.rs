@@ -157,18 +157,21 @@ impl Vcpu {
         }
     }
 
+    /// Where an operation of the batch page is.
+    pub fn batch_place(&self, index: usize) -> u64 {
+        self.area + 2 * PAGE + (index % BATCH_MAX * size_of::<Operation>()) as u64
+    }
+
     /// Copies an operation out of the batch page: once, since the VMM may change it meanwhile.
     pub fn batch_operation(&self, index: usize) -> Operation {
-        let place = (self.area + 2 * PAGE) as *const Operation;
         // SAFETY: the batch page is mapped as long as the vCPU lives; the index is cut to it; volatile, as it is shared.
-        unsafe { place.add(index % BATCH_MAX).read_volatile() }
+        unsafe { (self.batch_place(index) as *const Operation).read_volatile() }
     }
 
     /// Writes an operation back.
     pub fn set_batch_operation(&self, index: usize, operation: Operation) {
-        let place = (self.area + 2 * PAGE) as *mut Operation;
         // SAFETY: as in `batch_operation`.
-        unsafe { place.add(index % BATCH_MAX).write_volatile(operation) };
+        unsafe { (self.batch_place(index) as *mut Operation).write_volatile(operation) };
     }
 }
 

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod arguments;
+mod batches;
 mod child;
 mod ends;
 mod exhaustion;
@@ -17,6 +18,7 @@ mod fuzz;
 mod handles;
 mod isolation;
 mod random;
+mod ready;
 mod reserved;
 mod run_page;
 mod suite;

@@ -5,7 +5,10 @@ use runtime::abi::status::Status;
 use runtime::{Start, call, syscall};
 
 use crate::child::Child;
-use crate::{arguments, exhaustion, faults, fpu, fuzz, handles, isolation, reserved, run_page, threads, vm};
+use crate::{
+    arguments, batches, exhaustion, faults, fpu, fuzz, handles, isolation, ready, reserved, run_page,
+    threads, vm,
+};
 
 /// What every test needs: the handles, facts, and the count of failures.
 pub struct Suite<'a> {
@@ -83,16 +86,18 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 15] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
+    ("batches", batches::test),
     ("calls", faults::test_calls),
     ("faults", faults::test),
     ("isolation", isolation::test),
     ("threads", threads::test),
     ("fpu", fpu::test),
     ("vm", vm::test),
+    ("ready", ready::test),
     ("end in a guest", vm::test_ends),
     ("exhaustion", exhaustion::test),
     ("run page", run_page::test),

@@ -1,0 +1,86 @@
+//! Batches: operations one behind the other, in the caller's memory or in a vCPU's batch page.
+//!
+//! Each is copied in, executed and copied back. Of accesses to the host's ports that follow each other only the first is, and the rest
+//! is done where it lies: [`in_place`](super::in_place).
+
+use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Operation};
+use vcpu_abi::status::Status;
+
+use super::in_place::PortAccesses;
+use super::{Answer, execute};
+use crate::memory::layout::PAGE;
+use crate::memory::user_copy;
+use crate::platform::vcpu::Vcpu;
+use crate::task::pool::Ref;
+use crate::task::process::Process;
+use crate::task::scheduler;
+
+const BYTES: u64 = size_of::<Operation>() as u64;
+
+/// `SYS_BATCH`: operations in the caller's memory.
+pub fn in_user_memory(address: u64, count: u64) -> Answer {
+    if count == 0 || count > BATCH_MAX as u64 {
+        return Answer::new(Status::BadArgument, 0);
+    }
+    let process = scheduler::current().process.clone();
+    let mut index = 0;
+    while index < count {
+        let place = address.wrapping_add(index * BYTES);
+        let (status, go_on, more) = match user_operation(&process, place, index + 1 == count) {
+            Ok(done) => done,
+            Err(status) => (status, false, None),
+        };
+        if status != Status::Ok && !go_on {
+            return Answer::new(status, index as usize);
+        }
+        index += 1;
+        if let Some(accesses) = more {
+            // What has just been written can be, and so can the rest of its page: nothing is ever unmapped from a process.
+            let in_page = ((PAGE - place % PAGE) / BYTES).saturating_sub(1);
+            index += accesses.run(place + BYTES, in_page.min(count - index));
+        }
+    }
+    Answer::new(Status::Ok, count as usize)
+}
+
+/// One operation: its status, whether to go on after a failure, and what can follow in place.
+fn user_operation(
+    process: &Ref<Process>,
+    place: u64,
+    last: bool,
+) -> Result<(Status, bool, Option<PortAccesses>), Status> {
+    let mut operation: Operation = user_copy::read_value(place)?;
+    let status = execute(process, &mut operation, last);
+    operation.status = status as i32;
+    user_copy::write_value(place, &operation)?;
+    let more = if last || status != Status::Ok { None } else { PortAccesses::like(process, &operation) };
+    Ok((status, operation.flags & FLAG_GO_ON != 0, more))
+}
+
+/// The operations in the batch page of a vCPU: how many there were, or the status of the one that failed and which it was.
+pub fn in_page(process: &Ref<Process>, vcpu: &Vcpu, count: u32) -> (Status, usize) {
+    vcpu.run_page.set_batch_count(0);
+    let count = count as usize;
+    if count > BATCH_MAX {
+        return (Status::BadArgument, 0);
+    }
+    let mut index = 0;
+    while index < count {
+        let mut operation = vcpu.batch_operation(index);
+        let status = execute(process, &mut operation, false);
+        operation.status = status as i32;
+        vcpu.set_batch_operation(index, operation);
+        if status != Status::Ok && operation.flags & FLAG_GO_ON == 0 {
+            return (status, index);
+        }
+        index += 1;
+        if index < count
+            && status == Status::Ok
+            && let Some(accesses) = PortAccesses::like(process, &operation)
+        {
+            let place = vcpu.batch_place(index);
+            index += accesses.run(place, (count - index) as u64) as usize;
+        }
+    }
+    (Status::Ok, count)
+}

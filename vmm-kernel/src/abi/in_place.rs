@@ -1,0 +1,93 @@
+//! Accesses to the host's ports, done where their operations lie.
+//!
+//! A driver's batch is mostly these, on one handle. After the first, which goes the general way, the handle is known to be good; the next
+//! ones are compared with it and done without a copy. Whatever is different, or wrong, is left to the general way.
+#![allow(unsafe_code, reason = "operations in memory that the caller shares, with SMAP opened for it")]
+
+use core::arch::asm;
+
+use vcpu_abi::operation::{Call, Handle, Operation, PortRead, PortWrite};
+use vcpu_abi::status::Status;
+
+use super::system;
+use crate::task::handle::{self, HostPorts, Object};
+use crate::task::pool::Ref;
+use crate::task::process::Process;
+
+/// Accesses of one direction through one handle.
+#[derive(Clone, Copy)]
+pub struct PortAccesses {
+    ports: HostPorts,
+    is_write: bool,
+    /// Code and flags.
+    header: u64,
+    handle: Handle,
+}
+
+impl PortAccesses {
+    /// Those like an operation that has succeeded; `None` if it was not to a port.
+    pub fn like(process: &Ref<Process>, operation: &Operation) -> Option<Self> {
+        let object = match operation.code {
+            PortWrite::CODE => handle::resolve::<PortWrite>(process, operation),
+            PortRead::CODE => handle::resolve::<PortRead>(process, operation),
+            _ => return None,
+        };
+        let Ok(Object::HostPorts(ports)) = object else { return None };
+        Some(Self {
+            ports,
+            is_write: operation.code == PortWrite::CODE,
+            header: u64::from(operation.code) | u64::from(operation.flags) << 32,
+            handle: operation.handle,
+        })
+    }
+
+    /// Does at most `count` of them, which lie at `place` in memory that can be written and stays: until the first that is different, or
+    /// that fails. Answers how many.
+    pub fn run(self, place: u64, count: u64) -> u64 {
+        if !place.is_multiple_of(align_of::<u64>() as u64) {
+            return 0;
+        }
+        // SAFETY: opens SMAP, and closes it again behind the loop, which calls nothing that could block or fault.
+        unsafe { asm!("stac", options(nostack)) };
+        let done = (0..count).find(|index| !self.access(place + index * size_of::<Operation>() as u64));
+        // SAFETY: as above.
+        unsafe { asm!("clac", options(nostack)) };
+        done.unwrap_or(count)
+    }
+
+    /// Does one, if it is like the first and nothing is wrong with it.
+    #[inline(always)]
+    fn access(self, place: u64) -> bool {
+        let words = place as *mut u64;
+        // SAFETY: the caller of `run` has written to this page of memory; volatile, since the process may change it meanwhile: each word is
+        // looked at once.
+        let [header, handle, target, data] = [0, 1, 2, 3].map(|i| unsafe { words.add(i).read_volatile() });
+        if header != self.header || handle as u32 != self.handle || data >> 32 != 0 {
+            return false;
+        }
+        let width = (target >> 32) as u32;
+        let Ok(port) = system::port(self.ports, target as u32, width) else { return false };
+        if self.is_write {
+            system::write_port(port, width, data as u32);
+        } else {
+            let value = system::read_port(port, width);
+            // SAFETY: as for the loads.
+            unsafe { words.add(3).write_volatile(value.into()) };
+        }
+        // SAFETY: as for the loads. The status is behind the handle.
+        unsafe { words.cast::<i32>().add(3).write_volatile(Status::Ok as i32) };
+        true
+    }
+}
+
+/// The words that [`PortAccesses::access`] takes a port operation for.
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(Operation, code) == 0 && offset_of!(Operation, flags) == 4);
+    assert!(offset_of!(Operation, handle) == 8 && offset_of!(Operation, status) == 12);
+    assert!(offset_of!(Operation, payload) == 16);
+    assert!(offset_of!(PortWrite, offset) == 0 && offset_of!(PortRead, offset) == 0);
+    assert!(offset_of!(PortWrite, width) == 4 && offset_of!(PortRead, width) == 4);
+    assert!(offset_of!(PortWrite, value) == 8 && offset_of!(PortRead, value) == 8);
+    assert!(offset_of!(PortWrite, reserved) == 12 && offset_of!(PortRead, reserved) == 12);
+};

@@ -1,0 +1,201 @@
+//! A vCPU that is ready is entered without looking at anything else: so each thing that an entry depends on is changed after a few such
+//! entries, and must be noticed at the next.
+#![allow(unsafe_code, reason = "a run page at an address of our choice")]
+
+use core::sync::atomic::Ordering;
+
+use runtime::abi::exit::reason;
+use runtime::abi::operation::{Call, EventCreate, HANDLE_SELF, Operation, VcpuKick, VcpuRun};
+use runtime::abi::registers::{EventInjection, Groups, event_kind};
+use runtime::abi::run_page::{RunPage, activity, work};
+use runtime::abi::status::Status;
+use runtime::{call, process, syscall, thread};
+
+use crate::suite::Suite;
+use crate::vm::Machine;
+
+/// out 80h, al; and again.
+const PORT_LOOP: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc];
+
+/// A vCPU that has just been entered at once a few times.
+struct Ready<'a, 'b> {
+    suite: &'a mut Suite<'b>,
+    machine: Machine,
+}
+
+impl Ready<'_, '_> {
+    fn page(&self) -> *mut RunPage {
+        self.machine.page
+    }
+
+    /// Completes the OUT and runs again, with nothing marked but the registers; answers the reason.
+    fn step(&self) -> Result<u32, Status> {
+        // SAFETY: the run page is ours while the vCPU does not run.
+        unsafe {
+            (*self.page()).general.rip = (*self.page()).exit.next_rip;
+            (*self.page()).dirty |= Groups::GENERAL.bits();
+        }
+        syscall::run(self.machine.vcpu).map_err(|(status, _)| status)?;
+        // SAFETY: as above.
+        Ok(unsafe { (&raw const (*self.page()).exit.reason).read_volatile() })
+    }
+
+    fn mark_controls(&self) {
+        // SAFETY: as in `step`.
+        unsafe { (*self.page()).dirty |= Groups::CONTROLS.bits() };
+    }
+
+    fn steps(&mut self, what: &str) {
+        for _ in 0..4 {
+            let exit = self.step();
+            self.suite.check(exit == Ok(reason::PORT), format_args!("{what}: the OUT: {exit:?}"));
+        }
+    }
+
+    fn expect(&mut self, exit: Result<u32, Status>, expected: Result<u32, Status>, what: &str) {
+        self.suite.check(exit == expected, format_args!("{what}: {exit:?}, not {expected:?}"));
+    }
+}
+
+/// All of it.
+pub fn test(suite: &mut Suite<'_>) {
+    let machine = match Machine::new(suite.system, 0, PORT_LOOP) {
+        Ok(machine) => machine,
+        Err(status) => return suite.check(false, format_args!("a VM with a vCPU: {status:?}")),
+    };
+    let first = machine.run(u64::MAX);
+    let mut ready = Ready { suite, machine };
+    ready.expect(first, Ok(reason::PORT), "the first OUT");
+    kicked(&mut ready);
+    controls(&mut ready);
+    registers(&mut ready);
+    others(&mut ready);
+    closed(ready);
+}
+
+/// Work that is pending ends the run, until it is taken.
+fn kicked(ready: &mut Ready<'_, '_>) {
+    ready.steps("before a kick");
+    let kick = call(ready.machine.vcpu, VcpuKick { work: work::KICK, reserved: 0 }).map(|_| 0);
+    ready.expect(kick, Ok(0), "a kick");
+    for _ in 0..2 {
+        let exit = ready.step();
+        ready.expect(exit, Ok(reason::WORK), "after a kick");
+    }
+    // SAFETY: an atomic of the run page.
+    unsafe { (*ready.page()).pending_work.store(0, Ordering::SeqCst) };
+    ready.steps("after work was taken");
+}
+
+/// What CONTROLS marks: deadline, activity, batch, delivery.
+fn controls(ready: &mut Ready<'_, '_>) {
+    let page = ready.page();
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe { ((*page).activity, (*page).deadline_tsc) = (activity::HALTED, syscall::tsc()) };
+    ready.mark_controls();
+    let exit = ready.step();
+    ready.expect(exit, Ok(reason::DEADLINE), "halted until a deadline");
+    // SAFETY: as above.
+    unsafe { ((*page).activity, (*page).deadline_tsc) = (activity::RUNNING, u64::MAX) };
+    ready.mark_controls();
+    ready.steps("running again");
+    // SAFETY: as above; the batch page follows the run page.
+    unsafe {
+        page.byte_add(4096).cast::<Operation>().write(EventCreate::default().on(HANDLE_SELF));
+        (*page).batch_count = 1;
+    }
+    ready.mark_controls();
+    let exit = ready.step();
+    ready.expect(exit, Ok(reason::PORT), "with a batch");
+    // SAFETY: as above.
+    let (left, operation) = unsafe { ((*page).batch_count, page.byte_add(4096).cast::<Operation>().read()) };
+    let made = process::close(EventCreate::from_operation(&operation).handle).map(|()| left);
+    ready.expect(made, Ok(0), "the batch's event");
+    // SAFETY: as above.
+    unsafe { (*page).deliver = Groups::SEGMENTS.bits() };
+    ready.mark_controls();
+    for _ in 0..3 {
+        let exit = ready.step();
+        // SAFETY: as above.
+        let groups = unsafe { (*page).exit.groups };
+        ready.expect(exit, Ok(reason::PORT), "with delivery");
+        ready.expect(Ok(groups & Groups::SEGMENTS.bits()), Ok(Groups::SEGMENTS.bits()), "groups delivered");
+    }
+    // SAFETY: as above.
+    unsafe { (*page).deliver = 0 };
+    ready.mark_controls();
+    ready.steps("without delivery");
+}
+
+/// Groups that are loaded on the way, that are not, and that are refused.
+fn registers(ready: &mut Ready<'_, '_>) {
+    let page = ready.page();
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe {
+        ((*page).cr8, (*page).dirty) = (5, Groups::TPR.bits());
+    }
+    let exit = ready.step();
+    // SAFETY: as above.
+    let cr8 = unsafe { (*page).exit.cr8 };
+    ready.expect(exit.map(|_| u32::from(cr8)), Ok(5), "the task priority");
+    let event = |kind, vector| EventInjection { kind, vector, ..EventInjection::default() };
+    // SAFETY: as above.
+    unsafe {
+        (*page).injection = event(event_kind::EXCEPTION, 2);
+        (*page).dirty = Groups::INJECTION.bits();
+    }
+    let exit = ready.step();
+    ready.expect(exit, Err(Status::BadArgument), "an exception that is none");
+    // SAFETY: as above.
+    unsafe { (*page).dirty = Groups::XCR0.bits() | 1 << 31 };
+    // SAFETY: as above.
+    unsafe { (*page).xcr0 = 1 };
+    ready.steps("with XCR0, and a group that does not exist");
+    // Nothing at all is marked: the OUT is executed again.
+    for _ in 0..3 {
+        let exit = syscall::run(ready.machine.vcpu).map_err(|(status, _)| status).map(|()| 0);
+        // SAFETY: as above.
+        let rip = unsafe { (*page).general.rip } as u32;
+        ready.expect(exit.map(|_| rip), Ok(0), "nothing marked");
+    }
+}
+
+/// Another vCPU, another thread, and a run by an operation.
+fn others(ready: &mut Ready<'_, '_>) {
+    let other = match Machine::new(ready.suite.system, 0, &[0xf4]) {
+        Ok(other) => other,
+        Err(status) => return ready.expect(Err(status), Ok(0), "another vCPU"),
+    };
+    ready.steps("before another vCPU");
+    let exit = other.run(u64::MAX);
+    ready.expect(exit, Ok(reason::HALT), "another vCPU's HLT");
+    ready.steps("after another vCPU");
+    let exit = call(ready.machine.vcpu, VcpuRun::default()).map(|_| 0);
+    ready.expect(exit, Ok(0), "a run by an operation");
+    ready.steps("after a run by an operation");
+    let vcpu = ready.machine.vcpu;
+    let began = thread::spawn(0, 1, move || {
+        let _ = syscall::run(vcpu);
+    });
+    let began = began.map(|_| 0);
+    ready.expect(began, Ok(0), "another thread");
+    for _ in 0..100 {
+        syscall::yield_now();
+    }
+    ready.steps("after another thread's run");
+    for handle in [other.vcpu, other.vm] {
+        let closed = process::close(handle).map(|()| 0);
+        ready.expect(closed, Ok(0), "closing the other");
+    }
+}
+
+/// A handle that is closed is no handle, however ready its vCPU is.
+fn closed(mut ready: Ready<'_, '_>) {
+    ready.steps("before closing");
+    let closed = process::close(ready.machine.vcpu).map(|()| 0);
+    ready.expect(closed, Ok(0), "closing the vCPU");
+    let exit = ready.step();
+    ready.expect(exit, Err(Status::BadHandle), "after closing");
+    let closed = process::close(ready.machine.vm).map(|()| 0);
+    ready.expect(closed, Ok(0), "closing the VM");
+}
