@@ -22,6 +22,7 @@ mod run_page;
 mod suite;
 mod threads;
 mod vm;
+mod xsave;
 
 use runtime::Start;
 

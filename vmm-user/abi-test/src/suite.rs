@@ -5,7 +5,9 @@ use runtime::abi::status::Status;
 use runtime::{Start, call, syscall};
 
 use crate::child::Child;
-use crate::{arguments, exhaustion, faults, fpu, fuzz, handles, isolation, reserved, run_page, threads, vm};
+use crate::{
+    arguments, exhaustion, faults, fpu, fuzz, handles, isolation, reserved, run_page, threads, vm, xsave,
+};
 
 /// What every test needs: the handles, facts, and the count of failures.
 pub struct Suite<'a> {
@@ -83,7 +85,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -92,6 +94,7 @@ const PARTS: [Part; 13] = [
     ("isolation", isolation::test),
     ("threads", threads::test),
     ("fpu", fpu::test),
+    ("xsave", xsave::test),
     ("vm", vm::test),
     ("end in a guest", vm::test_ends),
     ("exhaustion", exhaustion::test),

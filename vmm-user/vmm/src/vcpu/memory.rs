@@ -112,14 +112,16 @@ impl Vcpu {
         self.inject_exception(Exception::UNDEFINED_OPCODE);
     }
 
-    /// XMM registers are fetched with the FPU state; writing them back is not offered by the platform yet.
+    /// XMM registers come with the whole FPU state, on request.
     pub(super) fn xmm(&mut self, number: u8) -> Option<u128> {
-        let _ = number;
-        None
+        self.fetch(Groups::FPU);
+        self.valid.get().contains(Groups::FPU).then(|| self.page.xmm(number))
     }
 
     pub(super) fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
-        let _ = (number, value);
-        None
+        self.xmm(number)?;
+        self.page.set_xmm(number, value);
+        self.page.mark(Groups::FPU);
+        Some(())
     }
 }
