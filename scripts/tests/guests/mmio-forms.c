@@ -4,7 +4,7 @@
  * same registers and contents of memory at the same linear addresses: first with four pages of memory there, which the processor
  * reaches by itself, then with a device that behaves like memory (vmm-user/vmm/src/board/memory.rs), or with pages of both
  * by turns, so that operands cross from one to the other. What must agree is how it ends, RIP, registers, flags but undefined ones,
- * XMM registers and memory. Prints "FORMS bits cases skipped differences" for each code size, and before it what differed. */
+ * XMM registers and memory. Some cases are single-stepped. LMSW, which is the kernel's, is tried by itself. Prints "FORMS bits cases skipped differences" for each code size, and before it what differed. */
 
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -19,6 +19,8 @@ typedef unsigned long u64;
 #define DEVICE 0xd0100000UL
 #define PORT 0x930
 #define BREAKPOINT 3
+#define SINGLE_STEP 1
+#define FLAG_TF 0x100UL
 
 #define TOLD 12                 /* differences told of in each code size */
 #define MARGIN 128              /* around what is filled; what a case may reach by bit offsets and repetition */
@@ -41,7 +43,7 @@ struct table { u64 magic, cases, ldt[16]; struct record records[]; };
 
 /* As mmio-forms.S has it. */
 struct state {
-    u64 gprs[16], rip, rflags, cs, ss, ds, es, gs, gs_base, vector, error, cr2, reserved;
+    u64 gprs[16], rip, rflags, cs, ss, ds, es, gs, gs_base, vector, error, cr2, dr6;
     u64 xmm[32];
 };
 
@@ -202,7 +204,9 @@ static u64 run(const struct record *record, struct state *state, int second)
     point(data_table, 1, second, record->mapping);
     if (record->needs & USES_PORT)
         out32(PORT, 0x5a96c33c);
+    __asm__ volatile("mov dr6, %0" ::"r"(0UL));
     run_case(state);
+    __asm__ volatile("mov %0, dr6" : "=r"(state->dr6));
     if (record->needs & USES_PORT)
         port = in32(PORT);
     return port;
@@ -222,8 +226,11 @@ static u64 compared_bits(const struct record *record, u64 number)
 
 static struct difference compare_states(const struct record *record, const struct state *a, const struct state *b)
 {
-    if (a->vector != BREAKPOINT || b->vector != BREAKPOINT)
+    u64 end = record->rflags & FLAG_TF ? SINGLE_STEP : BREAKPOINT;
+    if (a->vector != end || b->vector != end)
         return (struct difference){ "vector", a->error ^ b->error, a->vector, b->vector };
+    if (a->dr6 != b->dr6)
+        return (struct difference){ "dr6", 0, a->dr6, b->dr6 };
     if (a->rip != b->rip)
         return (struct difference){ "rip", 0, a->rip, b->rip };
     for (u64 i = 0; i < 16; i++)
@@ -343,6 +350,29 @@ static u64 run_mode(const struct table *table, u64 number)
     return number;
 }
 
+/* LMSW from memory and from the device, in 64-bit code. */
+static void status_words(void)
+{
+    static const unsigned short words[6] = { 1, 3, 8, 0xfff9, 0xfff0, 0xb };
+    u64 before, cr0[2], cases = 0, differences = 0;
+    __asm__ volatile("mov %0, cr0" : "=r"(before));
+    for (u64 i = 0; i < 6; i++) {
+        volatile unsigned short *places[2] = { (unsigned short *)(memory + 2 * i), (unsigned short *)(DEVICE + 2 * i) };
+        for (u64 j = 0; j < 2; j++) {
+            *places[j] = words[i];
+            __asm__ volatile("lmsw word ptr [%1]\n mov %0, cr0" : "=r"(cr0[j]) : "r"(places[j]) : "memory");
+            __asm__ volatile("mov cr0, %0" ::"r"(before));
+        }
+        cases++;
+        differences += cr0[0] != cr0[1];
+    }
+    text("LMSW ");
+    decimal(cases);
+    put(' ');
+    decimal(differences);
+    put('\n');
+}
+
 void report_own_fault(u64 vector, u64 rip, u64 cr2)
 {
     const u64 values[3] = { vector, rip, cr2 };
@@ -366,5 +396,6 @@ void run_table(const u8 *boot_params)
     copy(ldt, table->ldt, sizeof table->ldt);
     while (number < table->cases)
         number = run_mode(table, number);
+    status_words();
     text("FORMS end\n");
 }

@@ -25,6 +25,8 @@ const PORT: u64 = 0x930;
 /// IF, which the guest keeps clear, and IOPL, which lets user code reach ports.
 const FLAG_IF: u64 = 1 << 9;
 const FLAG_IOPL: u64 = 3 << 12;
+/// TF: ends with #DB instead of a breakpoint.
+const FLAG_TF: u64 = 1 << 8;
 const DX: usize = 2;
 const SP: u8 = 4;
 
@@ -60,7 +62,8 @@ pub fn table(seed: u64, each: u32) -> Summary {
             summary.forms[mode] += u32::from(drawn == 0);
             // The first cases are wholly on the device, the last one partly.
             let mapping = if drawn + 1 < each { 0 } else { 1 + (summary.forms[mode] & 1) as u8 };
-            records.push((mapping, record(&case, mapping, &mut random)));
+            let steps = drawn + 1 == each && random.below(4) == 0;
+            records.push((mapping, record(&case, mapping, steps, &mut random)));
             drawn += 1;
         }
         if drawn == 0 {
@@ -169,7 +172,7 @@ fn depends_on_upper_half_of_esp(case: &Case, instruction: &Instruction) -> bool 
 }
 
 /// One case, as `struct record` of the guest has it.
-fn record(case: &Case, mapping: u8, random: &mut Random) -> Vec<u8> {
+fn record(case: &Case, mapping: u8, steps: bool, random: &mut Random) -> Vec<u8> {
     let Some(instruction) = case.instruction else { return Vec::new() };
     let cx16 = instruction.operation == Operation::CmpxchgPair && instruction.memory_size == Size::B16;
     let needs = (u8::from(cx16) * NEEDS_CX16) | (u8::from(uses_port(&instruction)) * USES_PORT);
@@ -192,7 +195,7 @@ fn record(case: &Case, mapping: u8, random: &mut Random) -> Vec<u8> {
     let mut put = |value: u64| bytes.extend(value.to_le_bytes());
     case.registers.gprs.iter().for_each(|value| put(*value));
     put(case.registers.rip);
-    put(case.registers.rflags);
+    put(case.registers.rflags | if steps { FLAG_TF } else { 0 });
     for selector in [selectors.cs, selectors.ss, selectors.ds, selectors.es, selectors.gs] {
         put(selector.into());
     }

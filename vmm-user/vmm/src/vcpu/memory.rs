@@ -92,9 +92,7 @@ impl Vcpu {
             }
             Outcome::Exception(exception) => self.inject_exception(exception),
             Outcome::Retry => {}
-            Outcome::Intercepted { .. } => {
-                self.refuse("an intercepted instruction that touched memory", code)
-            }
+            Outcome::Intercepted { value } => self.load_status_word(value),
             Outcome::Stop(stop) => self.refuse(
                 match stop {
                     Stop::FpuState => "an SSE access to a device",
@@ -115,7 +113,7 @@ impl Vcpu {
     /// XMM registers come with the whole FPU state, on request.
     pub(super) fn xmm(&mut self, number: u8) -> Option<u128> {
         self.fetch(Groups::FPU);
-        self.valid.get().contains(Groups::FPU).then(|| self.page.xmm(number))
+        self.page.valid().contains(Groups::FPU).then(|| self.page.xmm(number))
     }
 
     pub(super) fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
