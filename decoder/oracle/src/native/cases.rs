@@ -17,7 +17,7 @@ const CX: usize = 1;
 /// One encoding that is accepted: prefix, escape bytes, opcode, and what ModRM.reg selects.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
-    mandatory: Option<u8>,
+    pub(super) mandatory: Option<u8>,
     pub(super) escape: &'static [u8],
     pub(super) opcode: u8,
     pub(super) reg: u8,

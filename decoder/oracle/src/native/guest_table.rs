@@ -62,8 +62,7 @@ pub fn table(seed: u64, each: u32) -> Summary {
             summary.forms[mode] += u32::from(drawn == 0);
             // The first cases are wholly on the device, the last one partly.
             let mapping = if drawn + 1 < each { 0 } else { 1 + (summary.forms[mode] & 1) as u8 };
-            let steps = drawn + 1 == each && random.below(4) == 0;
-            records.push((mapping, record(&case, mapping, steps, &mut random)));
+            records.extend(record(&case, mapping, &mut random).map(|record| (mapping, record)));
             drawn += 1;
         }
         if drawn == 0 {
@@ -129,6 +128,12 @@ fn uses_port(instruction: &Instruction) -> bool {
 }
 
 fn completes(case: &Case, instruction: &Instruction) -> bool {
+    let (outcome, is_unsafe) = emulate(case, instruction, 0);
+    matches!(outcome, Outcome::Done { .. }) && !is_unsafe && case.fills.len() <= MAX_FILLS
+}
+
+/// What the emulator makes of it, with more flags, and whether it reached memory of which nobody knows what is there.
+fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, bool) {
     let mut twin = Twin::new();
     for (address, bytes) in &case.fills {
         for (address, byte) in (*address..).zip(bytes) {
@@ -139,28 +144,39 @@ fn completes(case: &Case, instruction: &Instruction) -> bool {
         }
     }
     twin.registers = case.registers;
+    twin.registers.rflags |= flags;
     twin.segments = case.segments;
-    let outcome = decoder::emulate(instruction, &mut twin, 100);
-    matches!(outcome, Outcome::Done { .. }) && !twin.is_unsafe && case.fills.len() <= MAX_FILLS
+    (decoder::emulate(instruction, &mut twin, 100), twin.is_unsafe)
 }
 
-/// Forms that QEMU's TCG has otherwise than processors, on memory too: TEST as F6 /1 and F7 /1 is #UD, and MOVBE in 16-bit code has four
-/// bytes without an operand-size prefix and two with it. Seen with 7.2; the processor itself is their only oracle.
+/// Forms that QEMU's TCG has otherwise than processors, on memory too, so that the processor itself is their only oracle: TEST as F6 /1
+/// and F7 /1 is #UD (7.2, 10.2); MOVBE in 16-bit code has four bytes without an operand-size prefix and two with it (7.2);
+/// CMPXCHG8B and CMPXCHG16B with 66, F2 or F3, which mean nothing there, are #UD (10.2).
 fn is_wrong_in_tcg(form: &Form) -> bool {
     match form.escape {
         [] => matches!(form.opcode, 0xf6 | 0xf7) && form.reg == 1,
+        [0x0f] => form.opcode == 0xc7 && form.mandatory.is_some(),
         [0x0f, 0x38] => matches!(form.opcode, 0xf0 | 0xf1) && form.mode == Mode::Bits16,
         _ => false,
     }
 }
 
-/// The same of prefixes in 64-bit code: TCG lets ES, CS, SS and DS, which mean nothing there, undo a GS before them; and with an
-/// operand-size prefix MOVBE has two bytes even where REX.W says eight.
+/// The same of prefixes that are drawn. In 64-bit code TCG also lets ES, CS, SS and DS, which mean nothing there, undo a GS before them, and
+/// with an operand-size prefix its MOVBE has two bytes even where REX.W says eight (7.2).
 fn has_wrong_prefixes(case: &Case, instruction: &Instruction) -> bool {
+    let has = |prefixes: &[u8]| case.code.iter().any(|byte| prefixes.contains(byte));
     let undoes = |bytes: &[u8]| matches!(bytes, [0x65, 0x26 | 0x2e | 0x36 | 0x3e]);
-    let is_long_movbe = instruction.operation == Operation::Movbe && instruction.size == Size::B8;
-    case.mode == Mode::Bits64
-        && (case.code.windows(2).any(undoes) || is_long_movbe && case.code.contains(&0x66))
+    match instruction.operation {
+        Operation::CmpxchgPair if has(&[0x66, 0xf2, 0xf3]) => true,
+        Operation::Movbe if instruction.size == Size::B8 && has(&[0x66]) => true,
+        _ => case.mode == Mode::Bits64 && case.code.windows(2).any(undoes),
+    }
+}
+
+/// Whether a case may be single-stepped: behind the last iteration of a repetition, TCG still has RIP at the instruction (10.2).
+fn can_be_stepped(case: &Case, instruction: &Instruction) -> bool {
+    let is_repeated = instruction.attributes.intersects(Attributes::REP | Attributes::REPNE);
+    !is_repeated || matches!(emulate(case, instruction, FLAG_TF).0, Outcome::Repeat { .. })
 }
 
 /// A 16-bit stack, and an address that depends on all of ESP: a return to user mode leaves the kernel's upper half in it.
@@ -172,8 +188,9 @@ fn depends_on_upper_half_of_esp(case: &Case, instruction: &Instruction) -> bool 
 }
 
 /// One case, as `struct record` of the guest has it.
-fn record(case: &Case, mapping: u8, steps: bool, random: &mut Random) -> Vec<u8> {
-    let Some(instruction) = case.instruction else { return Vec::new() };
+fn record(case: &Case, mapping: u8, random: &mut Random) -> Option<Vec<u8>> {
+    let instruction = case.instruction?;
+    let steps = random.below(8) == 0 && can_be_stepped(case, &instruction);
     let cx16 = instruction.operation == Operation::CmpxchgPair && instruction.memory_size == Size::B16;
     let needs = (u8::from(cx16) * NEEDS_CX16) | (u8::from(uses_port(&instruction)) * USES_PORT);
     let clears = instruction.attributes.intersects(Attributes::REP | Attributes::REPNE)
@@ -208,5 +225,5 @@ fn record(case: &Case, mapping: u8, steps: bool, random: &mut Random) -> Vec<u8>
         bytes.extend(address.to_le_bytes());
         bytes.extend(fill);
     }
-    bytes
+    Some(bytes)
 }
