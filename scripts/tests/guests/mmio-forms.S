@@ -1,7 +1,7 @@
 /* The part of mmio-forms.c that is no C: entry, descriptor tables, and the way into a case's user code and out of it by an exception.
  * It stands behind benches/guest/setup.S, the boot protocol's header. */
 .intel_syntax noprefix
-.globl run_case, ldt
+.globl run_case, ldt, image, gdt, idt_pointer, kernel_rsp, current, own_fault_legacy
 
 /* `struct state` of mmio-forms.c. */
 .set RSP_, 32
@@ -63,6 +63,11 @@ describe:
     shr rax, 16
     mov tss_low + 4[rip], al
     mov tss_low + 7[rip], ah
+    lea rax, tss32[rip]
+    mov tss32_low + 2[rip], ax
+    shr rax, 16
+    mov tss32_low + 4[rip], al
+    mov tss32_low + 7[rip], ah
     lea rax, ldt[rip]
     mov ldt_low + 2[rip], ax
     shr rax, 16
@@ -201,6 +206,7 @@ own_fault:
     mov rsi, [rsp + 16]
     mov rdx, cr2
     cld
+own_fault_legacy:
     and rsp, -16
     call report_own_fault
     jmp stop
@@ -209,7 +215,9 @@ own_fault:
 .balign 8
 /* Selectors 2Bh and 33h are what the cases have for 64-bit user code. */
 gdt:
-    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0, 0x00cff3000000ffff, 0x00affb000000ffff, 0
+    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff
+tss32_low:
+    .quad 0x0000890000000067, 0x00cff3000000ffff, 0x00affb000000ffff, 0
 tss_low:
     .quad 0x0000890000000067, 0
 ldt_low:

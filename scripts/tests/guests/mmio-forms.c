@@ -24,6 +24,7 @@ typedef unsigned long u64;
 
 #define TOLD 12                 /* differences told of in each code size */
 #define MARGIN 128              /* around what is filled; what a case may reach by bit offsets and repetition */
+#define LEGACY 4                /* one in so many cases of 32- and 16-bit code is also run in legacy mode */
 #define SWEEP 512               /* cases between two looks at all of it */
 
 #define NEEDS_CX16 1
@@ -48,11 +49,15 @@ struct state {
 };
 
 extern u64 ldt[16];
+extern const u8 stubs32[];
 void run_case(struct state *);
+void run_case_legacy(struct state *);
 void run_table(const u8 *boot_params);
 void report_own_fault(u64 vector, u64 rip, u64 cr2);
 
-static u64 level4[512] __attribute__((aligned(4096))), level3[512] __attribute__((aligned(4096)));
+u64 idt32[32];
+u64 level4[512] __attribute__((aligned(4096))), level3_legacy[4] __attribute__((aligned(32)));
+static u64 level3[512] __attribute__((aligned(4096)));
 static u64 level2[4][512] __attribute__((aligned(4096)));
 static u64 code_table[512] __attribute__((aligned(4096))), data_table[512] __attribute__((aligned(4096)));
 static u64 alias_table[512] __attribute__((aligned(4096)));
@@ -120,12 +125,22 @@ static void flush(void)
     __asm__ volatile("mov cr3, %0" ::"r"(address_of(level4)) : "memory");
 }
 
+/* Gates of legacy mode, for user code too: 32-bit interrupt gates to the kernel's 32-bit code. */
+static void describe_legacy(void)
+{
+    for (u64 i = 0; i < 32; i++) {
+        u64 stub = address_of(stubs32 + 16 * i);
+        idt32[i] = (stub & 0xffff) | 24UL << 16 | 0xee00UL << 32 | stub >> 16 << 48;
+    }
+}
+
 /* Four GiB by identity, the kernel's; code and data in user mode's reach, and the other name of the second run's data. */
 static void map(void)
 {
     level4[0] = address_of(level3) | 7;
     for (u64 i = 0; i < 4; i++) {
         level3[i] = address_of(level2[i]) | 7;
+        level3_legacy[i] = address_of(level2[i]) | 1;
         for (u64 j = 0; j < 512; j++)
             level2[i][j] = (i << 30 | j << 21) | 0xe3;
     }
@@ -197,7 +212,7 @@ static void prepare(const struct record *record, struct state *state)
     code_page[record->code_address - CODE + record->length] = 0xcc;
 }
 
-static u64 run(const struct record *record, struct state *state, int second)
+static u64 run(const struct record *record, struct state *state, int second, int legacy)
 {
     u64 port = 0;
     prepare(record, state);
@@ -205,7 +220,7 @@ static u64 run(const struct record *record, struct state *state, int second)
     if (record->needs & USES_PORT)
         out32(PORT, 0x5a96c33c);
     __asm__ volatile("mov dr6, %0" ::"r"(0UL));
-    run_case(state);
+    (legacy ? run_case_legacy : run_case)(state);
     __asm__ volatile("mov %0, dr6" : "=r"(state->dr6));
     if (record->needs & USES_PORT)
         port = in32(PORT);
@@ -285,11 +300,11 @@ static void tell(const struct record *record, u64 number, const struct differenc
     put('\n');
 }
 
-static struct difference one(const struct record *record)
+static struct difference one(const struct record *record, int legacy)
 {
     struct state first, second;
     fill_both(record);
-    u64 port = run(record, &first, 0), port_after = run(record, &second, 1);
+    u64 port = run(record, &first, 0, legacy), port_after = run(record, &second, 1, legacy);
     struct difference difference = compare_states(record, &first, &second);
     if (!difference.what && port != port_after)
         difference = (struct difference){ "port", PORT, port, port_after };
@@ -302,9 +317,9 @@ static struct difference one(const struct record *record)
     return difference;
 }
 
-static void summary(u8 mode, u64 cases, u64 skipped, u64 differences)
+static void summary(const char *what, u8 mode, u64 cases, u64 skipped, u64 differences)
 {
-    text("FORMS ");
+    text(what);
     decimal(64 >> mode);
     const u64 counts[3] = { cases, skipped, differences };
     for (u64 i = 0; i < 3; i++) {
@@ -314,13 +329,15 @@ static void summary(u8 mode, u64 cases, u64 skipped, u64 differences)
     put('\n');
 }
 
-/* The cases of one code size, which follow each other; answers the number of the next. */
-static u64 run_mode(const struct table *table, u64 number)
+/* The cases of one code size, which follow each other, or some of them in legacy mode; answers the number of the next. */
+static u64 run_mode(const struct table *table, u64 number, int legacy)
 {
     u8 mode = table->records[number].mode, mapping = 0xff;
     u64 cases = 0, skipped = 0, differences = 0;
     for (; number < table->cases && table->records[number].mode == mode; number++) {
         const struct record *record = &table->records[number];
+        if (legacy && number % LEGACY)
+            continue;
         if (record->mapping != mapping) {
             mapping = record->mapping;
             point(alias_table, 0, 1, mapping);
@@ -331,7 +348,7 @@ static u64 run_mode(const struct table *table, u64 number)
             continue;
         }
         cases++;
-        struct difference difference = one(record);
+        struct difference difference = one(record, legacy);
         if (!difference.what && cases % SWEEP == 0)
             difference = compare_data(0, BYTES, 0);
         if (difference.what) {
@@ -346,7 +363,7 @@ static u64 run_mode(const struct table *table, u64 number)
         differences++;
         tell(&table->records[number - 1], number - 1, &last);
     }
-    summary(mode, cases, skipped, differences);
+    summary(legacy ? "LEGACY " : "FORMS ", mode, cases, skipped, differences);
     return number;
 }
 
@@ -389,13 +406,18 @@ void run_table(const u8 *boot_params)
     const struct table *table = (const struct table *)(u64) * (const u32 *)(boot_params + 0x218);
     u64 number = 0;
     map();
+    describe_legacy();
     if (table->magic != 0x4d524f464f494d4dUL) {
         text("no table\n");
         return;
     }
     copy(ldt, table->ldt, sizeof table->ldt);
-    while (number < table->cases)
-        number = run_mode(table, number);
+    while (number < table->cases) {
+        u64 next = run_mode(table, number, 0);
+        if (table->records[number].mode)
+            run_mode(table, number, 1);
+        number = next;
+    }
     status_words();
     text("FORMS end\n");
 }
