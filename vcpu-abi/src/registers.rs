@@ -21,7 +21,7 @@ bitflags! {
         const INJECTION = 1 << 4;
         /// XCR0, in the run page's `xcr0`.
         const XCR0 = 1 << 5;
-        /// The XSAVE area, standard format: stored on request; loading it is not there yet.
+        /// The XSAVE area, standard form: stored on request.
         const FPU = 1 << 6;
         /// The run page's `cr8`.
         const TPR = 1 << 7;

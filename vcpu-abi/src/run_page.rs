@@ -14,8 +14,26 @@ pub const PAGE_BYTES: usize = 4096;
 /// Offset of the XSAVE area.
 pub const XSAVE_OFFSET: usize = 1024;
 
-/// Size of the XSAVE area: enough for x87, SSE, AVX, MPX and AVX-512. What does not fit is cut.
+/// Size of the XSAVE area: enough for x87, SSE, AVX, MPX, AVX-512 and protection keys. A processor's states that do not fit are not offered.
 pub const XSAVE_BYTES: usize = PAGE_BYTES - XSAVE_OFFSET;
+
+/// Where things are in the XSAVE area (APM volume 2, 11.5.2, standard form): byte offsets, and bits of XSTATE_BV.
+pub mod xsave {
+    /// MXCSR, 4 bytes; taken whatever XSTATE_BV says.
+    pub const MXCSR: usize = 24;
+    /// XMM0; XMM1 to XMM15 follow, 16 bytes each.
+    pub const XMM: usize = 160;
+    /// XSTATE_BV, 8 bytes: the states that are not in their initial configuration.
+    pub const XSTATE_BV: usize = 512;
+    /// The end of the header; behind XSTATE_BV it is zero.
+    pub const HEADER_END: usize = 576;
+    /// x87.
+    pub const X87: u64 = 1 << 0;
+    /// XMM0 to XMM15.
+    pub const SSE: u64 = 1 << 1;
+    /// The upper halves of YMM0 to YMM15.
+    pub const AVX: u64 = 1 << 2;
+}
 
 /// What the vCPU is doing, in [`RunPage::activity`].
 pub mod activity {
@@ -76,7 +94,7 @@ pub struct RunPage {
     pub msrs: MsrRegisters,
     /// Zero.
     pub reserved2: [u64; 47],
-    /// Kernel: the XSAVE area, when it is fetched.
+    /// Both: the XSAVE area; see [`xsave`].
     pub xsave: [u8; XSAVE_BYTES],
 }
 

@@ -12,8 +12,10 @@
 mod cases;
 mod compare;
 mod descriptors;
+mod guest_table;
 mod mapping;
 mod processor;
 mod twin;
 
 pub use compare::{Report, run};
+pub use guest_table::{Summary as GuestTable, table as guest_table};

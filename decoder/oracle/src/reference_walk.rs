@@ -117,7 +117,7 @@ fn has_reserved(style: Style, shift: u32, large: bool, paging: &Paging, entry: u
     match (style, shift, large) {
         (Style::Bits32, 22, true) => bit(entry, 21) || any(entry, 20, 13 + physical.min(40) - 32),
         (Style::Bits32, ..) => false,
-        (Style::Pae, 30, _) => any(entry, 63, physical) || any(entry, 8, 5) || any(entry, 2, 1),
+        (Style::Pae, 30, _) => any(entry, 63, physical) || any(entry, 8, 6) || any(entry, 2, 1),
         (Style::Pae, 21, true) => any(entry, 62, physical) || nx || any(entry, 20, 13),
         (Style::Pae, ..) => any(entry, 62, physical) || nx,
         (_, 48 | 39, _) => any(entry, 51, physical) || nx || bit(entry, 7),

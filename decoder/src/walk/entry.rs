@@ -35,8 +35,9 @@ pub(super) fn reserved(paging: &Paging, is_pae: bool) -> u64 {
     bits(physical_bits, end) | no_execute
 }
 
-/// A PAE directory pointer has neither rights nor accessed bit, nor bit 63 (SDM 3, table 4-8).
-pub(super) const RESERVED_IN_POINTER: u64 = NO_EXECUTE | bits(1, 3) | bits(5, 9);
+/// A PAE directory pointer has neither rights nor bit 63 (SDM 3, table 4-8). It has no accessed bit either, but QEMU's TCG sets bit 5 there
+/// at each walk. That it is not looked at never shows: a processor that minds has faulted before it exits.
+pub(super) const RESERVED_IN_POINTER: u64 = NO_EXECUTE | bits(1, 3) | bits(6, 9);
 
 /// The bits that must be clear in an entry of `level` with PS set, if that is not level 1.
 #[inline]

@@ -129,8 +129,8 @@ fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Resu
                 return Ok(());
             }
         }
-        if dirty.contains(Groups::XCR0) && !vcpu.fpu.set_guest_xcr0(page.xcr0()) {
-            return Err(Status::BadArgument);
+        if dirty.intersects(Groups::XCR0 | Groups::FPU) {
+            load_fpu(vcpu, dirty)?;
         }
     }
     set_window(vcpu, vmcb);
@@ -156,6 +156,16 @@ fn conclude(vcpu: &Vcpu, vmcb: &mut Vmcb, why: Option<u32>) -> Result<(), Status
         page.set_exit_groups(page.exit_groups() | (deliver & state::REQUESTED).bits());
     }
     Ok(())
+}
+
+/// XCR0, and the FPU's registers, as the VMM wants them.
+#[cold]
+#[inline(never)]
+fn load_fpu(vcpu: &Vcpu, dirty: Groups) -> Result<(), Status> {
+    let page = vcpu.run_page;
+    let taken = (!dirty.contains(Groups::XCR0) || vcpu.fpu.set_guest_xcr0(page.xcr0()))
+        && (!dirty.contains(Groups::FPU) || vcpu.fpu.write(&page.xsave()));
+    if taken { Ok(()) } else { Err(Status::BadArgument) }
 }
 
 /// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the

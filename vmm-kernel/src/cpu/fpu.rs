@@ -9,13 +9,17 @@ use core::arch::asm;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{PerCpu, cpuid, per_cpu, this_cpu};
+use vcpu_abi::run_page::{XSAVE_BYTES, xsave};
+
+use super::{PerCpu, cpuid, per_cpu, this_cpu, xsave_image};
 use crate::sync::SpinLock;
 
 /// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
 pub const AREA_BYTES: usize = 4096;
-/// The states that are saved when the processor has more than an area takes: x87, SSE, AVX.
-const STATES_THAT_FIT: u64 = 0b111;
+/// The states that are saved when the processor has more than the run page's area takes.
+const STATES_THAT_FIT: u64 = xsave::X87 | xsave::SSE | xsave::AVX;
+/// MXCSR after reset: no exception is delivered (APM volume 2, 14.1.3).
+const RESET_MXCSR: u32 = 0x1f80;
 
 /// A page that holds an owner's registers while another has the processor's.
 pub struct FpuArea {
@@ -45,11 +49,11 @@ impl FpuOwner {
     }
 }
 
-/// What the host's processor can save, of what an area takes (CPUID leaf 0Dh).
+/// What the host's processor can save, of what a run page's area takes (CPUID leaf 0Dh).
 pub fn supported_states() -> u64 {
     let leaf = cpuid(0xd, 0);
     let all = u64::from(leaf.edx) << 32 | u64::from(leaf.eax);
-    if leaf.ecx as usize <= AREA_BYTES - 8 { all } else { all & STATES_THAT_FIT }
+    if leaf.ecx as usize <= XSAVE_BYTES { all } else { all & STATES_THAT_FIT }
 }
 
 fn get_xcr0() -> u64 {
@@ -72,7 +76,7 @@ fn save(area: u64) {
 }
 
 fn restore(area: u64) {
-    // SAFETY: the area was written by `save`, or is all zero, the initial state.
+    // SAFETY: the area was written by `save` and perhaps `xsave_image::merge`, or is the initial state.
     unsafe { asm!("xrstor64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
 }
 
@@ -92,6 +96,17 @@ fn kept_xcr0(area: u64) -> u64 {
     unsafe { xcr0_place(area).read() }.max(1)
 }
 
+/// Saves or restores all of a guest's registers, which are in the processor.
+fn with_all_states<R>(work: impl FnOnce() -> R) -> R {
+    let xcr0 = get_xcr0();
+    set_task_switched(false);
+    set_xcr0(supported_states());
+    let result = work();
+    set_xcr0(xcr0);
+    set_task_switched(true);
+    result
+}
+
 fn set_task_switched(on: bool) {
     use x86_64::registers::control::{Cr0, Cr0Flags};
     let mut flags = Cr0::read();
@@ -108,6 +123,9 @@ impl FpuArea {
     pub unsafe fn new(address: u64, cpu: u32) -> Self {
         // SAFETY: the caller's promise.
         unsafe { (address as *mut [u8; AREA_BYTES]).write_bytes(0, 1) };
+        // XRSTOR takes MXCSR from here even for a state that is initial (SDM volume 1, 13.8.1).
+        // SAFETY: within the page.
+        unsafe { ((address + xsave::MXCSR as u64) as *mut u32).write(RESET_MXCSR) };
         Self { address, cpu, fresh: Cell::new(true) }
     }
 
@@ -174,16 +192,26 @@ impl FpuArea {
     /// Copies the registers out, for the run page, in the standard form. `to` is cut to what fits.
     pub fn read(&self, to: &mut [u8]) {
         if self.is_loaded() {
-            let xcr0 = get_xcr0();
-            set_task_switched(false);
-            set_xcr0(supported_states());
-            save(self.address);
-            set_xcr0(xcr0);
-            set_task_switched(true);
+            with_all_states(|| save(self.address));
         }
         // SAFETY: the page is the area's own and mapped.
         let bytes = unsafe { core::slice::from_raw_parts(self.address as *const u8, AREA_BYTES) };
         to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    }
+
+    /// Replaces the guest's registers by those of an area that a process wrote. `false`, with nothing changed: XRSTOR would refuse it.
+    pub fn write(&self, alleged: &[u8; XSAVE_BYTES]) -> bool {
+        self.load_for_guest(this_cpu());
+        with_all_states(|| {
+            save(self.address);
+            // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here, reaches it.
+            let own = unsafe { core::slice::from_raw_parts_mut(self.address as *mut u8, AREA_BYTES) };
+            let merged = xsave_image::merge(alleged, own, supported_states());
+            if merged.is_some() {
+                restore(self.address);
+            }
+            merged.is_some()
+        })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod smp;
 pub mod speculation;
 pub mod syscall_entry;
 pub mod time;
+mod xsave_image;
 
 pub use per_cpu::{PerCpu, this_cpu, this_cpu_number};
 

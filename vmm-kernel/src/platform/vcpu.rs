@@ -361,6 +361,11 @@ impl SharedRunPage {
         unsafe { (*self.0).pending_work.fetch_or(work, Ordering::SeqCst) };
     }
 
+    /// A copy of the XSAVE area.
+    pub fn xsave(self) -> [u8; vcpu_abi::run_page::XSAVE_BYTES] {
+        load!(self.0, xsave)
+    }
+
     /// The XSAVE area, to fill.
     pub fn fill_xsave(self, fill: impl FnOnce(&mut [u8])) {
         let mut copy = [0u8; vcpu_abi::run_page::XSAVE_BYTES];

@@ -11,6 +11,8 @@ use crate::child::{self, Child};
 use crate::suite::Suite;
 
 const ROUNDS: u32 = 2000;
+/// No exception is delivered (APM volume 2, 14.1.3).
+const RESET_MXCSR: u32 = 0x1f80;
 
 /// Sets two registers.
 pub fn set(value: u64) {
@@ -28,6 +30,13 @@ pub fn get() -> [u64; 2] {
     [first, last]
 }
 
+fn mxcsr() -> u32 {
+    let mut value = 0;
+    // SAFETY: stores to a local.
+    unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut value, options(nostack)) };
+    value
+}
+
 /// Asks for the FPU.
 pub fn ask() -> Result<(), Status> {
     call(HANDLE_SELF, ProcessUseFpu { reserved: 0 }).map(|_| ())
@@ -41,6 +50,9 @@ pub fn victim(start: &Start) -> u32 {
     // What was there before is not for us to see.
     if get() != [0, 0] {
         return 2;
+    }
+    if mxcsr() != RESET_MXCSR {
+        return 4;
     }
     let mine = child::number(start, "value");
     set(mine);

@@ -7,7 +7,7 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, exhaustion, faults, fpu, fuzz, handles, isolation, ready, reserved, run_page,
-    threads, vm,
+    threads, vm, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -86,7 +86,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -96,6 +96,7 @@ const PARTS: [Part; 15] = [
     ("isolation", isolation::test),
     ("threads", threads::test),
     ("fpu", fpu::test),
+    ("xsave", xsave::test),
     ("vm", vm::test),
     ("ready", ready::test),
     ("end in a guest", vm::test_ends),

@@ -7,6 +7,7 @@
 mod bench;
 mod device;
 mod layout;
+mod memory;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

@@ -80,6 +80,8 @@ fn kernel(what: &'static str) -> impl FnOnce(Status) -> StartError {
 struct Options {
     /// `set bench-devices yes`: the exit benchmark's device is on the board.
     bench: bool,
+    /// `set memory-device yes`: a device that behaves like memory is on the board.
+    memory_device: bool,
     /// `set caches no`: nothing is cached, to compare.
     caches: bool,
     /// `set extra-devices N`: so many more devices, to compare.
@@ -90,6 +92,7 @@ impl Options {
     fn of(start: &Start) -> Self {
         Self {
             bench: start.setting("bench-devices") == Some("yes"),
+            memory_device: start.setting("memory-device") == Some("yes"),
             caches: start.setting("caches") != Some("no"),
             extra_devices: start.setting("extra-devices").and_then(|n| n.parse().ok()).unwrap_or(0),
         }
@@ -117,7 +120,7 @@ pub fn program(start: &Start) -> u32 {
 fn run(handles: &Handles, options: Options) -> Result<u32> {
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
-    let Options { bench, caches, extra_devices } = options;
+    let Options { bench, memory_device, caches, extra_devices } = options;
     let ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     map_memory(handles, vm, &ram)?;
@@ -133,6 +136,7 @@ fn run(handles: &Handles, options: Options) -> Result<u32> {
         unix_s: handles.clock_ports.and_then(host_clock::read).unwrap_or(DEFAULT_UNIX_S),
         serial_ports: handles.serial_ports,
         bench,
+        memory_device,
         extra_devices,
     };
     let board = Board::new(&config, clock, apics).map_err(|e| StartError::Guest(alloc::format!("{e}")))?;

@@ -14,6 +14,7 @@ mod page;
 mod page_cache;
 mod port;
 mod reset;
+mod status_word;
 mod table_path;
 
 use alloc::sync::Arc;

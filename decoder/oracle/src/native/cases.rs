@@ -17,15 +17,24 @@ const CX: usize = 1;
 /// One encoding that is accepted: prefix, escape bytes, opcode, and what ModRM.reg selects.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
-    mandatory: Option<u8>,
-    escape: &'static [u8],
-    opcode: u8,
-    reg: u8,
-    mode: Mode,
+    pub(super) mandatory: Option<u8>,
+    pub(super) escape: &'static [u8],
+    pub(super) opcode: u8,
+    pub(super) reg: u8,
+    pub(super) mode: Mode,
 }
 
 /// All accepted forms that user code may execute, in each mode.
 pub(super) fn forms() -> Vec<Form> {
+    forms_of(is_user)
+}
+
+/// The same, and INS and OUTS, which need a port.
+pub(super) fn memory_forms() -> Vec<Form> {
+    forms_of(|operation| is_user(operation) || is_port_string(operation))
+}
+
+fn forms_of(is_wanted: impl Fn(Operation) -> bool) -> Vec<Form> {
     let mut forms = Vec::new();
     for mode in [Mode::Bits64, Mode::Bits32, Mode::Bits16] {
         for escape in [&[][..], &[0x0f], &[0x0f, 0x38]] {
@@ -33,7 +42,7 @@ pub(super) fn forms() -> Vec<Form> {
                 for mandatory in [None, Some(0x66), Some(0xf3), Some(0xf2)] {
                     for reg in 0..8 {
                         let form = Form { mandatory, escape, opcode, reg, mode };
-                        if form.is_tested() {
+                        if form.operation().is_some_and(&is_wanted) {
                             forms.push(form);
                         }
                     }
@@ -53,10 +62,11 @@ impl Form {
         bytes
     }
 
-    fn is_tested(&self) -> bool {
+    /// What it does, if it is accepted.
+    fn operation(&self) -> Option<Operation> {
         let mut bytes = self.bytes(&[], self.reg << 3 | 7);
         bytes.extend([0; 10]);
-        decoder::decode(&bytes, self.mode).is_ok_and(|instruction| is_user(instruction.operation))
+        decoder::decode(&bytes, self.mode).ok().map(|instruction| instruction.operation)
     }
 }
 
@@ -85,6 +95,10 @@ fn is_user(operation: Operation) -> bool {
     )
 }
 
+fn is_port_string(operation: Operation) -> bool {
+    matches!(operation, Operation::Ins | Operation::Outs)
+}
+
 /// A case to be run by both sides.
 pub(super) struct Case {
     pub(super) mode: Mode,
@@ -108,7 +122,9 @@ impl Case {
         code.extend(random.bits().to_le_bytes());
         code.truncate(15);
         let instruction = match decoder::decode(&code, form.mode) {
-            Ok(instruction) if is_user(instruction.operation) => Some(instruction),
+            Ok(instruction) if is_user(instruction.operation) || is_port_string(instruction.operation) => {
+                Some(instruction)
+            }
             Err(Rejection::Undefined) => None,
             _ => return None,
         };
@@ -270,7 +286,7 @@ impl Case {
     }
 }
 
-fn is_bit(operation: Operation) -> bool {
+pub(super) fn is_bit(operation: Operation) -> bool {
     matches!(operation, Operation::Bt | Operation::Bts | Operation::Btr | Operation::Btc)
 }
 

@@ -157,7 +157,7 @@ fn difference(case: &Case, twin: &Twin, outcome: Outcome, ending: &Ending) -> Op
     if let Some(number) = differing {
         return Some(format!("register {number}"));
     }
-    let flags = COMPARED_FLAGS & !case.instruction.as_ref().map_or(0, undefined_flags);
+    let flags = case.instruction.as_ref().map_or(COMPARED_FLAGS, compared_flags);
     if (found.rflags ^ expected.rflags) & flags != 0 {
         return Some("flags".into());
     }
@@ -192,6 +192,11 @@ fn memory_difference(twin: &Twin) -> Option<String> {
         }
     }
     None
+}
+
+/// The flags that are compared after an instruction.
+pub(super) fn compared_flags(instruction: &Instruction) -> u64 {
+    COMPARED_FLAGS & !undefined_flags(instruction)
 }
 
 /// Flags that the manual leaves undefined (APM 3, each instruction's table of rFLAGS affected).

@@ -21,6 +21,7 @@ use spin::Mutex;
 
 use super::bench::{self, BenchDevice, ExtraDevice};
 use super::device::{BoardDevice, SharedRouter, SharedUart};
+use super::memory::{self, MemoryDevice};
 use crate::console::Output;
 
 /// What the board is built from.
@@ -34,6 +35,8 @@ pub struct BoardConfig {
     pub serial_ports: Option<Handle>,
     /// The exit benchmark's device is there.
     pub bench: bool,
+    /// The device that behaves like memory is there.
+    pub memory_device: bool,
     /// So many more devices are there, to see that their number does not matter; at most [`bench::EXTRA_MAX`].
     pub extra_devices: u16,
 }
@@ -92,6 +95,9 @@ pub fn lay_out(config: &BoardConfig, router: &Arc<Mutex<Router>>) -> Result<Layo
     let halt_ends = Arc::<AtomicBool>::default();
     if config.bench {
         board.add(BenchDevice { halt_ends: halt_ends.clone() }, &bench::PORTS, &bench::MMIO);
+    }
+    if config.memory_device {
+        board.add(MemoryDevice::new(), &memory::PORTS, &memory::MMIO);
     }
     for number in 0..config.extra_devices.min(bench::EXTRA_MAX) {
         let (ports, mmio) = bench::extra(number);

@@ -92,9 +92,7 @@ impl Vcpu {
             }
             Outcome::Exception(exception) => self.inject_exception(exception),
             Outcome::Retry => {}
-            Outcome::Intercepted { .. } => {
-                self.refuse("an intercepted instruction that touched memory", code)
-            }
+            Outcome::Intercepted { value } => self.load_status_word(value),
             Outcome::Stop(stop) => self.refuse(
                 match stop {
                     Stop::FpuState => "an SSE access to a device",
@@ -112,14 +110,16 @@ impl Vcpu {
         self.inject_exception(Exception::UNDEFINED_OPCODE);
     }
 
-    /// XMM registers are fetched with the FPU state; writing them back is not offered by the platform yet.
+    /// XMM registers come with the whole FPU state, on request.
     pub(super) fn xmm(&mut self, number: u8) -> Option<u128> {
-        let _ = number;
-        None
+        self.fetch(Groups::FPU);
+        self.page.valid().contains(Groups::FPU).then(|| self.page.xmm(number))
     }
 
     pub(super) fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
-        let _ = (number, value);
-        None
+        self.xmm(number)?;
+        self.page.set_xmm(number, value);
+        self.page.mark(Groups::FPU);
+        Some(())
     }
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use runtime::abi::exit::ExitRecord;
 use runtime::abi::operation::{BATCH_MAX, Operation};
 use runtime::abi::registers::{EventInjection, Groups, MsrRegisters, SegmentRegisters, SystemRegisters};
-use runtime::abi::run_page::{PAGE_BYTES, RunPage, XSAVE_BYTES};
+use runtime::abi::run_page::{PAGE_BYTES, RunPage, xsave};
 
 /// Where the pages are.
 #[derive(Clone, Copy, Debug)]
@@ -136,9 +136,32 @@ impl RunPagePointer {
         (0..count).map(|i| unsafe { self.batch().add(i).read_volatile() }).collect()
     }
 
-    /// Where the XSAVE area is.
-    pub fn xsave(self) -> *mut [u8; XSAVE_BYTES] {
-        // SAFETY: within the page; no reference is made.
-        unsafe { &raw mut (*self.0).xsave }
+    fn xsave<T>(self, offset: usize) -> *mut T {
+        // SAFETY: the area is within the page; no reference is made.
+        unsafe { (&raw mut (*self.0).xsave).byte_add(offset).cast() }
+    }
+
+    /// Reads an XMM register from the XSAVE area; `number` is below 16.
+    pub fn xmm(self, number: u8) -> u128 {
+        // SAFETY: within the area, and aligned.
+        let (states, value) = unsafe {
+            let value = self.xsave::<u128>(xsave::XMM + 16 * usize::from(number & 15));
+            (self.xsave::<u64>(xsave::XSTATE_BV).read_volatile(), value.read_volatile())
+        };
+        // In the initial state, what lies there means nothing.
+        if states & xsave::SSE == 0 { 0 } else { value }
+    }
+
+    /// Writes an XMM register in the XSAVE area; `number` is below 16. What is above it of a wider register stays.
+    pub fn set_xmm(self, number: u8, value: u128) {
+        // SAFETY: within the area, aligned, and the vCPU's thread's while it does not run.
+        unsafe {
+            let (states, registers) = (self.xsave::<u64>(xsave::XSTATE_BV), self.xsave::<u128>(xsave::XMM));
+            if states.read_volatile() & xsave::SSE == 0 {
+                (0..16).for_each(|number| registers.add(number).write_volatile(0));
+                states.write_volatile(states.read_volatile() | xsave::SSE);
+            }
+            registers.add(usize::from(number & 15)).write_volatile(value);
+        }
     }
 }
