@@ -18,6 +18,7 @@ hostile_parts=(
     '1:an interrupt, and a stack that is not there'
     [12]='1:page tables in absent memory have reserved bits set' # 11 is the test 37's
     '1:instructions that are not emulated'
+    '1:one NMI after the other'
 )
 
 # hostile_case PART CPUS WORDS

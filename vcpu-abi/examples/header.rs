@@ -76,6 +76,7 @@ fn numbers() -> String {
         window_priority,
         pending_work,
         cr8,
+        nmi_return,
         exit,
         general,
         injection,

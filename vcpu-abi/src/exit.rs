@@ -41,8 +41,10 @@ pub mod reason {
     pub const INVALID_STATE: u32 = 15;
     /// An exit that the backend does not know; `raw_code` has the platform's number.
     pub const UNKNOWN: u32 = 16;
+    /// IRET, when `nmi_return` asked for it. It has not been executed yet.
+    pub const NMI_RETURN: u32 = 17;
     /// The first number that is no reason.
-    pub const END: u32 = 17;
+    pub const END: u32 = 18;
     /// The names, by number.
     pub const NAMES: [&str; END as usize] = [
         "none",
@@ -62,6 +64,7 @@ pub mod reason {
         "deadline",
         "invalid-state",
         "unknown",
+        "nmi-return",
     ];
 }
 

@@ -74,8 +74,10 @@ pub struct RunPage {
     pub pending_work: AtomicU32,
     /// VMM: the task priority (CR8) to load when TPR is dirty; the exit record has the guest's.
     pub cr8: u32,
+    /// VMM: 1 asks for an exit when the guest is about to execute IRET, which ends an NMI's handler.
+    pub nmi_return: u32,
     /// Zero.
-    pub reserved0: [u32; 5],
+    pub reserved0: [u32; 4],
     /// Kernel: why the guest stopped.
     pub exit: ExitRecord,
     /// Zero.

@@ -1,6 +1,6 @@
 /* Interrupts in storms, and the ends: each leaves the processor nothing to go on with. */
 #include "hostile.h"
-.globl part_interrupts, end_absent_idt, end_absent_stack, end_absent_tables, end_reset, end_absent_stack_at_interrupt
+.globl part_interrupts, part_nmis, end_absent_idt, end_absent_stack, end_absent_tables, end_reset, end_absent_stack_at_interrupt
 .text
 
 .set ICR, APIC + 0x300
@@ -75,6 +75,59 @@ part_interrupts:
     say "interrupts to others"
     ret
 
+/* NMIs to itself, the next one sent by the handler of the one before: they are handled one after the other. */
+.set NMIS, 30
+part_nmis:
+    lea rsi, nmi_handler[rip]
+    lea rdi, idt[rip + 2 * 16]
+    call gate
+    mov r12d, ICR
+    mov eax, SVR
+    mov dword ptr [rax], 0x1ff
+    mov dword ptr [r12 + 0x10], 0           /* the first processor: itself */
+    mov dword ptr [r12], 0x4400             /* NMI */
+    /* No exits here: nobody but the NMIs themselves can say when the next one is to come. */
+    rdtsc
+    shl rdx, 32
+    lea r13, [rax + rdx]
+1:  rdtsc
+    shl rdx, 32
+    or rax, rdx
+    sub rax, r13
+    shr rax, 34                             /* some seconds */
+    jnz 2f
+    cmp dword ptr nmis_seen[rip], NMIS
+    jb 1b
+2:  mov eax, nmis_seen[rip]
+    must_be eax, NMIS
+    mov eax, nmis_deepest[rip]
+    must_be eax, 1
+    say "one NMI after the other"
+    ret
+
+nmi_handler:
+    push rax
+    push rcx
+    mov eax, nmis_inside[rip]
+    inc eax
+    mov nmis_inside[rip], eax
+    cmp eax, nmis_deepest[rip]
+    jbe 1f
+    mov nmis_deepest[rip], eax
+1:  inc dword ptr nmis_seen[rip]
+    cmp dword ptr nmis_seen[rip], NMIS
+    jae 2f
+    mov eax, ICR
+    mov dword ptr [rax], 0x4400
+    /* Exits, at each of which it could be delivered too early. */
+    mov ecx, 20
+3:  mov eax, [r12]
+    loop 3b
+2:  dec dword ptr nmis_inside[rip]
+    pop rcx
+    pop rax
+    iretq
+
 end_absent_idt:
     lidt absent_idt[rip]
     say "an IDT that is not there"
@@ -116,6 +169,11 @@ end_reset:
     mov dword ptr [rax], 0x00004500
 1:  pause
     jmp 1b
+
+.bss
+nmis_seen: .skip 4
+nmis_inside: .skip 4
+nmis_deepest: .skip 4
 
 .data
 absent_idt:

@@ -1,7 +1,7 @@
 /* A guest that means no good: entry, tables, and faults that it survives. The first number of its command line says what it tries;
  * each part says so in the end, and then triple-faults on purpose. */
 #include "hostile.h"
-.globl resume, safe_stack, last_vector, last_error, level4, wrong, interrupts_seen, end_by_triple_fault
+.globl gate, idt, resume, safe_stack, last_vector, last_error, level4, wrong, interrupts_seen, end_by_triple_fault
 .text
 image:
     ud2                             /* the 32-bit entry, which is not offered */
@@ -36,7 +36,7 @@ parts:
     .long part_privileged - parts, part_interrupts - parts
     .long end_absent_idt - parts, end_absent_stack - parts, end_absent_tables - parts, end_reset - parts
     .long end_absent_stack_at_interrupt - parts
-    .long part_late - parts, part_tables - parts, part_flood - parts
+    .long part_late - parts, part_tables - parts, part_flood - parts, part_nmis - parts
 parts_end:
 
 /* No IDT, and a fault. */

@@ -134,6 +134,10 @@ fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Resu
         }
     }
     set_window(vcpu, vmcb);
+    vmcb.control.intercept1 &= !intercept1::IRET;
+    if page.nmi_return() & 1 != 0 {
+        vmcb.control.intercept1 |= intercept1::IRET;
+    }
     let why = match page.activity() {
         activity::HALTED => halt(vcpu),
         _ => enter_until_exit(cpu, vcpu, vmcb, named),

@@ -241,6 +241,7 @@ getters! {
     deliver: u32 = deliver;
     window_priority: u32 = window_priority;
     cr8: u32 = cr8;
+    nmi_return: u32 = nmi_return;
     exit_groups: u32 = exit.groups;
     rip: u64 = general.rip;
     rflags: u64 = general.rflags;

@@ -9,6 +9,7 @@ mod interrupts;
 mod machine;
 mod memory;
 mod msr;
+mod nmi;
 mod notices;
 mod page;
 mod page_cache;
@@ -103,6 +104,8 @@ pub struct Vcpu {
     batched: u32,
     /// The kernel has an event from before that it delivers at the next entry.
     event_waits: bool,
+    /// What the guest does with the last NMI.
+    nmi: nmi::Nmi,
     /// The guest executed HLT.
     halted: bool,
     /// What the next entry looks at anew.
@@ -183,6 +186,7 @@ impl Vcpu {
             msrs: MsrFile::new(),
             batched: 0,
             event_waits: false,
+            nmi: nmi::Nmi::None,
             halted: false,
             attention: Attention::ALL,
             lengths: CodeCache::new((Intercept::Hlt, 1))?,

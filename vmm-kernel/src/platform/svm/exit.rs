@@ -45,6 +45,7 @@ fn simple_reason(code: u64) -> u32 {
         code::MONITOR | code::MWAIT | code::RDPRU => reason::UNDEFINED,
         code::SHUTDOWN => reason::SHUTDOWN,
         code::VINTR => reason::INTERRUPT_WINDOW,
+        code::IRET => reason::NMI_RETURN,
         _ => reason::UNKNOWN,
     }
 }

@@ -6,6 +6,7 @@ use runtime::abi::operation::end_reason;
 use runtime::abi::registers::Groups;
 use runtime::abi::run_page::activity;
 
+use super::nmi::LOOK_AGAIN_NS;
 use super::{Attention, Next, Vcpu};
 
 impl Vcpu {
@@ -65,8 +66,7 @@ impl Vcpu {
         self.plan_interrupts();
         self.event_waits = false;
         self.attention.remove(Attention::INTERRUPTS);
-        // An NMI that could not be injected has no window that says when it can.
-        if self.lapic.nmi_pending() {
+        if self.nmi_needs_look() {
             self.attention = Attention::ALL;
         }
     }
@@ -85,6 +85,9 @@ impl Vcpu {
         let mut deadline = self.lapic.deadline_ns().unwrap_or(u64::MAX);
         if self.index == 0 {
             deadline = deadline.min(self.shared.board.deadline_ns());
+        }
+        if self.nmi_needs_look() {
+            deadline = deadline.min(self.shared.board.clock.now_ns() + LOOK_AGAIN_NS);
         }
         if deadline != self.deadline_ns {
             self.deadline_ns = deadline;

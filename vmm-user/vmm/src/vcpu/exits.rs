@@ -120,6 +120,7 @@ impl Vcpu {
                     let _ = self.complete(Intercept::Invd);
                 }
             }
+            reason::NMI_RETURN => self.nmi_returns(),
             reason::HYPERCALL | reason::UNDEFINED => self.inject_exception(Exception::UNDEFINED_OPCODE),
             // QEMU's TCG leaves the guest so, instead of #GP, when it sets reserved bits of CR4.
             reason::UNKNOWN if self.page.raw_code() as u32 == u32::MAX => {

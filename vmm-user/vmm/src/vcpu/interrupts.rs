@@ -22,7 +22,7 @@ impl Vcpu {
     }
 
     /// Whether an event is to be delivered at the next entry, so that no other can be.
-    fn is_injecting(&self) -> bool {
+    pub(super) fn is_injecting(&self) -> bool {
         self.event_waits || self.page.dirty() & Groups::INJECTION.bits() != 0
     }
 
@@ -51,19 +51,22 @@ impl Vcpu {
         self.inject(EventInjection { kind: event_kind::INTERRUPT, vector, ..EventInjection::default() });
     }
 
+    /// Whether the instruction behind an STI or a MOV SS is still to be executed.
+    pub(super) fn is_in_shadow(&self) -> bool {
+        let completed = self.page.dirty() & Groups::GENERAL.bits() != 0;
+        self.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed
+    }
+
     /// Whether the guest could take an interrupt now, its priority aside.
     fn is_interruptible(&self) -> bool {
-        let completed = self.page.dirty() & Groups::GENERAL.bits() != 0;
-        let shadow = self.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed;
-        !self.is_injecting() && !shadow && self.page.rflags() & INTERRUPT_FLAG != 0
+        !self.is_injecting() && !self.is_in_shadow() && self.page.rflags() & INTERRUPT_FLAG != 0
     }
 
     /// Injects what waits, or asks for an exit when the guest can take it.
     #[inline(always)]
     pub(super) fn plan_interrupts(&mut self) {
-        if self.lapic.nmi_pending() && !self.is_injecting() && self.lapic.take_nmi() {
-            self.halted = false;
-            self.inject(EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() });
+        if self.lapic.nmi_pending() {
+            self.plan_nmi();
         }
         let external = self.lapic.extint_pending();
         let pending = self.lapic.deliverable_interrupt();

@@ -48,6 +48,7 @@ fields! {
     deliver set_deliver: u32 = deliver;
     window_priority set_window_priority: u32 = window_priority;
     cr8 set_cr8: u32 = cr8;
+    nmi_return set_nmi_return: u32 = nmi_return;
     exit set_exit: ExitRecord = exit;
     reason set_reason: u32 = exit.reason;
     flags set_flags: u32 = exit.flags;

@@ -55,6 +55,7 @@ impl Vcpu {
         self.page.set_xcr0(1);
         self.page.set_cr8(0);
         self.halted = false;
+        self.set_nmi(super::nmi::Nmi::None);
         self.loaded_all();
     }
 

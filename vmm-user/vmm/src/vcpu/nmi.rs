@@ -1,0 +1,64 @@
+//! NMIs: while one is handled, until its IRET, no other is delivered (APM volume 2, 8.2.3).
+//!
+//! SVM does not keep that for a guest. So an exit is asked for when the handler is about to execute its IRET. Before the IRET is not behind
+//! it: delivered there, the next NMI would take the stack of the one that has not returned (IST), and destroy its frame. Nor does a
+//! window open behind it. So the next NMI waits for an exit that finds the guest elsewhere; the deadline makes one come soon. A guest that
+//! comes by the same IRET with the same stack again, for another reason, only waits a little longer.
+
+use runtime::abi::registers::{EventInjection, Groups, event_kind};
+
+use super::Vcpu;
+
+/// When to look again whether an NMI that waits can be delivered: long enough for an entry of an emulated processor and some instructions.
+pub const LOOK_AGAIN_NS: u64 = 500_000;
+
+/// What the guest does with the last NMI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nmi {
+    /// Nothing (any more).
+    #[default]
+    None,
+    /// Its handler runs.
+    Handled,
+    /// Its handler's IRET is the next instruction, or was.
+    Returns {
+        /// Where it is.
+        rip: u64,
+        /// With which stack.
+        rsp: u64,
+    },
+}
+
+impl Vcpu {
+    /// Delivers the NMI that waits, if the guest can take it.
+    #[cold]
+    pub(super) fn plan_nmi(&mut self) {
+        let is_over = match self.nmi {
+            Nmi::None => true,
+            Nmi::Handled => false,
+            Nmi::Returns { rip, rsp } => (self.page.rip(), self.page.gpr(4)) != (rip, rsp),
+        };
+        if is_over && !self.is_injecting() && !self.is_in_shadow() && self.lapic.take_nmi() {
+            self.halted = false;
+            self.inject(EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() });
+            self.set_nmi(Nmi::Handled);
+        }
+    }
+
+    /// The guest is about to execute the handler's IRET.
+    pub(super) fn nmi_returns(&mut self) {
+        self.set_nmi(Nmi::Returns { rip: self.page.rip(), rsp: self.page.gpr(4) });
+    }
+
+    /// Whether an NMI waits that no exit of the guest's will tell the moment of.
+    pub(super) fn nmi_needs_look(&self) -> bool {
+        self.lapic.nmi_pending() && self.nmi != Nmi::Handled
+    }
+
+    /// Notes what the guest does with an NMI.
+    pub(super) fn set_nmi(&mut self, nmi: Nmi) {
+        self.nmi = nmi;
+        self.page.set_nmi_return(u32::from(nmi == Nmi::Handled));
+        self.page.mark(Groups::CONTROLS);
+    }
+}
