@@ -60,8 +60,8 @@ impl EmulateInput {
         let (base, limit, attributes) = self.segment;
         let [cr0, cr3, cr4] = self.control;
         let mut ram = [0; SMALL_BYTES];
-        for (at, byte) in ram.iter_mut().enumerate() {
-            *byte = self.fill[at / 8 % 8].to_le_bytes()[at % 8];
+        for (bytes, value) in ram.chunks_exact_mut(8).zip(self.fill.iter().cycle()) {
+            bytes.copy_from_slice(&value.to_le_bytes());
         }
         let mut device = ram;
         device.reverse();
@@ -137,14 +137,22 @@ fn repeats(instruction: &Instruction) -> bool {
     instruction.attributes.intersects(Attributes::REP | Attributes::REPNE)
 }
 
+/// Whether accessed and dirty bits have been set, and nothing else.
+fn only_marks_added(before: &[u8; SMALL_BYTES], after: &[u8; SMALL_BYTES]) -> bool {
+    let (before, after) = (before.as_chunks().0, after.as_chunks().0);
+    before.iter().zip(after).all(|(&old, &new)| {
+        let (old, new) = (u128::from_le_bytes(old), u128::from_le_bytes(new));
+        old & new == old && (new ^ old) & !u128::from_le_bytes([0x60; 16]) == 0
+    })
+}
+
 /// A failed emulation has changed nothing; with paging, accessed and dirty bits may have been set in RAM.
 fn assert_unchanged(after: &SmallMachine, before: &SmallMachine) {
     let is_paging = before.paging.cr0 >> 31 & 1 != 0;
     let mut expected = *before;
     if is_paging {
         expected.ram = after.ram;
-        let marks = |(&old, &new): (&u8, &u8)| old & new == old && (new ^ old) & !0x60 == 0;
-        assert!(before.ram.iter().zip(&after.ram).all(marks), "more than marks changed");
+        assert!(only_marks_added(&before.ram, &after.ram), "more than marks changed");
     }
     // LMSW may have read from a device.
     expected.device_bytes = after.device_bytes;
@@ -257,8 +265,7 @@ fn check_marks(memory: &mut SmallMachine, paging: &Paging, linear: u64, access: 
     // What is not RAM reads all-ones, and nothing that came from there is kept.
     let is_absent = |&(_, value): &(u64, u64)| value == u64::MAX || value == 0xffff_ffff;
     assert!(translation.trace.still_holds(memory) || translation.trace.entries().iter().any(is_absent));
-    let marks = |(&old, &new): (&u8, &u8)| old & new == old && (new ^ old) & !0x60 == 0;
-    assert!(before.ram.iter().zip(&memory.ram).all(marks));
+    assert!(only_marks_added(&before.ram, &memory.ram));
     let is_pae = paging.efer >> 10 & 1 == 0 && paging.cr4 >> 5 & 1 != 0;
     for &(_, value) in translation.trace.entries().iter().skip(usize::from(is_pae)) {
         assert_eq!(value >> 5 & 1, 1);
