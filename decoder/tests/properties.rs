@@ -1,7 +1,10 @@
 //! What must hold for any input, on random ones; the fuzz targets check the same on inputs that are looked for.
 
 use decoder::Outcome;
-use decoder_oracle::properties::{EmulateInput, WalkInput, check_emulate, check_walk};
+use decoder_oracle::properties::{
+    AccessInput, EmulateInput, FetchInput, FetchStep, PagingInput, TranslateInput, TranslateStep, WalkInput,
+    check_emulate, check_fetch, check_translate, check_walk,
+};
 use decoder_oracle::random::Random;
 
 fn emulation(random: &mut Random) -> EmulateInput {
@@ -22,11 +25,12 @@ fn emulation(random: &mut Random) -> EmulateInput {
         code,
         gprs,
         rip: random.operand(),
-        rflags: random.bits() & 0x7_ffff & !0x2_0000,
+        rflags: random.bits() as u32 & 0x7_ffff & !0x2_0000,
         cpl: random.bits() as u8,
-        control: [random.bits() & 0x5_0033 | paging, random.bits(), random.bits() & 0x0070_0630],
+        control: [random.bits() & 0x5_0033 | paging, random.bits(), random.bits() & 0x0070_0630]
+            .map(|value| value as u32),
         segment: (
-            random.below(0x2000),
+            random.below(0x2000) as u32,
             random.choose(&[0xffff, 0xf_ffff, u32::MAX]),
             random.choose(&[0x93, 0xc93, 0x97, 0x91, 0xc9b, 0]),
         ),
@@ -52,24 +56,85 @@ fn emulations() {
 fn walks() {
     let mut random = Random::new(5);
     for _ in 0..300_000 {
-        let mut entry = || (random.bits() & 0xff_ffff_f000) | random.bits() & random.bits() & 0xe0 | 7;
-        let mut entries = core::array::from_fn(|_| entry());
-        for entry in &mut entries {
-            if random.below(8) == 0 {
-                *entry ^= 1 << random.below(64);
-            }
-        }
         check_walk(&WalkInput {
-            control: [random.bits() | 0x8000_0000, random.bits(), random.bits(), random.bits()],
-            pkru: random.bits() as u32,
-            physical_bits: 20 - random.below(16) as u8,
-            gigabyte_pages: random.below(2) == 0,
+            paging: registers(&mut random),
             linear: random.operand() >> 17,
-            kind: random.bits() as u8,
-            cpl: random.bits() as u8,
-            ac: random.below(2) == 0,
-            implicit: random.below(4) == 0,
-            entries,
+            access: access(&mut random),
+            entries: entries(&mut random),
         });
     }
+}
+
+#[test]
+fn translations() {
+    let mut random = Random::new(6);
+    let mut found = 0;
+    for _ in 0..100_000 {
+        found += check_translate(&TranslateInput {
+            paging: registers(&mut random),
+            linear: [random.operand() >> 17, random.operand() >> 17],
+            entries: entries(&mut random),
+            steps: core::array::from_fn(|_| TranslateStep {
+                linear: random.bits() as u8,
+                access: access(&mut random),
+                probe: random.below(8) == 0,
+                what: random.bits() as u8,
+                which: random.bits() as u8,
+                bit: random.bits() as u8,
+            }),
+        });
+    }
+    assert!(found > 10_000, "{found}");
+}
+
+#[test]
+fn fetches() {
+    let mut random = Random::new(7);
+    let mut found = 0;
+    for _ in 0..100_000 {
+        let paging = if random.below(4) == 0 { 1 << 31 } else { 0 };
+        found += check_fetch(&FetchInput {
+            mode: random.bits() as u8,
+            cpl: random.bits() as u8,
+            control: [random.bits() as u32 & 0x5_0033 | paging, random.bits() as u32, 0x630],
+            cs: (random.below(0x2000) as u32, random.choose(&[0x100f, 0xffff, u32::MAX])),
+            // The end of a page, or of the limit.
+            rip: 0xff0 + random.below(0x20),
+            fill: core::array::from_fn(|_| {
+                random.choose(&[0x0f02_8948, 0xf30b_8b66, 0xff, 0x27]) ^ random.operand()
+            }),
+            steps: core::array::from_fn(|_| FetchStep {
+                what: random.bits() as u8,
+                which: random.bits() as u8,
+                byte: random.bits() as u8,
+            }),
+        });
+    }
+    assert!(found > 10_000, "{found}");
+}
+
+fn registers(random: &mut Random) -> PagingInput {
+    PagingInput {
+        control: [random.bits() | 0x8000_0000, random.bits(), random.bits(), random.bits()],
+        pkru: random.bits() as u32,
+        physical_bits: 20 - random.below(16) as u8,
+        gigabyte_pages: random.below(2) == 0,
+    }
+}
+
+fn access(random: &mut Random) -> AccessInput {
+    AccessInput {
+        kind: random.bits() as u8,
+        cpl: random.bits() as u8,
+        ac: random.below(2) == 0,
+        implicit: random.below(4) == 0,
+    }
+}
+
+/// Entries of tables, some of them spoilt.
+fn entries(random: &mut Random) -> [u64; 8] {
+    core::array::from_fn(|_| {
+        let entry = (random.bits() & 0xff_ffff_f000) | random.bits() & random.bits() & 0xe0 | 7;
+        if random.below(8) == 0 { entry ^ 1 << random.below(64) } else { entry }
+    })
 }

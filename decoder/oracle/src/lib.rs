@@ -5,6 +5,7 @@
 //! * [`full`]: a full decoder's opinion of what the decoder accepts;
 //! * [`SmallMachine`]: a cheaper one, for fuzzing;
 //! * [`properties`]: what must hold for any input, checked by tests and by fuzz targets;
+//! * [`targets`]: the fuzz targets, which make inputs of bytes;
 //! * `native`: the processor itself, on Linux;
 //! * [`random`]: numbers that are the same in every run;
 //! * [`page_tables`]: guest page tables, built without the decoder's own definitions.
@@ -18,7 +19,9 @@ pub mod page_tables;
 pub mod properties;
 pub mod random;
 mod reference_walk;
+mod registers;
 mod small;
+pub mod targets;
 
 pub use machine::{DeviceAccess, TestMachine};
 pub use small::{SMALL_BYTES, SmallMachine};

@@ -1,5 +1,6 @@
 //! A vCPU and its memory as plain arrays and maps.
 
+use crate::registers::plain_registers;
 use decoder::walk::Paging;
 use decoder::{Exception, GuestMemory, Machine, Mode, Outcome, Segment, SegmentState, Size};
 use std::collections::BTreeMap;
@@ -212,41 +213,7 @@ impl GuestMemory for TestMachine {
 }
 
 impl Machine for TestMachine {
-    fn gpr(&self, number: u8) -> u64 {
-        self.gprs[usize::from(number)]
-    }
-
-    fn set_gpr(&mut self, number: u8, value: u64) {
-        self.gprs[usize::from(number)] = value;
-    }
-
-    fn rip(&self) -> u64 {
-        self.rip
-    }
-
-    fn set_rip(&mut self, value: u64) {
-        self.rip = value;
-    }
-
-    fn rflags(&self) -> u64 {
-        self.rflags
-    }
-
-    fn set_rflags(&mut self, value: u64) {
-        self.rflags = value;
-    }
-
-    fn segment(&self, segment: Segment) -> SegmentState {
-        self.segments[segment as usize]
-    }
-
-    fn cpl(&self) -> u8 {
-        self.cpl
-    }
-
-    fn paging(&self) -> Paging {
-        self.paging
-    }
+    plain_registers!();
 
     fn xmm(&mut self, number: u8) -> Option<u128> {
         self.has_fpu.then(|| self.xmm[usize::from(number)])

@@ -1,5 +1,6 @@
 //! A machine that is cheap to make and to compare: little memory, seen again and again at every address.
 
+use crate::registers::plain_registers;
 use decoder::walk::Paging;
 use decoder::{GuestMemory, Machine, Segment, SegmentState, Size};
 
@@ -37,6 +38,29 @@ pub struct SmallMachine {
 }
 
 impl SmallMachine {
+    /// A machine at CPL 0 with flat segments, whose memory is `fill` again and again; devices have it in reverse.
+    pub fn new(fill: &[u64; 8], paging: Paging) -> SmallMachine {
+        let mut ram = [0; SMALL_BYTES];
+        for (bytes, value) in ram.chunks_exact_mut(8).zip(fill.iter().cycle()) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+        let mut device = ram;
+        device.reverse();
+        SmallMachine {
+            gprs: [0; 16],
+            rip: 0,
+            rflags: 2,
+            segments: [SegmentState { base: 0, limit: u32::MAX, attributes: 0xc93 }; 6],
+            cpl: 0,
+            paging,
+            xmm: u128::from(fill[0]) << 64 | u128::from(fill[1]),
+            ram,
+            device,
+            is_all_device: false,
+            device_bytes: 0,
+        }
+    }
+
     fn bank(&mut self, gpa: u64) -> &mut [u8; SMALL_BYTES] {
         if gpa & DEVICE != 0 { &mut self.device } else { &mut self.ram }
     }
@@ -101,41 +125,7 @@ impl GuestMemory for SmallMachine {
 }
 
 impl Machine for SmallMachine {
-    fn gpr(&self, number: u8) -> u64 {
-        self.gprs[usize::from(number)]
-    }
-
-    fn set_gpr(&mut self, number: u8, value: u64) {
-        self.gprs[usize::from(number)] = value;
-    }
-
-    fn rip(&self) -> u64 {
-        self.rip
-    }
-
-    fn set_rip(&mut self, value: u64) {
-        self.rip = value;
-    }
-
-    fn rflags(&self) -> u64 {
-        self.rflags
-    }
-
-    fn set_rflags(&mut self, value: u64) {
-        self.rflags = value;
-    }
-
-    fn segment(&self, segment: Segment) -> SegmentState {
-        self.segments[segment as usize]
-    }
-
-    fn cpl(&self) -> u8 {
-        self.cpl
-    }
-
-    fn paging(&self) -> Paging {
-        self.paging
-    }
+    plain_registers!();
 
     fn xmm(&mut self, number: u8) -> Option<u128> {
         assert!(number < 16);

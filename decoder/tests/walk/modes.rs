@@ -38,6 +38,11 @@ fn accessed_and_dirty_bits() {
         assert_eq!(root, if style == Style::Pae { 0 } else { 0x20 }, "{style:?}");
         let found = translate(&mut machine, &paging, LINEAR, WRITE).unwrap();
         assert_eq!(builder.get(&machine, leaf), 0x7654_3067, "{style:?}");
+        let tables = path.iter().rev().skip(1);
+        assert!(
+            tables.map(|&table| builder.get(&machine, table)).all(|table| table & 0x40 == 0),
+            "{style:?}"
+        );
         assert!(found.trace.still_holds(&mut machine));
         builder.set(&mut machine, leaf, 0x7654_4067);
         assert!(!found.trace.still_holds(&mut machine));

@@ -1,0 +1,83 @@
+//! The fuzz targets: bytes to the inputs of [`properties`], for libFuzzer (`fuzz/`) and for the smoke run.
+
+use crate::properties::{self, EmulateInput, FetchInput, TranslateInput, WalkInput};
+use arbitrary::{Arbitrary, Unstructured};
+
+/// A name, and what is done with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 5] =
+    [("decode", decode), ("emulate", emulate), ("fetch", fetch), ("translate", translate), ("walk", walk)];
+
+/// The most bytes an input of `target` makes use of, rounded up.
+pub fn max_bytes(target: &str) -> usize {
+    if target == "decode" { 18 } else { 512 }
+}
+
+/// Bytes to instructions, with a full decoder's opinion.
+///
+/// # Panics
+/// If a property doesn't hold, like the others.
+pub fn decode(input: &[u8]) {
+    if let Some((&mode, bytes)) = input.split_first() {
+        properties::check_decode(bytes, properties::mode(mode));
+    }
+}
+
+/// Emulation from any state.
+///
+/// # Panics
+/// If a property doesn't hold.
+pub fn emulate(input: &[u8]) {
+    if let Some(mut input) = parse::<EmulateInput>(input) {
+        input.gprs = input.gprs.map(spread);
+        properties::check_emulate(&input);
+    }
+}
+
+/// Fetches from any memory, with and without a cache.
+///
+/// # Panics
+/// If a property doesn't hold.
+pub fn fetch(input: &[u8]) {
+    if let Some(mut input) = parse::<FetchInput>(input) {
+        input.rip = spread(input.rip);
+        properties::check_fetch(&input);
+    }
+}
+
+/// Translations through any tables, with and without a cache.
+///
+/// # Panics
+/// If a property doesn't hold.
+pub fn translate(input: &[u8]) {
+    if let Some(input) = parse::<TranslateInput>(input) {
+        properties::check_translate(&input);
+    }
+}
+
+/// Page walks over any tables, compared with a walk written a second time.
+///
+/// # Panics
+/// If a property doesn't hold.
+pub fn walk(input: &[u8]) {
+    if let Some(input) = parse::<WalkInput>(input) {
+        properties::check_walk(&input);
+    }
+}
+
+/// An input, unless there are too few bytes for one.
+fn parse<'a, T: Arbitrary<'a>>(input: &'a [u8]) -> Option<T> {
+    let is_enough = input.len() >= T::size_hint(0).0;
+    is_enough.then(|| T::arbitrary_take_rest(Unstructured::new(input)).ok()).flatten()
+}
+
+/// Most numbers of 64 bits are no addresses: half of them become short.
+fn spread(value: u64) -> u64 {
+    match value >> 62 {
+        0 => value & 0xffff,
+        1 => value & 0xffff_ffff,
+        _ => value,
+    }
+}
