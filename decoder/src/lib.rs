@@ -24,6 +24,7 @@ mod instruction;
 mod intercept;
 mod machine;
 mod size;
+mod slots;
 pub mod walk;
 
 pub use decode::{Rejection, decode};

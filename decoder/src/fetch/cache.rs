@@ -4,6 +4,7 @@
 //! be outdated by anything a guest does.
 
 use super::Code;
+use crate::slots::Slots;
 use crate::{Instruction, Mode, Rejection, decode};
 
 /// What the bytes of a whole window were decoded to.
@@ -14,16 +15,8 @@ struct Slot {
 }
 
 /// Up to `N` instructions, one for each remainder of their addresses.
-#[derive(Clone, Copy, Debug)]
-pub struct Cache<const N: usize> {
-    slots: [Option<Slot>; N],
-}
-
-impl<const N: usize> Default for Cache<N> {
-    fn default() -> Self {
-        Cache { slots: [None; N] }
-    }
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cache<const N: usize>(Slots<Slot, N>);
 
 impl<const N: usize> Cache<N> {
     /// What [`decode`] makes of `code`; `hint` is its address, or any number that tells it from others.
@@ -32,17 +25,14 @@ impl<const N: usize> Cache<N> {
     /// Each [`Rejection`].
     #[inline]
     pub fn decode(&mut self, code: &Code, mode: Mode, hint: u64) -> Result<Instruction, Rejection> {
-        let index = hint.checked_rem(N as u64).unwrap_or(0) as usize;
-        if let Some(Some(slot)) = self.slots.get(index)
+        if let Some(slot) = self.0.get(hint)
             && slot.code == *code
             && slot.instruction.mode == mode
         {
             return Ok(slot.instruction);
         }
         let instruction = decode(code.bytes(), mode)?;
-        if let Some(slot) = self.slots.get_mut(index) {
-            *slot = Some(Slot { code: *code, instruction });
-        }
+        self.0.set(hint, Slot { code: *code, instruction });
         Ok(instruction)
     }
 }

@@ -4,6 +4,7 @@
 //! registers are in force and the page-table entries it came from are still what they were: a few reads, no walk.
 
 use super::{Access, Paging, Translation, WalkError, translate};
+use crate::slots::Slots;
 use crate::{GuestMemory, PAGE_BYTES};
 
 /// A translation of the first byte of a page, and what it was made for.
@@ -16,16 +17,8 @@ struct Slot {
 }
 
 /// Up to `N` translations, one for each remainder of page numbers.
-#[derive(Clone, Copy, Debug)]
-pub struct Cache<const N: usize> {
-    slots: [Option<Slot>; N],
-}
-
-impl<const N: usize> Default for Cache<N> {
-    fn default() -> Self {
-        Cache { slots: [None; N] }
-    }
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cache<const N: usize>(Slots<Slot, N>);
 
 impl<const N: usize> Cache<N> {
     /// What [`translate`] would find.
@@ -41,15 +34,14 @@ impl<const N: usize> Cache<N> {
         access: Access,
     ) -> Result<u64, WalkError> {
         let (page, offset) = (linear / PAGE_BYTES, linear % PAGE_BYTES);
-        let index = page.checked_rem(N as u64).unwrap_or(0) as usize;
-        if let Some(Some(slot)) = self.slots.get(index)
+        if let Some(slot) = self.0.get(page)
             && (slot.page, slot.access) == (page, access)
             && slot.paging == *paging
             && slot.translation.trace.still_holds(memory)
         {
             return Ok(slot.translation.gpa.wrapping_add(offset));
         }
-        self.refill(memory, paging, linear, access, index)
+        self.refill(memory, paging, linear, access)
     }
 
     #[cold]
@@ -59,17 +51,14 @@ impl<const N: usize> Cache<N> {
         paging: &Paging,
         linear: u64,
         access: Access,
-        index: usize,
     ) -> Result<u64, WalkError> {
         let mut translation = translate(memory, paging, linear, access)?;
         let gpa = translation.gpa;
         // A probe leaves accessed and dirty bits clear, which is right for no other access.
-        if let Some(slot) = self.slots.get_mut(index)
-            && !access.is_probe()
-        {
-            let offset = linear % PAGE_BYTES;
+        if !access.is_probe() {
+            let (page, offset) = (linear / PAGE_BYTES, linear % PAGE_BYTES);
             translation.gpa = gpa.wrapping_sub(offset);
-            *slot = Some(Slot { page: linear / PAGE_BYTES, paging: *paging, access, translation });
+            self.0.set(page, Slot { page, paging: *paging, access, translation });
         }
         Ok(gpa)
     }
