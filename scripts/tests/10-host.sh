@@ -18,5 +18,5 @@ check lints in_root cargo clippy --workspace --all-targets -- -D warnings
 check unit-tests unit_tests
 check documents in_root scripts/check-docs
 if have shellcheck; then
-    check shell-scripts in_root shellcheck -x {fuzz/run,scripts/{run,test,soak,bench,profile,check-docs}} scripts/lib/*.sh scripts/tests/*.sh scripts/guest/init
+    check shell-scripts in_root shellcheck -x {fuzz/run,scripts/{run,test,soak,bench,profile,decoder-cost,check-docs}} scripts/lib/*.sh scripts/tests/*.sh scripts/guest/init
 fi

@@ -6,10 +6,12 @@
 //! * [`SmallMachine`]: a cheaper one, for fuzzing;
 //! * [`properties`]: what must hold for any input, checked by tests and by fuzz targets;
 //! * [`targets`]: the fuzz targets, which make inputs of bytes;
+//! * [`cost`]: what is counted and timed;
 //! * `native`: the processor itself, on Linux;
 //! * [`random`]: numbers that are the same in every run;
 //! * [`page_tables`]: guest page tables, built without the decoder's own definitions.
 
+pub mod cost;
 pub mod forms;
 pub mod full;
 mod machine;

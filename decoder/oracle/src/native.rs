@@ -6,11 +6,12 @@
 //! a case's state, 32- and 16-bit code segments included, is loaded and stored by the kernel.
 #![allow(
     unsafe_code,
-    reason = "runs arbitrary instructions by way of signals, descriptor tables and fixed mappings"
+    reason = "runs arbitrary instructions by way of signals, descriptor tables and fixed mappings; traces a child"
 )]
 
 mod cases;
 mod compare;
+pub mod count;
 mod descriptors;
 mod guest_table;
 mod mapping;

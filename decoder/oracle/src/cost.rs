@@ -1,0 +1,285 @@
+//! What decoding and emulating cost: pieces of work, on about as much of a vCPU as a VMM has. `decoder-cost` counts
+//! their instructions, the benchmark of the decoder takes their time.
+
+use decoder::fetch::{self, Code, fetch, fetch_cached};
+use decoder::walk::{self, Access, Kind, Paging, WalkError};
+use decoder::{
+    GuestMemory, Instruction, Intercept, Machine, Mode, Outcome, Segment, SegmentState, Size, decode,
+    emulate, intercept_length,
+};
+use std::hint::black_box;
+use std::sync::OnceLock;
+
+/// `mov [rdi + 0x80], eax`
+const MOV: [u8; 16] = [0x89, 0x87, 0x80, 0, 0, 0, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90];
+/// `rep movsd`
+const REP_MOVS: [u8; 16] =
+    [0xf3, 0xa5, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90];
+/// How many elements it moves.
+const ELEMENTS: u64 = 256;
+/// `cpuid`
+const CPUID: [u8; 16] = [0x0f, 0xa2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+const CODE: u64 = 0x5000;
+const REP_CODE: u64 = CODE + 0x40;
+const DEVICE: u64 = 0xfee0_0000;
+const RAM_BYTES: usize = 0x1_0000;
+
+/// RAM as a slice, a device, and caches if wanted.
+pub struct Vcpu {
+    gprs: [u64; 16],
+    rip: u64,
+    rflags: u64,
+    ram: Vec<u8>,
+    device: u64,
+    cached: Option<(u64, u64)>,
+    translations: Option<Box<walk::Cache<8>>>,
+    instructions: Option<Box<fetch::Cache<8>>>,
+}
+
+impl Default for Vcpu {
+    fn default() -> Self {
+        Vcpu::new()
+    }
+}
+
+impl Vcpu {
+    /// Four levels of tables at 1000h that map the code and the device where they are.
+    pub fn new() -> Vcpu {
+        let mut vcpu = Vcpu {
+            gprs: [0; 16],
+            rip: CODE,
+            rflags: 2,
+            ram: vec![0; RAM_BYTES],
+            device: 0,
+            cached: None,
+            translations: None,
+            instructions: None,
+        };
+        for (at, entry) in [
+            (0x1000, 0x2027),
+            (0x2000, 0x3027),
+            (0x2018, 0x6027),
+            (0x3000, 0x4027),
+            (0x4000 + (CODE >> 12) * 8, CODE | 0x67),
+            (0x4000 + 0x8 * 8, 0x8067),
+            (0x4000 + 0x9 * 8, 0x9067),
+            (0x6000 + (DEVICE >> 21 & 0x1ff) * 8, 0x7027),
+            (0x7000, DEVICE | 0x7f),
+        ] {
+            let _ = vcpu.write(at, Size::B8, entry);
+        }
+        vcpu.ram[CODE as usize..][..16].copy_from_slice(&MOV);
+        vcpu.ram[REP_CODE as usize..][..16].copy_from_slice(&REP_MOVS);
+        vcpu.gprs[7] = DEVICE;
+        vcpu
+    }
+
+    fn bytes(&mut self, gpa: u64, size: Size) -> Option<&mut [u8]> {
+        let start = usize::try_from(gpa).ok()?;
+        self.ram.get_mut(start..start.checked_add(size.bytes() as usize)?)
+    }
+}
+
+impl GuestMemory for Vcpu {
+    #[inline]
+    fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        let bytes = self.bytes(gpa, size)?;
+        Some(match *bytes {
+            [a] => a.into(),
+            [a, b] => u16::from_le_bytes([a, b]).into(),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+            [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            _ => 0,
+        })
+    }
+
+    #[inline]
+    fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()> {
+        let value = value.to_le_bytes();
+        let target = self.bytes(gpa, size)?;
+        match target.len() {
+            4 => target.copy_from_slice(&value[..4]),
+            8 => target.copy_from_slice(&value),
+            length => target.copy_from_slice(value.get(..length)?),
+        }
+        Some(())
+    }
+
+    fn compare_exchange(&mut self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
+        let found = self.read(gpa, size)?;
+        if found == expected {
+            self.write(gpa, size, new)?;
+        }
+        Some(found)
+    }
+
+    fn compare_exchange_wide(&mut self, _gpa: u64, _expected: u128, _new: u128) -> Option<u128> {
+        None
+    }
+}
+
+impl Machine for Vcpu {
+    #[inline]
+    fn gpr(&self, number: u8) -> u64 {
+        self.gprs[usize::from(number & 15)]
+    }
+
+    #[inline]
+    fn set_gpr(&mut self, number: u8, value: u64) {
+        self.gprs[usize::from(number & 15)] = value;
+    }
+
+    #[inline]
+    fn rip(&self) -> u64 {
+        self.rip
+    }
+
+    #[inline]
+    fn set_rip(&mut self, value: u64) {
+        self.rip = value;
+    }
+
+    #[inline]
+    fn rflags(&self) -> u64 {
+        self.rflags
+    }
+
+    #[inline]
+    fn set_rflags(&mut self, value: u64) {
+        self.rflags = value;
+    }
+
+    #[inline]
+    fn segment(&self, segment: Segment) -> SegmentState {
+        let attributes = if segment == Segment::Cs { 0xa9b } else { 0xc93 };
+        SegmentState { base: 0, limit: u32::MAX, attributes }
+    }
+
+    #[inline]
+    fn cpl(&self) -> u8 {
+        0
+    }
+
+    #[inline]
+    fn paging(&self) -> Paging {
+        Paging {
+            cr0: 0x8001_0033,
+            cr3: 0x1000,
+            cr4: 0x6b0,
+            efer: 0xd01,
+            pkru: 0,
+            physical_bits: 40,
+            gigabyte_pages: true,
+        }
+    }
+
+    fn xmm(&mut self, _number: u8) -> Option<u128> {
+        None
+    }
+
+    fn set_xmm(&mut self, _number: u8, _value: u128) -> Option<()> {
+        None
+    }
+
+    #[inline]
+    fn device_read(&mut self, _gpa: u64, _size: Size) -> u64 {
+        self.device
+    }
+
+    #[inline]
+    fn device_write(&mut self, _gpa: u64, _size: Size, value: u64) {
+        self.device = value;
+    }
+
+    fn port_read(&mut self, _port: u16, _size: Size) -> u32 {
+        0
+    }
+
+    fn port_write(&mut self, _port: u16, _size: Size, _value: u32) {}
+
+    #[inline]
+    fn translate(&mut self, linear: u64, access: Access) -> Result<u64, WalkError> {
+        if let Some((page, gpa)) = self.cached
+            && linear >> 12 == page
+        {
+            return Ok(gpa | linear & 0xfff);
+        }
+        let paging = self.paging();
+        if let Some(mut cache) = self.translations.take() {
+            let found = cache.translate(self, &paging, linear, access);
+            self.translations = Some(cache);
+            return found;
+        }
+        walk::translate(self, &paging, linear, access).map(|translation| translation.gpa)
+    }
+}
+
+/// A name and what is done under it.
+pub type Work = (&'static str, fn(&mut Vcpu));
+
+/// What can be measured. The first is nothing: what it costs is the harness's.
+pub const WORK: [Work; 10] = [
+    ("nothing", |_| {}),
+    ("`intercept_length` of CPUID", |_| {
+        black_box(intercept_length(Intercept::Cpuid, black_box(&CPUID), Mode::Bits64));
+    }),
+    ("decode `mov [rdi+0x80], eax`", |_| {
+        let _ = black_box(decode(black_box(&MOV), Mode::Bits64));
+    }),
+    ("translate an address through three levels of tables", |vcpu| {
+        let paging = vcpu.paging();
+        let access = Access::explicit(Kind::Write, 0, 2);
+        let _ = black_box(walk::translate(vcpu, &paging, black_box(DEVICE), access));
+    }),
+    ("emulate it, decoded and translated before, to a device", |vcpu| {
+        vcpu.cached = Some((DEVICE >> 12, DEVICE));
+        emulate_mov(vcpu);
+    }),
+    ("emulate it, decoded before, with a page walk", emulate_mov),
+    ("fetch, decode and emulate it, with two page walks", |vcpu| uncached(vcpu, CODE)),
+    ("the same with both caches: two translations checked, no walk, no decoding", |vcpu| cached(vcpu, CODE)),
+    ("fetch, decode and emulate `rep movsd` of 256 elements, RAM to RAM", |vcpu| {
+        point_to_ram(vcpu);
+        uncached(vcpu, REP_CODE);
+    }),
+    ("`rep movsd` with both caches", |vcpu| {
+        point_to_ram(vcpu);
+        cached(vcpu, REP_CODE);
+    }),
+];
+
+fn emulate_mov(vcpu: &mut Vcpu) {
+    static INSTRUCTION: OnceLock<Option<Instruction>> = OnceLock::new();
+    vcpu.rip = CODE;
+    if let Some(instruction) = INSTRUCTION.get_or_init(|| decode(&MOV, Mode::Bits64).ok()) {
+        done(emulate(black_box(instruction), vcpu, 1));
+    }
+}
+
+fn uncached(vcpu: &mut Vcpu, rip: u64) {
+    vcpu.rip = rip;
+    if let Ok(instruction) = fetch(vcpu, &mut { Code::EMPTY }) {
+        done(emulate(&instruction, vcpu, u32::MAX));
+    }
+}
+
+fn cached(vcpu: &mut Vcpu, rip: u64) {
+    vcpu.rip = rip;
+    vcpu.translations.get_or_insert_default();
+    let mut instructions = vcpu.instructions.take().unwrap_or_default();
+    if let Ok(instruction) = fetch_cached(vcpu, &mut { Code::EMPTY }, &mut instructions) {
+        done(emulate(&instruction, vcpu, u32::MAX));
+    }
+    vcpu.instructions = Some(instructions);
+}
+
+fn point_to_ram(vcpu: &mut Vcpu) {
+    vcpu.gprs[1] = ELEMENTS;
+    vcpu.gprs[6] = 0x8000;
+    vcpu.gprs[7] = 0x9000;
+}
+
+fn done(outcome: Outcome) {
+    assert!(matches!(black_box(outcome), Outcome::Done { .. }), "{outcome:?}");
+}
