@@ -54,6 +54,21 @@ fn table() {
         (&[0xf3, 0x0f, 0x01, 0xd9], Bits64, Unsupported),
         (&[0x0f, 0x01, 0x13], Bits64, Unsupported),
         (&[0xc5, 0xf8, 0x10, 0x03], Bits64, Unsupported),
+        // MMX: MOVD, MOVQ (two forms each way), MOVNTQ.
+        (&[0x0f, 0x6e, 0x03], Bits64, Unsupported),
+        (&[0x0f, 0x7e, 0x03], Bits32, Unsupported),
+        (&[0x48, 0x0f, 0x6e, 0x03], Bits64, Unsupported),
+        (&[0x48, 0x0f, 0x7e, 0x03], Bits64, Unsupported),
+        (&[0x0f, 0x6f, 0x03], Bits16, Unsupported),
+        (&[0x0f, 0x7f, 0x03], Bits64, Unsupported),
+        (&[0x0f, 0xe7, 0x03], Bits64, Unsupported),
+        // SSE4a: MOVNTSS, MOVNTSD. Halves of a register: MOVLPS, MOVHPS, MOVLPD, MOVHPD.
+        (&[0xf3, 0x0f, 0x2b, 0x03], Bits64, Unsupported),
+        (&[0xf2, 0x0f, 0x2b, 0x03], Bits64, Unsupported),
+        (&[0x0f, 0x12, 0x03], Bits64, Unsupported),
+        (&[0x0f, 0x17, 0x03], Bits64, Unsupported),
+        (&[0x66, 0x0f, 0x13, 0x03], Bits64, Unsupported),
+        (&[0x66, 0x0f, 0x16, 0x03], Bits64, Unsupported),
     ];
     for &(bytes, mode, expected) in table {
         assert_eq!(decode(bytes, mode), Err(expected), "{mode:?} {bytes:02x?}");
