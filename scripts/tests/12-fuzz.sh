@@ -11,7 +11,7 @@ fuzz_targets() {
 
 fuzz_smoke() {
     local out=$tests/fuzz-smoke.counts target inputs
-    cd "$root"
+    cd "$root" || return
     cargo run -p decoder-oracle --bin fuzz-smoke -- fuzz/corpus "$smoke_runs" | tee "$out"
     for target in $(fuzz_targets); do
         inputs=$(find "$root/fuzz/corpus/$target" -type f | wc -l)
