@@ -9,4 +9,5 @@ pub mod mapped;
 pub mod pool;
 pub mod process;
 pub mod scheduler;
+mod sleepers;
 pub mod thread;

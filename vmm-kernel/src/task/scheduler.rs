@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 
 use super::pool::Ref;
 use super::process::{self, Process};
+use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
 use crate::cpu::{PerCpu, descriptors, fpu, local_apic, per_cpu, speculation, this_cpu, time};
 use crate::sync::SpinLock;
@@ -42,7 +43,9 @@ impl Fifo {
     }
 
     fn contains(&self, thread: &Ref<Thread>) -> bool {
-        self.threads.iter().flatten().any(|t| t.same(thread))
+        let places =
+            (self.first..self.first + self.count).filter_map(|i| self.threads.get(i % QUEUE_MAX)?.as_ref());
+        places.into_iter().any(|t| t.same(thread))
     }
 
     fn pop(&mut self) -> Option<Ref<Thread>> {
@@ -53,9 +56,6 @@ impl Fifo {
     }
 }
 
-/// A thread that sleeps until a TSC value at most; or a free place.
-type Sleeper = Option<(u64, Ref<Thread>)>;
-
 /// What one processor runs.
 pub struct RunQueue {
     ready: SpinLock<[Fifo; PRIORITIES]>,
@@ -65,7 +65,7 @@ pub struct RunQueue {
     /// A thread that ended, until the next one is on its own stack.
     previous: RefCell<Option<Ref<Thread>>>,
     idle_stack: Cell<u64>,
-    sleepers: RefCell<[Sleeper; QUEUE_MAX]>,
+    sleepers: RefCell<Sleepers<QUEUE_MAX>>,
     /// The earliest TSC value at which the scheduler wants the timer.
     pub next_wake: Cell<u64>,
 }
@@ -79,7 +79,7 @@ impl RunQueue {
             running: Cell::new(core::ptr::null()),
             previous: RefCell::new(None),
             idle_stack: Cell::new(0),
-            sleepers: RefCell::new([const { None }; QUEUE_MAX]),
+            sleepers: RefCell::new(Sleepers::new()),
             next_wake: Cell::new(u64::MAX),
         }
     }
@@ -203,19 +203,12 @@ pub fn block(deadline_tsc: u64) {
         return;
     }
     if deadline_tsc != u64::MAX {
-        let mut sleepers = cpu.queue.sleepers.borrow_mut();
-        if let Some(place) = sleepers.iter_mut().find(|s| s.is_none()) {
-            *place = Some((deadline_tsc, me.clone()));
-            cpu.queue.next_wake.set(cpu.queue.next_wake.get().min(deadline_tsc));
-        }
+        cpu.queue.sleepers.borrow_mut().add(deadline_tsc, me.clone());
+        cpu.queue.next_wake.set(cpu.queue.next_wake.get().min(deadline_tsc));
     }
     schedule();
     if deadline_tsc != u64::MAX {
-        let mut sleepers = cpu.queue.sleepers.borrow_mut();
-        let mine = sleepers.iter_mut().find(|s| s.as_ref().is_some_and(|(_, t)| t.same(&me)));
-        if let Some(place) = mine {
-            *place = None;
-        }
+        cpu.queue.sleepers.borrow_mut().remove(&me);
     }
 }
 
@@ -364,18 +357,11 @@ pub fn timer_fired() {
         arm_timer(cpu, u64::MAX);
         return;
     }
-    let mut next = u64::MAX;
-    for place in cpu.queue.sleepers.borrow_mut().iter_mut() {
-        match place {
-            Some((deadline, thread)) if *deadline <= now => {
-                wake(thread);
-                *place = None;
-            }
-            Some((deadline, _)) => next = next.min(*deadline),
-            None => {}
-        }
+    let mut sleepers = cpu.queue.sleepers.borrow_mut();
+    while let Some(thread) = sleepers.take_due(now) {
+        wake(&thread);
     }
-    cpu.queue.next_wake.set(next);
+    cpu.queue.next_wake.set(sleepers.next_tsc());
     if cpu.queue.any_ready() {
         cpu.reschedule.store(true, Ordering::SeqCst);
     }
