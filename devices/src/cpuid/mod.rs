@@ -53,12 +53,22 @@ pub struct CpuidPolicy {
     pub invariant_tsc: bool,
     /// The kernel switches TSC_AUX, so that RDTSCP and RDPID give the guest's own.
     pub tsc_aux: bool,
+    /// PKRU is looked at wherever the guest's accesses are emulated.
+    pub protection_keys: bool,
 }
 
 impl CpuidPolicy {
     /// `cpus` CPUs, everything offered that works on any backend.
     pub fn new(apic_id: u32, cpus: u32, tsc_hz: u64) -> Self {
-        Self { apic_id, cpus: cpus.max(1), tsc_hz, physical_bits: 46, invariant_tsc: true, tsc_aux: false }
+        Self {
+            apic_id,
+            cpus: cpus.max(1),
+            tsc_hz,
+            physical_bits: 46,
+            invariant_tsc: true,
+            tsc_aux: false,
+            protection_keys: true,
+        }
     }
 }
 

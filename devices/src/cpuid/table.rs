@@ -143,11 +143,13 @@ impl<'a> Builder<'a> {
         let (features, max_extended) = (host(1, 0), host(EXTENDED, 0).eax);
         let has_xsave = leaf_0.eax >= 0x0d && features.ecx & 1 << f::XSAVE != 0;
         let policy = CpuidPolicy { cpus: policy.cpus.max(1), ..*policy };
+        // Protection keys go with their state.
+        let understood = if policy.protection_keys { f::XCR0 } else { f::XCR0 & !f::XCR0_PKRU };
         let table = CpuidTable {
             basic: [Slot::default(); MAX_BASIC as usize + 1],
             extended: [Slot::default(); (MAX_EXTENDED - EXTENDED) as usize + 1],
             entries: Vec::new(),
-            xsave: XsaveAreas::new(has_xsave, host),
+            xsave: XsaveAreas::new(has_xsave, understood, host),
             apic_id: policy.apic_id,
         };
         let vendor = Vendor::of(leaf_0);

@@ -165,6 +165,14 @@ fn bits_follow_control_registers() {
     assert_eq!(table.allowed_xcr0(), 0x207);
 }
 
+#[test]
+fn protection_keys_go_with_their_state() {
+    let table = table(&CpuidPolicy { protection_keys: false, ..CpuidPolicy::new(0, 4, TSC_HZ) });
+    let live = Live { cr4: 1 << 22, xcr0: 7 };
+    assert_eq!(table.lookup(7, 0, &live).ecx & 3 << 3, 0);
+    assert_eq!(table.allowed_xcr0(), 7);
+}
+
 /// A host without XSAVE, or whose areas make no sense, gives a guest without what depends on them.
 #[test]
 fn features_fall_with_their_state() {

@@ -19,14 +19,14 @@ pub struct XsaveAreas {
 }
 
 impl XsaveAreas {
-    /// What the host has, cut down to what is understood and consistent.
-    pub fn new(xsave: bool, host: &mut dyn FnMut(u32, u32) -> Leaf) -> Self {
+    /// What the host has, cut down to what is understood (of [`features::XCR0`]) and consistent.
+    pub fn new(xsave: bool, understood: u64, host: &mut dyn FnMut(u32, u32) -> Leaf) -> Self {
         let mut made = Self::default();
         if !xsave {
             return made;
         }
         let main = host(0x0d, 0);
-        let offered = (u64::from(main.edx) << 32 | u64::from(main.eax)) & features::XCR0;
+        let offered = (u64::from(main.edx) << 32 | u64::from(main.eax)) & understood;
         made.xcr0 = 3;
         for component in 2..COMPONENTS {
             let area = host(0x0d, component);

@@ -310,7 +310,12 @@ fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable
             call(system, SystemCpuid { eax: leaf, ebx: 0, ecx: subleaf, edx: 0 }).unwrap_or_default();
         Leaf { eax: answer.eax, ebx: answer.ebx, ecx: answer.ecx, edx: answer.edx }
     };
-    let policy = CpuidPolicy { physical_bits: PHYSICAL_BITS, ..CpuidPolicy::new(index, cpus, tsc_hz) };
+    let policy = CpuidPolicy {
+        physical_bits: PHYSICAL_BITS,
+        // An emulated access would not know PKRU.
+        protection_keys: false,
+        ..CpuidPolicy::new(index, cpus, tsc_hz)
+    };
     CpuidTable::new(&mut host, &policy)
 }
 
