@@ -3,10 +3,6 @@
 //! Bytes are copied once, and what is decoded is the copy: a guest that rewrites its code meanwhile gets either the
 //! old instruction or the new one. The page behind is only looked at if the instruction reaches into it.
 
-mod cache;
-
-pub use cache::Cache;
-
 use crate::decode::{MAX_LENGTH, Rejection, decode};
 use crate::walk::{Access, WalkError};
 use crate::{Exception, Instruction, Machine, Mode, PAGE_BYTES, Segment, Size};
@@ -97,36 +93,13 @@ impl Code {
 /// Each [`FetchError`].
 #[inline]
 pub fn fetch(machine: &mut impl Machine, code: &mut Code) -> Result<Instruction, FetchError> {
-    fetch_by(machine, code, |code, mode| decode(code.bytes(), mode))
-}
-
-/// [`fetch`], decoding only what isn't in `cache`.
-///
-/// # Errors
-/// Each [`FetchError`].
-#[inline]
-pub fn fetch_cached<const N: usize>(
-    machine: &mut impl Machine,
-    code: &mut Code,
-    cache: &mut Cache<N>,
-) -> Result<Instruction, FetchError> {
-    let rip = machine.rip();
-    fetch_by(machine, code, |code, mode| cache.decode(code, mode, rip))
-}
-
-#[inline]
-fn fetch_by(
-    machine: &mut impl Machine,
-    code: &mut Code,
-    mut decode: impl FnMut(&Code, Mode) -> Result<Instruction, Rejection>,
-) -> Result<Instruction, FetchError> {
     let mode = machine.mode();
     *code = Code::EMPTY;
     // Two pages at most hold 15 bytes; the third round can't be reached.
     for _ in 0..3 {
         let before = code.length;
         code.extend(machine)?;
-        match decode(code, mode) {
+        match decode(code.bytes(), mode) {
             Ok(instruction) => return Ok(instruction),
             Err(Rejection::Truncated) if code.length > before => {}
             Err(rejection) => return Err(rejection.into()),

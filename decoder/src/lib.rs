@@ -24,7 +24,6 @@ mod instruction;
 mod intercept;
 mod machine;
 mod size;
-mod slots;
 pub mod walk;
 
 pub use decode::{Rejection, decode};

@@ -5,16 +5,14 @@
 //! in between makes the walk start again. Where there is no RAM an entry reads all-ones, as absent memory does: but for 32-bit paging it
 //! has reserved bits set, and never lacks an accessed or dirty bit.
 //!
-//! A [`Translation`] carries the [`Trace`] of the entries it came from: a cached translation is still right if the
-//! same registers are in force and [`Trace::still_holds`], as a [`Cache`] of them checks.
+//! A [`Translation`] carries the [`Trace`] of the entries it came from: who keeps it may take it for right as long as the
+//! same registers are in force and memory holds the same entries.
 
-mod cache;
 mod entry;
 mod legacy;
 mod rights;
 mod trace;
 
-pub use cache::Cache;
 pub use rights::{Access, Kind};
 pub use trace::Trace;
 

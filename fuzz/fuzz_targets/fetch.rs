@@ -1,4 +1,4 @@
-//! Fetches from any memory, with and without a cache.
+//! Fetches from any memory, compared with a fetch written a second time.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| decoder_oracle::targets::fetch(input));

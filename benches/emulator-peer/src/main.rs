@@ -49,8 +49,11 @@ fn main() -> Result<(), String> {
     let mut emulator_of_movs = emulator(&REP_MOVS)?;
     let of_mov = count(&mut || mov(&mut emulator_of_mov))?;
     let of_movs = count(&mut || rep_movs(&mut emulator_of_movs))?;
-    println!("| libscemu 0.19.4: fetch, decode and emulate `mov [rdi+0x80], eax` | {} |", of_mov - harness);
-    println!("| libscemu 0.19.4: `rep movsw` of 256 elements | {} |", of_movs - harness);
+    println!(
+        "| libscemu 0.19.4: fetch, decode and emulate `mov [rdi+0x80], eax` | {} | – |",
+        of_mov - harness
+    );
+    println!("| libscemu 0.19.4: `rep movsw` of 256 elements | {} | – |", of_movs - harness);
 
     // What was counted was in a child: it is done once more here, to see that it does anything.
     mov(&mut emulator_of_mov);

@@ -1,14 +1,16 @@
 //! What decoding and emulating cost: pieces of work, on about as much of a vCPU as a VMM has. `decoder-cost` counts
 //! their instructions, the benchmark of the decoder takes their time.
+//!
+//! *Cached* is what a VMM gains that remembers: the decoded instruction is kept and emulated again, and pages are where they
+//! were found before. Finding out whether that is still so costs a VMM more, and is not in it.
 
-use decoder::fetch::{self, Code, fetch, fetch_cached};
+use decoder::fetch::{Code, fetch};
 use decoder::walk::{self, Access, Kind, Paging, WalkError};
 use decoder::{
-    GuestMemory, Instruction, Intercept, Machine, Mode, Outcome, Segment, SegmentState, Size, decode,
-    emulate, intercept_length,
+    GuestMemory, Instruction, Intercept, Machine, Mode, Outcome, PAGE_BYTES, Segment, SegmentState, Size,
+    decode, emulate, intercept_length,
 };
 use std::hint::black_box;
-use std::sync::OnceLock;
 
 /// `mov [rdi + 0x80], eax`
 const MOV: [u8; 16] = [0x89, 0x87, 0x80, 0, 0, 0, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90];
@@ -24,17 +26,27 @@ const CODE: u64 = 0x5000;
 const REP_CODE: u64 = CODE + 0x40;
 const DEVICE: u64 = 0xfee0_0000;
 const RAM_BYTES: usize = 0x1_0000;
+/// How many pages are remembered.
+const PAGES: usize = 16;
 
-/// RAM as a slice, a device, and caches if wanted.
+/// Where a page was found, for one kind of access.
+#[derive(Clone, Copy)]
+struct KnownPage {
+    linear: u64,
+    access: Access,
+    gpa: u64,
+}
+
+/// RAM as a slice, a device, and what is remembered if it is to be.
 pub struct Vcpu {
     gprs: [u64; 16],
     rip: u64,
     rflags: u64,
     ram: Vec<u8>,
     device: u64,
-    cached: Option<(u64, u64)>,
-    translations: Option<Box<walk::Cache<8>>>,
-    instructions: Option<Box<fetch::Cache<8>>>,
+    kept: Option<Instruction>,
+    remembers_pages: bool,
+    pages: [Option<KnownPage>; PAGES],
 }
 
 impl Default for Vcpu {
@@ -52,9 +64,9 @@ impl Vcpu {
             rflags: 2,
             ram: vec![0; RAM_BYTES],
             device: 0,
-            cached: None,
-            translations: None,
-            instructions: None,
+            kept: None,
+            remembers_pages: false,
+            pages: [None; PAGES],
         };
         for (at, entry) in [
             (0x1000, 0x2027),
@@ -200,78 +212,94 @@ impl Machine for Vcpu {
 
     #[inline]
     fn translate(&mut self, linear: u64, access: Access) -> Result<u64, WalkError> {
-        if let Some((page, gpa)) = self.cached
-            && linear >> 12 == page
+        let offset = linear % PAGE_BYTES;
+        let place = (linear / PAGE_BYTES) as usize % PAGES;
+        if self.remembers_pages
+            && let Some(known) = self.pages[place]
+            && (known.linear, known.access) == (linear - offset, access)
         {
-            return Ok(gpa | linear & 0xfff);
+            return Ok(known.gpa + offset);
         }
         let paging = self.paging();
-        if let Some(mut cache) = self.translations.take() {
-            let found = cache.translate(self, &paging, linear, access);
-            self.translations = Some(cache);
-            return found;
+        let gpa = walk::translate(self, &paging, linear, access)?.gpa;
+        if self.remembers_pages {
+            self.pages[place] = Some(KnownPage { linear: linear - offset, access, gpa: gpa - offset });
         }
-        walk::translate(self, &paging, linear, access).map(|translation| translation.gpa)
+        Ok(gpa)
     }
 }
 
-/// A name and what is done under it.
-pub type Work = (&'static str, fn(&mut Vcpu));
+/// Something to be measured.
+pub struct Work {
+    /// What it is.
+    pub name: &'static str,
+    /// The work, with nothing known of the instruction or of pages.
+    pub anew: fn(&mut Vcpu),
+    /// The same once more, from the second time on with what is known then.
+    pub cached: Option<fn(&mut Vcpu)>,
+}
 
-/// What can be measured. The first is nothing: what it costs is the harness's.
-pub const WORK: [Work; 10] = [
-    ("nothing", |_| {}),
-    ("`intercept_length` of CPUID", |_| {
-        black_box(intercept_length(Intercept::Cpuid, black_box(&CPUID), Mode::Bits64));
-    }),
-    ("decode `mov [rdi+0x80], eax`", |_| {
-        let _ = black_box(decode(black_box(&MOV), Mode::Bits64));
-    }),
-    ("translate an address through three levels of tables", |vcpu| {
-        let paging = vcpu.paging();
-        let access = Access::explicit(Kind::Write, 0, 2);
-        let _ = black_box(walk::translate(vcpu, &paging, black_box(DEVICE), access));
-    }),
-    ("emulate it, decoded and translated before, to a device", |vcpu| {
-        vcpu.cached = Some((DEVICE >> 12, DEVICE));
-        emulate_mov(vcpu);
-    }),
-    ("emulate it, decoded before, with a page walk", emulate_mov),
-    ("fetch, decode and emulate it, with two page walks", |vcpu| uncached(vcpu, CODE)),
-    ("the same with both caches: two translations checked, no walk, no decoding", |vcpu| cached(vcpu, CODE)),
-    ("fetch, decode and emulate `rep movsd` of 256 elements, RAM to RAM", |vcpu| {
-        point_to_ram(vcpu);
-        uncached(vcpu, REP_CODE);
-    }),
-    ("`rep movsd` with both caches", |vcpu| {
-        point_to_ram(vcpu);
-        cached(vcpu, REP_CODE);
-    }),
+/// What can be measured.
+pub const WORK: [Work; 5] = [
+    Work {
+        name: "`intercept_length` of CPUID",
+        anew: |_| {
+            black_box(intercept_length(Intercept::Cpuid, black_box(&CPUID), Mode::Bits64));
+        },
+        cached: None,
+    },
+    Work {
+        name: "decode `mov [rdi+0x80], eax`",
+        anew: |_| {
+            let _ = black_box(decode(black_box(&MOV), Mode::Bits64));
+        },
+        cached: None,
+    },
+    Work {
+        name: "translate an address through three levels of tables",
+        anew: |vcpu| {
+            let paging = vcpu.paging();
+            let access = Access::explicit(Kind::Write, 0, 2);
+            let _ = black_box(walk::translate(vcpu, &paging, black_box(DEVICE), access));
+        },
+        cached: None,
+    },
+    Work {
+        name: "decode and emulate `mov [rdi+0x80], eax`, to a device",
+        anew: |vcpu| anew(vcpu, CODE),
+        cached: Some(|vcpu| again(vcpu, CODE)),
+    },
+    Work {
+        name: "decode and emulate `rep movsd` of 256 elements, RAM to RAM",
+        anew: |vcpu| {
+            point_to_ram(vcpu);
+            anew(vcpu, REP_CODE);
+        },
+        cached: Some(|vcpu| {
+            point_to_ram(vcpu);
+            again(vcpu, REP_CODE);
+        }),
+    },
 ];
 
-fn emulate_mov(vcpu: &mut Vcpu) {
-    static INSTRUCTION: OnceLock<Option<Instruction>> = OnceLock::new();
-    vcpu.rip = CODE;
-    if let Some(instruction) = INSTRUCTION.get_or_init(|| decode(&MOV, Mode::Bits64).ok()) {
-        done(emulate(black_box(instruction), vcpu, 1));
-    }
-}
-
-fn uncached(vcpu: &mut Vcpu, rip: u64) {
+/// Fetches, decodes and emulates.
+fn anew(vcpu: &mut Vcpu, rip: u64) {
     vcpu.rip = rip;
     if let Ok(instruction) = fetch(vcpu, &mut { Code::EMPTY }) {
         done(emulate(&instruction, vcpu, u32::MAX));
     }
 }
 
-fn cached(vcpu: &mut Vcpu, rip: u64) {
+/// Emulates what was fetched and decoded the first time.
+fn again(vcpu: &mut Vcpu, rip: u64) {
     vcpu.rip = rip;
-    vcpu.translations.get_or_insert_default();
-    let mut instructions = vcpu.instructions.take().unwrap_or_default();
-    if let Ok(instruction) = fetch_cached(vcpu, &mut { Code::EMPTY }, &mut instructions) {
+    vcpu.remembers_pages = true;
+    if vcpu.kept.is_none() {
+        vcpu.kept = fetch(vcpu, &mut { Code::EMPTY }).ok();
+    }
+    if let Some(instruction) = vcpu.kept {
         done(emulate(&instruction, vcpu, u32::MAX));
     }
-    vcpu.instructions = Some(instructions);
 }
 
 fn point_to_ram(vcpu: &mut Vcpu) {

@@ -2,12 +2,10 @@
 
 mod emulate;
 mod fetch;
-mod translate;
 mod walk;
 
 pub use emulate::{EmulateInput, check_emulate};
-pub use fetch::{FetchInput, FetchStep, check_fetch};
-pub use translate::{TranslateInput, TranslateStep, check_translate};
+pub use fetch::{FetchInput, check_fetch};
 pub use walk::{AccessInput, PagingInput, WalkInput, check_walk};
 
 use crate::full;

@@ -1,14 +1,13 @@
 //! The fuzz targets: bytes to the inputs of [`properties`], for libFuzzer (`fuzz/`) and for the smoke run.
 
-use crate::properties::{self, EmulateInput, FetchInput, TranslateInput, WalkInput};
+use crate::properties::{self, EmulateInput, FetchInput, WalkInput};
 use arbitrary::{Arbitrary, Unstructured};
 
 /// A name, and what is done with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 5] =
-    [("decode", decode), ("emulate", emulate), ("fetch", fetch), ("translate", translate), ("walk", walk)];
+pub const TARGETS: [Target; 4] = [("decode", decode), ("emulate", emulate), ("fetch", fetch), ("walk", walk)];
 
 /// The most bytes an input of `target` makes use of, rounded up.
 pub fn max_bytes(target: &str) -> usize {
@@ -36,7 +35,7 @@ pub fn emulate(input: &[u8]) {
     }
 }
 
-/// Fetches from any memory, with and without a cache.
+/// Fetches from any memory, compared with a fetch written a second time.
 ///
 /// # Panics
 /// If a property doesn't hold.
@@ -44,16 +43,6 @@ pub fn fetch(input: &[u8]) {
     if let Some(mut input) = parse::<FetchInput>(input) {
         input.rip = spread(input.rip);
         properties::check_fetch(&input);
-    }
-}
-
-/// Translations through any tables, with and without a cache.
-///
-/// # Panics
-/// If a property doesn't hold.
-pub fn translate(input: &[u8]) {
-    if let Some(input) = parse::<TranslateInput>(input) {
-        properties::check_translate(&input);
     }
 }
 

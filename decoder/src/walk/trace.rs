@@ -40,12 +40,6 @@ impl Trace {
         self.entries.get(..usize::from(self.count)).unwrap_or(&[])
     }
 
-    /// Whether memory still holds the same entries, so that the walk would end as it did.
-    #[inline]
-    pub fn still_holds(&self, memory: &mut (impl GuestMemory + ?Sized)) -> bool {
-        self.entries().iter().all(|&(gpa, value)| memory.read(gpa, self.size) == Some(value))
-    }
-
     /// Sets accessed bits, and the leaf's dirty bit for a write. `false` if an entry changed meanwhile.
     pub(super) fn mark(&mut self, memory: &mut (impl GuestMemory + ?Sized), is_write: bool) -> bool {
         let leaf = usize::from(self.count).wrapping_sub(1);

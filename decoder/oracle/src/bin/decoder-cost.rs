@@ -4,17 +4,22 @@ use decoder_oracle::cost::{Vcpu, WORK};
 use decoder_oracle::native::count;
 use std::hint::black_box;
 
+/// The harness's instructions are those of no work.
+fn count(work: fn(&mut Vcpu)) -> std::io::Result<u64> {
+    let mut vcpu = Vcpu::new();
+    count::instructions(|| black_box(work)(&mut vcpu))
+}
+
 fn main() -> std::io::Result<()> {
-    let mut harness = 0;
-    println!("| work | instructions |\n|---|---:|");
-    for (name, work) in WORK {
-        let mut vcpu = Vcpu::new();
-        let instructions = count::instructions(|| black_box(work)(&mut vcpu))?;
-        if name == "nothing" {
-            harness = instructions;
-        } else {
-            println!("| {name} | {} |", instructions - harness);
-        }
+    let harness = count(|_| {})?;
+    println!("| work | anew | cached |\n|---|---:|---:|");
+    for work in WORK {
+        let anew = count(work.anew)? - harness;
+        let cached = match work.cached {
+            Some(cached) => (count(cached)? - harness).to_string(),
+            None => "–".to_string(),
+        };
+        println!("| {} | {anew} | {cached} |", work.name);
     }
     Ok(())
 }

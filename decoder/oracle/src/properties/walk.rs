@@ -5,6 +5,7 @@ use crate::reference_walk::{self, Ending, Request};
 use crate::small::SmallMachine;
 use arbitrary::Arbitrary;
 use decoder::walk::{Access, Kind, Paging, WalkError, translate, walk};
+use decoder::{GuestMemory, Size};
 
 /// The registers that a walk depends on.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub struct PagingInput {
 }
 
 impl PagingInput {
-    pub(super) fn paging(&self) -> Paging {
+    fn paging(&self) -> Paging {
         let [cr0, cr3, cr4, efer] = self.control;
         Paging {
             cr0,
@@ -50,7 +51,7 @@ pub struct AccessInput {
 
 impl AccessInput {
     /// The access, and the same for the reference.
-    pub(super) fn access(&self) -> (Access, Request) {
+    fn access(&self) -> (Access, Request) {
         let kind = [Kind::Read, Kind::Write, Kind::Execute][usize::from(self.kind % 3)];
         let cpl = self.cpl % 4;
         match (kind, self.implicit) {
@@ -114,17 +115,21 @@ fn check_marks(memory: &mut SmallMachine, paging: &Paging, linear: u64, access: 
     let Ok(translation) = translate(memory, paging, linear, access) else {
         return;
     };
-    // What is not RAM reads all-ones, and nothing that came from there is kept.
+    let is_long = paging.efer >> 10 & 1 != 0;
+    let is_pae = !is_long && paging.cr4 >> 5 & 1 != 0;
+    let size = if is_long || is_pae { Size::B8 } else { Size::B4 };
+    let entries = translation.trace.entries();
+    // What is not RAM reads all-ones, and nothing that came from there can be kept.
     let is_absent = |&(_, value): &(u64, u64)| value == u64::MAX || value == 0xffff_ffff;
-    assert!(translation.trace.still_holds(memory) || translation.trace.entries().iter().any(is_absent));
+    let is_current = entries.iter().all(|&(gpa, value)| memory.read(gpa, size) == Some(value));
+    assert!(is_current || entries.iter().any(is_absent));
     assert!(only_marks_added(&before.ram, &memory.ram));
     let is_write = access.kind == Kind::Write;
     assert!(dirty_bits_added(&before.ram, &memory.ram) <= u32::from(is_write), "only the leaf gets dirty");
-    let is_pae = paging.efer >> 10 & 1 == 0 && paging.cr4 >> 5 & 1 != 0;
-    for &(_, value) in translation.trace.entries().iter().skip(usize::from(is_pae)) {
+    for &(_, value) in entries.iter().skip(usize::from(is_pae)) {
         assert_eq!(value >> 5 & 1, 1);
     }
-    if let (Kind::Write, Some(&(_, leaf))) = (access.kind, translation.trace.entries().last()) {
+    if let (Kind::Write, Some(&(_, leaf))) = (access.kind, entries.last()) {
         assert_eq!(leaf >> 6 & 1, 1);
     }
 }
