@@ -65,8 +65,10 @@ fn qemu(program: &str) -> Command {
 /// Boots by the PVH loader; what it logs at the debug port is taken for its standard error.
 fn pvh(file: Option<&Path>, more: &[&str]) -> Output {
     static LOGS: AtomicU32 = AtomicU32::new(0);
-    let log = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("boot-{}.log", LOGS.fetch_add(1, Ordering::Relaxed)));
+    // Each test may run in a process of its own.
+    let number = LOGS.fetch_add(1, Ordering::Relaxed);
+    let log =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("boot-{}-{number}.log", std::process::id()));
     let program = std::env::var("PLINTH_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned());
     let mut command = qemu(&program);
     command.arg("-kernel").arg(programs().join("pvh-loader"));

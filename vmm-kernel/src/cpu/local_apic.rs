@@ -88,11 +88,14 @@ pub fn start_counting() {
     write(INITIAL_COUNT, u32::MAX);
 }
 
-/// How far it has counted since [`start_counting`]; stops it.
-pub fn stop_counting() -> u32 {
-    let count = u32::MAX - read(CURRENT_COUNT);
+/// How far it has counted since [`start_counting`].
+pub fn counted() -> u32 {
+    u32::MAX - read(CURRENT_COUNT)
+}
+
+/// Stops it.
+pub fn stop_counting() {
     write(INITIAL_COUNT, 0);
-    count
 }
 
 /// Makes the timer interrupt once, at a TSC value (at once when it has passed).
