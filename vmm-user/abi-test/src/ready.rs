@@ -196,6 +196,14 @@ fn closed(mut ready: Ready<'_, '_>) {
     ready.expect(closed, Ok(0), "closing the vCPU");
     let exit = ready.step();
     ready.expect(exit, Err(Status::BadHandle), "after closing");
+    for nobody in [u64::MAX, u64::MAX >> 1, 1 << 63, u64::from(u32::MAX), 0] {
+        // SAFETY: the kernel writes nothing but the run page, which is mapped for good.
+        let (status, _) = unsafe { syscall::raw_run(nobody) };
+        let status = Status::from_code(status as i32);
+        ready
+            .suite
+            .check(status == Some(Status::BadHandle), format_args!("a run of {nobody:#x}: {status:?}"));
+    }
     let closed = process::close(ready.machine.vm).map(|()| 0);
     ready.expect(closed, Ok(0), "closing the VM");
 }

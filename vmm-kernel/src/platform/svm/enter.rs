@@ -112,7 +112,7 @@ global_asm!(
     push rbp
     cmp rdi, gs:[{handle}]
     jne 5f
-    mov rsi, gs:[{page}]
+    mov rsi, gs:[{open}]
     mov eax, [rsi + {dirty}]
     cmp eax, {general}
     jne 3f
@@ -224,6 +224,7 @@ svm_enter_guarded:
     save_rflags = const vmcb!(save.rflags),
     shadow = const vmcb!(control.interrupt_shadow),
     handle = const entry::READY_HANDLE,
+    open = const entry::READY_OPEN_PAGE,
     page = const entry::READY_RUN_PAGE,
     vmcb = const entry::READY_VMCB,
     host = const entry::READY_HOST_SAVE,
