@@ -44,7 +44,7 @@ fn run_handle(handle: u64) -> Answer {
     let cpu = this_cpu();
     let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
     let named = Named { handle, epoch: thread.process.handle_epoch.load(Ordering::Acquire) };
-    let vcpu = match find(thread, named) {
+    let vcpu = match find(cpu, thread, named) {
         Ok(vcpu) => vcpu,
         Err(status) => return Answer::new(status, 0),
     };
@@ -84,12 +84,14 @@ fn go_on(next: Next) -> Result<(), Status> {
 }
 
 /// The vCPU behind a handle: the one of the last run, in most cases.
-fn find(thread: &Thread, named: Named) -> Result<&Vcpu, Status> {
+fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, Status> {
     if let Some(vcpu) = thread.run_cache.get(named.handle, named.epoch) {
         return Ok(vcpu);
     }
     let object = handle::find(&thread.process, named.handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)?;
     let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
+    // What is ready is what was run last: `go_on` relies on it, and this run may come to nothing.
+    cpu.entry.ready.forget();
     thread.run_cache.set(named.handle, named.epoch, vcpu);
     thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
 }

@@ -14,8 +14,9 @@ use runtime::{call, process, syscall, thread};
 use crate::suite::Suite;
 use crate::vm::Machine;
 
-/// out 80h, al; and again.
-const PORT_LOOP: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc];
+/// out 80h, al; and again. Behind it, a jump to itself.
+const PORT_LOOP: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc, 0xeb, 0xfe];
+const SPIN: u64 = 4;
 
 /// A vCPU that has just been entered at once a few times.
 struct Ready<'a, 'b> {
@@ -70,6 +71,7 @@ pub fn test(suite: &mut Suite<'_>) {
     controls(&mut ready);
     registers(&mut ready);
     others(&mut ready);
+    named_in_vain(&mut ready);
     closed(ready);
 }
 
@@ -186,6 +188,35 @@ fn others(ready: &mut Ready<'_, '_>) {
     for handle in [other.vcpu, other.vm] {
         let closed = process::close(handle).map(|()| 0);
         ready.expect(closed, Ok(0), "closing the other");
+    }
+}
+
+/// A run of another vCPU that comes to nothing: when the host next interrupts the one that is ready, it is still that one's run.
+fn named_in_vain(ready: &mut Ready<'_, '_>) {
+    let other = match Machine::new(ready.suite.system, 0, &[0xf4]) {
+        Ok(other) => other,
+        Err(status) => return ready.expect(Err(status), Ok(0), "a vCPU to name"),
+    };
+    let (page, until) = (ready.page(), ready.suite.in_us(1_000_000));
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe { (*page).deadline_tsc = until };
+    ready.mark_controls();
+    ready.steps("before a run in vain");
+    // SAFETY: as above; the batch page, all zeroes, holds no operation that exists.
+    unsafe { (*other.page).batch_count = 1 };
+    let answer = other.run(u64::MAX);
+    ready.expect(answer, Err(Status::BadOperation), "a run in vain");
+    // SAFETY: as above.
+    unsafe { (*page).exit.next_rip = SPIN };
+    let exit = ready.step();
+    ready.expect(exit, Ok(reason::DEADLINE), "interrupted after a run in vain");
+    // SAFETY: as above.
+    unsafe { ((*page).exit.next_rip, (*page).deadline_tsc) = (0, u64::MAX) };
+    ready.mark_controls();
+    ready.steps("after a run in vain");
+    for handle in [other.vcpu, other.vm] {
+        let closed = process::close(handle).map(|()| 0);
+        ready.expect(closed, Ok(0), "closing what was named");
     }
 }
 
