@@ -31,8 +31,12 @@ struct Named {
 
 /// What the entry code calls for a `SYS_RUN` that it cannot enter at once.
 pub extern "C" fn run_slowly(handle: u64) -> Answer {
-    let answer = run_handle(handle);
-    if answer.status != Status::Ok as i64 {
+    back_to_user(run_handle(handle))
+}
+
+/// Whatever ended the run, an interrupt of the host's may have made another thread ready meanwhile, and the timer is not armed for it.
+fn back_to_user(answer: Answer) -> Answer {
+    if answer.status != Status::Ok as i64 || this_cpu().reschedule.load(Ordering::Relaxed) {
         // Nothing is held here any more: the thread may end.
         scheduler::before_user();
     }
@@ -62,10 +66,7 @@ fn run_handle(handle: u64) -> Answer {
 /// What the entry code calls when the exit was the kernel's own: sees to it, and goes on with the run that it began.
 pub extern "C" fn run_on(next: u32) -> Answer {
     let status = go_on(Next::from_code(next)).err().unwrap_or(Status::Ok);
-    if status != Status::Ok {
-        scheduler::before_user();
-    }
-    Answer::new(status, 0)
+    back_to_user(Answer::new(status, 0))
 }
 
 fn go_on(next: Next) -> Result<(), Status> {
@@ -288,6 +289,8 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
         scheduler::block(deadline);
     }
     vcpu.set_sleeper(None);
+    // From here on a kick takes an IPI again. One that saw the place before has set its work before, which is looked at below.
+    vcpu.set_place(place::AWAKE);
     if !scheduler::give_way() {
         return Some(reason::NONE);
     }
