@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering;
 
-use runtime::abi::exit::reason;
+use runtime::abi::exit::{ExitFlags, reason};
 use runtime::abi::operation::{Call, EventCreate, HANDLE_SELF, Operation, VcpuKick, VcpuRun};
 use runtime::abi::registers::{EventInjection, Groups, event_kind};
 use runtime::abi::run_page::{RunPage, activity, work};
@@ -53,6 +53,14 @@ impl Ready<'_, '_> {
         }
     }
 
+    fn expect_event(&mut self, expected: u32, waits: bool, what: &str) {
+        let exit = self.step();
+        // SAFETY: as in `step`.
+        let flags = ExitFlags::from_bits_retain(unsafe { (*self.page()).exit.flags });
+        let holds = exit == Ok(expected) && flags.contains(ExitFlags::INJECTION_PENDING) == waits;
+        self.suite.check(holds, format_args!("{what}: {exit:?} {flags:?}, not {expected} ({waits})"));
+    }
+
     fn expect(&mut self, exit: Result<u32, Status>, expected: Result<u32, Status>, what: &str) {
         self.suite.check(exit == expected, format_args!("{what}: {exit:?}, not {expected:?}"));
     }
@@ -70,6 +78,7 @@ pub fn test(suite: &mut Suite<'_>) {
     kicked(&mut ready);
     controls(&mut ready);
     registers(&mut ready);
+    events(&mut ready);
     others(&mut ready);
     named_in_vain(&mut ready);
     closed(ready);
@@ -160,6 +169,36 @@ fn registers(ready: &mut Ready<'_, '_>) {
         let rip = unsafe { (*page).general.rip } as u32;
         ready.expect(exit.map(|_| rip), Ok(0), "nothing marked");
     }
+}
+
+/// An event that is loaded replaces the one that waits, of whatever kind; none does so too. The guest has interrupts off, and no table of
+/// handlers: an event that is delivered ends in absent memory.
+fn events(ready: &mut Ready<'_, '_>) {
+    let (page, interrupt) = (ready.page(), event_kind::INTERRUPT);
+    for (kind, expected, waits) in [
+        (interrupt, reason::PORT, true),
+        (interrupt, reason::PORT, true),
+        (event_kind::NONE, reason::PORT, false),
+        (event_kind::NMI, reason::WORK, true),
+        (interrupt, reason::WORK, true),
+        (interrupt, reason::PORT, true),
+        (event_kind::NMI, reason::WORK, true),
+        (event_kind::NONE, reason::WORK, false),
+        (event_kind::NONE, reason::PORT, false),
+    ] {
+        // SAFETY: the run page is ours while the vCPU does not run.
+        unsafe {
+            (*page).injection = EventInjection { kind, vector: 0x40, ..EventInjection::default() };
+            (*page).dirty = Groups::INJECTION.bits();
+            (*page).pending_work.store(0, Ordering::SeqCst);
+        }
+        if expected == reason::WORK {
+            let kick = call(ready.machine.vcpu, VcpuKick { work: work::KICK, reserved: 0 }).map(|_| 0);
+            ready.expect(kick, Ok(0), "a kick before a loaded event");
+        }
+        ready.expect_event(expected, waits, "a loaded event");
+    }
+    ready.steps("after events");
 }
 
 /// Another vCPU, another thread, and a run by an operation.
