@@ -104,7 +104,8 @@ global_asm!(
     .endm
 
     // SYS_RUN, come from `syscall_entry`: RDI the handle, RCX and R11 as SYSCALL left them, RSP the thread's kernel stack. Between a
-    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs.
+    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs. The four
+    // words pushed keep the stack aligned at each call.
     .macro run guarded
     push rcx
     push r11
