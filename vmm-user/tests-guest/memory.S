@@ -188,7 +188,7 @@ part_flood:
     mov r13d, 3000
 1:  form fld qword ptr [rdi]
     must 6
-    form movaps xmm0, [rdi]
+    form paddd xmm0, [rdi]
     must 6
     dec r13d
     jnz 1b
