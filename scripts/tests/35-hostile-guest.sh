@@ -19,6 +19,7 @@ hostile_parts=(
     [12]='1:page tables in absent memory have reserved bits set' # 11 is the test 37's
     '1:instructions that are not emulated'
     '1:one NMI after the other'
+    '1:a step over HLT'
 )
 
 # hostile_case PART CPUS WORDS

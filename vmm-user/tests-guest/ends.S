@@ -1,6 +1,6 @@
 /* Interrupts in storms, and the ends: each leaves the processor nothing to go on with. */
 #include "hostile.h"
-.globl part_interrupts, part_nmis, end_absent_idt, end_absent_stack, end_absent_tables, end_reset, end_absent_stack_at_interrupt
+.globl part_interrupts, part_nmis, part_step, end_absent_idt, end_absent_stack, end_absent_tables, end_reset, end_absent_stack_at_interrupt
 .text
 
 .set ICR, APIC + 0x300
@@ -103,6 +103,21 @@ part_nmis:
     mov eax, nmis_deepest[rip]
     must_be eax, 1
     say "one NMI after the other"
+    ret
+
+/* A single step over HLT: the trap ends the halt, as nothing else would. */
+part_step:
+    safely
+    pushfq
+    or dword ptr [rsp], 0x100               /* TF */
+    popfq
+    hlt
+    nop
+9:  must 1
+    mov rax, dr6
+    and eax, 0x4000                         /* BS */
+    must_be eax, 0x4000
+    say "a step over HLT"
     ret
 
 nmi_handler:

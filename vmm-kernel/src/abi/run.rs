@@ -31,8 +31,12 @@ struct Named {
 
 /// What the entry code calls for a `SYS_RUN` that it cannot enter at once.
 pub extern "C" fn run_slowly(handle: u64) -> Answer {
-    let answer = run_handle(handle);
-    if answer.status != Status::Ok as i64 {
+    back_to_user(run_handle(handle))
+}
+
+/// Whatever ended the run, an interrupt of the host's may have made another thread ready meanwhile, and the timer is not armed for it.
+fn back_to_user(answer: Answer) -> Answer {
+    if answer.status != Status::Ok as i64 || this_cpu().reschedule.load(Ordering::Relaxed) {
         // Nothing is held here any more: the thread may end.
         scheduler::before_user();
     }
@@ -44,7 +48,7 @@ fn run_handle(handle: u64) -> Answer {
     let cpu = this_cpu();
     let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
     let named = Named { handle, epoch: thread.process.handle_epoch.load(Ordering::Acquire) };
-    let vcpu = match find(thread, named) {
+    let vcpu = match find(cpu, thread, named) {
         Ok(vcpu) => vcpu,
         Err(status) => return Answer::new(status, 0),
     };
@@ -62,10 +66,7 @@ fn run_handle(handle: u64) -> Answer {
 /// What the entry code calls when the exit was the kernel's own: sees to it, and goes on with the run that it began.
 pub extern "C" fn run_on(next: u32) -> Answer {
     let status = go_on(Next::from_code(next)).err().unwrap_or(Status::Ok);
-    if status != Status::Ok {
-        scheduler::before_user();
-    }
-    Answer::new(status, 0)
+    back_to_user(Answer::new(status, 0))
 }
 
 fn go_on(next: Next) -> Result<(), Status> {
@@ -84,12 +85,14 @@ fn go_on(next: Next) -> Result<(), Status> {
 }
 
 /// The vCPU behind a handle: the one of the last run, in most cases.
-fn find(thread: &Thread, named: Named) -> Result<&Vcpu, Status> {
+fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, Status> {
     if let Some(vcpu) = thread.run_cache.get(named.handle, named.epoch) {
         return Ok(vcpu);
     }
     let object = handle::find(&thread.process, named.handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)?;
     let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
+    // What is ready is what was run last: `go_on` relies on it, and this run may come to nothing.
+    cpu.entry.ready.forget();
     thread.run_cache.set(named.handle, named.epoch, vcpu);
     thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
 }
@@ -286,6 +289,8 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
         scheduler::block(deadline);
     }
     vcpu.set_sleeper(None);
+    // From here on a kick takes an IPI again. One that saw the place before has set its work before, which is looked at below.
+    vcpu.set_place(place::AWAKE);
     if !scheduler::give_way() {
         return Some(reason::NONE);
     }

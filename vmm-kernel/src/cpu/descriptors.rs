@@ -78,8 +78,7 @@ pub fn load(area: CpuArea) {
 /// Sets the stack that interrupts and system calls from user mode use.
 pub fn set_kernel_stack(top: u64) {
     let cpu = this_cpu();
-    // SYSCALL pushes three words and calls: eight less makes the stack aligned at that call.
-    cpu.entry.kernel_stack.set(top - 8);
+    cpu.entry.kernel_stack.set(top);
     // SAFETY: as in `load`; the processor reads the field at the next interrupt from user mode.
     unsafe { (*cpu.descriptors.get()).tss.privilege_stack_table[0] = VirtAddr::new(top) };
 }

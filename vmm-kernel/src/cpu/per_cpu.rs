@@ -38,7 +38,9 @@ pub mod entry {
     const READY: usize = offset_of!(EntryFields, ready);
     /// The handle that may be entered at once.
     pub const READY_HANDLE: usize = READY + offset_of!(ReadyVcpu, handle);
-    /// Its run page.
+    /// The run page to look at for it.
+    pub const READY_OPEN_PAGE: usize = READY + offset_of!(ReadyVcpu, open_page);
+    /// The run page of the vCPU aimed at.
     pub const READY_RUN_PAGE: usize = READY + offset_of!(ReadyVcpu, run_page);
     /// Its VMCB's physical address.
     pub const READY_VMCB: usize = READY + offset_of!(ReadyVcpu, vmcb);

@@ -9,18 +9,28 @@
 //! which stops the guest. Closing a handle needs none: a run may have begun before.
 
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use vcpu_abi::run_page::RunPage;
 
 use super::per_cpu;
 
-/// No handle: handles have 32 bits.
-const NONE: u64 = u64::MAX;
+/// What the entry code looks at while no vCPU is ready: a run page, as far as it looks, in which every group is marked, so that it goes
+/// the long way. A handle that nobody has would not do instead: a process gives what it likes.
+static REFUSAL: [u32; offset_of!(RunPage, dirty) / 4 + 1] = [u32::MAX; offset_of!(RunPage, dirty) / 4 + 1];
+
+const fn refusal() -> *mut u32 {
+    (&raw const REFUSAL).cast_mut().cast()
+}
 
 /// What the entry code needs of a vCPU. Part of the per-CPU area's fixed fields.
 #[repr(C)]
 pub struct ReadyVcpu {
     /// The handle whose `SYS_RUN` may be entered at once.
-    pub(super) handle: AtomicU64,
+    pub(super) handle: Cell<u64>,
+    /// The run page that the entry code looks at for it: that of the vCPU aimed at, or [`REFUSAL`].
+    pub(super) open_page: AtomicPtr<u32>,
     /// Linear address of the run page; the VMCB is in the page before it.
     pub(super) run_page: Cell<u64>,
     /// Physical address of the VMCB.
@@ -33,7 +43,8 @@ impl ReadyVcpu {
     /// None.
     pub const fn new() -> Self {
         Self {
-            handle: AtomicU64::new(NONE),
+            handle: Cell::new(0),
+            open_page: AtomicPtr::new(refusal()),
             run_page: Cell::new(0),
             vmcb: Cell::new(0),
             host_save: Cell::new(0),
@@ -48,12 +59,13 @@ impl ReadyVcpu {
 
     /// Lets the next `SYS_RUN` of this handle enter the vCPU aimed at.
     pub fn allow(&self, handle: u32) {
-        self.handle.store(u64::from(handle), Ordering::SeqCst);
+        self.handle.set(u64::from(handle));
+        self.open_page.store(self.run_page.get() as *mut u32, Ordering::SeqCst);
     }
 
     /// Sends the next `SYS_RUN` through `abi::run`.
     pub fn forget(&self) {
-        self.handle.store(NONE, Ordering::SeqCst);
+        self.open_page.store(refusal(), Ordering::SeqCst);
     }
 }
 

@@ -21,8 +21,10 @@ global_asm!(
     push qword ptr gs:[0]
     push rcx
     push r11
+    sub rsp, 8
     mov rdx, rax
     call {dispatch}
+    add rsp, 8
     pop r11
     pop rcx
     xor edi, edi

@@ -194,7 +194,7 @@ fn prepare_stack(top: u64, start: Start) -> u64 {
         u64::from(USER_DATA),
     ];
     // Keeps the stack aligned at the call in `thread_entry`.
-    let at = top - 8 - size_of_val(&frame) as u64;
+    let at = top - 16 - size_of_val(&frame) as u64;
     // SAFETY: the stack is mapped and the thread does not run yet.
     unsafe { (at as *mut [u64; 13]).write(frame) };
     at

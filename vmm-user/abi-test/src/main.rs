@@ -24,6 +24,7 @@ mod run_page;
 mod suite;
 mod threads;
 mod vm;
+mod wakes;
 mod xsave;
 
 use runtime::Start;

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering;
 
-use runtime::abi::exit::reason;
+use runtime::abi::exit::{ExitFlags, reason};
 use runtime::abi::operation::{Call, EventCreate, HANDLE_SELF, Operation, VcpuKick, VcpuRun};
 use runtime::abi::registers::{EventInjection, Groups, event_kind};
 use runtime::abi::run_page::{RunPage, activity, work};
@@ -14,8 +14,9 @@ use runtime::{call, process, syscall, thread};
 use crate::suite::Suite;
 use crate::vm::Machine;
 
-/// out 80h, al; and again.
-const PORT_LOOP: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc];
+/// out 80h, al; and again. Behind it, a jump to itself.
+const PORT_LOOP: &[u8] = &[0xe6, 0x80, 0xeb, 0xfc, 0xeb, 0xfe];
+const SPIN: u64 = 4;
 
 /// A vCPU that has just been entered at once a few times.
 struct Ready<'a, 'b> {
@@ -52,6 +53,14 @@ impl Ready<'_, '_> {
         }
     }
 
+    fn expect_event(&mut self, expected: u32, waits: bool, what: &str) {
+        let exit = self.step();
+        // SAFETY: as in `step`.
+        let flags = ExitFlags::from_bits_retain(unsafe { (*self.page()).exit.flags });
+        let holds = exit == Ok(expected) && flags.contains(ExitFlags::INJECTION_PENDING) == waits;
+        self.suite.check(holds, format_args!("{what}: {exit:?} {flags:?}, not {expected} ({waits})"));
+    }
+
     fn expect(&mut self, exit: Result<u32, Status>, expected: Result<u32, Status>, what: &str) {
         self.suite.check(exit == expected, format_args!("{what}: {exit:?}, not {expected:?}"));
     }
@@ -69,7 +78,9 @@ pub fn test(suite: &mut Suite<'_>) {
     kicked(&mut ready);
     controls(&mut ready);
     registers(&mut ready);
+    events(&mut ready);
     others(&mut ready);
+    named_in_vain(&mut ready);
     closed(ready);
 }
 
@@ -160,6 +171,36 @@ fn registers(ready: &mut Ready<'_, '_>) {
     }
 }
 
+/// An event that is loaded replaces the one that waits, of whatever kind; none does so too. The guest has interrupts off, and no table of
+/// handlers: an event that is delivered ends in absent memory.
+fn events(ready: &mut Ready<'_, '_>) {
+    let (page, interrupt) = (ready.page(), event_kind::INTERRUPT);
+    for (kind, expected, waits) in [
+        (interrupt, reason::PORT, true),
+        (interrupt, reason::PORT, true),
+        (event_kind::NONE, reason::PORT, false),
+        (event_kind::NMI, reason::WORK, true),
+        (interrupt, reason::WORK, true),
+        (interrupt, reason::PORT, true),
+        (event_kind::NMI, reason::WORK, true),
+        (event_kind::NONE, reason::WORK, false),
+        (event_kind::NONE, reason::PORT, false),
+    ] {
+        // SAFETY: the run page is ours while the vCPU does not run.
+        unsafe {
+            (*page).injection = EventInjection { kind, vector: 0x40, ..EventInjection::default() };
+            (*page).dirty = Groups::INJECTION.bits();
+            (*page).pending_work.store(0, Ordering::SeqCst);
+        }
+        if expected == reason::WORK {
+            let kick = call(ready.machine.vcpu, VcpuKick { work: work::KICK, reserved: 0 }).map(|_| 0);
+            ready.expect(kick, Ok(0), "a kick before a loaded event");
+        }
+        ready.expect_event(expected, waits, "a loaded event");
+    }
+    ready.steps("after events");
+}
+
 /// Another vCPU, another thread, and a run by an operation.
 fn others(ready: &mut Ready<'_, '_>) {
     let other = match Machine::new(ready.suite.system, 0, &[0xf4]) {
@@ -189,6 +230,35 @@ fn others(ready: &mut Ready<'_, '_>) {
     }
 }
 
+/// A run of another vCPU that comes to nothing: when the host next interrupts the one that is ready, it is still that one's run.
+fn named_in_vain(ready: &mut Ready<'_, '_>) {
+    let other = match Machine::new(ready.suite.system, 0, &[0xf4]) {
+        Ok(other) => other,
+        Err(status) => return ready.expect(Err(status), Ok(0), "a vCPU to name"),
+    };
+    let (page, until) = (ready.page(), ready.suite.in_us(1_000_000));
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe { (*page).deadline_tsc = until };
+    ready.mark_controls();
+    ready.steps("before a run in vain");
+    // SAFETY: as above; the batch page, all zeroes, holds no operation that exists.
+    unsafe { (*other.page).batch_count = 1 };
+    let answer = other.run(u64::MAX);
+    ready.expect(answer, Err(Status::BadOperation), "a run in vain");
+    // SAFETY: as above.
+    unsafe { (*page).exit.next_rip = SPIN };
+    let exit = ready.step();
+    ready.expect(exit, Ok(reason::DEADLINE), "interrupted after a run in vain");
+    // SAFETY: as above.
+    unsafe { ((*page).exit.next_rip, (*page).deadline_tsc) = (0, u64::MAX) };
+    ready.mark_controls();
+    ready.steps("after a run in vain");
+    for handle in [other.vcpu, other.vm] {
+        let closed = process::close(handle).map(|()| 0);
+        ready.expect(closed, Ok(0), "closing what was named");
+    }
+}
+
 /// A handle that is closed is no handle, however ready its vCPU is.
 fn closed(mut ready: Ready<'_, '_>) {
     ready.steps("before closing");
@@ -196,6 +266,14 @@ fn closed(mut ready: Ready<'_, '_>) {
     ready.expect(closed, Ok(0), "closing the vCPU");
     let exit = ready.step();
     ready.expect(exit, Err(Status::BadHandle), "after closing");
+    for nobody in [u64::MAX, u64::MAX >> 1, 1 << 63, u64::from(u32::MAX), 0] {
+        // SAFETY: the kernel writes nothing but the run page, which is mapped for good.
+        let (status, _) = unsafe { syscall::raw_run(nobody) };
+        let status = Status::from_code(status as i32);
+        ready
+            .suite
+            .check(status == Some(Status::BadHandle), format_args!("a run of {nobody:#x}: {status:?}"));
+    }
     let closed = process::close(ready.machine.vm).map(|()| 0);
     ready.expect(closed, Ok(0), "closing the VM");
 }

@@ -6,7 +6,6 @@ use runtime::abi::operation::{
     end_reason,
 };
 use runtime::abi::status::Status;
-use runtime::abi::syscall::SYS_RUN;
 use runtime::{process, syscall};
 
 use crate::handles::{KINDS, one_of_each};
@@ -58,7 +57,7 @@ pub fn test(suite: &mut Suite<'_>) {
     let vcpu = objects.iter().find(|(name, _)| *name == "vcpu").map_or(0, |(_, handle)| *handle);
     for upper in [1 << 32, 1 << 63, u64::MAX << 32] {
         // SAFETY: the kernel writes nothing when it refuses the handle, and the run page otherwise.
-        let (status, _) = unsafe { syscall::raw(SYS_RUN, upper | u64::from(vcpu), 0) };
+        let (status, _) = unsafe { syscall::raw_run(upper | u64::from(vcpu)) };
         let status = Status::from_code(status as i32);
         suite
             .check(status == Some(Status::BadHandle), format_args!("a run of {upper:#x} | vCPU: {status:?}"));

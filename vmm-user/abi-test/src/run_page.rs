@@ -5,7 +5,6 @@ use runtime::abi::exit::reason;
 use runtime::abi::operation::Rights;
 use runtime::abi::run_page::{RunPage, activity};
 use runtime::abi::status::Status;
-use runtime::abi::syscall::SYS_RUN;
 use runtime::{Start, syscall};
 
 use crate::child::{self, Child};
@@ -51,10 +50,11 @@ pub fn victim(start: &Start) -> u32 {
     let mut ran = 0;
     for _ in 0..ROUNDS {
         spoil(&mut random, &machine, child::number(start, "ticks"));
-        let handle =
-            u64::from(random.pick(&[machine.vcpu, machine.vcpu, machine.vcpu, machine.vm, 0, u32::MAX]));
+        let vcpu = u64::from(machine.vcpu);
+        let wild = random.next();
+        let handle = random.pick(&[vcpu, vcpu, vcpu, u64::from(machine.vm), 0, u64::MAX, wild]);
         // SAFETY: what the kernel writes is the run page, and what the operations made by `fuzz` name.
-        let (status, _) = unsafe { syscall::raw(SYS_RUN, handle, random.next()) };
+        let (status, _) = unsafe { syscall::raw_run(handle) };
         match Status::from_code(status as i32) {
             None => return 3,
             // SAFETY: the page is mapped.

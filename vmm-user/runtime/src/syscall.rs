@@ -31,19 +31,19 @@ pub unsafe fn raw(number: u64, first: u64, second: u64) -> (u64, u64) {
     (status, value)
 }
 
-/// `SYS_RUN`, which leaves hardly a register as it was.
+/// `SYS_RUN`, which leaves hardly a register as it was. `vcpu` is a handle, or what is none.
 ///
 /// # Safety
 /// As for [`raw`].
 #[inline(always)]
-unsafe fn raw_run(vcpu: Handle) -> (u64, u64) {
+pub unsafe fn raw_run(vcpu: u64) -> (u64, u64) {
     let (status, value): (u64, u64);
     // SAFETY: as in `raw`.
     unsafe {
         core::arch::asm!(
             "syscall",
             inlateout("rax") SYS_RUN => status,
-            inlateout("rdi") u64::from(vcpu) => _,
+            inlateout("rdi") vcpu => _,
             lateout("rdx") value,
             lateout("rcx") _,
             lateout("rsi") _,
@@ -85,7 +85,7 @@ pub fn call<C: Call>(handle: Handle, payload: C) -> Result<C, Status> {
 pub fn run(vcpu: Handle) -> Result<(), (Status, usize)> {
     // SAFETY: the kernel writes the run page, whose fields are only reached by volatile or atomic accesses, or by the thread
     // that calls this.
-    let (code, index) = unsafe { raw_run(vcpu) };
+    let (code, index) = unsafe { raw_run(u64::from(vcpu)) };
     if code == 0 { Ok(()) } else { Err((status(code), index as usize)) }
 }
 

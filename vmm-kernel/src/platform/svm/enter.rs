@@ -104,7 +104,8 @@ global_asm!(
     .endm
 
     // SYS_RUN, come from `syscall_entry`: RDI the handle, RCX and R11 as SYSCALL left them, RSP the thread's kernel stack. Between a
-    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs.
+    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs. The four
+    // words pushed keep the stack aligned at each call.
     .macro run guarded
     push rcx
     push r11
@@ -112,7 +113,7 @@ global_asm!(
     push rbp
     cmp rdi, gs:[{handle}]
     jne 5f
-    mov rsi, gs:[{page}]
+    mov rsi, gs:[{open}]
     mov eax, [rsi + {dirty}]
     cmp eax, {general}
     jne 3f
@@ -224,6 +225,7 @@ svm_enter_guarded:
     save_rflags = const vmcb!(save.rflags),
     shadow = const vmcb!(control.interrupt_shadow),
     handle = const entry::READY_HANDLE,
+    open = const entry::READY_OPEN_PAGE,
     page = const entry::READY_RUN_PAGE,
     vmcb = const entry::READY_VMCB,
     host = const entry::READY_HOST_SAVE,

@@ -83,16 +83,25 @@ fn load_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
     if event.kind != event_kind::INTERRUPT {
         return load_other_event(vmcb, event);
     }
-    let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
-    vmcb.control.vintr =
-        vmcb.control.vintr & !vintr::REQUEST | request | u64::from(event.vector) << vintr::VECTOR_SHIFT;
-    vmcb.control.intercept1 &= !intercept1::VINTR;
+    request(vmcb, event.vector);
     Ok(())
 }
 
+#[inline(always)]
+fn request(vmcb: &mut Vmcb, vector: u8) {
+    let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
+    vmcb.control.vintr =
+        vmcb.control.vintr & !vintr::REQUEST | request | u64::from(vector) << vintr::VECTOR_SHIFT;
+    vmcb.control.intercept1 &= !intercept1::VINTR;
+}
+
+/// An event that is no external interrupt, or none. It takes the place of an interrupt that was requested.
 #[cold]
 fn load_other_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
     vmcb.control.event_injection = encode(event)?;
+    if interrupt_requested(vmcb) {
+        vmcb.control.vintr &= !vintr::REQUEST;
+    }
     Ok(())
 }
 
@@ -108,10 +117,12 @@ pub fn interrupt_requested(vmcb: &Vmcb) -> bool {
     vmcb.control.vintr & vintr::IRQ != 0 && vmcb.control.intercept1 & intercept1::VINTR == 0
 }
 
-/// Injects an event that the processor itself reported as not yet delivered.
+/// Injects an event that the processor itself reported as not yet delivered. An interrupt that waits besides goes on waiting.
 pub fn inject(vmcb: &mut Vmcb, event: EventInjection) {
-    if load_event(vmcb, event).is_err() {
-        log::error!("the processor reported an event that it cannot deliver: {event:?}");
+    match encode(event) {
+        _ if event.kind == event_kind::INTERRUPT => request(vmcb, event.vector),
+        Ok(event) => vmcb.control.event_injection = event,
+        Err(_) => log::error!("the processor reported an event that it cannot deliver: {event:?}"),
     }
 }
 
@@ -163,6 +174,10 @@ pub fn decode_event(info: u64) -> Option<EventInjection> {
 
 /// Loads what the VMM marked. Nothing here can hurt the kernel: the guest's state is the guest's.
 pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
+    if dirty.contains(Groups::INJECTION) {
+        // What was loaded before and not delivered is replaced, and what the last exit interrupted is the VMM's affair now.
+        (vmcb.control.event_injection, vmcb.control.exit_int_info) = (0, 0);
+    }
     load_usual(vmcb, page, dirty)?;
     if dirty.intersects(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS) {
         load_rare(vmcb, page, dirty)?;

@@ -77,11 +77,13 @@ impl Vcpu {
     }
 
     fn handle_halt(&mut self) {
-        if self.complete(Intercept::Hlt) {
-            self.halted = !self.shared.board.halt_ends.load(Ordering::Relaxed);
-            if self.halted {
-                self.attention = Attention::ALL;
-            }
+        // Completing it may inject an event (RFLAGS.TF, a fault), and that ends the halt.
+        self.halted = !self.shared.board.halt_ends.load(Ordering::Relaxed);
+        if !self.complete(Intercept::Hlt) {
+            self.halted = false;
+        }
+        if self.halted {
+            self.attention = Attention::ALL;
         }
     }
 

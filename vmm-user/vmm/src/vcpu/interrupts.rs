@@ -15,8 +15,9 @@ const PROTECTED: u64 = 1;
 const HIGHEST_CLASS: u32 = 15;
 
 impl Vcpu {
-    /// Injects an event at the next entry.
+    /// Injects an event at the next entry, which wakes the guest.
     pub(super) fn inject(&mut self, event: EventInjection) {
+        self.halted = false;
         self.page.set_injection(event);
         self.page.mark(Groups::INJECTION);
     }
@@ -47,7 +48,6 @@ impl Vcpu {
     }
 
     fn inject_interrupt(&mut self, vector: u8) {
-        self.halted = false;
         self.inject(EventInjection { kind: event_kind::INTERRUPT, vector, ..EventInjection::default() });
     }
 

@@ -39,7 +39,6 @@ impl Vcpu {
             Nmi::Returns { rip, rsp } => (self.page.rip(), self.page.gpr(4)) != (rip, rsp),
         };
         if is_over && !self.is_injecting() && !self.is_in_shadow() && self.lapic.take_nmi() {
-            self.halted = false;
             self.inject(EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() });
             self.set_nmi(Nmi::Handled);
         }

@@ -2,7 +2,9 @@
 
 use devices::apic::APIC_TIMER_HZ;
 use devices::linux_boot::{self, EntryState};
-use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
+use runtime::abi::registers::{
+    EventInjection, Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters,
+};
 
 use super::Vcpu;
 
@@ -54,7 +56,9 @@ impl Vcpu {
         self.page.set_msrs(MsrRegisters { pat: RESET_PAT, ..MsrRegisters::default() });
         self.page.set_xcr0(1);
         self.page.set_cr8(0);
-        self.halted = false;
+        // Whatever was on its way to the guest is not any more, be it here or with the kernel.
+        self.inject(EventInjection::default());
+        self.event_waits = false;
         self.set_nmi(super::nmi::Nmi::None);
         self.loaded_all();
     }
