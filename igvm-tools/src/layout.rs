@@ -8,8 +8,8 @@
 mod check;
 
 use vcpu_abi::boot::{
-    BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage, DirectoryEntry,
-    NAME_BYTES, file_kind,
+    BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_FLAG_NO_SHORTCUTS, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage,
+    DirectoryEntry, NAME_BYTES, file_kind,
 };
 use zerocopy::IntoBytes;
 
@@ -54,6 +54,8 @@ pub struct Parts {
     pub debug: bool,
     /// Take measures against speculative execution.
     pub mitigations: bool,
+    /// Let the kernel take short cuts.
+    pub shortcuts: bool,
     /// Plinth's own memory.
     pub window_base: u64,
     /// Its size.
@@ -168,7 +170,9 @@ fn flag(is_set: bool, flag: u32) -> u32 {
 fn boot_page(parts: &Parts, area: &BootArea, builder: &Builder, entries: usize) -> BootPage {
     BootPage {
         magic: BOOT_MAGIC,
-        flags: flag(parts.debug, BOOT_FLAG_DEBUG) | flag(parts.mitigations, BOOT_FLAG_MITIGATIONS),
+        flags: flag(parts.debug, BOOT_FLAG_DEBUG)
+            | flag(parts.mitigations, BOOT_FLAG_MITIGATIONS)
+            | flag(!parts.shortcuts, BOOT_FLAG_NO_SHORTCUTS),
         directory_entries: entries as u32,
         window_gpa: parts.window_base,
         window_bytes: parts.window_bytes,

@@ -40,7 +40,7 @@ struct BuildArgs {
     /// The IGVM file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Say something else than the recipe: debug, mitigations, kernel, files.NAME, payload.NAME, layout.FIELD.
+    /// Say something else than the recipe: debug, mitigations, shortcuts, kernel, files.NAME, payload.NAME, layout.FIELD.
     /// A file is what it is in the recipe, contents or a path (relative to the current directory); text:CONTENTS and
     /// file:PATH say which; nothing leaves it out
     #[arg(long = "set", value_name = "KEY=VALUE")]

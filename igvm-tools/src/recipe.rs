@@ -51,6 +51,9 @@ pub struct Recipe {
     /// Take measures against speculative execution with what others left in the processor.
     #[serde(default = "yes")]
     pub mitigations: bool,
+    /// Let the kernel take short cuts; without them, to compare.
+    #[serde(default = "yes")]
+    pub shortcuts: bool,
     /// The kernel's ELF file.
     pub kernel: PathBuf,
     /// The RAM file system, in this order.
@@ -160,6 +163,7 @@ impl Loaded {
             payload: self.files("payload", &self.recipe.payload)?,
             debug: self.recipe.debug,
             mitigations: self.recipe.mitigations,
+            shortcuts: self.recipe.shortcuts,
             window_base,
             window_bytes,
             payload_base: fields.payload_base.map_or(after, |amount| amount.0),

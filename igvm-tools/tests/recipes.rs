@@ -57,7 +57,7 @@ fn a_recipe() {
         ]
     );
     assert_eq!((plinth.debug, plinth.window_gpa, plinth.window_bytes), (false, 0x0800_0000, 32 << 20));
-    assert!(plinth.mitigations);
+    assert!(plinth.mitigations && plinth.shortcuts);
     assert_eq!(plinth.files[2].gpa, 0x0a00_0000);
 }
 
@@ -75,6 +75,7 @@ fn overrides() {
         &[
             "debug=true",
             "mitigations=false",
+            "shortcuts=false",
             &linux,
             &init,
             "payload.initrd=",
@@ -97,7 +98,7 @@ fn overrides() {
         ]
     );
     assert_eq!((plinth.debug, plinth.window_gpa, plinth.window_bytes), (true, 0x1000_0000, 1 << 20));
-    assert!(!plinth.mitigations);
+    assert!(!plinth.mitigations && !plinth.shortcuts);
     assert_eq!(plinth.files[3].gpa, 1 << 30);
     assert_eq!(names(&build(&folder, &[], &[&cmdline_file]).unwrap())[4], ("payload", "cmdline", 4));
 }
@@ -178,6 +179,7 @@ fn mistakes_on_the_command_line() {
         ("debug", "--set debug", "KEY=VALUE"),
         ("debug=yes", "--set debug=yes", "true or false"),
         ("mitigations=1", "--set mitigations=1", "true or false"),
+        ("shortcuts=no", "--set shortcuts=no", "true or false"),
         ("platforms=snp", "--set platforms=snp", "the key is one of"),
         ("layout.window=5", "--set layout.window=5", "layout has window_base"),
         ("layout.window_base=five", "--set layout.window_base=five", "an amount is like"),

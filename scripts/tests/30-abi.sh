@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # The kernel's ABI under abuse: an image whose only process tries everything, with one CPU and with two.
 
+# abi_case NAME CPUS [OPTION...]: the options are pack_bare's.
 abi_case() {
     local name=$1 end
     kernel='' initrd='' append='' image=$tests/abi-test.igvm
-    pack_bare abi-test "$image"
+    pack_bare abi-test "$image" "${@:3}"
     end=$(memory=256 boot_guest "$name" pvh "$2")
     # The children's faults are many; the suite's own words are few.
     grep -aE 'abi-test: (abi-test|FAILED)|panic' "$tests/$name.log" || true
@@ -15,3 +16,4 @@ abi_case() {
 
 qemu_find
 for smp in 1 2; do check "abi-$smp" abi_case "abi-$smp" "$smp"; done
+check abi-long-way abi_case abi-long-way 1 --set shortcuts=false --set mitigations=false

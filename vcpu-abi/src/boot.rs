@@ -26,6 +26,9 @@ pub const BOOT_FLAG_DEBUG: u32 = 1 << 0;
 /// Set in [`BootPage::flags`]: the recipe asks for measures against speculative execution with what others left in the processor.
 pub const BOOT_FLAG_MITIGATIONS: u32 = 1 << 1;
 
+/// Set in [`BootPage::flags`]: the kernel takes no short cuts. Every run and every operation goes the general way, to compare.
+pub const BOOT_FLAG_NO_SHORTCUTS: u32 = 1 << 2;
+
 /// The page that describes the image to the kernel. All `_gpa` fields are page-aligned physical addresses as the host
 /// counts them, all `_virtual` fields where the initial page tables map the same page.
 #[repr(C)]

@@ -3,6 +3,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use vcpu_abi::boot::BOOT_FLAG_NO_SHORTCUTS;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
@@ -53,6 +54,11 @@ pub fn kernel_root() -> PhysFrame {
 /// `BOOT_FLAG_*` of the image.
 pub fn boot_flags() -> u32 {
     BOOT_FLAGS.load(Ordering::Relaxed)
+}
+
+/// Whether runs and operations may go a shorter way than the general one.
+pub fn takes_shortcuts() -> bool {
+    boot_flags() & BOOT_FLAG_NO_SHORTCUTS == 0
 }
 
 /// Makes an address space this processor's, if it is not.

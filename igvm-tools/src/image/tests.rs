@@ -25,6 +25,7 @@ fn parts() -> Parts {
         payload: vec![File { name: "linux".to_owned(), data: vec![7; 10_000] }],
         debug: false,
         mitigations: false,
+        shortcuts: true,
         window_base: 0x800_0000,
         window_bytes: 1 << 20,
         payload_base: 0xa00_0000,

@@ -9,7 +9,8 @@ use pvh_loader::walk;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use vcpu_abi::boot::{
-    BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_MAGIC, BootPage, DirectoryEntry, file_kind,
+    BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_FLAG_NO_SHORTCUTS, BOOT_MAGIC, BootPage, DirectoryEntry,
+    file_kind,
 };
 use zerocopy::FromBytes;
 
@@ -29,6 +30,8 @@ pub struct Plinth {
     pub debug: bool,
     /// It takes measures against speculative execution.
     pub mitigations: bool,
+    /// Its kernel takes short cuts.
+    pub shortcuts: bool,
     /// First byte of the window.
     pub window_gpa: u64,
     /// Size of the window.
@@ -85,6 +88,7 @@ impl<'a> Contents<'a> {
         Some(Plinth {
             debug: boot.flags & BOOT_FLAG_DEBUG != 0,
             mitigations: boot.flags & BOOT_FLAG_MITIGATIONS != 0,
+            shortcuts: boot.flags & BOOT_FLAG_NO_SHORTCUTS == 0,
             window_gpa: boot.window_gpa,
             window_bytes: boot.window_bytes,
             image_end_gpa: boot.image_end_gpa,

@@ -48,10 +48,11 @@ impl Display for Plinth {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let used = self.image_end_gpa.saturating_sub(self.window_gpa);
         let debug = if self.debug { ", debug" } else { "" };
+        let shortcuts = if self.shortcuts { "" } else { ", no shortcuts" };
         let mitigations = if self.mitigations { ", mitigations" } else { "" };
         writeln!(
             f,
-            "window     {:#012x} {:>10} bytes, {used} used{debug}{mitigations}",
+            "window     {:#012x} {:>10} bytes, {used} used{debug}{mitigations}{shortcuts}",
             self.window_gpa, self.window_bytes
         )?;
         for file in &self.files {

@@ -28,6 +28,7 @@ fn parts() -> Parts {
         payload: vec![file("linux", 4096), file("initrd", 1)],
         debug: true,
         mitigations: false,
+        shortcuts: true,
         window_base: BASE,
         window_bytes: 1 << 20,
         payload_base: BASE + (1 << 20),

@@ -10,7 +10,7 @@ const TEXT: &str = "text:";
 /// A value that is a path.
 const FILE: &str = "file:";
 
-/// Applies one override. Keys: `debug`, `mitigations`, `kernel`, `files.NAME`, `payload.NAME`, `layout.FIELD`. For a file the value
+/// Applies one override. Keys: `debug`, `mitigations`, `shortcuts`, `kernel`, `files.NAME`, `payload.NAME`, `layout.FIELD`. For a file the value
 /// is what the recipe's entry is, contents or else a path, relative to the current directory; `text:` and `file:` in
 /// front of it say which; nothing takes the file out of the image.
 pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result<(), RecipeError> {
@@ -20,6 +20,9 @@ pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result
     match key.split_once('.') {
         None if key == "debug" => {
             recipe.debug = value.parse().map_err(|_| wrong("debug is true or false"))?;
+        }
+        None if key == "shortcuts" => {
+            recipe.shortcuts = value.parse().map_err(|_| wrong("shortcuts is true or false"))?;
         }
         None if key == "mitigations" => {
             recipe.mitigations = value.parse().map_err(|_| wrong("mitigations is true or false"))?;
@@ -38,7 +41,7 @@ pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result
         }
         _ => {
             return Err(wrong(
-                "the key is one of debug, mitigations, kernel, files.NAME, payload.NAME, layout.FIELD",
+                "the key is one of debug, mitigations, shortcuts, kernel, files.NAME, payload.NAME, layout.FIELD",
             ));
         }
     }

@@ -10,6 +10,7 @@ use vcpu_abi::operation::{Call, Handle, Operation, PortRead, PortWrite};
 use vcpu_abi::status::Status;
 
 use super::system;
+use crate::machine;
 use crate::task::handle::{self, HostPorts, Object};
 use crate::task::pool::Ref;
 use crate::task::process::Process;
@@ -28,6 +29,7 @@ impl PortAccesses {
     /// Those like an operation that has succeeded; `None` if it was not to a port.
     pub fn like(process: &Ref<Process>, operation: &Operation) -> Option<Self> {
         let object = match operation.code {
+            _ if !machine::takes_shortcuts() => return None,
             PortWrite::CODE => handle::resolve::<PortWrite>(process, operation),
             PortRead::CODE => handle::resolve::<PortRead>(process, operation),
             _ => return None,

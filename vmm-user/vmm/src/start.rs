@@ -84,6 +84,8 @@ struct Options {
     memory_device: bool,
     /// `set caches no`: nothing is cached, to compare.
     caches: bool,
+    /// `set batches no`: each operation is a system call of its own, to compare.
+    batches: bool,
     /// `set extra-devices N`: so many more devices, to compare.
     extra_devices: u16,
 }
@@ -94,6 +96,7 @@ impl Options {
             bench: start.setting("bench-devices") == Some("yes"),
             memory_device: start.setting("memory-device") == Some("yes"),
             caches: start.setting("caches") != Some("no"),
+            batches: start.setting("batches") != Some("no"),
             extra_devices: start.setting("extra-devices").and_then(|n| n.parse().ok()).unwrap_or(0),
         }
     }
@@ -120,7 +123,7 @@ pub fn program(start: &Start) -> u32 {
 fn run(handles: &Handles, options: Options) -> Result<u32> {
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
-    let Options { bench, memory_device, caches, extra_devices } = options;
+    let Options { bench, memory_device, caches, batches, extra_devices } = options;
     let ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     map_memory(handles, vm, &ram)?;
@@ -151,6 +154,7 @@ fn run(handles: &Handles, options: Options) -> Result<u32> {
         vcpus: created.iter().map(|c| c.handle).collect(),
         system: handles.system,
         caches,
+        batches,
         unsaid: AtomicU64::new(0),
         statistics: if debug {
             (0..cpus).map(|_| Arc::default()).collect::<Vec<Arc<Mutex<Statistics>>>>()

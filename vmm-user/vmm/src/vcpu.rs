@@ -65,6 +65,8 @@ pub struct Shared {
     pub system: Handle,
     /// Caches are used; they can be switched off to compare.
     pub caches: bool,
+    /// Operations wait for the next run; else each is a call of its own, to compare.
+    pub batches: bool,
     /// How often something was not logged because it had been, or because enough had been.
     pub unsaid: AtomicU64,
     /// Counts, by vCPU; none unless the image is for debugging.
@@ -224,6 +226,9 @@ impl Vcpu {
             let _ = self.page.set_operation(0, &operation);
         }
         self.batched += 1;
+        if !self.shared.batches {
+            self.submit();
+        }
     }
 
     /// Executes the batch now, without a run.
