@@ -33,11 +33,9 @@ impl Next {
     }
 }
 
-/// What each exit becomes, other than those with a qualification of their own.
+/// What the rare exits become.
 fn simple_reason(code: u64) -> u32 {
     match code {
-        code::CPUID => reason::CPUID,
-        code::HLT => reason::HALT,
         code::VMMCALL => reason::HYPERCALL,
         code::XSETBV => reason::XSETBV,
         code::INVD | code::WBINVD => reason::CACHE_CONTROL,

@@ -46,7 +46,7 @@ impl Vcpu {
     fn complete_unknown(&mut self, intercept: Intercept) -> bool {
         match self.find_length(intercept) {
             Ok(Some(length)) => {
-                self.complete_at(self.page.rip().wrapping_add(u64::from(length)) & self.mode().linear_mask());
+                self.complete_after(length);
                 true
             }
             Ok(None) => false,
@@ -55,6 +55,11 @@ impl Vcpu {
                 false
             }
         }
+    }
+
+    /// The instruction at RIP is done, and has this length.
+    pub(super) fn complete_after(&mut self, length: u8) {
+        self.complete_at(self.page.rip().wrapping_add(u64::from(length)) & self.mode().linear_mask());
     }
 
     /// The instruction is done, and ends here.

@@ -23,8 +23,7 @@ impl Vcpu {
                 let kept = self.page.cr0() & !(STATUS_WORD & !PE);
                 self.page.set_cr0(kept | value & STATUS_WORD);
                 self.page.mark(Groups::SYSTEM);
-                let next = self.page.rip().wrapping_add(u64::from(lmsw.length));
-                self.complete_at(next & lmsw.mode.linear_mask());
+                self.complete_after(lmsw.length);
             }
             Ok(lmsw) if lmsw.operation == Operation::Lmsw => {
                 self.inject_exception(Exception::GENERAL_PROTECTION)
