@@ -16,5 +16,6 @@ mod platform;
 mod start;
 mod sync;
 mod task;
+mod volatile;
 
 pub use start::prepare_cpu;

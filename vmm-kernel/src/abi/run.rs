@@ -74,7 +74,7 @@ fn go_on(next: Next) -> Result<(), Status> {
     // The handle was ready, so this thread has run the vCPU before, and no other since.
     let thread = scheduler::running(cpu).ok_or(Status::WrongState)?;
     let (vcpu, handle, epoch) = thread.run_cache.last().ok_or(Status::WrongState)?;
-    let mut claim = vcpu.claim()?;
+    let claim = vcpu.claim()?;
     let vmcb = claim.vmcb();
     let named = Some((thread, Named { handle, epoch }));
     let why = match see_to(cpu, vcpu, vmcb, next) {
@@ -98,8 +98,13 @@ fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, 
 }
 
 /// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done, and [`run_slowly`] is to.
-pub extern "C" fn load_marked(page: *mut RunPage) -> u32 {
-    let page = SharedRunPage::new(page);
+///
+/// # Safety
+/// The page is a vCPU's, which the calling thread may run.
+#[allow(unsafe_code, reason = "the entry code says by a pointer what it is about to enter")]
+pub unsafe extern "C" fn load_marked(page: *mut RunPage) -> u32 {
+    // SAFETY: the caller's promise.
+    let page = unsafe { SharedRunPage::new(page) };
     let dirty = Groups::from_bits_retain(page.dirty());
     let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
     // An interrupt and a window share the VMCB's one virtual interrupt.
@@ -118,7 +123,7 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
 
 fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Result<(), Status> {
     let page = vcpu.run_page;
-    let mut claim = vcpu.claim()?;
+    let claim = vcpu.claim()?;
     let vmcb = claim.vmcb();
     let dirty = Groups::from_bits_truncate(page.dirty());
     if !dirty.is_empty() {
@@ -137,9 +142,9 @@ fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Resu
         }
     }
     set_window(vcpu, vmcb);
-    vmcb.control.intercept1 &= !intercept1::IRET;
+    vmcb.control.intercept1.update(|bits| bits & !intercept1::IRET);
     if page.nmi_return() & 1 != 0 {
-        vmcb.control.intercept1 |= intercept1::IRET;
+        vmcb.control.intercept1.update(|bits| bits | intercept1::IRET);
     }
     let why = match page.activity() {
         activity::HALTED => halt(vcpu),
@@ -149,7 +154,7 @@ fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Resu
 }
 
 /// The end of a run: `why` is a reason that is not the guest's own exit.
-fn conclude(vcpu: &Vcpu, vmcb: &mut Vmcb, why: Option<u32>) -> Result<(), Status> {
+fn conclude(vcpu: &Vcpu, vmcb: &Vmcb, why: Option<u32>) -> Result<(), Status> {
     let page = vcpu.run_page;
     match why {
         Some(reason::NONE) => return Err(Status::WrongState),
@@ -177,12 +182,7 @@ fn load_fpu(vcpu: &Vcpu, dirty: Groups) -> Result<(), Status> {
 
 /// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the
 /// process ends.
-fn enter_until_exit(
-    cpu: &PerCpu,
-    vcpu: &Vcpu,
-    vmcb: &mut Vmcb,
-    named: Option<(&Thread, Named)>,
-) -> Option<u32> {
+fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thread, Named)>) -> Option<u32> {
     loop {
         if let Some(why) = prepare_entry(cpu, vcpu, vmcb, named) {
             return Some(why);
@@ -206,7 +206,7 @@ fn enter_until_exit(
 
 /// What an entry depends on, besides the registers. Afterwards the next `SYS_RUN` of the same handle finds all of it in order, unless
 /// somebody says otherwise ([`ReadyVcpu`](crate::cpu::ready::ReadyVcpu)).
-fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb, named: Option<(&Thread, Named)>) -> Option<u32> {
+fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thread, Named)>) -> Option<u32> {
     let (page, ready) = (vcpu.run_page, &cpu.entry.ready);
     if cpu.reschedule.load(Ordering::Relaxed) && !scheduler::give_way() {
         return Some(reason::NONE);
@@ -237,7 +237,7 @@ fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb, named: Option<(&Thr
 }
 
 /// Sees to an exit that is the kernel's own. Answers why the run ends, if it does.
-fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb, next: Next) -> Option<u32> {
+fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, next: Next) -> Option<u32> {
     match next {
         Next::Return => return None,
         Next::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
@@ -247,7 +247,7 @@ fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &mut Vmcb, next: Next) -> Option<u32>
             return Some(reason::INVALID_STATE);
         }
     }
-    if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
+    if let Some(event) = state::decode_event(vmcb.control.exit_int_info.get()) {
         // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
         state::inject(vmcb, event);
     }
@@ -264,7 +264,7 @@ fn count(cpu: &PerCpu, what: u32) {
 
 /// A refused VMRUN may have put the host's state in the VMCB: it is overwritten before anybody sees it.
 #[cold]
-fn refuse(vcpu: &Vcpu, vmcb: &mut Vmcb) {
+fn refuse(vcpu: &Vcpu, vmcb: &Vmcb) {
     vcpu.window.set(NO_WINDOW);
     if let Some(maps) = maps() {
         state::reset(vmcb, maps, vcpu.vm.root().start_address().as_u64(), vcpu.vm.asid);
@@ -298,7 +298,7 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
 }
 
 /// Asks for an exit when the guest can take an interrupt of the priority that the VMM wants to inject.
-fn set_window(vcpu: &Vcpu, vmcb: &mut Vmcb) {
+fn set_window(vcpu: &Vcpu, vmcb: &Vmcb) {
     let want = vcpu.run_page.window_priority();
     if state::interrupt_requested(vmcb) {
         // The request is the interrupt's; the window's turn comes when that is delivered.
@@ -309,10 +309,10 @@ fn set_window(vcpu: &Vcpu, vmcb: &mut Vmcb) {
         return;
     }
     vcpu.window.set(want);
-    vmcb.control.vintr &= !vintr::REQUEST;
-    vmcb.control.intercept1 &= !intercept1::VINTR;
+    vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST);
+    vmcb.control.intercept1.update(|bits| bits & !intercept1::VINTR);
     if want != NO_WINDOW {
-        vmcb.control.vintr |= vintr::IRQ | u64::from(want & 0xf) << vintr::PRIORITY_SHIFT;
-        vmcb.control.intercept1 |= intercept1::VINTR;
+        vmcb.control.vintr.update(|bits| bits | vintr::IRQ | u64::from(want & 0xf) << vintr::PRIORITY_SHIFT);
+        vmcb.control.intercept1.update(|bits| bits | intercept1::VINTR);
     }
 }

@@ -56,7 +56,7 @@ pub fn kick(_: &Ref<Process>, object: Object, call: &mut VcpuKick) -> Done {
 pub fn fetch(_: &Ref<Process>, object: Object, call: &mut VcpuFetch) -> Done {
     let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
     let groups = Groups::from_bits(call.groups).ok_or(Status::BadArgument)?;
-    let mut claim = vcpu.claim()?;
+    let claim = vcpu.claim()?;
     state::store_requested(claim.vmcb(), vcpu.run_page, groups);
     if groups.contains(Groups::FPU) {
         vcpu.run_page.fill_xsave(|to| vcpu.fpu.read(to));

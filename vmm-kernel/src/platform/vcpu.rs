@@ -96,16 +96,16 @@ impl Vcpu {
         VCPUS.try_insert(|slot| {
             let [vmcb_physical, run, batch] = pages_of(slot)?;
             let area = vcpu_area(slot);
-            // SAFETY: the VMCB was just mapped and cleared; nobody else knows it.
-            let vmcb = unsafe { &mut *(area as *mut Vmcb) };
-            state::reset(vmcb, maps, vm.root().start_address().as_u64(), vm.asid);
+            // SAFETY: the VMCB was just mapped, for good.
+            let run_page = unsafe { SharedRunPage::new((area + PAGE) as *mut RunPage) };
+            state::reset(run_page.vmcb_beside(), maps, vm.root().start_address().as_u64(), vm.asid);
             Ok(Self {
                 cpu,
                 // SAFETY: the place's fifth page, mapped above, for this alone.
                 fpu: unsafe { FpuArea::new(area + 4 * PAGE, cpu) },
                 vmcb_physical,
                 window: Cell::new(0),
-                run_page: SharedRunPage((area + PAGE) as *mut RunPage),
+                run_page,
                 run_page_physical: [run, batch],
                 area,
                 busy: Cell::new(false),
@@ -183,9 +183,8 @@ pub struct Claim<'a> {
 impl Claim<'_> {
     /// The VMCB.
     #[inline]
-    pub fn vmcb(&mut self) -> &mut Vmcb {
-        // SAFETY: mapped as long as the vCPU lives, and only reached by who holds the claim.
-        unsafe { &mut *(self.vcpu.area as *mut Vmcb) }
+    pub fn vmcb(&self) -> &Vmcb {
+        self.vcpu.run_page.vmcb_beside()
     }
 }
 
@@ -270,8 +269,11 @@ setters! {
 
 impl SharedRunPage {
     /// The run page of a vCPU.
+    ///
+    /// # Safety
+    /// It is the second page of a vCPU's place, whose pages are mapped for ever.
     #[inline(always)]
-    pub fn new(page: *mut RunPage) -> Self {
+    pub unsafe fn new(page: *mut RunPage) -> Self {
         Self(page)
     }
 
@@ -282,9 +284,9 @@ impl SharedRunPage {
 
     /// The VMCB of the vCPU whose page this is, in the page before it.
     #[inline(always)]
-    pub fn vmcb_beside<'a>(self) -> &'a mut Vmcb {
-        // SAFETY: the two pages are mapped together, for ever; only the thread that runs the vCPU asks for it.
-        unsafe { &mut *self.0.byte_sub(PAGE as usize).cast() }
+    pub fn vmcb_beside(self) -> &'static Vmcb {
+        // SAFETY: the two pages are mapped together, for ever; all of a VMCB's fields are volatile places.
+        unsafe { &*self.0.byte_sub(PAGE as usize).cast() }
     }
 
     /// Loads a general register.

@@ -1,4 +1,5 @@
 //! From an SVM exit to a neutral record. Nothing is decoded here but what the processor itself reports.
+#![allow(unsafe_code, reason = "the entry code says by a pointer whose exit it was")]
 
 use vcpu_abi::exit::{Access, ExitFlags, PortAccess, reason};
 use vcpu_abi::registers::Groups;
@@ -53,26 +54,28 @@ fn simple_reason(code: u64) -> u32 {
 /// # Safety
 /// The page is a vCPU's that no other thread runs.
 pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
-    let page = SharedRunPage::new(page.cast_mut());
-    let vmcb: &Vmcb = page.vmcb_beside();
+    // SAFETY: the caller's promise.
+    let page = unsafe { SharedRunPage::new(page.cast_mut()) };
+    let vmcb = page.vmcb_beside();
     let control = &vmcb.control;
-    let code = control.exit_code;
+    let code = control.exit_code.get();
     match code {
         code::IOIO => {
             page.set_reason(reason::PORT);
             // A port's qualification has SVM's form.
-            page.set_qualification(control.exit_info1);
-            page.set_next_rip(control.exit_info2);
-            if control.exit_info1 & PortAccess::STRING == 0 {
+            let qualification = control.exit_info1.get();
+            page.set_qualification(qualification);
+            page.set_next_rip(control.exit_info2.get());
+            if qualification & PortAccess::STRING == 0 {
                 return finish(vmcb, page, code, Groups::GENERAL, ExitFlags::NEXT_RIP);
             }
             return with_decoding(vmcb, page, code, ExitFlags::NEXT_RIP);
         }
         code::NPF => {
             page.set_reason(reason::MEMORY);
-            page.set_memory(control.exit_info2, access(control.exit_info1).bits());
+            page.set_memory(control.exit_info2.get(), access(control.exit_info1.get()).bits());
         }
-        code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1 as u32 & 1)),
+        code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1.get() as u32 & 1)),
         code::CPUID => page.set_reason(reason::CPUID),
         code::HLT => page.set_reason(reason::HALT),
         code::INTR => return Next::HostInterrupt as u32,
@@ -102,7 +105,7 @@ const _: () = assert!(reason::MSR_WRITE == reason::MSR_READ + 1);
 /// state it then holds, when that sets reserved bits of CR4.
 #[cold]
 fn holds_host_state(vmcb: &Vmcb) -> bool {
-    vmcb.save.cr3 & !0xfff == this_cpu().space.get().start_address().as_u64()
+    vmcb.save.cr3.get() & !0xfff == this_cpu().space.get().start_address().as_u64()
 }
 
 /// The rest of the record of an exit whose instruction the VMM has to decode.
@@ -123,9 +126,9 @@ pub fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
 fn finish(vmcb: &Vmcb, page: SharedRunPage, code: u64, groups: Groups, flags: ExitFlags) -> u32 {
     page.set_raw_code(code);
     state::store_general(vmcb, page);
-    let shadow = ExitFlags::INTERRUPT_SHADOW.bits() * (vmcb.control.interrupt_shadow as u32 & 1);
+    let shadow = ExitFlags::INTERRUPT_SHADOW.bits() * (vmcb.control.interrupt_shadow.get() as u32 & 1);
     let flags = flags.bits() | shadow;
-    page.set_cr8(vmcb.control.vintr as u8 & 0xf);
+    page.set_cr8(vmcb.control.vintr.get() as u8 & 0xf);
     page.set_flags(flags, groups.bits());
     if state::has_event(vmcb) || state::is_requested(vmcb) {
         return finish_event(vmcb, page, flags, groups);
@@ -137,7 +140,7 @@ fn finish(vmcb: &Vmcb, page: SharedRunPage, code: u64, groups: Groups, flags: Ex
 #[cold]
 fn finish_event(vmcb: &Vmcb, page: SharedRunPage, flags: u32, groups: Groups) -> u32 {
     let mut flags = ExitFlags::from_bits_retain(flags);
-    if let Some(event) = state::decode_event(vmcb.control.exit_int_info) {
+    if let Some(event) = state::decode_event(vmcb.control.exit_int_info.get()) {
         page.set_interrupted_event(event);
         flags |= ExitFlags::EVENT;
     }

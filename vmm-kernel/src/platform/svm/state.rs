@@ -3,7 +3,6 @@
 use vcpu_abi::exit::ExitFlags;
 use vcpu_abi::registers::{EventInjection, Groups, Segment, SystemRegisters, event_kind};
 use vcpu_abi::status::Status;
-use zerocopy::FromZeros;
 
 use super::EFER_SVME;
 use super::vmcb::{Vmcb, intercept1, intercept2, vintr};
@@ -19,47 +18,52 @@ fn table(segment: Segment) -> Segment {
 }
 
 /// Clears a VMCB and sets its control area: what exits, and what the guest runs on.
-pub fn reset(vmcb: &mut Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
+pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     use intercept1 as one;
     use intercept2 as two;
-    *vmcb = Vmcb::new_zeroed();
-    let control = &mut vmcb.control;
-    control.intercept1 = one::INTR
-        | one::NMI
-        | one::INIT
-        | one::RDPMC
-        | one::CPUID
-        | one::INVD
-        | one::HLT
-        | one::INVLPGA
-        | one::IOIO
-        | one::MSR
-        | one::SHUTDOWN;
-    control.intercept2 = two::VMRUN
-        | two::VMMCALL
-        | two::VMLOAD
-        | two::VMSAVE
-        | two::STGI
-        | two::CLGI
-        | two::SKINIT
-        | two::WBINVD
-        | two::MONITOR
-        | two::MWAIT
-        | two::XSETBV
-        | two::RDPRU;
-    (control.iopm_base, control.msrpm_base) = maps;
-    control.asid_and_tlb_control = u64::from(asid);
+    vmcb.clear();
+    let control = &vmcb.control;
+    control.intercept1.set(
+        one::INTR
+            | one::NMI
+            | one::INIT
+            | one::RDPMC
+            | one::CPUID
+            | one::INVD
+            | one::HLT
+            | one::INVLPGA
+            | one::IOIO
+            | one::MSR
+            | one::SHUTDOWN,
+    );
+    control.intercept2.set(
+        two::VMRUN
+            | two::VMMCALL
+            | two::VMLOAD
+            | two::VMSAVE
+            | two::STGI
+            | two::CLGI
+            | two::SKINIT
+            | two::WBINVD
+            | two::MONITOR
+            | two::MWAIT
+            | two::XSETBV
+            | two::RDPRU,
+    );
+    control.iopm_base.set(maps.0);
+    control.msrpm_base.set(maps.1);
+    control.asid_and_tlb_control.set(u64::from(asid));
     super::tlb::ask_flush(vmcb);
-    let control = &mut vmcb.control;
-    control.vintr = vintr::MASKING;
-    control.nested_control = 1;
-    control.nested_cr3 = nested_root;
-    vmcb.save.efer = EFER_SVME;
-    vmcb.save.cr0 = 0x6000_0010;
-    vmcb.save.pat = 0x0007_0406_0007_0406;
-    vmcb.save.rflags = 2;
-    vmcb.save.dr6 = 0xffff_0ff0;
-    vmcb.save.dr7 = 0x400;
+    let control = &vmcb.control;
+    control.vintr.set(vintr::MASKING);
+    control.nested_control.set(1);
+    control.nested_cr3.set(nested_root);
+    vmcb.save.efer.set(EFER_SVME);
+    vmcb.save.cr0.set(0x6000_0010);
+    vmcb.save.pat.set(0x0007_0406_0007_0406);
+    vmcb.save.rflags.set(2);
+    vmcb.save.dr6.set(0xffff_0ff0);
+    vmcb.save.dr7.set(0x400);
 }
 
 /// Encodes an event for the VMCB; nothing when it is not one a processor can deliver (APM volume 2, 15.20).
@@ -79,7 +83,7 @@ fn encode(event: EventInjection) -> Result<u64, Status> {
 /// Has an event delivered at the next entry. An external interrupt goes as a virtual one (APM volume 2, 15.21.4), not by EVENTINJ: QEMU's
 /// emulation delivers an injected interrupt a second time when its thread is called away right after VMRUN.
 #[inline(always)]
-fn load_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
+fn load_event(vmcb: &Vmcb, event: EventInjection) -> Result<(), Status> {
     if event.kind != event_kind::INTERRUPT {
         return load_other_event(vmcb, event);
     }
@@ -88,19 +92,19 @@ fn load_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
 }
 
 #[inline(always)]
-fn request(vmcb: &mut Vmcb, vector: u8) {
+fn request(vmcb: &Vmcb, vector: u8) {
     let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
-    vmcb.control.vintr =
-        vmcb.control.vintr & !vintr::REQUEST | request | u64::from(vector) << vintr::VECTOR_SHIFT;
-    vmcb.control.intercept1 &= !intercept1::VINTR;
+    let request = request | u64::from(vector) << vintr::VECTOR_SHIFT;
+    vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST | request);
+    vmcb.control.intercept1.update(|bits| bits & !intercept1::VINTR);
 }
 
 /// An event that is no external interrupt, or none. It takes the place of an interrupt that was requested.
 #[cold]
-fn load_other_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status> {
-    vmcb.control.event_injection = encode(event)?;
+fn load_other_event(vmcb: &Vmcb, event: EventInjection) -> Result<(), Status> {
+    vmcb.control.event_injection.set(encode(event)?);
     if interrupt_requested(vmcb) {
-        vmcb.control.vintr &= !vintr::REQUEST;
+        vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST);
     }
     Ok(())
 }
@@ -108,20 +112,20 @@ fn load_other_event(vmcb: &mut Vmcb, event: EventInjection) -> Result<(), Status
 /// Whether a virtual interrupt waits: an interrupt to deliver, or a window.
 #[inline(always)]
 pub fn is_requested(vmcb: &Vmcb) -> bool {
-    vmcb.control.vintr & vintr::IRQ != 0
+    vmcb.control.vintr.get() & vintr::IRQ != 0
 }
 
 /// Whether an interrupt that [`load_event`] requested is not delivered yet. The window's request is the one that is intercepted.
 #[inline]
 pub fn interrupt_requested(vmcb: &Vmcb) -> bool {
-    vmcb.control.vintr & vintr::IRQ != 0 && vmcb.control.intercept1 & intercept1::VINTR == 0
+    vmcb.control.vintr.get() & vintr::IRQ != 0 && vmcb.control.intercept1.get() & intercept1::VINTR == 0
 }
 
 /// Injects an event that the processor itself reported as not yet delivered. An interrupt that waits besides goes on waiting.
-pub fn inject(vmcb: &mut Vmcb, event: EventInjection) {
+pub fn inject(vmcb: &Vmcb, event: EventInjection) {
     match encode(event) {
         _ if event.kind == event_kind::INTERRUPT => request(vmcb, event.vector),
-        Ok(event) => vmcb.control.event_injection = event,
+        Ok(event) => vmcb.control.event_injection.set(event),
         Err(_) => log::error!("the processor reported an event that it cannot deliver: {event:?}"),
     }
 }
@@ -137,7 +141,7 @@ pub enum LoadError {
 
 /// Whether an event that was loaded has not been delivered: the run ended before the guest was entered.
 pub fn pending_injection(vmcb: &Vmcb) -> ExitFlags {
-    if vmcb.control.event_injection & EVENT_VALID != 0 {
+    if vmcb.control.event_injection.get() & EVENT_VALID != 0 {
         ExitFlags::INJECTION_PENDING
     } else {
         ExitFlags::empty()
@@ -147,7 +151,7 @@ pub fn pending_injection(vmcb: &Vmcb) -> ExitFlags {
 /// Whether the exit interrupted the delivery of an event.
 #[inline(always)]
 pub fn has_event(vmcb: &Vmcb) -> bool {
-    vmcb.control.exit_int_info & EVENT_VALID != 0
+    vmcb.control.exit_int_info.get() & EVENT_VALID != 0
 }
 
 /// Decodes EXITINTINFO.
@@ -173,10 +177,11 @@ pub fn decode_event(info: u64) -> Option<EventInjection> {
 }
 
 /// Loads what the VMM marked. Nothing here can hurt the kernel: the guest's state is the guest's.
-pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
+pub fn load(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
     if dirty.contains(Groups::INJECTION) {
         // What was loaded before and not delivered is replaced, and what the last exit interrupted is the VMM's affair now.
-        (vmcb.control.event_injection, vmcb.control.exit_int_info) = (0, 0);
+        vmcb.control.event_injection.set(0);
+        vmcb.control.exit_int_info.set(0);
     }
     load_usual(vmcb, page, dirty)?;
     if dirty.intersects(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS) {
@@ -187,19 +192,19 @@ pub fn load(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), L
 
 /// The same for general registers, an event and the task priority alone.
 #[inline(always)]
-pub fn load_usual(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
+pub fn load_usual(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
     if dirty.contains(Groups::GENERAL) {
-        vmcb.save.rax = page.gpr(0);
-        vmcb.save.rsp = page.gpr(4);
-        vmcb.save.rip = page.rip();
-        vmcb.save.rflags = page.rflags();
-        vmcb.control.interrupt_shadow = 0;
+        vmcb.save.rax.set(page.gpr(0));
+        vmcb.save.rsp.set(page.gpr(4));
+        vmcb.save.rip.set(page.rip());
+        vmcb.save.rflags.set(page.rflags());
+        vmcb.control.interrupt_shadow.set(0);
     }
     if dirty.contains(Groups::INJECTION) {
         load_event(vmcb, page.injection()).map_err(LoadError::Refused)?;
     }
     if dirty.contains(Groups::TPR) {
-        vmcb.control.vintr = vmcb.control.vintr & !vintr::TPR | u64::from(page.cr8() & 0xf);
+        vmcb.control.vintr.update(|bits| bits & !vintr::TPR | u64::from(page.cr8() & 0xf));
     }
     Ok(())
 }
@@ -243,32 +248,47 @@ fn is_enterable(system: &SystemRegisters) -> bool {
 }
 
 #[cold]
-fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
-    let save = &mut vmcb.save;
+fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
+    let save = &vmcb.save;
     if dirty.contains(Groups::SYSTEM) {
         let system = page.system();
         if !is_enterable(&system) {
             return Err(LoadError::NotEnterable);
         }
-        (save.cr0, save.cr2, save.cr3, save.cr4) = (system.cr0, system.cr2, system.cr3, system.cr4);
-        (save.dr6, save.dr7) = (system.dr6, system.dr7);
-        save.efer = system.efer | EFER_SVME;
-        (save.cs, save.ss) = (system.cs, system.ss);
-        save.cpl = (system.ss.attributes >> 5 & 3) as u8;
+        save.cr0.set(system.cr0);
+        save.cr2.set(system.cr2);
+        save.cr3.set(system.cr3);
+        save.cr4.set(system.cr4);
+        save.dr6.set(system.dr6);
+        save.dr7.set(system.dr7);
+        save.efer.set(system.efer | EFER_SVME);
+        save.cs.set(system.cs);
+        save.ss.set(system.ss);
+        save.cpl.set((system.ss.attributes >> 5 & 3) as u8);
     }
     if dirty.contains(Groups::SEGMENTS) {
         let s = page.segments();
-        (save.es, save.ds, save.fs, save.gs, save.ldtr, save.tr) = (s.es, s.ds, s.fs, s.gs, s.ldtr, s.tr);
-        (save.gdtr, save.idtr) = (table(s.gdtr), table(s.idtr));
+        save.es.set(s.es);
+        save.ds.set(s.ds);
+        save.fs.set(s.fs);
+        save.gs.set(s.gs);
+        save.ldtr.set(s.ldtr);
+        save.tr.set(s.tr);
+        save.gdtr.set(table(s.gdtr));
+        save.idtr.set(table(s.idtr));
     }
     if dirty.contains(Groups::MSRS) {
         let m = page.msrs();
-        (save.star, save.lstar, save.cstar, save.sfmask) = (m.star, m.lstar, m.cstar, m.sfmask);
-        save.kernel_gs_base = m.kernel_gs_base;
-        (save.sysenter_cs, save.sysenter_esp, save.sysenter_eip) =
-            (m.sysenter_cs, m.sysenter_esp, m.sysenter_eip);
-        save.pat = m.pat;
-        vmcb.control.tsc_offset = m.tsc_offset;
+        save.star.set(m.star);
+        save.lstar.set(m.lstar);
+        save.cstar.set(m.cstar);
+        save.sfmask.set(m.sfmask);
+        save.kernel_gs_base.set(m.kernel_gs_base);
+        save.sysenter_cs.set(m.sysenter_cs);
+        save.sysenter_esp.set(m.sysenter_esp);
+        save.sysenter_eip.set(m.sysenter_eip);
+        save.pat.set(m.pat);
+        vmcb.control.tsc_offset.set(m.tsc_offset);
     }
     Ok(())
 }
@@ -276,31 +296,26 @@ fn load_rare(vmcb: &mut Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), 
 /// Stores the general registers that the VMCB holds; the others are in the run page already.
 #[inline(always)]
 pub fn store_general(vmcb: &Vmcb, page: SharedRunPage) {
-    page.set_gpr(0, vmcb.save.rax);
-    page.set_gpr(4, vmcb.save.rsp);
-    page.set_rip(vmcb.save.rip);
-    page.set_rflags(vmcb.save.rflags);
+    page.set_gpr(0, vmcb.save.rax.get());
+    page.set_gpr(4, vmcb.save.rsp.get());
+    page.set_rip(vmcb.save.rip.get());
+    page.set_rflags(vmcb.save.rflags.get());
 }
 
 /// Stores what decoding an instruction takes: the control registers, CS and SS.
 #[inline(always)]
 pub fn store_decoding(vmcb: &Vmcb, page: SharedRunPage) {
-    page.set_control(vmcb.save.cr0, vmcb.save.cr3, vmcb.save.cr4, vmcb.save.efer & !EFER_SVME);
-    page.set_code_and_stack(halves(vmcb.save.cs), stack(vmcb));
-}
-
-/// A segment as the two words it takes.
-#[inline(always)]
-fn halves(segment: Segment) -> [u64; 2] {
-    zerocopy::transmute!(segment)
+    let save = &vmcb.save;
+    page.set_control(save.cr0.get(), save.cr3.get(), save.cr4.get(), save.efer.get() & !EFER_SVME);
+    page.set_code_and_stack(save.cs.words(), stack(vmcb));
 }
 
 /// SS, whose DPL is made to say the CPL (APM volume 2, 15.5.1: they are the same on every exit, but for real mode).
 #[inline(always)]
 fn stack(vmcb: &Vmcb) -> [u64; 2] {
     const DPL_SHIFT: u32 = 16 + 5;
-    let [low, base] = halves(vmcb.save.ss);
-    [low & !(3 << DPL_SHIFT) | u64::from(vmcb.save.cpl & 3) << DPL_SHIFT, base]
+    let [low, base] = vmcb.save.ss.words();
+    [low & !(3 << DPL_SHIFT) | u64::from(vmcb.save.cpl.get() & 3) << DPL_SHIFT, base]
 }
 
 /// What [`store_requested`] stores.
@@ -312,32 +327,37 @@ pub fn store_requested(vmcb: &Vmcb, page: SharedRunPage, groups: Groups) {
     let save = &vmcb.save;
     if groups.contains(Groups::SYSTEM) {
         store_decoding(vmcb, page);
-        page.set_rest_of_system(save.cr2, vmcb.control.vintr & 0xf, save.dr6, save.dr7);
+        page.set_rest_of_system(
+            save.cr2.get(),
+            vmcb.control.vintr.get() & 0xf,
+            save.dr6.get(),
+            save.dr7.get(),
+        );
     }
     if groups.contains(Groups::SEGMENTS) {
         page.set_segments(vcpu_abi::registers::SegmentRegisters {
-            es: save.es,
-            ds: save.ds,
-            fs: save.fs,
-            gs: save.gs,
-            ldtr: save.ldtr,
-            tr: save.tr,
-            gdtr: table(save.gdtr),
-            idtr: table(save.idtr),
+            es: save.es.get(),
+            ds: save.ds.get(),
+            fs: save.fs.get(),
+            gs: save.gs.get(),
+            ldtr: save.ldtr.get(),
+            tr: save.tr.get(),
+            gdtr: table(save.gdtr.get()),
+            idtr: table(save.idtr.get()),
         });
     }
     if groups.contains(Groups::MSRS) {
         page.set_msrs(vcpu_abi::registers::MsrRegisters {
-            star: save.star,
-            lstar: save.lstar,
-            cstar: save.cstar,
-            sfmask: save.sfmask,
-            kernel_gs_base: save.kernel_gs_base,
-            sysenter_cs: save.sysenter_cs,
-            sysenter_esp: save.sysenter_esp,
-            sysenter_eip: save.sysenter_eip,
-            pat: save.pat,
-            tsc_offset: vmcb.control.tsc_offset,
+            star: save.star.get(),
+            lstar: save.lstar.get(),
+            cstar: save.cstar.get(),
+            sfmask: save.sfmask.get(),
+            kernel_gs_base: save.kernel_gs_base.get(),
+            sysenter_cs: save.sysenter_cs.get(),
+            sysenter_esp: save.sysenter_esp.get(),
+            sysenter_eip: save.sysenter_eip.get(),
+            pat: save.pat.get(),
+            tsc_offset: vmcb.control.tsc_offset.get(),
         });
     }
 }

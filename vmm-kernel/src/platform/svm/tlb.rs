@@ -27,11 +27,11 @@ pub fn start() {
 }
 
 /// Makes the next entry forget the translations of the vCPU's ASID.
-pub fn ask_flush(vmcb: &mut Vmcb) {
-    vmcb.control.asid_and_tlb_control |= FLUSH.load(Ordering::Relaxed);
+pub fn ask_flush(vmcb: &Vmcb) {
+    vmcb.control.asid_and_tlb_control.update(|bits| bits | FLUSH.load(Ordering::Relaxed));
 }
 
 /// The guest was entered: the next entry need not flush again. VMRUN leaves the field as it is.
-pub fn is_flushed(vmcb: &mut Vmcb) {
-    vmcb.control.asid_and_tlb_control &= !tlb_control::ALL;
+pub fn is_flushed(vmcb: &Vmcb) {
+    vmcb.control.asid_and_tlb_control.update(|bits| bits & !tlb_control::ALL);
 }

@@ -1,147 +1,156 @@
 //! The virtual machine control block (APM volume 2, appendix B), as far as Plinth uses it.
+//!
+//! The processor reads and writes it at VMRUN and #VMEXIT, which the compiler does not see: every field is volatile, and a shared
+//! reference is all that there ever is to a block.
+#![allow(unsafe_code, reason = "clears a block as words")]
 
-use vcpu_abi::registers::Segment;
-use zerocopy::FromZeros;
+use crate::volatile::{Volatile, VolatileSegment};
 
 /// Control area, offsets 000h to 3FFh.
 #[repr(C)]
-#[derive(FromZeros)]
 pub struct Control {
     /// 000h: CR reads (low half) and writes (high half) intercepted.
-    pub intercept_cr: u32,
+    pub intercept_cr: Volatile<u32>,
     /// 004h: DR reads and writes.
-    pub intercept_dr: u32,
+    pub intercept_dr: Volatile<u32>,
     /// 008h: exceptions.
-    pub intercept_exceptions: u32,
+    pub intercept_exceptions: Volatile<u32>,
     /// 00Ch: [`intercept1`].
-    pub intercept1: u32,
+    pub intercept1: Volatile<u32>,
     /// 010h: [`intercept2`].
-    pub intercept2: u32,
+    pub intercept2: Volatile<u32>,
     /// 014h.
-    pub intercept3: u32,
-    reserved_018: [u32; 9],
+    pub intercept3: Volatile<u32>,
+    reserved_018: Volatile<[u32; 9]>,
     /// 03Ch.
-    pub pause_filter: u32,
+    pub pause_filter: Volatile<u32>,
     /// 040h: physical address of the I/O permission map.
-    pub iopm_base: u64,
+    pub iopm_base: Volatile<u64>,
     /// 048h: physical address of the MSR permission map.
-    pub msrpm_base: u64,
+    pub msrpm_base: Volatile<u64>,
     /// 050h: added to the guest's RDTSC.
-    pub tsc_offset: u64,
+    pub tsc_offset: Volatile<u64>,
     /// 058h: ASID in the low half, TLB control in the byte above.
-    pub asid_and_tlb_control: u64,
+    pub asid_and_tlb_control: Volatile<u64>,
     /// 060h: [`vintr`].
-    pub vintr: u64,
+    pub vintr: Volatile<u64>,
     /// 068h: bit 0: interrupt shadow.
-    pub interrupt_shadow: u64,
+    pub interrupt_shadow: Volatile<u64>,
     /// 070h: [`exit_code`].
-    pub exit_code: u64,
+    pub exit_code: Volatile<u64>,
     /// 078h.
-    pub exit_info1: u64,
+    pub exit_info1: Volatile<u64>,
     /// 080h.
-    pub exit_info2: u64,
+    pub exit_info2: Volatile<u64>,
     /// 088h: the event whose delivery was interrupted.
-    pub exit_int_info: u64,
+    pub exit_int_info: Volatile<u64>,
     /// 090h: bit 0: nested paging.
-    pub nested_control: u64,
-    reserved_098: [u64; 2],
+    pub nested_control: Volatile<u64>,
+    reserved_098: Volatile<[u64; 2]>,
     /// 0A8h: the event to inject.
-    pub event_injection: u64,
+    pub event_injection: Volatile<u64>,
     /// 0B0h: root of the nested tables.
-    pub nested_cr3: u64,
-    reserved_0b8: u64,
+    pub nested_cr3: Volatile<u64>,
+    reserved_0b8: Volatile<u64>,
     /// 0C0h: clean bits.
-    pub clean: u64,
+    pub clean: Volatile<u64>,
     /// 0C8h: RIP behind the instruction, where the processor gives it.
-    pub next_rip: u64,
-    reserved_0d0: [u8; 0x330],
+    pub next_rip: Volatile<u64>,
+    reserved_0d0: Volatile<[u8; 0x330]>,
 }
 
 /// State save area, offsets 400h and up.
 #[repr(C)]
-#[derive(FromZeros)]
 pub struct Save {
     /// 400h.
-    pub es: Segment,
+    pub es: VolatileSegment,
     /// 410h.
-    pub cs: Segment,
+    pub cs: VolatileSegment,
     /// 420h.
-    pub ss: Segment,
+    pub ss: VolatileSegment,
     /// 430h.
-    pub ds: Segment,
+    pub ds: VolatileSegment,
     /// 440h.
-    pub fs: Segment,
+    pub fs: VolatileSegment,
     /// 450h.
-    pub gs: Segment,
+    pub gs: VolatileSegment,
     /// 460h.
-    pub gdtr: Segment,
+    pub gdtr: VolatileSegment,
     /// 470h.
-    pub ldtr: Segment,
+    pub ldtr: VolatileSegment,
     /// 480h.
-    pub idtr: Segment,
+    pub idtr: VolatileSegment,
     /// 490h.
-    pub tr: Segment,
-    reserved_4a0: [u8; 0x2b],
+    pub tr: VolatileSegment,
+    reserved_4a0: Volatile<[u8; 0x2b]>,
     /// 4CBh.
-    pub cpl: u8,
-    reserved_4cc: u32,
+    pub cpl: Volatile<u8>,
+    reserved_4cc: Volatile<u32>,
     /// 4D0h.
-    pub efer: u64,
-    reserved_4d8: [u64; 14],
+    pub efer: Volatile<u64>,
+    reserved_4d8: Volatile<[u64; 14]>,
     /// 548h.
-    pub cr4: u64,
+    pub cr4: Volatile<u64>,
     /// 550h.
-    pub cr3: u64,
+    pub cr3: Volatile<u64>,
     /// 558h.
-    pub cr0: u64,
+    pub cr0: Volatile<u64>,
     /// 560h.
-    pub dr7: u64,
+    pub dr7: Volatile<u64>,
     /// 568h.
-    pub dr6: u64,
+    pub dr6: Volatile<u64>,
     /// 570h.
-    pub rflags: u64,
+    pub rflags: Volatile<u64>,
     /// 578h.
-    pub rip: u64,
-    reserved_580: [u64; 11],
+    pub rip: Volatile<u64>,
+    reserved_580: Volatile<[u64; 11]>,
     /// 5D8h.
-    pub rsp: u64,
-    reserved_5e0: [u64; 3],
+    pub rsp: Volatile<u64>,
+    reserved_5e0: Volatile<[u64; 3]>,
     /// 5F8h.
-    pub rax: u64,
+    pub rax: Volatile<u64>,
     /// 600h.
-    pub star: u64,
+    pub star: Volatile<u64>,
     /// 608h.
-    pub lstar: u64,
+    pub lstar: Volatile<u64>,
     /// 610h.
-    pub cstar: u64,
+    pub cstar: Volatile<u64>,
     /// 618h.
-    pub sfmask: u64,
+    pub sfmask: Volatile<u64>,
     /// 620h.
-    pub kernel_gs_base: u64,
+    pub kernel_gs_base: Volatile<u64>,
     /// 628h.
-    pub sysenter_cs: u64,
+    pub sysenter_cs: Volatile<u64>,
     /// 630h.
-    pub sysenter_esp: u64,
+    pub sysenter_esp: Volatile<u64>,
     /// 638h.
-    pub sysenter_eip: u64,
+    pub sysenter_eip: Volatile<u64>,
     /// 640h.
-    pub cr2: u64,
-    reserved_648: [u64; 4],
+    pub cr2: Volatile<u64>,
+    reserved_648: Volatile<[u64; 4]>,
     /// 668h.
-    pub pat: u64,
+    pub pat: Volatile<u64>,
     /// 670h.
-    pub debug_control: u64,
-    reserved_678: [u8; 0x988],
+    pub debug_control: Volatile<u64>,
+    reserved_678: Volatile<[u8; 0x988]>,
 }
 
 /// The block: one page.
 #[repr(C, align(4096))]
-#[derive(FromZeros)]
 pub struct Vmcb {
     /// What the hypervisor decides.
     pub control: Control,
     /// The guest's state.
     pub save: Save,
+}
+
+impl Vmcb {
+    /// Makes all of it zero.
+    pub fn clear(&self) {
+        // SAFETY: the block is as many words, all of them volatile places.
+        let words = unsafe { &*(&raw const *self).cast::<[Volatile<u64>; 512]>() };
+        words.iter().for_each(|word| word.set(0));
+    }
 }
 
 /// Bits of [`Control::intercept1`].
