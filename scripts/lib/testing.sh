@@ -2,7 +2,7 @@
 # Tests: `check` runs one and counts it, `boot_guest` boots a guest for one.
 
 tests=$work/tests
-rm -rf "$tests"
+[[ -n ${PLINTH_KEEP_TESTS:-} ]] || rm -rf "$tests"
 mkdir -p "$tests"
 passed=0 failed=0
 # Lines for the summary: name and value of what was measured.

@@ -1,0 +1,3 @@
+//! The subcommands, a module each: its options, and `run`.
+
+pub mod test;

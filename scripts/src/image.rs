@@ -1,0 +1,103 @@
+//! Packing an image: a recipe, what it leaves open, and the programs, as one IGVM file.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use igvm_tools::recipe::Loaded;
+
+use crate::project::{Project, read, write};
+
+/// An image to pack.
+#[derive(Clone, Debug)]
+pub struct Image {
+    recipe: PathBuf,
+    programs: PathBuf,
+    overrides: Vec<String>,
+}
+
+/// The guest that goes into an image, or into a machine without Plinth.
+#[derive(Clone, Debug, Default)]
+pub struct Payload {
+    /// A bzImage.
+    pub kernel: PathBuf,
+    /// Its initial RAM disk.
+    pub initrd: Option<PathBuf>,
+    /// Its command line.
+    pub append: String,
+}
+
+impl Image {
+    /// An image of the project's programs by a recipe: a name in `igvm-tools/recipes`, or a file (with a `/` or ending
+    /// in `.json`).
+    ///
+    /// # Errors
+    /// When there is no such recipe.
+    pub fn new(project: &Project, recipe: &str) -> Result<Self> {
+        let file = if recipe.contains('/') || recipe.ends_with(".json") {
+            PathBuf::from(recipe)
+        } else {
+            project.root.join("igvm-tools/recipes").join(format!("{recipe}.json"))
+        };
+        if !file.exists() {
+            bail!("there is no recipe {}; those of the project are in igvm-tools/recipes", file.display());
+        }
+        Ok(Self { recipe: file, programs: project.programs(), overrides: Vec::new() })
+    }
+
+    /// Takes the programs from another folder; see [`crate::build::Build::programs`].
+    #[must_use]
+    pub fn programs(mut self, folder: &Path) -> Self {
+        self.programs = folder.into();
+        self
+    }
+
+    /// Says something else than the recipe; keys and values are those of `igvm-tools build --set` (docs/images.md):
+    /// `debug`, `mitigations`, `shortcuts`, `kernel`, `files.NAME`, `payload.NAME`, `layout.FIELD`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Display) -> Self {
+        self.overrides.push(format!("{key}={value}"));
+        self
+    }
+
+    /// The guest.
+    #[must_use]
+    pub fn payload(self, payload: &Payload) -> Self {
+        // An empty value leaves that part out.
+        let initrd = payload.initrd.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        self.set("payload.linux", payload.kernel.display())
+            .set("payload.initrd", initrd)
+            .set("payload.cmdline", format_args!("text:{}", payload.append))
+    }
+
+    /// The processes' configuration.
+    #[must_use]
+    pub fn config(self, text: &str) -> Self {
+        self.set("files.init.conf", format_args!("text:{text}"))
+    }
+
+    /// Packs the image into a file.
+    ///
+    /// # Errors
+    /// With the recipe's place, for all that is wrong with it or the files it names.
+    pub fn pack(&self, file: &Path) -> Result<PathBuf> {
+        let roots = [self.programs.clone()];
+        let built = Loaded::read(&self.recipe, &roots, &self.overrides)
+            .and_then(|loaded| loaded.build())
+            .context("the image could not be packed")?;
+        write(file, built.bytes)?;
+        Ok(file.into())
+    }
+}
+
+/// A configuration of the project's (`vmm-user/config/NAME.conf`) with more settings of its last process.
+///
+/// # Errors
+/// When there is no such configuration.
+pub fn config_with(project: &Project, name: &str, settings: &[&str]) -> Result<String> {
+    let mut text = read(&project.root.join("vmm-user/config").join(format!("{name}.conf")))?;
+    for setting in settings {
+        text += &format!("  set {setting}\n");
+    }
+    Ok(text)
+}

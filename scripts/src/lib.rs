@@ -1,0 +1,18 @@
+//! The project's tools: what `scripts/run`, `scripts/test` and the others do, and the parts they share.
+//!
+//! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other programs,
+//! [`build`] builds Plinth, [`image`] packs an image, [`log`] reads what a debug image logs, [`qemu`] runs it.
+//! [`testing`] counts checks, and boots machines for them. On these stand the subcommands and the tests.
+
+pub mod build;
+pub mod command;
+pub mod commands;
+pub mod image;
+pub mod log;
+pub mod project;
+pub mod say;
+pub mod testing;
+pub mod tests;
+
+/// Everything about QEMU: see the crate's own documentation.
+pub use plinth_qemu as qemu;

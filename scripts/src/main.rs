@@ -1,0 +1,35 @@
+//! The command line of the project's tools: `scripts/NAME` is `xtask NAME`, after what is missing was installed.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::commands::test;
+use xtask::project::Project;
+use xtask::say;
+
+/// Plinth's tools: builds, images, boots, tests, measurements
+#[derive(Parser)]
+#[command(name = "xtask", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = Project::open().and_then(|project| match cli.command {
+        Command::Test(options) => test::run(&project, &options),
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            say::say(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

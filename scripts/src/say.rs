@@ -1,0 +1,52 @@
+//! Speaking to the user. Progress goes to standard error, so that what a command is asked to print stays alone on
+//! standard output.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A line of progress on standard error.
+pub fn say(text: impl Display) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "plinth: {text}");
+}
+
+/// Writes to standard output.
+///
+/// # Errors
+/// When it is closed.
+pub fn print(text: impl Display) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush())
+}
+
+/// A bar for work of so many steps, on a terminal; elsewhere it draws nothing. It is gone when it is finished.
+pub fn bar(steps: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(steps), target());
+    if let Ok(style) =
+        ProgressStyle::with_template("plinth: {msg} [{bar:30}] {pos}/{len}, {elapsed}, {eta} to go")
+    {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// A sign of life for work of unknown length, on a terminal; gone when it is finished.
+pub fn spinner(what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, target());
+    if let Ok(style) = ProgressStyle::with_template("plinth: {msg} {spinner} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    if std::io::stderr().is_terminal() {
+        bar.enable_steady_tick(Duration::from_millis(200));
+    }
+    bar
+}
+
+fn target() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}

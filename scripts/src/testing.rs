@@ -1,0 +1,149 @@
+//! Checks that are counted. A [`Suite`] runs them one by one, each with a [`Case`] that takes down what it says and
+//! boots machines; only a check that fails shows its words. The last line of [`Suite::finish`] is
+//! `N passed, N failed`.
+
+mod booting;
+mod case;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+pub use booting::Booted;
+pub use case::Case;
+
+use crate::command::last_lines;
+use crate::project::{Project, make_folder, variable};
+use crate::say;
+
+/// Lines of a failed check that are shown.
+const SHOWN: usize = 40;
+
+/// Checks and their counts.
+#[derive(Debug)]
+pub struct Suite {
+    project: Project,
+    folder: PathBuf,
+    passed: u32,
+    failed: u32,
+    measures: Vec<String>,
+    boot_limit: Duration,
+}
+
+impl Suite {
+    /// A suite whose files (outputs, consoles, logs, images) go to `folder`, which is emptied first.
+    ///
+    /// # Errors
+    /// When the folder can't be made.
+    pub fn new(project: &Project, folder: &Path) -> Result<Self> {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        make_folder(folder)?;
+        let (project, folder) = (project.clone(), folder.to_path_buf());
+        Ok(Self { project, folder, passed: 0, failed: 0, measures: Vec::new(), boot_limit: boot_limit()? })
+    }
+
+    /// The project.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// The suite's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs one check and counts it; returns whether it passed. What it says is in `NAME.out`.
+    pub fn check(&mut self, name: &str, body: impl FnOnce(&mut Case) -> Result<()>) -> bool {
+        let began = Instant::now();
+        let spinner = say::spinner(name);
+        let mut case = Case::new(&self.project, &self.folder, name, self.boot_limit);
+        let result = body(&mut case);
+        let result = result.and_then(|()| case.written());
+        if let Err(error) = &result {
+            case.note(format!("{error:?}"));
+        }
+        spinner.finish_and_clear();
+        let seconds = began.elapsed().as_secs();
+        match result {
+            Ok(()) => self.line(&format!("ok      {name} ({seconds} s)")),
+            Err(_) => {
+                let out = case.file("out");
+                self.line(&format!("FAILED  {name} ({seconds} s); the end of {}:", out.display()));
+                for line in last_lines(case.words(), SHOWN).lines() {
+                    self.line(&format!("    | {line}"));
+                }
+            }
+        }
+        self.count(u32::from(result.is_ok()), u32::from(result.is_err()));
+        result.is_ok()
+    }
+
+    /// Counts checks that another program ran.
+    pub fn count(&mut self, passed: u32, failed: u32) {
+        self.passed += passed;
+        self.failed += failed;
+    }
+
+    /// A line about the checks.
+    pub fn line(&self, text: &str) {
+        // A reader who has gone away (`| head`) is no reason to stop.
+        let _ = say::print(format_args!("{text}\n"));
+    }
+
+    /// A value that was measured, for the end.
+    pub fn measure(&mut self, name: &str, value: &str) {
+        self.measures.push(format!("{name:<58} {value}"));
+    }
+
+    /// Prints what was measured and the counts; returns whether all passed, and there was one at all.
+    pub fn finish(self) -> bool {
+        if !self.measures.is_empty() {
+            self.line(&format!("\n{}\n", self.measures.join("\n")));
+        }
+        self.line(&format!("{} passed, {} failed", self.passed, self.failed));
+        self.failed == 0 && self.passed > 0
+    }
+}
+
+/// How long one boot may take. A shared, emulated machine is slow; a hang is slower.
+fn boot_limit() -> Result<Duration> {
+    let seconds = match variable("PLINTH_BOOT_LIMIT") {
+        Some(text) => {
+            text.display().to_string().parse().context("PLINTH_BOOT_LIMIT is a number of seconds")?
+        }
+        None => 300,
+    };
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    #[test]
+    fn checks_are_counted() {
+        let folder = std::env::temp_dir().join(format!("plinth-suite-{}", std::process::id()));
+        let mut suite = Suite::new(&Project::open().unwrap(), &folder).unwrap();
+        assert!(suite.check("good", |case| {
+            case.note("a word");
+            case.expect_text("here", "a needle", "needle")
+        }));
+        assert!(!suite.check("bad", |_| bail!("on purpose")));
+        assert!(!suite.check("wrong", |case| case.expect_text("here", "a needle", "haystack")));
+        assert_eq!((suite.passed, suite.failed), (1, 2));
+        let said = plinth_qemu::read_text(&folder.join("wrong.out"));
+        assert!(said.contains("expected \"haystack\" in here"), "{said}");
+        assert_eq!(plinth_qemu::read_text(&folder.join("good.out")), "a word\n");
+        assert!(!suite.finish());
+        assert!(
+            !Suite::new(&Project::open().unwrap(), &folder).unwrap().finish(),
+            "none at all is no success"
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,20 @@
+//! The tests of `scripts/test`, a module each, in the order in which they run.
+
+mod abi;
+
+use anyhow::Result;
+use plinth_qemu::Qemu;
+
+use crate::testing::Suite;
+
+/// A group of checks under one name.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// What a pattern of the command line is compared with, such as `30-abi`.
+    pub name: &'static str,
+    /// Runs its checks with this QEMU. An error is one of the group's set-up, and counts as a failed check.
+    pub run: fn(&mut Suite, &Qemu) -> Result<()>,
+}
+
+/// All groups, in order.
+pub const GROUPS: &[Group] = &[Group { name: "30-abi", run: abi::run }];
