@@ -1,21 +1,10 @@
-//! Plinth's kernel: memory, tasks, IPC and vCPU entry; nothing else.
-//!
-//! It boots in named stages, from the state an IGVM file's context describes (see `vcpu_abi::boot`), brings up every
-//! processor, starts the process `init` from the image's files with a handle to everything, and from then on only
-//! answers system calls, interrupts and guests' exits.
-#![cfg_attr(target_os = "none", no_std)]
-#![no_main]
+//! The kernel's image: the library, whose `start` has the entry that `kernel.ld` names.
+#![cfg_attr(target_os = "none", no_std, no_main)]
 
-mod abi;
-mod cpu;
-mod log_ring;
-mod machine;
-mod memory;
-mod no_heap;
-mod platform;
-mod start;
-mod sync;
-mod task;
-mod volatile;
+use vmm_kernel as _;
 
-pub use start::prepare_cpu;
+/// On the host there is nothing to run: the library is tested there.
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("vmm-kernel runs in an image: build it with --target x86_64-unknown-none");
+}

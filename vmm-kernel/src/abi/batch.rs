@@ -8,6 +8,7 @@ use vcpu_abi::status::Status;
 
 use super::in_place::PortAccesses;
 use super::{Answer, execute};
+use crate::cpu::this_cpu;
 use crate::memory::layout::PAGE;
 use crate::memory::user_copy;
 use crate::platform::vcpu::Vcpu;
@@ -22,7 +23,8 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
     if count == 0 || count > BATCH_MAX as u64 {
         return Answer::new(Status::BadArgument, 0);
     }
-    let process = scheduler::current().process.clone();
+    let Some(thread) = scheduler::running(this_cpu()) else { return Answer::new(Status::WrongState, 0) };
+    let process = thread.process.clone();
     let mut index = 0;
     while index < count {
         let place = address.wrapping_add(index * BYTES);
@@ -44,6 +46,7 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
 }
 
 /// One operation: its status, whether to go on after a failure, and what can follow in place.
+#[inline(always)]
 fn user_operation(
     process: &Ref<Process>,
     place: u64,

@@ -27,6 +27,7 @@ pub struct PortAccesses {
 
 impl PortAccesses {
     /// Those like an operation that has succeeded; `None` if it was not to a port.
+    #[inline(always)]
     pub fn like(process: &Ref<Process>, operation: &Operation) -> Option<Self> {
         let object = match operation.code {
             _ if !machine::takes_shortcuts() => return None,

@@ -5,9 +5,9 @@ use x86_64::registers::model_specific::Msr;
 
 /// Local APIC base and mode.
 pub const APIC_BASE: u32 = 0x1b;
-/// Extended features.
 /// Commands to the branch predictors.
 pub const PRED_CMD: u32 = 0x49;
+/// Extended features.
 pub const EFER: u32 = 0xc000_0080;
 /// Selectors of SYSCALL and SYSRET.
 pub const STAR: u32 = 0xc000_0081;

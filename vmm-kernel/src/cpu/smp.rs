@@ -132,7 +132,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
         if started.running as usize >= MAX_CPUS {
             break;
         }
-        crate::prepare_cpu(started.running)?;
+        crate::start::prepare_cpu(started.running)?;
         let stack = CpuArea::of(started.running).idle_stack_top();
         let root = tables.root().start_address().as_u64();
         copy_words(frame, PARAMETERS, &[root, stack, entry as usize as u64, u64::from(started.running)]);

@@ -95,14 +95,24 @@ impl<T> Deref for Ref<T> {
     }
 }
 
-impl<T> Drop for Ref<T> {
-    fn drop(&mut self) {
-        if self.slot.references.fetch_sub(1, Ordering::Release) != 1 {
-            return;
-        }
+impl<T> Slot<T> {
+    /// Drops the object: what few references do, and so kept out of the way of the others. By the place, not by the reference to it,
+    /// whose address the compiler would have to keep for this.
+    #[cold]
+    #[inline(never)]
+    fn drop_object(&self) {
         fence(Ordering::Acquire);
         // SAFETY: this was the last reference, and `iter` makes none of a count of zero.
-        unsafe { (*self.slot.value.get()).assume_init_drop() };
-        self.slot.claimed.store(false, Ordering::Release);
+        unsafe { (*self.value.get()).assume_init_drop() };
+        self.claimed.store(false, Ordering::Release);
+    }
+}
+
+impl<T> Drop for Ref<T> {
+    fn drop(&mut self) {
+        let slot = self.slot;
+        if slot.references.fetch_sub(1, Ordering::Release) == 1 {
+            slot.drop_object();
+        }
     }
 }
