@@ -1,4 +1,7 @@
 //! Events: a signal that one wait takes, or that reaches a vCPU as pending work.
+//!
+//! A signal is handed to the thread that waits, not left for it to find: by the time that it runs, another wait or a binding may have
+//! come. A waiter knows that it was handed the signal by no longer being the event's waiter.
 
 use vcpu_abi::status::Status;
 
@@ -35,11 +38,11 @@ impl Event {
     pub fn signal(&self) {
         let (waiter, binding) = {
             let mut state = self.state.lock();
-            let binding = state.binding.clone();
-            if binding.is_none() {
+            let (waiter, binding) = (state.waiter.take(), state.binding.clone());
+            if waiter.is_none() && binding.is_none() {
                 state.signalled = true;
             }
-            (state.waiter.take(), binding)
+            (waiter, binding)
         };
         if let Some((vcpu, work)) = binding {
             vcpu.kick(work);
@@ -85,7 +88,8 @@ impl Event {
         let mut state = self.state.lock();
         if state.waiter.as_ref().is_some_and(|t| t.same(&me)) {
             state.waiter = None;
+            return Err(Status::TimedOut);
         }
-        if core::mem::take(&mut state.signalled) { Ok(()) } else { Err(Status::TimedOut) }
+        Ok(())
     }
 }

@@ -3,12 +3,13 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use runtime::abi::operation::{EventCreate, HANDLE_SELF};
+use runtime::abi::operation::{Call, EventBindVcpu, EventCreate, EventSignal, EventWait, HANDLE_SELF};
 use runtime::abi::status::Status;
 use runtime::event::Event;
 use runtime::{call, process, syscall, thread};
 
 use crate::suite::Suite;
+use crate::vm::Machine;
 
 const ROUNDS: u32 = 4000;
 
@@ -22,6 +23,11 @@ pub fn test(suite: &mut Suite<'_>) {
     }
     deadlines(suite);
     one_waiter(suite);
+    for taker in [Taker::Wait, Taker::Binding] {
+        let answer = handed_over(suite, taker);
+        let holds = matches!(answer, Ok((Status::Ok, _)));
+        suite.check(holds, format_args!("a waiter whose signal a {taker:?} wants as well: {answer:?}"));
+    }
     priorities(suite);
 }
 
@@ -125,6 +131,48 @@ fn one_waiter(suite: &mut Suite<'_>) {
     }
     let got = answer.load(Ordering::SeqCst);
     suite.check(got == Status::TimedOut as u32, format_args!("the first waiter: {got}"));
+}
+
+/// What comes behind a signal, in the same batch.
+#[derive(Clone, Copy, Debug)]
+enum Taker {
+    Wait,
+    Binding,
+}
+
+/// A thread waits for ever, less urgent than this one, which signals and at once takes the signal or binds the event. Answers what the
+/// waiter got, and what this thread did.
+fn handed_over(suite: &Suite<'_>, taker: Taker) -> Result<(Status, Status), Status> {
+    let machine = Machine::new(suite.system, 0, &[0xf4])?;
+    let event = Event::try_new()?;
+    let (begun, answer) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(u32::MAX)));
+    let (says, theirs) = (begun.clone(), answer.clone());
+    thread::spawn(0, 1, move || {
+        says.store(1, Ordering::SeqCst);
+        let status = event.wait().err().unwrap_or(Status::Ok);
+        theirs.store(status as u32, Ordering::SeqCst);
+    })?;
+    let pause = Event::try_new()?;
+    while begun.load(Ordering::SeqCst) == 0 {
+        let _ = pause.wait_until(suite.in_us(1000));
+    }
+    // It does not come to an end before it waits: nothing of its priority or above runs meanwhile.
+    let _ = pause.wait_until(suite.in_us(100_000));
+    let second = match taker {
+        Taker::Wait => EventWait { deadline_tsc: 0 }.on(event.0),
+        Taker::Binding => EventBindVcpu { vcpu: machine.vcpu, bit: 8 }.on(event.0),
+    };
+    let mut batch = [EventSignal::default().on(event.0), second];
+    let mine = syscall::batch(&mut batch).map_or_else(|(status, _)| status, |()| Status::Ok);
+    let limit = suite.in_us(10_000_000);
+    while answer.load(Ordering::SeqCst) == u32::MAX && syscall::tsc() < limit {
+        let _ = pause.wait_until(suite.in_us(1000));
+    }
+    for handle in [event.0, pause.0, machine.vcpu, machine.vm] {
+        process::close(handle)?;
+    }
+    let theirs = Status::from_code(answer.load(Ordering::SeqCst) as i32).ok_or(Status::NotFound)?;
+    Ok((theirs, mine))
 }
 
 /// On one processor: a less urgent thread runs only when we wait, an equal one by turns.
