@@ -1,6 +1,6 @@
 //! Batches: operations one behind the other, in the caller's memory or in a vCPU's batch page.
 //!
-//! Each is copied in, executed and copied back. Of accesses to the host's ports that follow each other only the first is, and the rest
+//! Each is copied in, executed and copied back. Between two of them interrupts are taken and other threads have their turn. Of accesses to the host's ports that follow each other only the first is, and the rest
 //! is done where it lies: [`in_place`](super::in_place).
 
 use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Operation};
@@ -27,6 +27,9 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
     let process = thread.process.clone();
     let mut index = 0;
     while index < count {
+        if index > 0 && !scheduler::take_turns() {
+            return Answer::new(Status::WrongState, index as usize);
+        }
         let place = address.wrapping_add(index * BYTES);
         let (status, go_on, more) = match user_operation(&process, place, index + 1 == count) {
             Ok(done) => done,
@@ -60,8 +63,13 @@ fn user_operation(
     Ok((status, operation.flags & FLAG_GO_ON != 0, more))
 }
 
-/// The operations in the batch page of a vCPU: how many there were, or the status of the one that failed and which it was.
+/// The operations in the batch page of a vCPU: how many there were, or the status of the one that failed and which it was. They are
+/// executed with the caller's handles, so they must be the caller's: who has the page mapped is the process that made the vCPU, and
+/// nobody else.
 pub fn in_page(process: &Ref<Process>, vcpu: &Vcpu, count: u32) -> (Status, usize) {
+    if vcpu.creator != process.serial {
+        return (Status::NoRight, 0);
+    }
     vcpu.run_page.set_batch_count(0);
     let count = count as usize;
     if count > BATCH_MAX {
@@ -69,6 +77,9 @@ pub fn in_page(process: &Ref<Process>, vcpu: &Vcpu, count: u32) -> (Status, usiz
     }
     let mut index = 0;
     while index < count {
+        if index > 0 && !scheduler::take_turns() {
+            return (Status::WrongState, index);
+        }
         let mut operation = vcpu.batch_operation(index);
         let status = execute(process, &mut operation, false);
         operation.status = status as i32;

@@ -5,15 +5,20 @@
 #![allow(unsafe_code, reason = "operations in memory that the caller shares, with SMAP opened for it")]
 
 use core::arch::asm;
+use core::sync::atomic::Ordering;
 
 use vcpu_abi::operation::{Call, Handle, Operation, PortRead, PortWrite};
 use vcpu_abi::status::Status;
 
 use super::system;
+use crate::cpu::{interrupts, this_cpu};
 use crate::machine;
 use crate::task::handle::{self, HostPorts, Object};
 use crate::task::pool::Ref;
 use crate::task::process::Process;
+
+/// The most accesses between two looks at interrupts.
+const UNINTERRUPTED: u64 = 16;
 
 /// Accesses of one direction through one handle.
 #[derive(Clone, Copy)]
@@ -50,6 +55,24 @@ impl PortAccesses {
         if !place.is_multiple_of(align_of::<u64>() as u64) {
             return 0;
         }
+        let mut done = 0;
+        while done < count {
+            let more = (count - done).min(UNINTERRUPTED);
+            let did = self.run_some(place + done * size_of::<Operation>() as u64, more);
+            done += did;
+            if did < more || done == count {
+                break;
+            }
+            interrupts::take_pending();
+            // Another thread may close the handle: the general way looks for it again.
+            if this_cpu().reschedule.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        done
+    }
+
+    fn run_some(self, place: u64, count: u64) -> u64 {
         // SAFETY: opens SMAP, and closes it again behind the loop, which calls nothing that could block or fault.
         unsafe { asm!("stac", options(nostack)) };
         let done = (0..count).find(|index| !self.access(place + index * size_of::<Operation>() as u64));

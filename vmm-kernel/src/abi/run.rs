@@ -11,8 +11,8 @@ use vcpu_abi::run_page::{NO_WINDOW, RunPage, activity};
 use vcpu_abi::status::Status;
 
 use super::{Answer, batch};
-use crate::cpu::{PerCpu, this_cpu, time};
-use crate::platform::svm::enter::{enter, take_interrupts};
+use crate::cpu::{PerCpu, interrupts, this_cpu, time};
+use crate::platform::svm::enter::enter;
 use crate::platform::svm::exit::{self, Next};
 use crate::platform::svm::state::{self, LoadError};
 use crate::platform::svm::vmcb::{Vmcb, intercept1, vintr};
@@ -251,7 +251,7 @@ fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, next: Next) -> Option<u32> {
         // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
         state::inject(vmcb, event);
     }
-    take_interrupts();
+    interrupts::take_pending();
     (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
 }
 

@@ -28,7 +28,7 @@ pub fn create_vm(process: &Ref<Process>, _: Object, call: &mut SystemCreateVm) -
 
 pub fn create(process: &Ref<Process>, object: Object, call: &mut VcpuCreate) -> Done {
     let Object::Vm(vm) = object else { return Err(Status::BadHandle) };
-    let vcpu = Vcpu::try_new(vm, call.cpu)?;
+    let vcpu = Vcpu::try_new(vm, call.cpu, process.serial)?;
     let handle = process.handles.lock().insert(Object::Vcpu(vcpu.clone()), Rights::all())?;
     call.handle = handle;
     map_shared(process, &vcpu, call.address).inspect_err(|_| {

@@ -44,6 +44,8 @@ pub struct Vcpu {
     pub vm: Ref<Vm>,
     /// The processor it runs on.
     pub cpu: u32,
+    /// `Process::serial` of who created it, and alone has its pages mapped.
+    pub creator: u64,
     /// Its FPU registers, when they are not in the processor.
     pub fpu: FpuArea,
     /// Physical address of the VMCB.
@@ -90,7 +92,7 @@ fn pages_of(slot: usize) -> Result<[u64; 3], Status> {
 
 impl Vcpu {
     /// A vCPU in the state the VMCB has after `state::reset`.
-    pub fn try_new(vm: Ref<Vm>, cpu: u32) -> Result<Ref<Self>, Status> {
+    pub fn try_new(vm: Ref<Vm>, cpu: u32, creator: u64) -> Result<Ref<Self>, Status> {
         per_cpu::of(cpu).ok_or(Status::BadArgument)?;
         let maps = maps().ok_or(Status::WrongState)?;
         VCPUS.try_insert(|slot| {
@@ -101,6 +103,7 @@ impl Vcpu {
             state::reset(run_page.vmcb_beside(), maps, vm.root().start_address().as_u64(), vm.asid);
             Ok(Self {
                 cpu,
+                creator,
                 // SAFETY: the place's fifth page, mapped above, for this alone.
                 fpu: unsafe { FpuArea::new(area + 4 * PAGE, cpu) },
                 vmcb_physical,

@@ -1,6 +1,6 @@
 //! Processes: an address space, handles, threads, and how each ends.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::exit_code;
@@ -75,8 +75,13 @@ struct LifeState {
     watchers: [Option<Ref<Event>>; WATCHERS_MAX],
 }
 
+/// The serial number of the next process.
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
 /// A process.
 pub struct Process {
+    /// Its number, which no other process has or will have.
+    pub serial: u64,
     /// What it sees.
     pub space: Space,
     /// What it may name.
@@ -107,6 +112,7 @@ impl Process {
             let mut short = [0; NAME_BYTES];
             short.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
             Ok(Self {
+                serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
                 space,
                 handles: SpinLock::new(HandleTable::new()),
                 mapped: SpinLock::new(Mapped::new()),

@@ -1,7 +1,7 @@
 //! The scheduler of each processor: fixed priorities, round robin within one, threads that never move.
 //!
-//! The kernel is not preempted: a thread loses its processor where it blocks, yields, or is about to go back to user mode
-//! or to its guest while `reschedule` is set. Only a processor's ready queue is touched by others; an ordinary exit touches none of it.
+//! The kernel is not preempted: a thread loses its processor where it blocks, yields, is between two operations of a batch, or is
+//! about to go back to user mode or to its guest while `reschedule` is set. Only a processor's ready queue is touched by others; an ordinary exit touches none of it.
 #![allow(unsafe_code, reason = "switching stacks")]
 
 use core::arch::global_asm;
@@ -12,7 +12,7 @@ use super::pool::Ref;
 use super::process::{self, Process};
 use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
-use crate::cpu::{PerCpu, descriptors, fpu, local_apic, per_cpu, speculation, this_cpu, time};
+use crate::cpu::{PerCpu, descriptors, fpu, interrupts, local_apic, per_cpu, speculation, this_cpu, time};
 use crate::sync::SpinLock;
 
 /// Number of priorities.
@@ -311,6 +311,15 @@ pub fn give_way() -> bool {
         }
         schedule();
     }
+}
+
+/// What comes between two operations of a batch: interrupts are taken, and other threads run, if they should. So that what keeps a
+/// processor from either is one operation at most. `false`: as for [`give_way`]. The caller holds nothing.
+#[must_use]
+pub fn take_turns() -> bool {
+    interrupts::take_pending();
+    // A process that ends on another processor has this one reschedule.
+    !this_cpu().reschedule.load(Ordering::Relaxed) || give_way()
 }
 
 /// What every way back to user mode passes, the ordinary exit's aside. The callers hold nothing.

@@ -23,6 +23,7 @@ mod reserved;
 mod run_page;
 mod suite;
 mod threads;
+mod turns;
 mod vm;
 mod wakes;
 mod xsave;
@@ -50,6 +51,8 @@ fn program(start: &Start) -> u32 {
         Some("tick") => ends::tick(start),
         Some("die") => ends::die(start),
         Some("end") => ends::end(start),
+        Some("end-in-batch") => turns::end_in_batch(start),
+        Some("run-given") => turns::run_given(start),
         Some("nothing") => 0,
         _ => NO_ROLE,
     }

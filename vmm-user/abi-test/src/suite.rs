@@ -7,7 +7,7 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, exhaustion, faults, fpu, fuzz, handles, isolation, ready, reserved, run_page,
-    threads, vm, wakes, xsave,
+    threads, turns, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -86,7 +86,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 17] = [
+const PARTS: [Part; 18] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -99,6 +99,7 @@ const PARTS: [Part; 17] = [
     ("xsave", xsave::test),
     ("vm", vm::test),
     ("ready", ready::test),
+    ("turns", turns::test),
     ("wakes", wakes::test),
     ("end in a guest", vm::test_ends),
     ("exhaustion", exhaustion::test),

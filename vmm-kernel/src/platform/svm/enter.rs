@@ -9,7 +9,7 @@
 //! V_INTR_MASKING the host's IF decides whether a host interrupt stops the guest (APM volume 2, 15.21.1).
 #![allow(unsafe_code, reason = "VMRUN")]
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::mem::offset_of;
 
 use vcpu_abi::registers::Groups;
@@ -250,10 +250,4 @@ unsafe extern "C" {
 pub unsafe fn enter(run_page: *const RunPage) {
     // SAFETY: the caller's promise.
     unsafe { if speculation::is_guarded() { svm_enter_guarded(run_page) } else { svm_enter(run_page) } }
-}
-
-/// Lets host interrupts that are pending be taken, here and now.
-pub fn take_interrupts() {
-    // SAFETY: the handlers keep every register; one instruction behind STI interrupts are recognised.
-    unsafe { asm!("sti", "nop", "cli", options(nostack)) };
 }
