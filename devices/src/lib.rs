@@ -12,6 +12,7 @@ pub mod acpi;
 pub mod apic;
 pub mod bus;
 pub mod capability;
+pub mod control;
 pub mod cpuid;
 pub mod debugport;
 pub mod hpet;

@@ -7,7 +7,8 @@ hostile_build() {
     local source objects=()
     mkdir -p "$hostile_dir"
     # start.S is first: the entry is at the beginning.
-    for source in "$root"/vmm-user/tests-guest/{start,registers,memory,ends,late}.S "$root"/benches/guest/{setup,text}.S; do
+    for source in "$root"/vmm-user/tests-guest/{start,registers,control,memory,ends,late}.S \
+        "$root"/benches/guest/{setup,text}.S; do
         gcc -c -o "$hostile_dir/$(basename "$source" .S).o" "$source"
         objects+=("$hostile_dir/$(basename "$source" .S).o")
     done

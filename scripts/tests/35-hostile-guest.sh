@@ -20,6 +20,9 @@ hostile_parts=(
     '1:instructions that are not emulated'
     '1:one NMI after the other'
     '1:a step over HLT'
+    '1:interrupts whatever the task priority was'
+    '1:EFER, PAT and CR3'
+    '1:debug exceptions'
 )
 
 # hostile_case PART CPUS WORDS

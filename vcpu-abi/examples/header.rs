@@ -73,7 +73,7 @@ fn numbers() -> String {
         deadline_tsc,
         dirty,
         deliver,
-        window_priority,
+        window,
         pending_work,
         cr8,
         nmi_return,

@@ -43,8 +43,15 @@ pub mod reason {
     pub const UNKNOWN: u32 = 16;
     /// IRET, when `nmi_return` asked for it. It has not been executed yet.
     pub const NMI_RETURN: u32 = 17;
+    /// An instruction that writes a control register, in a way that the platform does not let through. It has
+    /// not been executed yet, and the VMM is to decode it. The whole of SYSTEM is stored.
+    pub const REGISTER_WRITE: u32 = 18;
+    /// #DB or #AC before its delivery, or another exception that the VMM is to deliver in the platform's place.
+    /// `qualification`: the vector, and the error code in the upper half. The whole of SYSTEM is stored; DR6 says
+    /// already why.
+    pub const EXCEPTION: u32 = 19;
     /// The first number that is no reason.
-    pub const END: u32 = 18;
+    pub const END: u32 = 20;
     /// The names, by number.
     pub const NAMES: [&str; END as usize] = [
         "none",
@@ -65,6 +72,8 @@ pub mod reason {
         "invalid-state",
         "unknown",
         "nmi-return",
+        "register-write",
+        "exception",
     ];
 }
 

@@ -12,6 +12,7 @@ pub mod registers;
 pub mod run_page;
 pub mod status;
 pub mod syscall;
+pub mod xcr0;
 
 /// Version of this ABI: changed when anything above changes its meaning.
 pub const ABI_VERSION: u32 = 1;

@@ -25,8 +25,8 @@ bitflags! {
         const FPU = 1 << 6;
         /// The run page's `cr8`.
         const TPR = 1 << 7;
-        /// What the run page says of the run itself: `batch_count`, `activity`, `deadline_tsc`, `deliver`, `window_priority`, `nmi_return`. The
-        /// kernel may go on with what it found there last until this is dirty.
+        /// What the run page says of the run itself: `batch_count`, `activity`, `deadline_tsc`, `deliver`,
+        /// `window`, `nmi_return`. The kernel may go on with what it found there last until this is dirty.
         const CONTROLS = 1 << 8;
     }
 }

@@ -51,8 +51,19 @@ pub mod work {
     pub const FIRST_EVENT_BIT: u32 = 8;
 }
 
-/// [`RunPage::window_priority`] when no interrupt window is asked for.
-pub const NO_WINDOW: u32 = 0;
+/// Bits of [`RunPage::window`]: which change of the guest's the VMM waits for, to inject an interrupt. Others
+/// are ignored.
+pub mod window {
+    /// Nothing.
+    pub const NONE: u32 = 0;
+    /// The guest can take an interrupt, whatever its task priority: RFLAGS.IF is set and no shadow is over
+    /// it.
+    pub const OPEN: u32 = 1 << 0;
+    /// The guest is about to write CR8.
+    pub const PRIORITY: u32 = 1 << 1;
+    /// All of them.
+    pub const ALL: u32 = OPEN | PRIORITY;
+}
 
 /// The run page. Zero is a valid state of every field.
 #[repr(C, align(4096))]
@@ -68,8 +79,9 @@ pub struct RunPage {
     pub dirty: u32,
     /// VMM: groups to store at every exit.
     pub deliver: u32,
-    /// VMM: asks for an exit when the guest can take an interrupt of this priority class (1 to 15); [`NO_WINDOW`] for not.
-    pub window_priority: u32,
+    /// VMM: asks for an exit by [`window`]. A backend may exit for a write of CR8 while OPEN is asked for,
+    /// too.
+    pub window: u32,
     /// Both, atomically: why the vCPU must come back or not start. The VMM clears what it takes.
     pub pending_work: AtomicU32,
     /// VMM: the task priority (CR8) to load when TPR is dirty; the exit record has the guest's.

@@ -37,7 +37,7 @@ parts:
     .long end_absent_idt - parts, end_absent_stack - parts, end_absent_tables - parts, end_reset - parts
     .long end_absent_stack_at_interrupt - parts
     .long part_late - parts, part_tables - parts, part_flood - parts, part_nmis - parts
-    .long part_step - parts
+    .long part_step - parts, part_priority - parts, part_control - parts, part_debug - parts
 parts_end:
 
 /* No IDT, and a fault. */

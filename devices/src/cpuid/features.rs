@@ -61,9 +61,9 @@ pub const LEAF7_EDX: u32 = bits(&[4]);
 /// Leaf 0Dh.1 EAX: XSAVEOPT, XSAVEC, XGETBV with ECX = 1. Not: XSAVES, which has an MSR.
 pub const LEAF_D1_EAX: u32 = bits(&[0, 1, 2]);
 
-/// Leaf 8000_0001h ECX: LAHF, AltMovCr8, ABM, SSE4A, misaligned SSE, 3DNow prefetch, XOP, FMA4, TBM.
-/// Not: SVM (2), OSVW, IBS, SKINIT, watchdog, LWP, performance counters.
-pub const EXT1_ECX: u32 = bits(&[0, 4, 5, 6, 7, 8, 11, 16, 21]);
+/// Leaf 8000_0001h ECX: LAHF, ABM, SSE4A, misaligned SSE, 3DNow prefetch, XOP, FMA4, TBM. Not: SVM (2),
+/// AltMovCr8 (4: LOCK MOV CR0, which is not decoded), OSVW, IBS, SKINIT, watchdog, LWP, performance counters.
+pub const EXT1_ECX: u32 = bits(&[0, 5, 6, 7, 8, 11, 16, 21]);
 /// Leaf 8000_0001h ECX: what needs AVX state.
 pub const EXT1_ECX_AVX: u32 = bits(&[11, 16]);
 /// Leaf 8000_0001h ECX: more than one core in the package.
@@ -95,3 +95,34 @@ pub const XCR0_AVX: u64 = 1 << 2;
 pub const XCR0_AVX512: u64 = 7 << 5;
 /// The PKRU component.
 pub const XCR0_PKRU: u64 = 1 << 9;
+
+/// A register of a leaf with features that CR4 switches on.
+#[derive(Clone, Copy, Debug)]
+pub enum Word {
+    Leaf1Ecx,
+    Leaf1Edx,
+    Leaf7Ebx,
+    Leaf7Ecx,
+}
+
+/// Bits of CR4 that come with a feature: (where, bit, bits of CR4). Not: PCIDE, LA57, VMXE, SMXE, CET, PKS,
+/// UINTR, which no guest is offered.
+pub const CR4: [(Word, u32, u64); 15] = [
+    (Word::Leaf1Edx, 1, 0b11),        // VME, PVI
+    (Word::Leaf1Edx, 4, 1 << 2),      // TSD
+    (Word::Leaf1Edx, 2, 1 << 3),      // DE
+    (Word::Leaf1Edx, 3, 1 << 4),      // PSE
+    (Word::Leaf1Edx, 6, 1 << 5),      // PAE
+    (Word::Leaf1Edx, 7, 1 << 6),      // MCE
+    (Word::Leaf1Edx, 13, 1 << 7),     // PGE
+    (Word::Leaf1Edx, 24, 1 << 9),     // OSFXSR
+    (Word::Leaf1Edx, 25, 1 << 10),    // OSXMMEXCPT
+    (Word::Leaf7Ecx, 2, 1 << 11),     // UMIP
+    (Word::Leaf7Ebx, 0, 1 << 16),     // FSGSBASE
+    (Word::Leaf1Ecx, XSAVE, 1 << 18), // OSXSAVE
+    (Word::Leaf7Ebx, 7, 1 << 20),     // SMEP
+    (Word::Leaf7Ebx, 20, 1 << 21),    // SMAP
+    (Word::Leaf7Ecx, PKU, 1 << 22),   // PKE
+];
+/// PCE, which only lets user code execute RDPMC.
+pub const CR4_ALWAYS: u64 = 1 << 8;

@@ -55,6 +55,8 @@ pub struct CpuidPolicy {
     pub tsc_aux: bool,
     /// PKRU is looked at wherever the guest's accesses are emulated.
     pub protection_keys: bool,
+    /// Room for a guest's XSAVE area, in the standard form: states that do not fit are not offered.
+    pub xsave_bytes: u32,
 }
 
 impl CpuidPolicy {
@@ -68,6 +70,7 @@ impl CpuidPolicy {
             invariant_tsc: true,
             tsc_aux: false,
             protection_keys: true,
+            xsave_bytes: 8192,
         }
     }
 }

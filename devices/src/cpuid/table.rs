@@ -104,6 +104,25 @@ impl CpuidTable {
         self.xsave.xcr0
     }
 
+    /// CR4 bits the guest may set (MOV faults on others): those of features that it is told of (APM volume 2,
+    /// 3.1.3; SDM volume 3, 2.5).
+    pub fn allowed_cr4(&self) -> u64 {
+        let of = |leaf| self.lookup(leaf, 0, &Live::default());
+        let (basic, seven) = (of(1), of(7));
+        f::CR4
+            .into_iter()
+            .filter(|(word, feature, _)| {
+                let bits = match word {
+                    f::Word::Leaf1Ecx => basic.ecx,
+                    f::Word::Leaf1Edx => basic.edx,
+                    f::Word::Leaf7Ebx => seven.ebx,
+                    f::Word::Leaf7Ecx => seven.ecx,
+                };
+                bits & 1 << feature != 0
+            })
+            .fold(f::CR4_ALWAYS, |bits, (_, _, made)| bits | made)
+    }
+
     /// Leaf 0Bh gives the APIC ID and the subleaf asked for even where there is no such level (SDM 2A).
     #[cold]
     fn past_the_end(&self, leaf: u32, subleaf: u32) -> Leaf {
@@ -149,7 +168,7 @@ impl<'a> Builder<'a> {
             basic: [Slot::default(); MAX_BASIC as usize + 1],
             extended: [Slot::default(); (MAX_EXTENDED - EXTENDED) as usize + 1],
             entries: Vec::new(),
-            xsave: XsaveAreas::new(has_xsave, understood, host),
+            xsave: XsaveAreas::new(has_xsave, understood, policy.xsave_bytes, host),
             apic_id: policy.apic_id,
         };
         let vendor = Vendor::of(leaf_0);

@@ -300,3 +300,41 @@ fn a_hostile_host_gets_nothing_past_the_list() {
         }
     }
 }
+
+/// CR4 offers what CPUID does, and XCR0 what there is room for.
+#[test]
+fn registers_follow_features() {
+    type Change = fn(u32, u32, Leaf) -> Leaf;
+    // Without UMIP (11), which this host lacks. PCIDE (17), LA57 (12), CET (23) and PKS (24) are never
+    // offered.
+    let all = 0x7ff | 1 << 16 | 1 << 18 | 1 << 20 | 1 << 21 | 1 << 22;
+    let cases: [(&str, Change, u64); 5] = [
+        ("as it is", |_, _, leaf| leaf, all),
+        (
+            "everything",
+            |l, _, h| if l == 7 || l == 1 { Leaf { ebx: !0, ecx: !0, edx: !0, ..h } } else { h },
+            all | 1 << 11,
+        ),
+        (
+            "no SMEP",
+            |l, _, h| if l == 7 { Leaf { ebx: h.ebx & !(1 << 7), ..h } } else { h },
+            all & !(1 << 20),
+        ),
+        (
+            "no XSAVE",
+            |l, _, h| if l == 1 { Leaf { ecx: h.ecx & !(1 << 26), ..h } } else { h },
+            all & !(1 << 18 | 1 << 22),
+        ),
+        ("nothing", |l, _, h| if l == 1 || l == 7 { Leaf::default() } else { h }, 1 << 8),
+    ];
+    for (name, change, cr4) in cases {
+        let mut host = |leaf, subleaf| change(leaf, subleaf, epyc(leaf, subleaf));
+        let table = CpuidTable::new(&mut host, &CpuidPolicy::new(0, 1, TSC_HZ));
+        let allowed = table.allowed_cr4();
+        assert_eq!(allowed, cr4, "{name}: {allowed:#x}, {:#x}", allowed ^ cr4);
+    }
+    let policy = |xsave_bytes| CpuidPolicy { xsave_bytes, ..CpuidPolicy::new(0, 1, TSC_HZ) };
+    for (room, xcr0) in [(8192, 0x207), (0x988, 0x207), (0x987, 7), (832, 7), (831, 3), (0, 3)] {
+        assert_eq!(table(&policy(room)).allowed_xcr0(), xcr0, "{room}");
+    }
+}

@@ -4,8 +4,6 @@ use super::{Leaf, features};
 
 /// The legacy area and the header.
 const BASE_BYTES: u32 = 576;
-/// No known component reaches further; a host that says otherwise is not believed.
-const LARGEST_BYTES: u32 = 8192;
 /// Components the table looks at: those below the highest bit of [`features::XCR0`].
 pub const COMPONENTS: u32 = 10;
 
@@ -19,8 +17,9 @@ pub struct XsaveAreas {
 }
 
 impl XsaveAreas {
-    /// What the host has, cut down to what is understood (of [`features::XCR0`]) and consistent.
-    pub fn new(xsave: bool, understood: u64, host: &mut dyn FnMut(u32, u32) -> Leaf) -> Self {
+    /// What the host has, cut down to what is understood (of [`features::XCR0`]), consistent, and within
+    /// `room` bytes.
+    pub fn new(xsave: bool, understood: u64, room: u32, host: &mut dyn FnMut(u32, u32) -> Leaf) -> Self {
         let mut made = Self::default();
         if !xsave {
             return made;
@@ -30,7 +29,7 @@ impl XsaveAreas {
         made.xcr0 = 3;
         for component in 2..COMPONENTS {
             let area = host(0x0d, component);
-            let fits = area.eax.checked_add(area.ebx).is_some_and(|end| end <= LARGEST_BYTES);
+            let fits = area.eax.checked_add(area.ebx).is_some_and(|end| end <= room);
             if offered & 1 << component != 0 && fits && area.eax > 0 && area.ebx >= BASE_BYTES {
                 made.xcr0 |= 1 << component;
                 if let Some(slot) = made.areas.get_mut(component as usize) {

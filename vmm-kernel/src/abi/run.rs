@@ -7,16 +7,16 @@ use core::sync::atomic::Ordering;
 use vcpu_abi::exit::reason;
 use vcpu_abi::operation::{Call, Handle, ObjectKind, VcpuRun, handled};
 use vcpu_abi::registers::Groups;
-use vcpu_abi::run_page::{NO_WINDOW, RunPage, activity};
+use vcpu_abi::run_page::{self, RunPage, activity};
 use vcpu_abi::status::Status;
 
 use super::{Answer, batch};
-use crate::cpu::{PerCpu, interrupts, this_cpu, time};
+use crate::cpu::{PerCpu, exceptions, interrupts, local_apic, this_cpu, time};
 use crate::platform::svm::enter::enter;
 use crate::platform::svm::exit::{self, Next};
 use crate::platform::svm::state::{self, LoadError};
-use crate::platform::svm::vmcb::{Vmcb, intercept1, vintr};
-use crate::platform::svm::{maps, tlb};
+use crate::platform::svm::vmcb::{Vmcb, intercept1};
+use crate::platform::svm::{maps, tlb, window};
 use crate::platform::vcpu::{SharedRunPage, Vcpu, place};
 use crate::task::handle::{self, Object};
 use crate::task::scheduler;
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn load_marked(page: *mut RunPage) -> u32 {
     let dirty = Groups::from_bits_retain(page.dirty());
     let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
     // An interrupt and a window share the VMCB's one virtual interrupt.
-    let shared = dirty.contains(Groups::INJECTION) && page.window_priority() != NO_WINDOW;
+    let shared = dirty.contains(Groups::INJECTION) && page.window() != run_page::window::NONE;
     if !(dirty - usual).is_empty() || shared || state::load_usual(page.vmcb_beside(), page, dirty).is_err() {
         return 1;
     }
@@ -187,13 +187,7 @@ fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thre
         if let Some(why) = prepare_entry(cpu, vcpu, vmcb, named) {
             return Some(why);
         }
-        let page = vcpu.run_page.address();
-        // SAFETY: the page is the vCPU's, which this thread has claimed and this processor is aimed at.
-        #[allow(unsafe_code, reason = "the way into the guest")]
-        let next = unsafe {
-            enter(page);
-            Next::from_code(exit::record(page))
-        };
+        let next = enter_once(vcpu);
         tlb::is_flushed(vmcb);
         if next == Next::Return {
             return None;
@@ -201,6 +195,17 @@ fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thre
         if let Some(why) = see_to(cpu, vcpu, vmcb, next) {
             return Some(why);
         }
+    }
+}
+
+/// Enters the guest of a vCPU that this thread has claimed and this processor is aimed at.
+fn enter_once(vcpu: &Vcpu) -> Next {
+    let page = vcpu.run_page.address();
+    // SAFETY: the page is the vCPU's, which is claimed and aimed at.
+    #[allow(unsafe_code, reason = "the way into the guest")]
+    unsafe {
+        enter(page);
+        Next::from_code(exit::record(page))
     }
 }
 
@@ -220,7 +225,7 @@ fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thread,
     ready.forget();
     if let Some((thread, named)) = named
         && page.deliver() == 0
-        && vcpu.window.get() == page.window_priority()
+        && vcpu.window.get() == page.window()
     {
         ready.allow(named.handle);
         // A handle that was closed since it was found had its processors told before.
@@ -242,10 +247,8 @@ fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, next: Next) -> Option<u32> {
         Next::Return => return None,
         Next::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
         Next::HostNmi => count(cpu, handled::HOST_NMI),
-        Next::Invalid => {
-            refuse(vcpu, vmcb);
-            return Some(reason::INVALID_STATE);
-        }
+        Next::MachineCheck => exceptions::machine_check_in_guest(),
+        Next::Refused => return after_refusal(cpu, vcpu, vmcb),
     }
     if let Some(event) = state::decode_event(vmcb.control.exit_int_info.get()) {
         // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
@@ -253,6 +256,33 @@ fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, next: Next) -> Option<u32> {
     }
     interrupts::take_pending();
     (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
+}
+
+/// The exit code of a refused VMRUN. QEMU's emulation also ends so the run of a guest that sets reserved bits
+/// of CR3, instead of #GP. So VMRUN is asked again, with an interrupt pending, for which it exits before the
+/// guest executes anything: a state that it refused, it refuses again.
+#[cold]
+fn after_refusal(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb) -> Option<u32> {
+    const GENERAL_PROTECTION: u64 = 13;
+    let is_entered = || {
+        local_apic::kick(cpu.apic_id);
+        let next = enter_once(vcpu);
+        interrupts::take_pending();
+        next != Next::Refused
+    };
+    if exit::holds_host_state(vmcb) {
+        refuse(vcpu, vmcb);
+        return Some(reason::INVALID_STATE);
+    }
+    if state::repair(vmcb) {
+        return None;
+    }
+    if is_entered() {
+        exit::set_exception(vcpu.run_page, GENERAL_PROTECTION, 0);
+        return Some(reason::EXCEPTION);
+    }
+    refuse(vcpu, vmcb);
+    Some(reason::INVALID_STATE)
 }
 
 #[cold]
@@ -265,7 +295,7 @@ fn count(cpu: &PerCpu, what: u32) {
 /// A refused VMRUN may have put the host's state in the VMCB: it is overwritten before anybody sees it.
 #[cold]
 fn refuse(vcpu: &Vcpu, vmcb: &Vmcb) {
-    vcpu.window.set(NO_WINDOW);
+    vcpu.window.set(run_page::window::NONE);
     if let Some(maps) = maps() {
         state::reset(vmcb, maps, vcpu.vm.root().start_address().as_u64(), vcpu.vm.asid);
     }
@@ -297,22 +327,13 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
     Some(if page.pending_work() != 0 { reason::WORK } else { reason::DEADLINE })
 }
 
-/// Asks for an exit when the guest can take an interrupt of the priority that the VMM wants to inject.
+/// Asks for the exit that the VMM wants to inject an interrupt at.
 fn set_window(vcpu: &Vcpu, vmcb: &Vmcb) {
-    let want = vcpu.run_page.window_priority();
-    if state::interrupt_requested(vmcb) {
-        // The request is the interrupt's; the window's turn comes when that is delivered.
-        vcpu.window.set(u32::MAX);
-        return;
-    }
-    if want == vcpu.window.get() {
-        return;
-    }
-    vcpu.window.set(want);
-    vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST);
-    vmcb.control.intercept1.update(|bits| bits & !intercept1::VINTR);
-    if want != NO_WINDOW {
-        vmcb.control.vintr.update(|bits| bits | vintr::IRQ | u64::from(want & 0xf) << vintr::PRIORITY_SHIFT);
-        vmcb.control.intercept1.update(|bits| bits | intercept1::VINTR);
+    let want = vcpu.run_page.window();
+    // While an interrupt waits itself, the window's turn comes when that is delivered.
+    let is_late = want != run_page::window::NONE && state::interrupt_requested(vmcb);
+    if is_late || want != vcpu.window.get() {
+        window::set(vmcb, want);
+        vcpu.window.set(if is_late { u32::MAX } else { want });
     }
 }

@@ -83,6 +83,14 @@ pub fn handle_anywhere(frame: &mut Frame) {
     }
 }
 
+/// A machine check while a guest ran: a guest has machine-check registers of its own, and could not do
+/// anything about the host's.
+#[cold]
+pub fn machine_check_in_guest() -> ! {
+    log::error!("a machine check while a guest ran on cpu{}", this_cpu_number());
+    machine::end(machine::End::KernelPanic)
+}
+
 /// Prints the registers and stops the machine.
 fn die(frame: &Frame) -> ! {
     let [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15] = frame.gpr;

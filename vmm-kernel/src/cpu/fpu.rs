@@ -10,14 +10,13 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use vcpu_abi::run_page::{XSAVE_BYTES, xsave};
+use vcpu_abi::xcr0;
 
 use super::{PerCpu, cpuid, per_cpu, this_cpu, xsave_image};
 use crate::sync::SpinLock;
 
 /// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
 pub const AREA_BYTES: usize = 4096;
-/// The states that are saved when the processor has more than the run page's area takes.
-const STATES_THAT_FIT: u64 = xsave::X87 | xsave::SSE | xsave::AVX;
 /// MXCSR after reset: no exception is delivered (APM volume 2, 14.1.3).
 const RESET_MXCSR: u32 = 0x1f80;
 
@@ -51,9 +50,16 @@ impl FpuOwner {
 
 /// What the host's processor can save, of what a run page's area takes (CPUID leaf 0Dh).
 pub fn supported_states() -> u64 {
-    let leaf = cpuid(0xd, 0);
-    let all = u64::from(leaf.edx) << 32 | u64::from(leaf.eax);
-    if leaf.ecx as usize <= XSAVE_BYTES { all } else { all & STATES_THAT_FIT }
+    /// As CPUID said it when it was first asked, which takes a host long enough; 0 before.
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    if KNOWN.load(Ordering::Relaxed) == 0 {
+        let states = xcr0::states_that_fit(|subleaf| {
+            let leaf = cpuid(0xd, subleaf);
+            [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]
+        });
+        KNOWN.store(states, Ordering::Relaxed);
+    }
+    KNOWN.load(Ordering::Relaxed)
 }
 
 fn get_xcr0() -> u64 {
@@ -165,13 +171,7 @@ impl FpuArea {
 
     /// Sets XCR0 as the guest wants it. `false`: not a value the processor takes.
     pub fn set_guest_xcr0(&self, value: u64) -> bool {
-        let (avx, sse) = (value & 4 != 0, value & 2 != 0);
-        if value & 1 == 0 || value & !supported_states() != 0 || avx && !sse {
-            return false;
-        }
-        // Groups that are on or off together: MPX, AVX-512 (with AVX), AMX (APM volume 4, XSETBV).
-        let whole = |group: u64| value & group == 0 || value & group == group;
-        if !whole(0b11 << 3) || !whole(0b111 << 5) || !whole(0b11 << 17) || value & 0b111 << 5 != 0 && !avx {
+        if !xcr0::is_valid(value, supported_states()) {
             return false;
         }
         self.load_for_guest(this_cpu());

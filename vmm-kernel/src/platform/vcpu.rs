@@ -241,7 +241,7 @@ getters! {
     deadline_tsc: u64 = deadline_tsc;
     dirty: u32 = dirty;
     deliver: u32 = deliver;
-    window_priority: u32 = window_priority;
+    window: u32 = window;
     cr8: u32 = cr8;
     nmi_return: u32 = nmi_return;
     exit_groups: u32 = exit.groups;

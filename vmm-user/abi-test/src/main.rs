@@ -10,6 +10,7 @@ extern crate alloc;
 mod arguments;
 mod batches;
 mod child;
+mod control;
 mod ends;
 mod exhaustion;
 mod faults;

@@ -6,8 +6,8 @@ use runtime::{Start, call, syscall};
 
 use crate::child::Child;
 use crate::{
-    arguments, batches, exhaustion, faults, fpu, fuzz, handles, isolation, ready, reserved, run_page,
-    threads, turns, vm, wakes, xsave,
+    arguments, batches, control, exhaustion, faults, fpu, fuzz, handles, isolation, ready, reserved,
+    run_page, threads, turns, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -86,7 +86,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 18] = [
+const PARTS: [Part; 19] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -97,6 +97,7 @@ const PARTS: [Part; 18] = [
     ("threads", threads::test),
     ("fpu", fpu::test),
     ("xsave", xsave::test),
+    ("control", control::test),
     ("vm", vm::test),
     ("ready", ready::test),
     ("turns", turns::test),

@@ -21,6 +21,7 @@ use runtime::abi::operation::{
     EventBindVcpu, FileInfo, Handle, InterruptBind, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled,
     SystemInfo, VmAllocate, VmMap, handled,
 };
+use runtime::abi::run_page::XSAVE_BYTES;
 use runtime::abi::status::Status;
 use runtime::event::Event;
 use runtime::{Start, call, heap, process, thread};
@@ -318,6 +319,8 @@ fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable
         physical_bits: PHYSICAL_BITS,
         // An emulated access would not know PKRU.
         protection_keys: false,
+        // What the kernel switches is what a run page has room for.
+        xsave_bytes: XSAVE_BYTES as u32,
         ..CpuidPolicy::new(index, cpus, tsc_hz)
     };
     CpuidTable::new(&mut host, &policy)

@@ -1,6 +1,8 @@
 //! A vCPU: its thread's loop, and what of the machine is its own.
 
+mod batch;
 mod code_cache;
+mod control;
 mod cpuid;
 mod entry;
 mod exits;
@@ -49,6 +51,9 @@ pub const PHYSICAL_BITS: u8 = 40;
 
 /// Pending work that the console's host interrupt sets.
 pub const WORK_CONSOLE: u32 = 1 << work::FIRST_EVENT_BIT;
+
+/// What the process ends with when a vCPU's registers cannot be had.
+const FETCH_FAILED: u32 = 2;
 
 /// An instruction to fill a cache with.
 const HLT: &[u8] = &[0xf4];
@@ -236,11 +241,9 @@ impl Vcpu {
     fn submit(&mut self) {
         let mut batch = self.page.operations(self.batched);
         self.batched = 0;
-        if !batch.is_empty()
-            && let Err((status, index)) = syscall::batch(&mut batch)
-        {
-            log::error!("vCPU {}: operation {index} of a batch: {status}", self.index);
-        }
+        batch::submit_all(&mut batch, syscall::batch, |status, operation| {
+            log::error!("vCPU {}: operation {:#x} of a batch: {status}", self.index, operation.code);
+        });
     }
 
     /// Kicks the vCPUs that an access posted something to. This one looks anyway, and at whether the machine is to end.
@@ -274,7 +277,9 @@ impl Vcpu {
         }
     }
 
-    /// Makes groups of the run page hold the guest's state, which the exit did not store.
+    /// Makes groups of the run page hold the guest's state, which the exit did not store. Where the kernel
+    /// does not give them, the process ends, and with it the machine: what the page holds is another time's,
+    /// and would be loaded.
     fn fetch(&self, groups: Groups) {
         let valid = self.page.valid();
         let missing = groups - valid;
@@ -283,7 +288,10 @@ impl Vcpu {
         }
         match call(self.handle, VcpuFetch { groups: missing.bits(), reserved: 0 }) {
             Ok(_) => self.page.set_exit_groups((valid | missing).bits()),
-            Err(status) => log::error!("vCPU {}: {missing:?} cannot be had: {status}", self.index),
+            Err(status) => {
+                log::error!("vCPU {}: {missing:?} cannot be had: {status}", self.index);
+                syscall::exit(FETCH_FAILED);
+            }
         }
     }
 }

@@ -20,17 +20,19 @@ pub enum Next {
     HostInterrupt,
     /// A host NMI is pending.
     HostNmi,
-    /// VMRUN refused the state: the VMCB's save area may hold the host's.
-    Invalid,
+    /// A machine check: the host's processor is broken.
+    MachineCheck,
+    /// The exit code of a refused VMRUN ([`holds_host_state`]).
+    Refused,
 }
 
 impl Next {
     /// The value behind a code that the entry code passes on.
     pub fn from_code(code: u32) -> Self {
-        [Self::Return, Self::HostInterrupt, Self::HostNmi]
+        [Self::Return, Self::HostInterrupt, Self::HostNmi, Self::MachineCheck]
             .into_iter()
             .find(|n| *n as u32 == code)
-            .unwrap_or(Self::Invalid)
+            .unwrap_or(Self::Refused)
     }
 }
 
@@ -45,6 +47,8 @@ fn simple_reason(code: u64) -> u32 {
         code::SHUTDOWN => reason::SHUTDOWN,
         code::VINTR => reason::INTERRUPT_WINDOW,
         code::IRET => reason::NMI_RETURN,
+        code::CR0_WRITE | code::CR0_SELECTIVE | code::CR4_WRITE | code::CR8_WRITE => reason::REGISTER_WRITE,
+        code::DB | code::AC => reason::EXCEPTION,
         _ => reason::UNKNOWN,
     }
 }
@@ -87,24 +91,41 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
 
 #[cold]
 fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> u32 {
-    // QEMU's TCG writes 32 bits of it.
+    // QEMU before 10 writes 32 bits of it.
     if code as u32 == code::INVALID as u32 {
-        if holds_host_state(vmcb) {
-            return Next::Invalid as u32;
-        }
-        page.set_reason(reason::UNKNOWN);
-    } else {
-        page.set_reason(simple_reason(code));
+        return Next::Refused as u32;
     }
+    if code == code::MC {
+        return Next::MachineCheck as u32;
+    }
+    let why = simple_reason(code);
+    page.set_reason(why);
+    if why == reason::EXCEPTION {
+        set_exception(page, code - code::EXCEPTION, vmcb.control.exit_info1.get());
+    }
+    store_whole_system(vmcb, page, why);
     with_decoding(vmcb, page, code, ExitFlags::empty())
+}
+
+/// Says which exception it is, and its error code.
+pub fn set_exception(page: SharedRunPage, vector: u64, error_code: u64) {
+    page.set_qualification(vector | error_code << 32);
+}
+
+/// With some reasons the VMM is to change or load what is not needed to decode, too.
+fn store_whole_system(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
+    if matches!(why, reason::EXCEPTION | reason::REGISTER_WRITE) {
+        state::store_requested(vmcb, page, Groups::SYSTEM);
+    }
 }
 
 const _: () = assert!(reason::MSR_WRITE == reason::MSR_READ + 1);
 
-/// After a refused VMRUN: whether the save area holds the host's state, as it does under TCG. TCG also exits so from a running guest, whose
-/// state it then holds, when that sets reserved bits of CR4.
+/// After a refused VMRUN: whether the save area holds the host's state, as it does under TCG. A processor
+/// leaves the area as it was. TCG also exits so from a running guest, whose state the area then holds, when
+/// that sets reserved bits of CR3.
 #[cold]
-fn holds_host_state(vmcb: &Vmcb) -> bool {
+pub fn holds_host_state(vmcb: &Vmcb) -> bool {
     vmcb.save.cr3.get() & !0xfff == this_cpu().space.get().start_address().as_u64()
 }
 
@@ -118,6 +139,7 @@ fn with_decoding(vmcb: &Vmcb, page: SharedRunPage, code: u64, flags: ExitFlags) 
 /// The record of a run that ends for a reason that is not the guest's.
 pub fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
     page.set_reason(why);
+    store_whole_system(vmcb, page, why);
     with_decoding(vmcb, page, 0, state::pending_injection(vmcb));
 }
 

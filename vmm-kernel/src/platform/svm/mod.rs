@@ -7,6 +7,7 @@ pub mod permissions;
 pub mod state;
 pub mod tlb;
 pub mod vmcb;
+pub mod window;
 
 use core::arch::asm;
 
@@ -54,6 +55,14 @@ pub fn start() -> Result<(), Unsupported> {
     let (io, msr_map) = permissions::build().map_err(Unsupported::Memory)?;
     *MAPS.lock() = Some((io.start_address().as_u64(), msr_map.start_address().as_u64()));
     Ok(())
+}
+
+/// Intercepts of CR0 besides the selective one, which a processor applies to all of the register and QEMU's
+/// emulation only to the lower half: there every write exits.
+pub fn cr0_intercept() -> u32 {
+    const EMULATOR: [u32; 3] = [0x5447_4354, 0x4354_4743, 0x4743_5447];
+    let leaf = cpuid(0x4000_0000, 0);
+    if [leaf.ebx, leaf.ecx, leaf.edx] == EMULATOR { vmcb::intercept_cr::CR0_WRITE } else { 0 }
 }
 
 /// Turns SVM on, on this processor. Its segments and SYSCALL MSRs must be the final ones.

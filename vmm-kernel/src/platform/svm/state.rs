@@ -5,12 +5,16 @@ use vcpu_abi::registers::{EventInjection, Groups, Segment, SystemRegisters, even
 use vcpu_abi::status::Status;
 
 use super::EFER_SVME;
-use super::vmcb::{Vmcb, intercept1, intercept2, vintr};
+use super::vmcb::{Vmcb, intercept_cr, intercept_exceptions, intercept1, intercept2, vintr};
 use crate::cpu::cpuid;
 use crate::platform::vcpu::SharedRunPage;
 
 const EVENT_VALID: u64 = 1 << 31;
 const EVENT_HAS_ERROR: u64 = 1 << 11;
+
+/// CS.D and CS.L, among a segment's attributes.
+const CODE_IS_32: u16 = 1 << 10;
+const L_AND_D: u16 = 1 << 9 | CODE_IS_32;
 
 /// A descriptor table register: its limit and base are all there is of it.
 fn table(segment: Segment) -> Segment {
@@ -23,10 +27,19 @@ pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     use intercept2 as two;
     vmcb.clear();
     let control = &vmcb.control;
+    // What a guest writes to CR0 and CR4 is the VMM's to check: the processor takes more than the guest's
+    // CPUID offers, and an emulated one even what VMRUN then refuses. CR3 and CR0.TS, which change often, are
+    // not among it; nor are DR6 and DR7, as QEMU's emulation arms breakpoints by MOV only.
+    control.intercept_cr.set(intercept_cr::CR4_WRITE | super::cr0_intercept());
+    // Delivering #AC or #DB may raise it again, for ever and without an interrupt being taken (CVE-2015-5307,
+    // CVE-2015-8104). A machine check is about the host's processor.
+    let exceptions = intercept_exceptions::DB | intercept_exceptions::AC | intercept_exceptions::MC;
+    control.intercept_exceptions.set(exceptions);
     control.intercept1.set(
         one::INTR
             | one::NMI
             | one::INIT
+            | one::CR0_SELECTIVE
             | one::RDPMC
             | one::CPUID
             | one::INVD
@@ -237,14 +250,34 @@ fn is_enterable(system: &SystemRegisters) -> bool {
     const PAE: u64 = 1 << 5;
     const LME: u64 = 1 << 8;
     const EFER_KNOWN: u64 = 1 | LME | 1 << 10 | 1 << 11;
-    const L_AND_D: u16 = 1 << 9 | 1 << 10;
     let SystemRegisters { cr0, cr3, cr4, efer, .. } = *system;
     let long = efer & LME != 0 && cr0 & PG != 0;
     let caching = cr0 & CD != 0 || cr0 & NW_WITHOUT_CD == 0;
     let paging = cr0 & PG == 0 || cr0 & PE != 0;
     let long_mode = !long || cr4 & PAE != 0 && system.cs.attributes & L_AND_D != L_AND_D;
-    let upper_halves = (cr0 | system.dr6 | system.dr7) >> 32 == 0 && cr3 >> 52 == 0;
+    let physical_bits = (cpuid(0x8000_0008, 0).eax & 0xff).min(63);
+    let upper_halves = (cr0 | system.dr6 | system.dr7) >> 32 == 0 && cr3 >> physical_bits == 0;
     caching && paging && long_mode && upper_halves && cr4 & !cr4_supported() == 0 && efer & !EFER_KNOWN == 0
+}
+
+/// Takes back what an emulated processor let the guest do and VMRUN refuses: the upper halves of DR6 and DR7,
+/// and a code segment that is both of 64 and of 32 bits. `false`: there is nothing of that.
+#[cold]
+pub fn repair(vmcb: &Vmcb) -> bool {
+    let save = &vmcb.save;
+    let (dr6, dr7, cs) = (save.dr6.get(), save.dr7.get(), save.cs.get());
+    let attributes =
+        if cs.attributes & L_AND_D == L_AND_D { cs.attributes & !CODE_IS_32 } else { cs.attributes };
+    save.dr6.set(dr6 & 0xffff_ffff);
+    save.dr7.set(dr7 & 0xffff_ffff);
+    save.cs.set(Segment { attributes, ..cs });
+    (dr6 | dr7) >> 32 != 0 || attributes != cs.attributes
+}
+
+/// Whether each of the eight memory types of a PAT is one (APM volume 2, 7.8.1). VMRUN under nested paging
+/// refuses others.
+fn is_pat(value: u64) -> bool {
+    value.to_le_bytes().into_iter().all(|kind| matches!(kind, 0 | 1 | 4..=7))
 }
 
 #[cold]
@@ -255,6 +288,8 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
         if !is_enterable(&system) {
             return Err(LoadError::NotEnterable);
         }
+        let paging = || (save.cr0.get(), save.cr3.get(), save.cr4.get(), save.efer.get());
+        let before = paging();
         save.cr0.set(system.cr0);
         save.cr2.set(system.cr2);
         save.cr3.set(system.cr3);
@@ -262,6 +297,10 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
         save.dr6.set(system.dr6);
         save.dr7.set(system.dr7);
         save.efer.set(system.efer | EFER_SVME);
+        if paging() != before {
+            // What the guest's own write to these registers would have done (APM volume 2, 5.5.2 and 15.16).
+            super::tlb::ask_flush(vmcb);
+        }
         save.cs.set(system.cs);
         save.ss.set(system.ss);
         save.cpl.set((system.ss.attributes >> 5 & 3) as u8);
@@ -279,6 +318,9 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
     }
     if dirty.contains(Groups::MSRS) {
         let m = page.msrs();
+        if !is_pat(m.pat) {
+            return Err(LoadError::NotEnterable);
+        }
         save.star.set(m.star);
         save.lstar.set(m.lstar);
         save.cstar.set(m.cstar);

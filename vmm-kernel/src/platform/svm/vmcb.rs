@@ -153,6 +153,24 @@ impl Vmcb {
     }
 }
 
+/// Bits of [`Control::intercept_cr`].
+pub mod intercept_cr {
+    /// All writes of CR0.
+    pub const CR0_WRITE: u32 = 1 << 16;
+    /// Writes of CR4.
+    pub const CR4_WRITE: u32 = 1 << 20;
+    /// Writes of CR8.
+    pub const CR8_WRITE: u32 = 1 << 24;
+}
+
+/// Bits of [`Control::intercept_exceptions`].
+pub mod intercept_exceptions {
+    #![allow(missing_docs, reason = "the names are the manual's")]
+    pub const DB: u32 = 1 << 1;
+    pub const AC: u32 = 1 << 17;
+    pub const MC: u32 = 1 << 18;
+}
+
 /// Bits of [`Control::intercept1`].
 pub mod intercept1 {
     #![allow(missing_docs, reason = "the names are the manual's")]
@@ -160,6 +178,8 @@ pub mod intercept1 {
     pub const NMI: u32 = 1 << 1;
     pub const INIT: u32 = 1 << 3;
     pub const VINTR: u32 = 1 << 4;
+    /// Writes of CR0 that change more than TS and MP.
+    pub const CR0_SELECTIVE: u32 = 1 << 5;
     pub const RDPMC: u32 = 1 << 15;
     pub const CPUID: u32 = 1 << 18;
     pub const IRET: u32 = 1 << 20;
@@ -219,9 +239,17 @@ pub mod tlb_control {
 /// Values of [`Control::exit_code`] (APM volume 2, appendix C).
 pub mod exit_code {
     #![allow(missing_docs, reason = "the names are the manual's")]
+    pub const CR0_WRITE: u64 = 0x10;
+    pub const CR4_WRITE: u64 = 0x14;
+    pub const CR8_WRITE: u64 = 0x18;
+    pub const EXCEPTION: u64 = 0x40;
+    pub const DB: u64 = 0x41;
+    pub const AC: u64 = 0x51;
+    pub const MC: u64 = 0x52;
     pub const INTR: u64 = 0x60;
     pub const NMI: u64 = 0x61;
     pub const VINTR: u64 = 0x64;
+    pub const CR0_SELECTIVE: u64 = 0x65;
     pub const RDPMC: u64 = 0x6f;
     pub const CPUID: u64 = 0x72;
     pub const IRET: u64 = 0x74;

@@ -6,11 +6,15 @@ use decoder::{Exception, Intercept};
 use runtime::abi::exit::{ExitFlags, PortAccess, reason};
 use runtime::abi::operation::end_reason;
 use runtime::abi::registers::Groups;
+use runtime::abi::xcr0;
 
 use spin::Mutex;
 
 use super::{Attention, Bus, Next, Vcpu, WORK_CONSOLE};
 use crate::statistics::Statistics;
+
+/// CR4.OSXSAVE.
+const OSXSAVE: u64 = 1 << 18;
 
 impl Vcpu {
     /// Handles the exit in the run page.
@@ -124,10 +128,8 @@ impl Vcpu {
             }
             reason::NMI_RETURN => self.nmi_returns(),
             reason::HYPERCALL | reason::UNDEFINED => self.inject_exception(Exception::UNDEFINED_OPCODE),
-            // QEMU's TCG leaves the guest so, instead of #GP, when it sets reserved bits of CR4.
-            reason::UNKNOWN if self.page.raw_code() as u32 == u32::MAX => {
-                self.inject_exception(Exception::GENERAL_PROTECTION)
-            }
+            reason::REGISTER_WRITE => self.handle_register_write(),
+            reason::EXCEPTION => self.handle_exception(),
             reason::SHUTDOWN => {
                 self.report_registers("triple fault");
                 return Next::End(end_reason::TRIPLE_FAULT);
@@ -140,12 +142,13 @@ impl Vcpu {
         Next::Continue
     }
 
-    /// XSETBV (APM volume 4): CPL 0, XCR0, and bits that CPUID offers; else #GP.
+    /// XSETBV (APM volume 4): CR4.OSXSAVE, else #UD; CPL 0, XCR0, and bits that CPUID offers, else #GP.
     fn handle_xsetbv(&mut self) {
         let value = self.page.gpr(0) & 0xffff_ffff | self.page.gpr(2) << 32;
-        let (sse, avx) = (value & 2 != 0, value & 4 != 0);
-        let legal = value & 1 != 0 && value & !self.cpuid.allowed_xcr0() == 0 && (sse || !avx);
-        if self.page.gpr(1) as u32 != 0 || self.cpl() != 0 || !legal {
+        let legal = xcr0::is_valid(value, self.cpuid.allowed_xcr0());
+        if self.page.cr4() & OSXSAVE == 0 {
+            self.inject_exception(Exception::UNDEFINED_OPCODE);
+        } else if self.page.gpr(1) as u32 != 0 || self.cpl() != 0 || !legal {
             self.inject_exception(Exception::GENERAL_PROTECTION);
         } else if self.complete(Intercept::Xsetbv) {
             self.page.set_xcr0(value);
@@ -159,6 +162,8 @@ impl Vcpu {
             reason::MEMORY => Some(self.page.gpa() & !0xfff),
             reason::CPUID => Some(self.page.gpr(0) & 0xffff_ffff),
             reason::MSR_READ | reason::MSR_WRITE => Some(self.page.gpr(1) & 0xffff_ffff),
+            reason::REGISTER_WRITE => Some(self.page.raw_code()),
+            reason::EXCEPTION => Some(self.page.qualification() & 0xff),
             _ => None,
         };
         statistics.lock().count(why, target);

@@ -84,12 +84,7 @@ impl Vcpu {
     /// An instruction was completed under RFLAGS.TF: #DB, with DR6.BS (APM volume 2, 13.1.4).
     #[cold]
     pub(super) fn single_step(&mut self) {
-        self.fetch_rest_of_system();
-        let mut system = self.page.system();
-        system.dr6 |= 1 << 14;
-        self.page.set_system(system);
-        self.page.mark(Groups::SYSTEM);
-        self.inject_exception(Exception { vector: 1, error_code: None, cr2: None });
+        self.inject_debug(1 << 14);
     }
 
     fn find_length(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {

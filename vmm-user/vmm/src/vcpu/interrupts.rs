@@ -3,7 +3,7 @@
 use decoder::Exception;
 use runtime::abi::exit::ExitFlags;
 use runtime::abi::registers::{EventInjection, Groups, event_kind};
-use runtime::abi::run_page::NO_WINDOW;
+use runtime::abi::run_page::window;
 
 use super::Vcpu;
 
@@ -11,8 +11,6 @@ use super::Vcpu;
 const INTERRUPT_FLAG: u64 = 1 << 9;
 /// CR0.PE.
 const PROTECTED: u64 = 1;
-/// The priority class that an interrupt of the PIC has: CR8 does not mask it.
-const HIGHEST_CLASS: u32 = 15;
 
 impl Vcpu {
     /// Injects an event at the next entry, which wakes the guest.
@@ -74,28 +72,27 @@ impl Vcpu {
             (false, None) => self.window_for_masked(),
             _ => self.deliver(external, pending),
         };
-        if self.page.window_priority() != window {
-            self.page.set_window_priority(window);
+        if self.page.window() != window {
+            self.page.set_window(window);
             self.page.mark(Groups::CONTROLS);
         }
     }
 
-    /// Delivers one of two interrupts if the guest takes it; answers the window to ask for.
+    /// Delivers one of two interrupts if the guest takes it; returns the window to ask for.
     fn deliver(&mut self, external: bool, pending: Option<u8>) -> u32 {
-        let class = |vector: u8| u32::from(vector >> 4).max(1);
         if !self.is_interruptible() {
-            return if external { HIGHEST_CLASS } else { pending.map_or(NO_WINDOW, class) };
+            return window::OPEN;
         }
         if external {
             self.deliver_from_pic();
-            return pending.map_or(NO_WINDOW, class);
+            return if pending.is_some() { window::OPEN } else { self.window_for_masked() };
         }
         if let Some(vector) = pending {
             self.lapic.acknowledge(vector);
             self.inject_interrupt(vector);
         }
         match self.lapic.deliverable_interrupt() {
-            Some(vector) => class(vector),
+            Some(_) => window::OPEN,
             None => self.window_for_masked(),
         }
     }
@@ -110,9 +107,10 @@ impl Vcpu {
         self.inject_interrupt(vector);
     }
 
-    /// The window for an interrupt that only CR8 holds back: the guest may lower it without an exit.
+    /// The window for an interrupt that only CR8 holds back: the guest's next write to it may let the
+    /// interrupt through.
     #[inline]
     fn window_for_masked(&self) -> u32 {
-        self.lapic.interrupt_above_service().map_or(NO_WINDOW, |vector| u32::from(vector >> 4).max(1))
+        if self.lapic.interrupt_above_service().is_some() { window::PRIORITY } else { window::NONE }
     }
 }

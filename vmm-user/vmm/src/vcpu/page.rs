@@ -46,7 +46,7 @@ fields! {
     deadline_tsc set_deadline_tsc: u64 = deadline_tsc;
     dirty set_dirty: u32 = dirty;
     deliver set_deliver: u32 = deliver;
-    window_priority set_window_priority: u32 = window_priority;
+    window set_window: u32 = window;
     cr8 set_cr8: u32 = cr8;
     nmi_return set_nmi_return: u32 = nmi_return;
     exit set_exit: ExitRecord = exit;

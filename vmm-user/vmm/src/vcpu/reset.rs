@@ -2,6 +2,7 @@
 
 use devices::apic::APIC_TIMER_HZ;
 use devices::linux_boot::{self, EntryState};
+use runtime::abi::exit::reason;
 use runtime::abi::registers::{
     EventInjection, Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters,
 };
@@ -103,6 +104,10 @@ impl Vcpu {
     pub(super) fn fetch_rest_of_system(&mut self) {
         if self.page.dirty() & Groups::SYSTEM.bits() != 0 {
             // It is already, and has been changed.
+            return;
+        }
+        if matches!(self.page.reason(), reason::REGISTER_WRITE | reason::EXCEPTION) {
+            // The exit stored all of it.
             return;
         }
         // The exit stores only what decoding takes.

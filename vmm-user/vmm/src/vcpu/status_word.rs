@@ -2,14 +2,9 @@
 
 use decoder::fetch::{self, Code};
 use decoder::{Exception, Operation};
-use runtime::abi::registers::Groups;
 
 use super::Vcpu;
 use super::machine::Emulation;
-
-/// CR0's PE, MP, EM and TS.
-const STATUS_WORD: u64 = 0xf;
-const PE: u64 = 1;
 
 impl Vcpu {
     /// An emulation came to an instruction that it leaves to the VMM, and read its operand.
@@ -18,12 +13,7 @@ impl Vcpu {
         let mut code = Code::EMPTY;
         match fetch::fetch(&mut Emulation::new(self), &mut code) {
             Ok(lmsw) if lmsw.operation == Operation::Lmsw && self.cpl() == 0 => {
-                self.fetch_rest_of_system();
-                // PE can be set, but not cleared (APM volume 3, LMSW).
-                let kept = self.page.cr0() & !(STATUS_WORD & !PE);
-                self.page.set_cr0(kept | value & STATUS_WORD);
-                self.page.mark(Groups::SYSTEM);
-                self.complete_after(lmsw.length);
+                self.write_status_word(value, lmsw.length);
             }
             Ok(lmsw) if lmsw.operation == Operation::Lmsw => {
                 self.inject_exception(Exception::GENERAL_PROTECTION)
