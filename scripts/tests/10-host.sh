@@ -13,9 +13,20 @@ unit_tests() {
     fi
 }
 
+# Where something is unsafe and can be run by an interpreter, it is: pools, queues, locks, run page and VMCB, page tables in simulated
+# memory, XSAVE images. By integers to pointers, as the kernel has them, so without strict provenance.
+miri() {
+    in_root env MIRIFLAGS=-Zmiri-permissive-provenance cargo +nightly miri test -p vmm-kernel
+}
+
 check format in_root cargo fmt --all --check
 check lints in_root cargo clippy --workspace --all-targets -- -D warnings
 check unit-tests unit_tests
+if cargo +nightly miri --version >/dev/null 2>&1; then
+    check miri miri
+else
+    echo 'skipped miri: needs a nightly toolchain with it (rustup +nightly component add miri)'
+fi
 check documents in_root scripts/check-docs
 if have shellcheck; then
     check shell-scripts in_root shellcheck -x {fuzz/run,scripts/{run,test,soak,bench,profile,decoder-cost,check-docs}} scripts/lib/*.sh scripts/tests/*.sh scripts/guest/init

@@ -13,6 +13,8 @@
 
 pub mod abi;
 pub mod cpu;
+#[cfg(not(target_os = "none"))]
+pub mod host;
 pub mod log_ring;
 pub mod machine;
 pub mod memory;

@@ -117,3 +117,6 @@ const _: () = {
     assert!(offset_of!(PortWrite, value) == 8 && offset_of!(PortRead, value) == 8);
     assert!(offset_of!(PortWrite, reserved) == 12 && offset_of!(PortRead, reserved) == 12);
 };
+
+#[cfg(test)]
+mod tests;

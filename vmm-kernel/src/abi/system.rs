@@ -155,3 +155,6 @@ pub fn interrupt_bind(process: &Ref<Process>, object: Object, call: &mut Interru
         _ => Err(Status::BadHandle),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,7 +206,7 @@ impl FpuArea {
             save(self.address);
             // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here, reaches it.
             let own = unsafe { core::slice::from_raw_parts_mut(self.address as *mut u8, AREA_BYTES) };
-            let merged = xsave_image::merge(alleged, own, supported_states());
+            let merged = xsave_image::merge(alleged, own, supported_states(), |state| cpuid(0xd, state));
             if merged.is_some() {
                 restore(self.address);
             }

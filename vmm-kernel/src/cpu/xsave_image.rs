@@ -4,7 +4,7 @@
 use vcpu_abi::run_page::XSAVE_BYTES;
 use vcpu_abi::run_page::xsave::{AVX, HEADER_END, MXCSR, SSE, X87, XSTATE_BV};
 
-use super::cpuid;
+use super::Cpuid;
 
 const MXCSR_MASK: usize = MXCSR + 4;
 /// What MXCSR_MASK means where it is zero (APM volume 2, 11.5.9).
@@ -30,8 +30,13 @@ fn copy(own: &mut [u8], alleged: &[u8], from: usize, to: usize) -> Option<()> {
 }
 
 /// Puts the registers of an alleged area into `own`, which XSAVE has just filled; states that are not [`TAKEN`] stay. `None`, with nothing
-/// done: XRSTOR would refuse it, on a processor that has `supported` states.
-pub fn merge(alleged: &[u8; XSAVE_BYTES], own: &mut [u8], supported: u64) -> Option<()> {
+/// done: XRSTOR would refuse it, on a processor that has `supported` states, where `place_of` (CPUID leaf 0Dh) says.
+pub fn merge(
+    alleged: &[u8; XSAVE_BYTES],
+    own: &mut [u8],
+    supported: u64,
+    place_of: impl Fn(u32) -> Cpuid,
+) -> Option<()> {
     let states = long(alleged, XSTATE_BV)?;
     let mask = match word(own, MXCSR_MASK)? {
         0 => DEFAULT_MXCSR_MASK,
@@ -45,13 +50,16 @@ pub fn merge(alleged: &[u8; XSAVE_BYTES], own: &mut [u8], supported: u64) -> Opt
     copy(own, alleged, 0, MXCSR_MASK)?;
     copy(own, alleged, MXCSR_MASK + 4, LEGACY_BYTES)?;
     for state in EXTENDED.into_iter().filter(|state| states & 1 << state != 0) {
-        let place = cpuid(0xd, state);
+        let place = place_of(state);
         let from = place.ebx as usize;
         // Where the host says nonsense, nothing is copied.
         if from >= HEADER_END {
-            let _ = copy(own, alleged, from, from + place.eax as usize);
+            let _ = copy(own, alleged, from, from.saturating_add(place.eax as usize));
         }
     }
     let merged = long(own, XSTATE_BV)? & !TAKEN | states & TAKEN;
     own.get_mut(XSTATE_BV..)?.first_chunk_mut().map(|place| *place = merged.to_le_bytes())
 }
+
+#[cfg(test)]
+mod tests;

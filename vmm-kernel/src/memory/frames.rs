@@ -20,15 +20,49 @@ struct Bitmap {
     next: usize,
 }
 
-static BITMAP: SpinLock<Bitmap> =
-    SpinLock::new(Bitmap { used: [u64::MAX; MAX_FRAMES / 64], base: 0, frames: 0, free: 0, next: 0 });
+static BITMAP: SpinLock<Bitmap> = SpinLock::new(Bitmap::new());
 
 impl Bitmap {
+    const fn new() -> Self {
+        Self { used: [u64::MAX; MAX_FRAMES / 64], base: 0, frames: 0, free: 0, next: 0 }
+    }
+
+    fn start(&mut self, base: u64, bytes: u64, first_free: u64) {
+        self.used.fill(u64::MAX);
+        (self.base, self.free) = (base, 0);
+        self.frames = ((bytes / PAGE) as usize).min(MAX_FRAMES);
+        let first = (first_free.saturating_sub(base)).div_ceil(PAGE) as usize;
+        for index in first..self.frames {
+            self.give(index);
+        }
+        self.next = first;
+    }
+
+    fn is_free(&self, index: usize) -> bool {
+        self.used.get(index / 64).is_some_and(|word| word & 1 << (index % 64) == 0)
+    }
+
     fn set(&mut self, index: usize, used: bool) {
         if let Some(word) = self.used.get_mut(index / 64) {
             let bit = 1 << (index % 64);
             if used { *word |= bit } else { *word &= !bit }
         }
+    }
+
+    /// Makes a frame free, if it is one of ours and in use.
+    fn give(&mut self, index: usize) {
+        if index < self.frames && !self.is_free(index) {
+            self.set(index, false);
+            self.free += 1;
+        }
+    }
+
+    fn take_adjacent(&mut self, count: usize) -> Option<usize> {
+        let starts = (self.frames + 1).saturating_sub(count);
+        let start = (0..starts).find(|&start| (start..start + count).all(|i| self.is_free(i)))?;
+        (start..start + count).for_each(|index| self.set(index, true));
+        self.free -= count;
+        Some(start)
     }
 
     fn take(&mut self) -> Option<usize> {
@@ -51,15 +85,7 @@ impl Bitmap {
 
 /// Gives the allocator the memory from `base` to `base + bytes`, of which all below `first_free` is in use.
 pub fn start(base: u64, bytes: u64, first_free: u64) {
-    let mut bitmap = BITMAP.lock();
-    bitmap.base = base;
-    bitmap.frames = ((bytes / PAGE) as usize).min(MAX_FRAMES);
-    let first = (first_free.saturating_sub(base)).div_ceil(PAGE) as usize;
-    for index in first..bitmap.frames {
-        bitmap.set(index, false);
-        bitmap.free += 1;
-    }
-    bitmap.next = first;
+    BITMAP.lock().start(base, bytes, first_free);
 }
 
 /// Takes a frame, contents as they were left.
@@ -85,10 +111,7 @@ pub fn allocate_unzeroed() -> Result<PhysFrame, MemoryError> {
 pub fn free(frame: PhysFrame) {
     let mut bitmap = BITMAP.lock();
     let index = (frame.start_address().as_u64().wrapping_sub(bitmap.base) / PAGE) as usize;
-    if index < bitmap.frames {
-        bitmap.set(index, false);
-        bitmap.free += 1;
-    }
+    bitmap.give(index);
 }
 
 /// Bytes kept, and bytes free.
@@ -101,14 +124,7 @@ pub fn budget() -> (u64, u64) {
 pub fn allocate_contiguous(count: usize) -> Result<PhysFrame, MemoryError> {
     let first = {
         let mut bitmap = BITMAP.lock();
-        let is_free = |b: &Bitmap, i: usize| b.used.get(i / 64).is_some_and(|w| w & 1 << (i % 64) == 0);
-        let start = (0..bitmap.frames.saturating_sub(count))
-            .find(|&s| (s..s + count).all(|i| is_free(&bitmap, i)))
-            .ok_or(MemoryError::NoFrames)?;
-        for index in start..start + count {
-            bitmap.set(index, true);
-            bitmap.free -= 1;
-        }
+        let start = bitmap.take_adjacent(count).ok_or(MemoryError::NoFrames)?;
         bitmap.base + start as u64 * PAGE
     };
     for index in 0..count as u64 {
@@ -117,3 +133,6 @@ pub fn allocate_contiguous(count: usize) -> Result<PhysFrame, MemoryError> {
     }
     Ok(PhysFrame::containing_address(PhysAddr::new(first)))
 }
+
+#[cfg(test)]
+mod tests;

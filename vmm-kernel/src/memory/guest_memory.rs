@@ -26,3 +26,6 @@ pub fn range(index: usize) -> Option<Range> {
 pub fn contains(start: u64, bytes: u64) -> bool {
     bytes > 0 && GUEST.lock().contains(start, bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,3 +74,6 @@ pub const fn thread_stack_top(slot: usize) -> u64 {
 pub const fn vcpu_area(slot: usize) -> u64 {
     VCPU_AREAS + slot as u64 * VCPU_STRIDE
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,6 @@ impl Space {
         self.tables.lock().lookup(address).ok_or(Status::BadPointer)
     }
 }
+
+#[cfg(test)]
+mod tests;

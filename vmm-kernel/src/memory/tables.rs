@@ -155,3 +155,6 @@ impl Drop for Tables {
         Self::free_level(self.root, 4, 0..256);
     }
 }
+
+#[cfg(test)]
+mod tests;

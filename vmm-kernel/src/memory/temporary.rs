@@ -26,6 +26,10 @@ impl TemporarySlots {
 
 /// Runs `f` with the address at which `frame` is mapped.
 fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
+    if cfg!(not(target_os = "none")) {
+        // An ordinary program, which tests a part of the kernel: a frame is where its number says (`crate::host`).
+        return f(frame.start_address().as_u64());
+    }
     let cpu = this_cpu();
     let slot = cpu.temporary.used.get();
     assert!(slot < SLOTS, "temporary mappings nest too deep");

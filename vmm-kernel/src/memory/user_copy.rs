@@ -92,3 +92,6 @@ pub fn read_value<T: FromBytes + IntoBytes>(address: u64) -> Result<T, Status> {
 pub fn write_value<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Status> {
     AllegedRange::new(address, size_of::<T>() as u64)?.write(value.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

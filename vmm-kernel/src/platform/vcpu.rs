@@ -379,3 +379,6 @@ impl SharedRunPage {
         store!(self.0, copy, xsave);
     }
 }
+
+#[cfg(test)]
+pub mod tests;

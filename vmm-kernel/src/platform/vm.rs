@@ -98,3 +98,6 @@ impl Vm {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,13 +10,13 @@ use crate::memory::space::{Protection, Space};
 use crate::memory::temporary;
 
 /// The most program headers that are looked at.
-const SEGMENTS_MAX: usize = 16;
+pub const SEGMENTS_MAX: usize = 16;
 
 /// Loads a file and answers its entry point.
 pub fn load(space: &Space, file: &[u8]) -> Result<u64, Status> {
     let bad = |_| Status::BadArgument;
     let header = FileHeader64::<LittleEndian>::parse(file).map_err(bad)?;
-    let endian = endian::LittleEndian;
+    let endian = header.endian().map_err(bad)?;
     if header.e_type(endian) != ET_EXEC || header.e_machine(endian) != EM_X86_64 {
         return Err(Status::BadArgument);
     }
@@ -63,3 +63,6 @@ pub fn copy(space: &Space, mut address: u64, mut bytes: &[u8]) -> Result<(), Sta
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub mod tests;

@@ -30,10 +30,33 @@ struct Directory {
     files: [Option<Known>; FILES_MAX],
 }
 
+impl Directory {
+    const fn new() -> Self {
+        Self { files: [None; FILES_MAX] }
+    }
+
+    /// Notes what the image lists, as many as fit, and gives each system file its pages of the kernel's area.
+    fn fill(&mut self, entries: &[DirectoryEntry]) {
+        let mut address = FILES;
+        for (place, entry) in self.files.iter_mut().zip(entries) {
+            *place = Some(Known { entry: *entry, address });
+            if entry.kind == file_kind::SYSTEM {
+                address += entry.bytes.div_ceil(PAGE) * PAGE;
+            }
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<File> {
+        let mut padded = [0; NAME_BYTES];
+        padded.get_mut(..name.len())?.copy_from_slice(name);
+        self.files.iter().position(|f| f.is_some_and(|f| f.entry.name == padded)).map(File)
+    }
+}
+
 struct Place(UnsafeCell<Directory>);
 // SAFETY: written once at boot, before there is any process or second processor; only read afterwards.
 unsafe impl Sync for Place {}
-static DIRECTORY: Place = Place(UnsafeCell::new(Directory { files: [None; FILES_MAX] }));
+static DIRECTORY: Place = Place(UnsafeCell::new(Directory::new()));
 
 fn directory() -> &'static Directory {
     // SAFETY: `start` is over before anybody reads.
@@ -48,15 +71,12 @@ pub fn start(boot: &BootPage) -> Result<(), MemoryError> {
         unsafe { core::slice::from_raw_parts(boot.directory_virtual as *const DirectoryEntry, count) };
     // SAFETY: boot, one processor, no reader yet.
     let directory = unsafe { &mut *DIRECTORY.0.get() };
-    let mut address = FILES;
-    for (place, entry) in directory.files.iter_mut().zip(entries) {
-        let pages = entry.bytes.div_ceil(PAGE);
-        *place = Some(Known { entry: *entry, address });
-        if entry.kind == file_kind::SYSTEM {
-            for page in 0..pages {
-                self_map::map_physical(address + page * PAGE, entry.gpa + page * PAGE, MapKind::ReadOnly)?;
-            }
-            address += pages * PAGE;
+    directory.fill(entries);
+    for Known { entry, address } in
+        directory.files.iter().flatten().filter(|f| f.entry.kind == file_kind::SYSTEM)
+    {
+        for page in 0..entry.bytes.div_ceil(PAGE) {
+            self_map::map_physical(address + page * PAGE, entry.gpa + page * PAGE, MapKind::ReadOnly)?;
         }
     }
     Ok(())
@@ -64,9 +84,7 @@ pub fn start(boot: &BootPage) -> Result<(), MemoryError> {
 
 /// Finds a file by name.
 pub fn open(name: &[u8]) -> Option<File> {
-    let mut padded = [0; NAME_BYTES];
-    padded.get_mut(..name.len())?.copy_from_slice(name);
-    directory().files.iter().position(|f| f.is_some_and(|f| f.entry.name == padded)).map(File)
+    directory().find(name)
 }
 
 impl File {
@@ -109,3 +127,6 @@ impl File {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

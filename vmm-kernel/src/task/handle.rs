@@ -149,3 +149,6 @@ pub fn find(
     }
     Ok(entry.object.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 pub mod elf;
 pub mod event;
 pub mod events_of_host;
+pub mod fifo;
 pub mod files;
 pub mod handle;
 pub mod mapped;

@@ -116,3 +116,6 @@ impl<T> Drop for Ref<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

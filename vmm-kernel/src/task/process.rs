@@ -243,3 +243,6 @@ pub fn thread_gone(process: &Process) {
         process.ended();
     }
 }
+
+#[cfg(test)]
+mod tests;

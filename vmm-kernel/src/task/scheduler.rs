@@ -8,6 +8,7 @@ use core::arch::global_asm;
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering;
 
+use super::fifo::Fifo;
 use super::pool::Ref;
 use super::process::{self, Process};
 use super::sleepers::Sleepers;
@@ -22,50 +23,19 @@ const QUEUE_MAX: usize = 128;
 /// How long a thread runs while another of its priority waits.
 const QUANTUM_MS: u64 = 10;
 
-/// First in, first out, of bounded size.
-struct Fifo {
-    threads: [Option<Ref<Thread>>; QUEUE_MAX],
-    first: usize,
-    count: usize,
-}
-
-impl Fifo {
-    const fn new() -> Self {
-        Self { threads: [const { None }; QUEUE_MAX], first: 0, count: 0 }
-    }
-
-    fn push(&mut self, thread: Ref<Thread>) {
-        // A thread is in one queue at most, so there is a place for each.
-        if let Some(place) = self.threads.get_mut((self.first + self.count) % QUEUE_MAX) {
-            *place = Some(thread);
-            self.count += 1;
-        }
-    }
-
-    fn contains(&self, thread: &Ref<Thread>) -> bool {
-        let places =
-            (self.first..self.first + self.count).filter_map(|i| self.threads.get(i % QUEUE_MAX)?.as_ref());
-        places.into_iter().any(|t| t.same(thread))
-    }
-
-    fn pop(&mut self) -> Option<Ref<Thread>> {
-        let thread = self.threads.get_mut(self.first)?.take()?;
-        self.first = (self.first + 1) % QUEUE_MAX;
-        self.count -= 1;
-        Some(thread)
-    }
-}
+/// The threads of one priority that are ready.
+type Queue = Fifo<Thread, QUEUE_MAX>;
 
 /// What one processor runs.
 pub struct RunQueue {
-    ready: SpinLock<[Fifo; PRIORITIES]>,
+    ready: SpinLock<[Queue; PRIORITIES]>,
     current: RefCell<Option<Ref<Thread>>>,
     /// What `current` refers to; null while idle.
     running: Cell<*const Thread>,
     /// A thread that ended, until the next one is on its own stack.
     previous: RefCell<Option<Ref<Thread>>>,
     idle_stack: Cell<u64>,
-    sleepers: RefCell<Sleepers<QUEUE_MAX>>,
+    sleepers: RefCell<Sleepers<Thread, QUEUE_MAX>>,
     /// The earliest TSC value at which the scheduler wants the timer.
     pub next_wake: Cell<u64>,
 }
@@ -86,7 +56,7 @@ impl RunQueue {
 
     /// Puts a thread in the queue of its priority if `condition` holds, which is asked under the queue's lock: whether a
     /// thread is blocked and whether it is queued change together.
-    fn push_if(&self, thread: &Ref<Thread>, condition: impl FnOnce(&Fifo) -> bool) -> bool {
+    fn push_if(&self, thread: &Ref<Thread>, condition: impl FnOnce(&Queue) -> bool) -> bool {
         let mut ready = self.ready.lock();
         let Some(queue) = ready.get_mut(usize::from(thread.priority)) else { return false };
         let push = condition(queue);
@@ -101,7 +71,7 @@ impl RunQueue {
     }
 
     fn any_ready(&self) -> bool {
-        self.ready.lock().iter().any(|q| q.count > 0)
+        self.ready.lock().iter().any(|queue| !queue.is_empty())
     }
 }
 

@@ -181,3 +181,6 @@ fn access(info: u64) -> Access {
     // The bits are moved, not tested: that of a page walk from 33 to 5.
     Access::from_bits_retain(info as u32 & 0b1_0011 | (info >> 28) as u32 & Access::PAGE_WALK.bits())
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,3 +54,6 @@ pub fn build() -> Result<(PhysFrame, PhysFrame), MemoryError> {
     }
     Ok((io, msr))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use vcpu_abi::status::Status;
 
 use super::EFER_SVME;
 use super::vmcb::{Vmcb, intercept_cr, intercept_exceptions, intercept1, intercept2, vintr};
-use crate::cpu::cpuid;
+use crate::cpu::{Cpuid, cpuid};
 use crate::platform::vcpu::SharedRunPage;
 
 const EVENT_VALID: u64 = 1 << 31;
@@ -223,8 +223,7 @@ pub fn load_usual(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(),
 }
 
 /// Control register bits that this processor has, of those that CPUID decides about (APM volume 2, 3.1.3).
-fn cr4_supported() -> u64 {
-    let (basic, seven) = (cpuid(1, 0), cpuid(7, 0));
+fn cr4_supported(basic: Cpuid, seven: Cpuid) -> u64 {
     let always = 0x7ff;
     [
         (seven.ecx >> 2, 11),
@@ -240,9 +239,25 @@ fn cr4_supported() -> u64 {
     .fold(always, |bits, (feature, bit)| bits | u64::from(feature & 1) << bit)
 }
 
+/// What of a guest's registers depends on the processor.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Bits of CR4 that it has.
+    cr4: u64,
+    /// Bits of a physical address.
+    physical_bits: u32,
+}
+
+impl Limits {
+    fn of_processor() -> Self {
+        let physical_bits = (cpuid(0x8000_0008, 0).eax & 0xff).min(63);
+        Self { cr4: cr4_supported(cpuid(1, 0), cpuid(7, 0)), physical_bits }
+    }
+}
+
 /// Whether VMRUN takes these registers (APM volume 2, 15.5.1, "Canonicalization and Consistency Checks"). It is asked before, since not
 /// every emulated processor comes back whole from refusing them.
-fn is_enterable(system: &SystemRegisters) -> bool {
+fn is_enterable(system: &SystemRegisters, limits: Limits) -> bool {
     const PE: u64 = 1;
     const NW_WITHOUT_CD: u64 = 1 << 29;
     const CD: u64 = 1 << 30;
@@ -255,9 +270,8 @@ fn is_enterable(system: &SystemRegisters) -> bool {
     let caching = cr0 & CD != 0 || cr0 & NW_WITHOUT_CD == 0;
     let paging = cr0 & PG == 0 || cr0 & PE != 0;
     let long_mode = !long || cr4 & PAE != 0 && system.cs.attributes & L_AND_D != L_AND_D;
-    let physical_bits = (cpuid(0x8000_0008, 0).eax & 0xff).min(63);
-    let upper_halves = (cr0 | system.dr6 | system.dr7) >> 32 == 0 && cr3 >> physical_bits == 0;
-    caching && paging && long_mode && upper_halves && cr4 & !cr4_supported() == 0 && efer & !EFER_KNOWN == 0
+    let upper_halves = (cr0 | system.dr6 | system.dr7) >> 32 == 0 && cr3 >> limits.physical_bits == 0;
+    caching && paging && long_mode && upper_halves && cr4 & !limits.cr4 == 0 && efer & !EFER_KNOWN == 0
 }
 
 /// Takes back what an emulated processor let the guest do and VMRUN refuses: the upper halves of DR6 and DR7,
@@ -285,7 +299,7 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
     let save = &vmcb.save;
     if dirty.contains(Groups::SYSTEM) {
         let system = page.system();
-        if !is_enterable(&system) {
+        if !is_enterable(&system, Limits::of_processor()) {
             return Err(LoadError::NotEnterable);
         }
         let paging = || (save.cr0.get(), save.cr3.get(), save.cr4.get(), save.efer.get());
@@ -403,3 +417,6 @@ pub fn store_requested(vmcb: &Vmcb, page: SharedRunPage, groups: Groups) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

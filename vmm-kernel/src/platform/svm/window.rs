@@ -31,3 +31,6 @@ pub fn set(vmcb: &Vmcb, want: u32) {
     control.vintr.update(|bits| bits & !vintr::REQUEST | request);
     control.intercept1.update(|bits| bits & !intercept1::VINTR | intercept);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+use super::*;
+use crate::host::PhysicalMemory;
+
+const USER: Flags = Flags::PRESENT.union(Flags::USER_ACCESSIBLE);
+
+/// What maps an address: level, frame, flags; walked here, not by what is tested.
+fn walk(tables: &Tables, address: u64) -> Option<(u32, u64, u64)> {
+    let mut table = tables.root();
+    for level in (1..=4u32).rev() {
+        let index = (address >> (3 + 9 * level)) as usize & 511;
+        let entry = temporary::with_frame(table, |words| words[index]);
+        let (frame, flags) = (entry & 0x000f_ffff_ffff_f000, entry & !0x000f_ffff_ffff_f000);
+        if entry & 1 == 0 {
+            return None;
+        }
+        if level == 1 || entry & 1 << 7 != 0 {
+            return Some((level, frame, flags));
+        }
+        table = PhysFrame::containing_address(PhysAddr::new(frame));
+    }
+    None
+}
+
+fn frame(address: u64) -> PhysFrame {
+    PhysFrame::containing_address(PhysAddr::new(address))
+}
+
+#[test]
+fn a_page_is_mapped_where_and_as_it_was_said() {
+    let _memory = PhysicalMemory::new(32);
+    let tables = Tables::try_new().unwrap();
+    for (address, to) in
+        [(0x1000, 0x7000), (0x1f_f000, 0x8000), (0x7fff_ffff_e000, 0x9000), (1 << 39, 0xa000)]
+    {
+        tables.map(address, frame(to), USER | Flags::NO_EXECUTE).unwrap();
+        assert_eq!(walk(&tables, address), Some((1, to, (USER | Flags::NO_EXECUTE).bits())), "{address:#x}");
+        assert_eq!(tables.lookup(address + 0xfff), Some(frame(to)));
+        assert_eq!(walk(&tables, address + PAGE), None);
+        assert_eq!(tables.lookup(address + PAGE), None);
+    }
+}
+
+#[test]
+fn what_is_mapped_stays() {
+    let _memory = PhysicalMemory::new(32);
+    let tables = Tables::try_new().unwrap();
+    tables.map(0x1000, frame(0x7000), USER).unwrap();
+    assert_eq!(tables.map(0x1000, frame(0x8000), USER), Err(MemoryError::Occupied));
+    assert_eq!(tables.map_range(0, LARGE_PAGE, LARGE_PAGE, USER), Err(MemoryError::Occupied));
+    tables.map_range(LARGE_PAGE, LARGE_PAGE, LARGE_PAGE, USER).unwrap();
+    assert_eq!(tables.map(LARGE_PAGE + PAGE, frame(0x8000), USER), Err(MemoryError::Occupied));
+    assert_eq!(tables.lookup(0x1000), Some(frame(0x7000)));
+    assert_eq!(tables.lookup(LARGE_PAGE), None, "no 4 KiB page");
+}
+
+#[test]
+fn large_pages_where_both_addresses_allow() {
+    let _memory = PhysicalMemory::new(32);
+    let tables = Tables::try_new().unwrap();
+    tables.map_range(LARGE_PAGE - PAGE, 3 * LARGE_PAGE - PAGE, LARGE_PAGE + 2 * PAGE, USER).unwrap();
+    let huge = (USER | Flags::HUGE_PAGE).bits();
+    for (address, expected) in [
+        (LARGE_PAGE - 2 * PAGE, None),
+        (LARGE_PAGE - PAGE, Some((1, 3 * LARGE_PAGE - PAGE, USER.bits()))),
+        (LARGE_PAGE, Some((2, 3 * LARGE_PAGE, huge))),
+        (2 * LARGE_PAGE, Some((1, 4 * LARGE_PAGE, USER.bits()))),
+        (2 * LARGE_PAGE + PAGE, None),
+    ] {
+        assert_eq!(walk(&tables, address), expected, "{address:#x}");
+    }
+}
+
+#[test]
+fn long_ranges_only_where_large_pages_do() {
+    let _memory = PhysicalMemory::new(32);
+    let tables = Tables::try_new().unwrap();
+    let bytes = SMALL_PAGES_MAX + LARGE_PAGE;
+    assert_eq!(tables.map_range(PAGE, 2 * PAGE, bytes, USER), Err(MemoryError::BadRange));
+    assert_eq!(tables.map_range(0, LARGE_PAGE, bytes, USER), Ok(()));
+}
+
+#[test]
+fn the_kernels_half_is_shared_and_the_tables_see_themselves() {
+    let _memory = PhysicalMemory::new(8);
+    let kernel = frames::allocate_zeroed().unwrap();
+    temporary::with_frame(kernel, |words| (0..512).for_each(|i| words[i] = (i as u64 * 0x1_0000) | 1));
+    let tables = Tables::try_new().unwrap();
+    tables.share_kernel(kernel);
+    let own = tables.root().start_address().as_u64() | 1 << 63 | 3;
+    temporary::with_frame(tables.root(), |words| {
+        assert_eq!(words[..256], [0; 256]);
+        for (index, word) in words.iter().enumerate().skip(256) {
+            let expected = if index == 510 { own } else { (index as u64 * 0x1_0000) | 1 };
+            assert_eq!(*word, expected, "entry {index}");
+        }
+    });
+}
+
+#[test]
+fn frames_that_are_owned_go_with_the_tables_and_no_others() {
+    let _memory = PhysicalMemory::new(64);
+    let foreign = frames::allocate_zeroed().unwrap();
+    let before = PhysicalMemory::free_frames();
+    {
+        let tables = Tables::try_new().unwrap();
+        for page in 0..5 {
+            let owned = frames::allocate_zeroed().unwrap();
+            tables.map(0x40_0000 + page * PAGE, owned, USER | OWNED).unwrap();
+        }
+        tables.map(1 << 40, foreign, USER).unwrap();
+        tables.map_range(LARGE_PAGE * 8, 0, LARGE_PAGE, USER | OWNED).unwrap();
+        // Root, two times two tables, and page tables for two ranges; five pages.
+        assert_eq!(before - PhysicalMemory::free_frames(), 1 + 2 + 2 + 2 + 5);
+    }
+    assert_eq!(PhysicalMemory::free_frames(), before);
+}
+
+#[test]
+fn tables_that_run_out_of_frames_say_so_and_lose_none() {
+    let _memory = PhysicalMemory::new(3);
+    {
+        let tables = Tables::try_new().unwrap();
+        assert_eq!(tables.map(0x1000, frame(0x7000), USER), Err(MemoryError::NoFrames));
+    }
+    assert_eq!(PhysicalMemory::free_frames(), 3);
+    assert_eq!(Tables::try_new().map(drop), Ok(()));
+}

@@ -1,0 +1,100 @@
+use super::*;
+use crate::platform::vcpu::tests::Pages;
+
+fn recorded(code: u64, info1: u64, info2: u64) -> (u32, vcpu_abi::exit::ExitRecord) {
+    let pages = Pages::new();
+    let (vmcb, page) = pages.parts();
+    vmcb.control.exit_code.set(code);
+    vmcb.control.exit_info1.set(info1);
+    vmcb.control.exit_info2.set(info2);
+    // SAFETY: the pages are the test's own.
+    let next = unsafe { record(page.address()) };
+    (next, pages.exit())
+}
+
+#[test]
+fn each_exit_has_its_reason() {
+    for (code, info1, expected) in [
+        (code::IOIO, 0x3f8_0010, reason::PORT),
+        (code::NPF, 4, reason::MEMORY),
+        (code::MSR, 0, reason::MSR_READ),
+        (code::MSR, 1, reason::MSR_WRITE),
+        (code::CPUID, 0, reason::CPUID),
+        (code::HLT, 0, reason::HALT),
+        (code::VMMCALL, 0, reason::HYPERCALL),
+        (code::XSETBV, 0, reason::XSETBV),
+        (code::INVD, 0, reason::CACHE_CONTROL),
+        (code::WBINVD, 0, reason::CACHE_CONTROL),
+        (code::RDPMC, 0, reason::UNDEFINED),
+        (code::INVLPGA, 0, reason::UNDEFINED),
+        (code::VMRUN, 0, reason::UNDEFINED),
+        (code::VMLOAD, 0, reason::UNDEFINED),
+        (code::VMLOAD + 1, 0, reason::UNDEFINED),
+        (code::SKINIT, 0, reason::UNDEFINED),
+        (code::MONITOR, 0, reason::UNDEFINED),
+        (code::MWAIT, 0, reason::UNDEFINED),
+        (code::RDPRU, 0, reason::UNDEFINED),
+        (code::SHUTDOWN, 0, reason::SHUTDOWN),
+        (code::VINTR, 0, reason::INTERRUPT_WINDOW),
+        (code::IRET, 0, reason::NMI_RETURN),
+        (code::CR0_WRITE, 0, reason::REGISTER_WRITE),
+        (code::CR4_WRITE, 0, reason::REGISTER_WRITE),
+        (code::CR8_WRITE, 0, reason::REGISTER_WRITE),
+        (code::DB, 0, reason::EXCEPTION),
+        (code::AC, 0, reason::EXCEPTION),
+        (0x3ff, 0, reason::UNKNOWN),
+    ] {
+        let (next, record) = recorded(code, info1, 0);
+        assert_eq!((next, record.reason, record.raw_code), (0, expected, code), "{code:#x}");
+    }
+}
+
+#[test]
+fn the_kernels_own_exits_are_not_the_vmms() {
+    for (code, expected) in [
+        (code::INTR, Next::HostInterrupt),
+        (code::NMI, Next::HostNmi),
+        (code::MC, Next::MachineCheck),
+        (code::INVALID, Next::Refused),
+        (0xffff_ffff, Next::Refused),
+    ] {
+        assert_eq!(recorded(code, 0, 0).0, expected as u32, "{code:#x}");
+        assert_eq!(Next::from_code(expected as u32), expected);
+    }
+    assert_eq!(Next::from_code(77), Next::Refused);
+}
+
+#[test]
+fn a_port_exit_says_which_and_where_it_goes_on() {
+    let (_, record) = recorded(code::IOIO, 0x03f8_0010, 0x1234);
+    assert_eq!((record.qualification, record.next_rip), (0x03f8_0010, 0x1234));
+    assert!(ExitFlags::from_bits_retain(record.flags).contains(ExitFlags::NEXT_RIP));
+    assert_eq!(record.groups, Groups::GENERAL.bits(), "nothing has to be decoded");
+    let (_, string) = recorded(code::IOIO, 0x03f8_0014, 0x1234);
+    assert_eq!(string.groups, (Groups::GENERAL | Groups::SYSTEM).bits());
+}
+
+#[test]
+fn a_memory_exit_says_where_and_how() {
+    let (_, record) = recorded(code::NPF, 1 << 1 | 1 << 32, 0xfee0_0080);
+    assert_eq!(record.gpa, 0xfee0_0080);
+    assert!(Access::from_bits_retain(record.access).contains(Access::WRITE));
+    let (_, read) = recorded(code::NPF, 1 << 32, 0xfee0_0080);
+    assert!(!Access::from_bits_retain(read.access).contains(Access::WRITE));
+}
+
+#[test]
+fn an_interrupted_event_is_in_the_record() {
+    let pages = Pages::new();
+    let (vmcb, page) = pages.parts();
+    vmcb.control.exit_code.set(code::NPF);
+    vmcb.control.exit_int_info.set(0x8000_0202);
+    // SAFETY: the pages are the test's own.
+    unsafe { record(page.address()) };
+    let exit = pages.exit();
+    assert!(ExitFlags::from_bits_retain(exit.flags).contains(ExitFlags::EVENT));
+    assert_eq!(
+        (exit.interrupted_event.kind, exit.interrupted_event.vector),
+        (vcpu_abi::registers::event_kind::NMI, 2)
+    );
+}

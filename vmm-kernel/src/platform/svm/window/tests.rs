@@ -1,0 +1,39 @@
+use super::*;
+use crate::platform::vcpu::tests::Pages;
+
+#[test]
+fn what_is_asked_for_is_intercepted_and_nothing_else() {
+    let pages = Pages::new();
+    let (vmcb, _) = pages.parts();
+    let control = &vmcb.control;
+    let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
+    let open = (request, intercept1::VINTR);
+    for (want, (vintr_bits, intercept), cr8) in [
+        (window::NONE, (0, 0), 0),
+        (window::OPEN, open, intercept_cr::CR8_WRITE),
+        (window::ALL & !window::OPEN, (0, 0), intercept_cr::CR8_WRITE),
+        (window::ALL, open, intercept_cr::CR8_WRITE),
+        (!window::ALL, (0, 0), 0),
+    ] {
+        control.vintr.set(vintr::MASKING | 7);
+        control.intercept1.set(intercept1::NMI);
+        control.intercept_cr.set(intercept_cr::CR4_WRITE);
+        set(vmcb, want);
+        assert_eq!(control.vintr.get(), vintr::MASKING | 7 | vintr_bits, "{want}");
+        assert_eq!(control.intercept1.get(), intercept1::NMI | intercept, "{want}");
+        assert_eq!(control.intercept_cr.get(), intercept_cr::CR4_WRITE | cr8, "{want}");
+        set(vmcb, window::NONE);
+        assert_eq!(control.vintr.get(), vintr::MASKING | 7, "{want}: taken back");
+        assert_eq!(control.intercept_cr.get(), intercept_cr::CR4_WRITE, "{want}: taken back");
+    }
+}
+
+#[test]
+fn an_interrupt_that_waits_keeps_the_virtual_interrupt() {
+    let pages = Pages::new();
+    let (vmcb, _) = pages.parts();
+    let waiting = vintr::IRQ | 0x61 << vintr::VECTOR_SHIFT;
+    vmcb.control.vintr.set(waiting);
+    set(vmcb, window::ALL);
+    assert_eq!((vmcb.control.vintr.get(), vmcb.control.intercept1.get()), (waiting, 0));
+}

@@ -1,0 +1,28 @@
+use super::*;
+
+#[test]
+fn guest_addresses_are_whole_pages_that_nested_tables_reach() {
+    let bad = Err(Status::BadArgument);
+    for (gpa, bytes, expected) in [
+        (0, PAGE, Ok(())),
+        (GPA_END - PAGE, PAGE, Ok(())),
+        (0, 0, bad),
+        (1, PAGE, bad),
+        (0, PAGE + 1, bad),
+        (GPA_END - PAGE, 2 * PAGE, bad),
+        (GPA_END, PAGE, bad),
+        (u64::MAX - PAGE + 1, PAGE, bad),
+        (PAGE, u64::MAX - PAGE + 1, bad),
+    ] {
+        assert_eq!(check(gpa, bytes), expected, "{gpa:#x}, {bytes:#x}");
+    }
+}
+
+#[test]
+fn a_vm_has_an_identifier_of_its_own_that_is_not_the_hosts() {
+    let _memory = crate::host::PhysicalMemory::new(8);
+    let vms: Vec<_> = (0..VMS_MAX).map(|_| Vm::try_new().unwrap()).collect();
+    let asids: Vec<u32> = vms.iter().map(|vm| vm.asid).collect();
+    assert_eq!(asids, [1, 2, 3, 4]);
+    assert_eq!(Vm::try_new().err(), Some(Status::Exhausted));
+}
