@@ -4,6 +4,10 @@
 
 use devices::{
     acpi::{AcpiConfig, AcpiTables, FIRMWARE_BYTES, FIRMWARE_GPA},
+    capability::Device,
+    hpet::{Hpet, LegacyReplacement},
+    i8042::I8042,
+    pci::PciHost,
     pm::TimerWidth,
 };
 use std::{env, error::Error, fs, path::Path};
@@ -14,13 +18,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = AcpiConfig {
         cpus: arguments.next().map_or(Ok(2), |cpus| cpus.parse())?,
         io_apic_id: 0,
-        hpet_block_id: Some(devices::hpet::HPET_ID),
         timer_width: TimerWidth::Bits32,
-        com1: true,
-        i8042: true,
         high_window: Some((0x80_0000_0000, 1 << 38)),
     };
-    let tables = AcpiTables::new(&config, FIRMWARE_GPA, FIRMWARE_BYTES)?;
+    let hpet = Hpet::new(LegacyReplacement::default());
+    let entries = [hpet.acpi(), I8042::new().acpi(), PciHost::q35().acpi()].concat();
+    let tables = AcpiTables::new(&config, &entries, FIRMWARE_GPA, FIRMWARE_BYTES)?;
     // Tables start at multiples of 16 and say their own length; what does not look like one is padding.
     let mut rest = tables.bytes.get(48..).unwrap_or_default();
     while let Some(header) = rest.get(..8) {

@@ -3,8 +3,11 @@
 //! Writing a number to COUNT starts it with that many milliseconds, 0 stops it; reading COUNT gives what is left, rounded up.
 //! When the time is over, RANG is set in STATUS and the line is high until the guest writes RANG to STATUS.
 
-use devices::bus::{DeviceId, PortClaim, PortMap, PortRange};
-use devices::capability::{Platform, PortDevice, PowerEvent, TimedDevice, Width};
+use devices::acpi_entry::AcpiEntry;
+use devices::bus::{DeviceId, PortClaim, PortMap};
+use devices::capability::{
+    Device, LineDevice, Missing, Platform, PortDevice, PortRange, PowerEvent, Present, TimedDevice, Width,
+};
 
 /// What to claim: a dword and a byte.
 const PORTS: &[PortRange] = &[PortRange { first: COUNT, count: 5 }];
@@ -41,7 +44,30 @@ impl EggTimer {
     }
 }
 
+impl Device for EggTimer {
+    const NAME: &'static str = "egg timer";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Present;
+    type Lines = Present;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        Vec::new()
+    }
+}
+
+impl LineDevice for EggTimer {
+    fn lines(&self) -> &[u8] {
+        core::slice::from_ref(&self.line)
+    }
+}
+
 impl PortDevice for EggTimer {
+    fn ports(&self) -> &[PortRange] {
+        PORTS
+    }
+
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         // The guest may look before the VMM has called `expire`.
         self.expire(platform);

@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod absent;
 pub mod acpi;
+pub mod acpi_entry;
 pub mod apic;
 pub mod bus;
 pub mod capability;

@@ -1,6 +1,7 @@
 //! FADT, HPET and WAET: tables of fixed form.
 
-use super::{AcpiConfig, HPET_GPA, OEM_ID, OEM_REVISION, OEM_TABLE_ID};
+use super::AcpiConfig;
+use crate::acpi_entry::{OEM_ID, OEM_REVISION, OEM_TABLE_ID, header};
 use crate::{
     pm::{TimerWidth, spec as pm},
     rtc,
@@ -26,7 +27,7 @@ fn ports(first: u16, bytes: u8, access: AccessSize) -> GAS {
 }
 
 /// FADT (5.2.9). The power button is the fixed one; there is no sleep button and no GPE block.
-pub fn fadt(config: &AcpiConfig, facs: u32, dsdt: u32) -> FADT {
+pub fn fadt(config: &AcpiConfig, keyboard: bool, facs: u32, dsdt: u32) -> FADT {
     let mut fadt = FADTBuilder::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION)
         .firmware_ctrl_32(facs)
         .preferred_pm_profile(PmProfile::EnterpriseServer)
@@ -53,7 +54,7 @@ pub fn fadt(config: &AcpiConfig, facs: u32, dsdt: u32) -> FADT {
     fadt.p_lvl2_lat = NO_C2.into();
     fadt.p_lvl3_lat = NO_C3.into();
     fadt.century = rtc::spec::CENTURY;
-    let keyboard = if config.i8042 { I8042 } else { 0 };
+    let keyboard = if keyboard { I8042 } else { 0 };
     fadt.iapc_boot_arch = (LEGACY_DEVICES | NO_VGA | keyboard).into();
     fadt.reset_reg = ports(pm::RESET_CONTROL, 1, AccessSize::ByteAccess);
     fadt.reset_value = pm::RESET_VALUE;
@@ -63,23 +64,11 @@ pub fn fadt(config: &AcpiConfig, facs: u32, dsdt: u32) -> FADT {
     fadt.finalize()
 }
 
-/// HPET description table (IA-PC HPET 1.0a, 3.2.4).
-pub fn hpet(block_id: u32) -> Sdt {
-    let mut table = super::table(*b"HPET", 1);
-    table.append_slice(&block_id.to_le_bytes());
-    // System memory, 64 bits wide.
-    table.append_slice(&[0, 64, 0, 0]);
-    table.append_slice(&u64::from(HPET_GPA).to_le_bytes());
-    // Number 0, least periodic tick, no page protection.
-    table.append_slice(&[0, 0x80, 0x00, 0]);
-    table
-}
-
 /// WAET (Windows ACPI Emulated Devices Table): one read of the PM timer suffices. The RTC is not said to be enhanced:
 /// its flags have to be read like a real one's.
 pub fn waet() -> Sdt {
     const PM_TIMER_GOOD: u32 = 1 << 1;
-    let mut table = super::table(*b"WAET", 1);
+    let mut table = header(*b"WAET", 1);
     table.append_slice(&PM_TIMER_GOOD.to_le_bytes());
     table
 }

@@ -1,6 +1,7 @@
 //! MADT: the interrupt controllers (ACPI 6.5, 5.2.12).
 
 use super::{AcpiConfig, IO_APIC_GPA, LOCAL_APIC_GPA};
+use crate::acpi_entry::header;
 use crate::pm;
 use acpi_tables::sdt::Sdt;
 use alloc::vec::Vec;
@@ -35,7 +36,7 @@ pub fn table(config: &AcpiConfig) -> Sdt {
     if config.cpus > MAX_XAPIC_ID + 1 {
         body.extend_from_slice(&[0x0a, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0]);
     }
-    let mut table = super::table(*b"APIC", 5);
+    let mut table = header(*b"APIC", 5);
     table.append_slice(&body);
     table
 }

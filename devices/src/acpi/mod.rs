@@ -1,21 +1,18 @@
 //! ACPI tables for exactly what is there (ACPI 6.5).
 //!
 //! The result is one blob for the firmware area: RSDP at its start, the tables behind it, every pointer made for the
-//! address the blob is to lie at. [`AcpiConfig`] says what the guest has; addresses that a device model fixes are
-//! taken from that model's `spec`, so that tables and devices cannot disagree.
+//! address the blob is to lie at. [`AcpiConfig`] says what every machine has; each device brings its own
+//! [`AcpiEntry`]s. Addresses are taken from the device models' `spec`, so that tables and devices cannot disagree.
 
 mod dsdt;
 mod fixed;
 mod madt;
 
-use acpi_tables::{Aml, facs::FACS, mcfg::MCFG, rsdp::Rsdp, sdt::Sdt, xsdt::XSDT};
+use acpi_tables::{Aml, AmlSink, facs::FACS, rsdp::Rsdp, xsdt::XSDT};
 use alloc::vec::Vec;
 
-use crate::{apic, hpet, ioapic, pci, pm};
-
-const OEM_ID: [u8; 6] = *b"PLINTH";
-const OEM_TABLE_ID: [u8; 8] = *b"PLINTHVM";
-const OEM_REVISION: u32 = 1;
+use crate::acpi_entry::{AcpiEntry, OEM_ID, OEM_REVISION, OEM_TABLE_ID};
+use crate::{apic, ioapic, pm};
 
 /// Where firmware tables go: E0000h to FFFFFh.
 pub const FIRMWARE_GPA: u64 = 0xe_0000;
@@ -26,8 +23,6 @@ pub const FIRMWARE_BYTES: usize = 0x2_0000;
 pub const LOCAL_APIC_GPA: u32 = apic::spec::DEFAULT_BASE as u32;
 /// The I/O APIC.
 pub const IO_APIC_GPA: u32 = ioapic::IOAPIC_BASE as u32;
-/// The HPET.
-pub const HPET_GPA: u32 = hpet::HPET_BASE as u32;
 
 /// What the guest's machine is made of.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +31,8 @@ pub struct AcpiConfig {
     pub cpus: u32,
     /// The I/O APIC's ID.
     pub io_apic_id: u8,
-    /// The event timer block ID of the HPET ([`crate::hpet::HPET_ID`]), if there is one.
-    pub hpet_block_id: Option<u32>,
     /// How wide the PM timer is.
     pub timer_width: pm::TimerWidth,
-    /// COM1 is there.
-    pub com1: bool,
-    /// The keyboard controller is there.
-    pub i8042: bool,
     /// A window for 64-bit BARs: first byte, and size.
     pub high_window: Option<(u64, u64)>,
 }
@@ -100,8 +89,13 @@ impl Blob {
 }
 
 impl AcpiTables {
-    /// Makes the tables for a blob at `base` that may have `limit_bytes`.
-    pub fn new(config: &AcpiConfig, base: u64, limit_bytes: usize) -> Result<Self, AcpiError> {
+    /// Makes the tables of a machine and its devices' `entries`, for a blob at `base` that may have `limit_bytes`.
+    pub fn new(
+        config: &AcpiConfig,
+        entries: &[AcpiEntry],
+        base: u64,
+        limit_bytes: usize,
+    ) -> Result<Self, AcpiError> {
         if config.cpus > dsdt::MAX_CPUS {
             return Err(AcpiError::Cpus);
         }
@@ -111,17 +105,17 @@ impl AcpiTables {
         }
         let mut blob = Blob { base, bytes: alloc::vec![0; Rsdp::len()] };
         let facs = blob.place(64, &FACS::new());
-        let dsdt = blob.place(16, &dsdt::table(config));
+        let dsdt = blob.place(16, &dsdt::table(config, entries));
         let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
-        xsdt.add_entry(blob.place(16, &fixed::fadt(config, facs as u32, dsdt as u32)));
+        let keyboard = entries.contains(&AcpiEntry::KeyboardController);
+        xsdt.add_entry(blob.place(16, &fixed::fadt(config, keyboard, facs as u32, dsdt as u32)));
         xsdt.add_entry(blob.place(16, &madt::table(config)));
-        let mut mcfg = MCFG::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
-        mcfg.add_ecam(pci::spec::ECAM_GPA, 0, 0, 255);
-        xsdt.add_entry(blob.place(16, &mcfg));
-        if let Some(block_id) = config.hpet_block_id {
-            xsdt.add_entry(blob.place(16, &fixed::hpet(block_id)));
-        }
         xsdt.add_entry(blob.place(16, &fixed::waet()));
+        for entry in entries {
+            if let AcpiEntry::Table(table) = entry {
+                xsdt.add_entry(blob.place(16, &Raw(table)));
+            }
+        }
         let xsdt = blob.place(16, &xsdt);
         let mut bytes = Vec::new();
         Rsdp::new(OEM_ID, xsdt).to_aml_bytes(&mut bytes);
@@ -133,9 +127,13 @@ impl AcpiTables {
     }
 }
 
-/// An empty table with our names in its header.
-fn table(signature: [u8; 4], revision: u8) -> Sdt {
-    Sdt::new(signature, 36, revision, OEM_ID, OEM_TABLE_ID, OEM_REVISION)
+/// What is encoded already.
+struct Raw<'a>(&'a [u8]);
+
+impl Aml for Raw<'_> {
+    fn to_aml_bytes(&self, sink: &mut dyn AmlSink) {
+        sink.vec(self.0);
+    }
 }
 
 #[cfg(test)]

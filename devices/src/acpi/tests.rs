@@ -1,15 +1,31 @@
 use super::*;
+use crate::capability::Device;
+use crate::{hpet, i8042, pci, pit, rtc, uart};
 use alloc::vec::Vec;
 
 const CONFIG: AcpiConfig = AcpiConfig {
     cpus: 2,
     io_apic_id: 2,
-    hpet_block_id: Some(crate::hpet::HPET_ID),
     timer_width: pm::TimerWidth::Bits32,
-    com1: true,
-    i8042: true,
     high_window: Some((0x80_0000_0000, 1 << 38)),
 };
+
+/// What the devices of a PC bring.
+fn entries() -> Vec<AcpiEntry> {
+    let legacy = hpet::LegacyReplacement::default();
+    let router = crate::router::Router::new(alloc::sync::Arc::new(apic::Apics::new(&[0]).unwrap()));
+    [
+        router.acpi(),
+        pit::Pit::new(legacy.clone()).acpi(),
+        hpet::Hpet::new(legacy).acpi(),
+        rtc::Rtc::new(0, &rtc::CmosConfig { low_ram_bytes: 0, high_ram_bytes: 0, cpus: 1 }).acpi(),
+        pm::Pm::new(CONFIG.timer_width, false).acpi(),
+        i8042::I8042::new().acpi(),
+        pci::PciHost::q35().acpi(),
+        uart::Uart::new(uart::spec::COM[0], |_: u8| {}).acpi(),
+    ]
+    .concat()
+}
 
 fn word(bytes: &[u8], at: usize, size: usize) -> u64 {
     bytes[at..at + size].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
@@ -35,11 +51,11 @@ fn tables(made: &AcpiTables) -> Vec<(Vec<u8>, Vec<u8>)> {
 #[test]
 fn pointers_lengths_and_checksums_hold() {
     for base in [FIRMWARE_GPA, 0xf_0000, 0x7fe0_0000] {
-        let made = AcpiTables::new(&CONFIG, base, FIRMWARE_BYTES).unwrap();
+        let made = AcpiTables::new(&CONFIG, &entries(), base, FIRMWARE_BYTES).unwrap();
         assert_eq!(&made.bytes[..8], b"RSD PTR ");
         assert_eq!((sum(&made.bytes[..20]), sum(&made.bytes[..36])), (0, 0));
         let names: Vec<Vec<u8>> = tables(&made).into_iter().map(|(name, _)| name).collect();
-        let expected: [&[u8]; 8] = [b"FACP", b"APIC", b"MCFG", b"HPET", b"WAET", b"DSDT", b"FACS", b"XSDT"];
+        let expected: [&[u8]; 8] = [b"FACP", b"APIC", b"WAET", b"HPET", b"MCFG", b"DSDT", b"FACS", b"XSDT"];
         assert_eq!(names, expected);
         for (name, table) in tables(&made) {
             assert!(name == b"FACS" || sum(&table) == 0, "{name:?}");
@@ -52,7 +68,11 @@ fn find(made: &AcpiTables, name: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn make(config: AcpiConfig) -> AcpiTables {
-    AcpiTables::new(&config, FIRMWARE_GPA, FIRMWARE_BYTES).unwrap()
+    make_with(config, &entries())
+}
+
+fn make_with(config: AcpiConfig, entries: &[AcpiEntry]) -> AcpiTables {
+    AcpiTables::new(&config, entries, FIRMWARE_GPA, FIRMWARE_BYTES).unwrap()
 }
 
 #[test]
@@ -89,7 +109,7 @@ fn fadt_says_where_the_registers_are() {
         assert_eq!(word(&fadt, offset, size), value, "offset {offset}");
     }
     assert_eq!(word(&fadt, 40, 4), word(&fadt, 140, 8), "both pointers to the DSDT");
-    let narrow = make(AcpiConfig { timer_width: pm::TimerWidth::Bits24, i8042: false, ..CONFIG });
+    let narrow = make_with(AcpiConfig { timer_width: pm::TimerWidth::Bits24, ..CONFIG }, &[]);
     let fadt = find(&narrow, b"FACP").unwrap();
     assert_eq!((word(&fadt, 112, 4), word(&fadt, 109, 2)), (0x0465, 0x05));
 }
@@ -132,22 +152,22 @@ fn small_tables() {
     let mcfg = find(&made, b"MCFG").unwrap();
     assert_eq!((word(&mcfg, 44, 8), word(&mcfg, 52, 4), mcfg.len()), (0xe000_0000, 0xff00_0000, 60));
     assert_eq!(word(&find(&made, b"WAET").unwrap(), 36, 4), 2);
-    assert_eq!(find(&make(AcpiConfig { hpet_block_id: None, ..CONFIG }), b"HPET"), None);
+    assert_eq!(find(&make_with(CONFIG, &[]), b"HPET"), None);
 }
 
 /// What is not there is not in the DSDT either.
 #[test]
-fn dsdt_has_what_the_configuration_has() {
-    let has = |config: AcpiConfig, name: &[u8]| {
-        find(&make(config), b"DSDT").unwrap().windows(name.len()).any(|window| window == name)
+fn dsdt_has_what_the_devices_bring() {
+    let has = |config: AcpiConfig, entries: &[AcpiEntry], name: &[u8]| {
+        find(&make_with(config, entries), b"DSDT").unwrap().windows(name.len()).any(|window| window == name)
     };
-    let none = AcpiConfig { hpet_block_id: None, com1: false, i8042: false, high_window: None, ..CONFIG };
-    for name in [&b"HPET"[..], b"COM1", b"KBD_"] {
-        assert_eq!((has(CONFIG, name), has(none, name)), (true, false));
+    for name in [&b"HPET"[..], b"COM1", b"KBD_", b"RTC_", b"PIT_", b"SPKR", b"PIC_", b"PWR_", b"ECAM"] {
+        assert_eq!((has(CONFIG, &entries(), name), has(CONFIG, &[], name)), (true, false), "{name:?}");
     }
-    for name in [&b"_S5_"[..], b"PCI0", b"_PRT", b"ISA_", b"RTC_", b"PIT_", b"C000", b"C001", b"ECAM"] {
-        assert!(has(none, name), "{name:?}");
+    for name in [&b"_S5_"[..], b"PCI0", b"_PRT", b"ISA_", b"C000", b"C001"] {
+        assert!(has(CONFIG, &[], name), "{name:?}");
     }
+    let has = |config, name: &[u8]| has(config, &entries(), name);
     assert!(!has(CONFIG, b"C002"));
     // A 64-bit window that makes no sense is left out; one that does is a QWord descriptor.
     let window =
@@ -157,7 +177,8 @@ fn dsdt_has_what_the_configuration_has() {
 
 #[test]
 fn what_cannot_be_described_is_refused() {
-    let new = |cpus, base, limit| AcpiTables::new(&AcpiConfig { cpus, ..CONFIG }, base, limit).err();
+    let new =
+        |cpus, base, limit| AcpiTables::new(&AcpiConfig { cpus, ..CONFIG }, &entries(), base, limit).err();
     let size = make(CONFIG).bytes.len();
     let cases = [
         (new(2, FIRMWARE_GPA, size), None),

@@ -6,13 +6,13 @@
 //! (ECAM, BAR windows) would fill the table; they are few and found by binary search among themselves.
 
 use super::{ClaimError, DeviceId};
-use crate::capability::Width;
+use crate::capability::{MmioRange, Width};
 use alloc::{boxed::Box, vec, vec::Vec};
 
 const PAGE_SHIFT: u32 = 12;
 const SMALL_PAGES: u64 = 64;
 
-/// A device's wish for a range of guest-physical addresses.
+/// A device's wish for a range of guest physical addresses.
 #[derive(Clone, Copy, Debug)]
 pub struct MmioClaim {
     /// Who.
@@ -21,6 +21,13 @@ pub struct MmioClaim {
     pub gpa: u64,
     /// Size in bytes; any, not only whole pages.
     pub bytes: u64,
+}
+
+impl MmioClaim {
+    /// One claim for each of a device's ranges.
+    pub fn each(device: DeviceId, ranges: &[MmioRange]) -> impl Iterator<Item = Self> {
+        ranges.iter().map(move |range| Self { device, gpa: range.gpa, bytes: range.bytes })
+    }
 }
 
 /// What was found at an address.

@@ -14,7 +14,7 @@ mod port;
 
 pub use bytewise::{read_bytes, write_bytes};
 pub use mmio::{Hit, MmioClaim, MmioMap};
-pub use port::{PortClaim, PortMap, PortRange};
+pub use port::{PortClaim, PortMap};
 
 /// The index of a device in the VMM's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,20 +1,11 @@
 //! The I/O port space: a table with one entry a port. 128 KiB buys a lookup of one load.
 
 use super::{ClaimError, DeviceId};
-use crate::capability::Width;
+use crate::capability::{PortRange, Width};
 use alloc::{boxed::Box, vec};
 
 const PORTS: usize = 0x1_0000;
 const ABSENT: u16 = u16::MAX;
-
-/// A run of ports, as a device's `PORTS` lists what it wants claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    /// The first port.
-    pub first: u16,
-    /// How many.
-    pub count: u16,
-}
 
 /// A device's wish for `count` ports from `first` on.
 #[derive(Clone, Copy, Debug)]

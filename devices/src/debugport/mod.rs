@@ -3,9 +3,12 @@
 //! A byte written to a debug port goes to the backend; a read gives E9h, by which firmware knows the port is there.
 //! Port 80h takes anything and says nothing: Linux writes it to pass the time.
 
+use alloc::vec::Vec;
+
 use crate::{
+    acpi_entry::AcpiEntry,
     bus,
-    capability::{Platform, PortDevice, Width},
+    capability::{Device, Missing, Platform, PortDevice, PortRange, Present, Width},
     uart::SerialBackend,
 };
 
@@ -31,7 +34,24 @@ impl<B: SerialBackend> DebugPort<B> {
     }
 }
 
-impl<B: SerialBackend> PortDevice for DebugPort<B> {
+impl<B: SerialBackend + Send> Device for DebugPort<B> {
+    const NAME: &'static str = "debug port";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Missing;
+    type Lines = Missing;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        Vec::new()
+    }
+}
+
+impl<B: SerialBackend + Send> PortDevice for DebugPort<B> {
+    fn ports(&self) -> &[PortRange] {
+        &[PortRange { first: PORT_BOCHS, count: 1 }, PortRange { first: PORT_OVMF, count: 1 }]
+    }
+
     fn port_read(&mut self, port: u16, width: Width, _platform: &mut dyn Platform) -> u32 {
         bus::read_bytes(port, width, |_| PRESENT)
     }
@@ -55,7 +75,24 @@ impl PostPort {
     }
 }
 
+impl Device for PostPort {
+    const NAME: &'static str = "POST port";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Missing;
+    type Lines = Missing;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        Vec::new()
+    }
+}
+
 impl PortDevice for PostPort {
+    fn ports(&self) -> &[PortRange] {
+        &[PortRange { first: PORT_POST, count: 1 }]
+    }
+
     fn port_read(&mut self, _port: u16, width: Width, _platform: &mut dyn Platform) -> u32 {
         width.mask() as u32
     }

@@ -11,8 +11,11 @@ mod comparator;
 #[cfg(test)]
 mod tests;
 
-use crate::capability::{MmioDevice, Platform, TimedDevice, Width};
+use crate::acpi_entry::AcpiEntry;
+use crate::capability::{Device, Missing, MmioDevice, MmioRange, Platform, Present, TimedDevice, Width};
+use acpi_tables::aml::Memory32Fixed;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use comparator::Comparator;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -225,7 +228,37 @@ fn timer_register(offset: u64) -> Option<(usize, u64)> {
     (index < TIMERS).then_some((index, offset % 0x20))
 }
 
+/// The HPET table (HPET specification, 3.2.4).
+fn acpi_table() -> AcpiEntry {
+    let mut body = Vec::from(HPET_ID.to_le_bytes());
+    // System memory, 64 bits wide.
+    body.extend([0, 64, 0, 0]);
+    body.extend(HPET_BASE.to_le_bytes());
+    // Number 0, least periodic tick, no page protection.
+    body.extend([0, 0x80, 0x00, 0]);
+    AcpiEntry::table(*b"HPET", 1, &body)
+}
+
+/// Its lines are those that the guest chooses, and with legacy replacement the PIT's and the RTC's: it owns none.
+impl Device for Hpet {
+    const NAME: &'static str = "HPET";
+    type Ports = Missing;
+    type Mmio = Present;
+    type Timer = Present;
+    type Lines = Missing;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let registers = Memory32Fixed::new(true, HPET_BASE as u32, HPET_BYTES as u32);
+        [AcpiEntry::system("HPET", "PNP0103", &[&registers]), acpi_table()].into()
+    }
+}
+
 impl MmioDevice for Hpet {
+    fn ranges(&self) -> &[MmioRange] {
+        &[MmioRange { gpa: HPET_BASE, bytes: HPET_BYTES }]
+    }
+
     fn mmio_read(&mut self, offset: u64, width: Width, platform: &mut dyn Platform) -> u64 {
         self.catch_up(platform);
         let register = self.read(offset & !7, platform.now_ns());

@@ -7,9 +7,13 @@
 //! Two ways to a reset lie here: pulsing or clearing output port bit 0, and bit 0 of port 92h. The A20 gate is kept as
 //! the guest sets it and does nothing: no guest since the 80286 relies on the wrap.
 
+use acpi_tables::aml::IO;
+use alloc::vec::Vec;
+
 use crate::{
-    bus::{self, PortRange},
-    capability::{Platform, PortDevice, PowerEvent, Width},
+    acpi_entry::{self, AcpiEntry},
+    bus,
+    capability::{Device, LineDevice, Missing, Platform, PortDevice, PortRange, PowerEvent, Present, Width},
 };
 
 /// Data port.
@@ -215,7 +219,37 @@ impl I8042 {
     }
 }
 
+impl Device for I8042 {
+    const NAME: &'static str = "keyboard controller";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Missing;
+    type Lines = Present;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let [data, command, control] =
+            [DATA, COMMAND, SYSTEM_CONTROL_A].map(|port| IO::new(port, port, 1, 1));
+        [
+            AcpiEntry::isa("KBD_", "PNP0303", &[&data, &command, &acpi_entry::isa_line(KEYBOARD_LINE)]),
+            AcpiEntry::isa("SCA_", "PNP0C02", &[&control]),
+            AcpiEntry::KeyboardController,
+        ]
+        .into()
+    }
+}
+
+impl LineDevice for I8042 {
+    fn lines(&self) -> &[u8] {
+        &[KEYBOARD_LINE]
+    }
+}
+
 impl PortDevice for I8042 {
+    fn ports(&self) -> &[PortRange] {
+        PORTS
+    }
+
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         let value = bus::read_bytes(port, width, |p| match p {
             DATA => self.read_data(),

@@ -10,7 +10,11 @@ mod chipset;
 pub mod config;
 pub mod spec;
 
-use crate::capability::{MmioDevice, Platform, PortDevice, Width};
+use crate::acpi_entry::{AcpiEntry, OEM_ID, OEM_REVISION, OEM_TABLE_ID};
+use crate::capability::{
+    Device, Missing, MmioDevice, MmioRange, Platform, PortDevice, PortRange, Present, Width,
+};
+use acpi_tables::{Aml, aml::Memory32Fixed, mcfg::MCFG};
 use alloc::{boxed::Box, vec::Vec};
 pub use chipset::{HOST_BRIDGE_DEVFN, LPC_DEVFN, PlainFunction, host_bridge, lpc_bridge};
 
@@ -118,7 +122,34 @@ impl PciHost {
     }
 }
 
+impl Device for PciHost {
+    const NAME: &'static str = "PCI host bridge";
+    type Ports = Present;
+    type Mmio = Present;
+    type Timer = Missing;
+    type Lines = Missing;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let window = Memory32Fixed::new(true, spec::ECAM_GPA as u32, spec::ECAM_BYTES as u32);
+        [AcpiEntry::system("ECAM", "PNP0C02", &[&window]), acpi_table()].into()
+    }
+}
+
+/// The MCFG table (PCI firmware specification 3.3, 4.1.2): one window, for all buses of segment 0.
+fn acpi_table() -> AcpiEntry {
+    let mut table = MCFG::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
+    table.add_ecam(spec::ECAM_GPA, 0, 0, 255);
+    let mut bytes = Vec::new();
+    table.to_aml_bytes(&mut bytes);
+    AcpiEntry::Table(bytes)
+}
+
 impl PortDevice for PciHost {
+    fn ports(&self) -> &[PortRange] {
+        spec::PORTS
+    }
+
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         if port == spec::CONFIG_ADDRESS && width == Width::Dword {
             return self.address;
@@ -148,6 +179,10 @@ fn ecam(offset: u64) -> (u8, u8, u16) {
 }
 
 impl MmioDevice for PciHost {
+    fn ranges(&self) -> &[MmioRange] {
+        &[MmioRange { gpa: spec::ECAM_GPA, bytes: spec::ECAM_BYTES }]
+    }
+
     /// A qword is two dwords.
     fn mmio_read(&mut self, offset: u64, width: Width, platform: &mut dyn Platform) -> u64 {
         if width == Width::Qword {

@@ -1,6 +1,6 @@
 //! Configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2), ECAM (PCI Express 3.0, 7.2.2), and where things are.
 
-use crate::bus::PortRange;
+use crate::capability::PortRange;
 
 /// CONFIG_ADDRESS, a dword.
 pub const CONFIG_ADDRESS: u16 = 0xcf8;

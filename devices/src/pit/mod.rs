@@ -13,8 +13,14 @@ mod wave;
 #[cfg(test)]
 mod tests;
 
+use acpi_tables::aml::IO;
+use alloc::vec::Vec;
+
+use crate::acpi_entry::{self, AcpiEntry};
 use crate::bus::{read_bytes, write_bytes};
-use crate::capability::{Platform, PortDevice, TimedDevice, Width};
+use crate::capability::{
+    Device, LineDevice, Missing, Platform, PortDevice, PortRange, Present, TimedDevice, Width,
+};
 use crate::hpet::LegacyReplacement;
 pub use clock::PIT_HZ;
 use counter::Counter;
@@ -23,6 +29,12 @@ use counter::Counter;
 pub const PORT_PIT: u16 = 0x40;
 /// System control port B.
 pub const PORT_SYSTEM_CONTROL: u16 = 0x61;
+
+/// What to claim.
+const PORTS: &[PortRange] =
+    &[PortRange { first: PORT_PIT, count: 4 }, PortRange { first: PORT_SYSTEM_CONTROL, count: 1 }];
+/// Counter 0's interrupt line.
+pub const LINE: u8 = 0;
 
 /// Port 61h.
 mod spec {
@@ -119,13 +131,42 @@ impl Pit {
         let now = clock::clocks_of(platform.now_ns());
         let [counter0, ..] = &mut self.counters;
         if counter0.take_rise(now) && !self.legacy_replacement.is_on() {
-            platform.set_line(0, true);
-            platform.set_line(0, false);
+            platform.set_line(LINE, true);
+            platform.set_line(LINE, false);
         }
     }
 }
 
+impl Device for Pit {
+    const NAME: &'static str = "interval timer";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Present;
+    type Lines = Present;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let counters = IO::new(PORT_PIT, PORT_PIT, 1, 4);
+        let speaker = IO::new(PORT_SYSTEM_CONTROL, PORT_SYSTEM_CONTROL, 1, 1);
+        [
+            AcpiEntry::isa("PIT_", "PNP0100", &[&counters, &acpi_entry::isa_line(LINE)]),
+            AcpiEntry::isa("SPKR", "PNP0800", &[&speaker]),
+        ]
+        .into()
+    }
+}
+
+impl LineDevice for Pit {
+    fn lines(&self) -> &[u8] {
+        &[LINE]
+    }
+}
+
 impl PortDevice for Pit {
+    fn ports(&self) -> &[PortRange] {
+        PORTS
+    }
+
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         let now = clock::clocks_of(platform.now_ns());
         read_bytes(port, width, |port| self.read_byte(port, now))

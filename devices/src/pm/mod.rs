@@ -6,9 +6,15 @@
 pub mod spec;
 mod timer;
 
+use acpi_tables::aml::IO;
+use alloc::vec::Vec;
+
 use crate::{
+    acpi_entry::AcpiEntry,
     bus,
-    capability::{Platform, PortDevice, PowerEvent, TimedDevice, Width},
+    capability::{
+        Device, LineDevice, Missing, Platform, PortDevice, PortRange, PowerEvent, Present, TimedDevice, Width,
+    },
 };
 use spec::{Enable, Status};
 pub use timer::{TimerWidth, ticks};
@@ -132,7 +138,34 @@ impl Pm {
     }
 }
 
+impl Device for Pm {
+    const NAME: &'static str = "power management";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Present;
+    type Lines = Present;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let ports = [
+            IO::new(spec::PM1A_EVENT, spec::PM1A_EVENT, 1, spec::BLOCK_PORTS as u8),
+            IO::new(spec::SMI_COMMAND, spec::SMI_COMMAND, 1, 2),
+        ];
+        [AcpiEntry::isa("PWR_", "PNP0C02", &[&ports[0], &ports[1]])].into()
+    }
+}
+
+impl LineDevice for Pm {
+    fn lines(&self) -> &[u8] {
+        &[spec::SCI_LINE]
+    }
+}
+
 impl PortDevice for Pm {
+    fn ports(&self) -> &[PortRange] {
+        spec::PORTS
+    }
+
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         let now_ns = platform.now_ns();
         // The one register that is read often.

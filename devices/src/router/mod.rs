@@ -6,15 +6,27 @@
 //! One lock around the router is all the locking there is: no local APIC's access needs it but the EOI of a
 //! level-triggered vector. Whoever called it takes the kicks out of it by [`Router::take_kicks`] and does them.
 
+use crate::acpi_entry::AcpiEntry;
 use crate::apic::{Apics, InterruptMessage, Kick, VcpuSet};
 use crate::bus::{read_bytes, write_bytes};
-use crate::capability::{MmioDevice, Platform, PortDevice, Width};
-use crate::ioapic::{IoApic, MessageSink};
+use crate::capability::{
+    Device, Missing, MmioDevice, MmioRange, Platform, PortDevice, PortRange, Present, Width,
+};
+use crate::ioapic::{IOAPIC_BASE, IOAPIC_BYTES, IoApic, MessageSink};
 use crate::pic::PicPair;
+use acpi_tables::aml::IO;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 #[cfg(test)]
 mod tests;
+
+/// The PIC's ports: master, slave, edge/level control.
+const PIC_PORTS: [PortRange; 3] = [
+    PortRange { first: 0x20, count: 2 },
+    PortRange { first: 0xa0, count: 2 },
+    PortRange { first: 0x4d0, count: 2 },
+];
 
 /// PIC, I/O APIC and the way to the local APICs. The ports are the PIC's, the memory is the I/O APIC's.
 #[derive(Debug)]
@@ -94,7 +106,25 @@ impl Router {
     }
 }
 
+impl Device for Router {
+    const NAME: &'static str = "interrupt controllers";
+    type Ports = Present;
+    type Mmio = Present;
+    type Timer = Missing;
+    type Lines = Missing;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let ports = PIC_PORTS.map(|range| IO::new(range.first, range.first, 1, range.count as u8));
+        [AcpiEntry::isa("PIC_", "PNP0000", &[&ports[0], &ports[1], &ports[2]])].into()
+    }
+}
+
 impl PortDevice for Router {
+    fn ports(&self) -> &[PortRange] {
+        &PIC_PORTS
+    }
+
     fn port_read(&mut self, port: u16, width: Width, _: &mut dyn Platform) -> u32 {
         let value = read_bytes(port, width, |port| self.pic.read(port));
         // A poll acknowledges.
@@ -109,6 +139,10 @@ impl PortDevice for Router {
 }
 
 impl MmioDevice for Router {
+    fn ranges(&self) -> &[MmioRange] {
+        &[MmioRange { gpa: IOAPIC_BASE, bytes: IOAPIC_BYTES }]
+    }
+
     fn mmio_read(&mut self, offset: u64, _: Width, _: &mut dyn Platform) -> u64 {
         u64::from(self.ioapic.read(offset))
     }

@@ -11,9 +11,13 @@
 pub mod calendar;
 pub mod spec;
 
+use acpi_tables::aml::IO;
+use alloc::vec::Vec;
+
 use crate::{
+    acpi_entry::{self, AcpiEntry},
     bus,
-    capability::{Platform, PortDevice, TimedDevice, Width},
+    capability::{Device, LineDevice, Missing, Platform, PortDevice, PortRange, Present, TimedDevice, Width},
 };
 use calendar::{Alarm, Fields};
 
@@ -303,7 +307,31 @@ impl Rtc {
     }
 }
 
+impl Device for Rtc {
+    const NAME: &'static str = "real-time clock";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Present;
+    type Lines = Present;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let ports = IO::new(spec::INDEX, spec::INDEX, 1, 4);
+        [AcpiEntry::isa("RTC_", "PNP0B00", &[&ports, &acpi_entry::isa_line(spec::LINE)])].into()
+    }
+}
+
+impl LineDevice for Rtc {
+    fn lines(&self) -> &[u8] {
+        &[spec::LINE]
+    }
+}
+
 impl PortDevice for Rtc {
+    fn ports(&self) -> &[PortRange] {
+        spec::PORTS
+    }
+
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         let now_ns = platform.now_ns();
         self.catch_up(now_ns);

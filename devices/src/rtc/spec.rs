@@ -1,7 +1,7 @@
 //! The registers of an MC146818A as an ICH9 has it (MC146818A datasheet; ICH9 datasheet, 13.6) and the CMOS bytes that
 //! PC firmware keeps in its memory.
 
-use crate::bus::PortRange;
+use crate::capability::PortRange;
 
 /// Index register (bits 6:0) and NMI mask (bit 7); write only.
 pub const INDEX: u16 = 0x70;

@@ -1,24 +1,36 @@
 //! A 16550A UART.
 //!
 //! Transmission takes no time: a byte written to THR is with the backend before the `OUT` is done, so THR is always
-//! empty. Reception is bounded by the FIFO: whoever has input asks [`Uart::can_receive`] first and keeps what does not
-//! fit, so no byte is lost however slow the guest is. The character timeout does not wait four character times: a
-//! FIFO below its trigger level interrupts at once, which a guest cannot tell from a sender that paused.
+//! empty. Reception is bounded by the FIFO: the UART takes a byte from its backend only when it has room, and looks again
+//! after each access, so no byte is lost however slow the guest is. The character timeout does not wait four character
+//! times: a FIFO below its trigger level interrupts at once, which a guest cannot tell from a sender that paused.
 //!
 //! The modem lines say that a terminal is connected and ready. Baud rate, word length and parity are kept and do nothing.
 
 pub mod spec;
 
+use acpi_tables::aml::IO;
+use alloc::vec::Vec;
+
 use crate::{
+    acpi_entry::{self, AcpiEntry},
     bus,
-    capability::{Platform, PortDevice, Width},
+    capability::{Device, InputDevice, LineDevice, Missing, Platform, PortDevice, PortRange, Present, Width},
 };
 use spec::{ComPort, Fcr, Ier, Interrupt, Lsr, Mcr, Msr};
 
-/// Where the guest's output goes.
+/// What the other end of the line is connected to.
 pub trait SerialBackend {
-    /// Takes a byte. It must not be lost and the guest must not wait: the backend queues.
+    /// Takes a byte of output. It must not be lost.
     fn transmit(&mut self, byte: u8);
+
+    /// The host has signalled that there is input: the backend may collect it.
+    fn collect(&mut self) {}
+
+    /// The next byte of input, if there is one. Called whenever the UART has room, so it has to be quick.
+    fn receive(&mut self) -> Option<u8> {
+        None
+    }
 }
 
 impl<F: FnMut(u8)> SerialBackend for F {
@@ -55,6 +67,7 @@ impl Fifo {
 pub struct Uart<B> {
     // Configuration.
     port: ComPort,
+    ports: [PortRange; 1],
     // Glue.
     backend: B,
     line_level: bool,
@@ -78,6 +91,7 @@ impl<B: SerialBackend> Uart<B> {
     pub fn new(port: ComPort, backend: B) -> Self {
         Self {
             port,
+            ports: port.ports(),
             backend,
             line_level: false,
             rx: Fifo::default(),
@@ -95,24 +109,18 @@ impl<B: SerialBackend> Uart<B> {
         }
     }
 
-    /// Where the output goes.
-    pub fn backend_mut(&mut self) -> &mut B {
-        &mut self.backend
-    }
-
-    /// Whether [`Self::receive`] would take a byte now.
-    pub fn can_receive(&self) -> bool {
+    /// Whether the receiver has room. In loopback the line from outside is cut off.
+    fn can_receive(&self) -> bool {
         !self.mcr.contains(Mcr::LOOP) && self.rx.len < self.capacity()
     }
 
-    /// Gives the guest a byte of input. Returns whether it was taken; if not, try again after the guest has read.
-    pub fn receive(&mut self, byte: u8, platform: &mut dyn Platform) -> bool {
-        let room = self.can_receive();
-        if room {
+    /// Takes what input there is room for.
+    fn receive(&mut self) {
+        while self.can_receive()
+            && let Some(byte) = self.backend.receive()
+        {
             self.rx.push(byte);
-            self.update(platform);
         }
-        room
     }
 
     fn capacity(&self) -> usize {
@@ -269,10 +277,50 @@ impl<B: SerialBackend> Uart<B> {
     }
 }
 
-impl<B: SerialBackend> PortDevice for Uart<B> {
+impl<B: SerialBackend + Send> Device for Uart<B> {
+    const NAME: &'static str = "serial port";
+    type Ports = Present;
+    type Mmio = Missing;
+    type Timer = Missing;
+    type Lines = Present;
+    type Input = Present;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        let ports = IO::new(self.port.base, self.port.base, 1, spec::PORTS_EACH as u8);
+        let number = 1 + spec::COM.iter().position(|com| com.base == self.port.base).unwrap_or(0);
+        [AcpiEntry::numbered(
+            "COM",
+            number as u8,
+            "PNP0501",
+            &[&ports, &acpi_entry::isa_line(self.port.line)],
+        )]
+        .into()
+    }
+}
+
+impl<B: SerialBackend + Send> LineDevice for Uart<B> {
+    fn lines(&self) -> &[u8] {
+        core::slice::from_ref(&self.port.line)
+    }
+}
+
+impl<B: SerialBackend + Send> InputDevice for Uart<B> {
+    fn input(&mut self, platform: &mut dyn Platform) {
+        self.backend.collect();
+        self.receive();
+        self.update(platform);
+    }
+}
+
+impl<B: SerialBackend + Send> PortDevice for Uart<B> {
+    fn ports(&self) -> &[PortRange] {
+        &self.ports
+    }
+
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         let base = self.port.base;
         let value = bus::read_bytes(port, width, |p| self.read(p.wrapping_sub(base)));
+        self.receive();
         self.update(platform);
         value
     }
@@ -280,6 +328,7 @@ impl<B: SerialBackend> PortDevice for Uart<B> {
     fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
         let base = self.port.base;
         bus::write_bytes(port, width, value, |p, byte| self.write(p.wrapping_sub(base), byte));
+        self.receive();
         self.update(platform);
     }
 }

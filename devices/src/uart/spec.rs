@@ -1,6 +1,6 @@
 //! The registers of a 16550A (National Semiconductor PC16550D datasheet, section 8).
 
-use crate::bus::PortRange;
+use crate::capability::PortRange;
 use bitflags::bitflags;
 
 /// Receiver buffer (read), transmitter holding (write); divisor latch low with DLAB.
