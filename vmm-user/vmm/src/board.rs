@@ -1,31 +1,34 @@
 //! The board: the devices that all vCPUs share, who owns which port and address, and the way of interrupts.
 //!
-//! Locks are taken in this order: the host's serial port, a device's (the UART's included), the router's. Each device has a lock of
-//! its own; the router's (PIC, I/O APIC) is taken inside a device's, never the other way. A vCPU's own
-//! local APIC is not here. Timers of the board's devices are served by the thread of vCPU 0.
+//! Each device has a lock of its own. The router's (PIC, I/O APIC) is taken inside a device's, never the other way. A
+//! vCPU's own local APIC is not here. Timers of the board's devices, and their input from the host, are served by the
+//! thread of vCPU 0.
 
-mod bench;
+mod builder;
 mod device;
 mod layout;
-mod memory;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use devices::apic::{Apics, VcpuSet};
-use devices::bus::{ClaimError, DeviceId, MmioMap, PortMap};
+use devices::bus::{DeviceId, MmioMap, PortMap};
 use devices::capability::{Platform, PowerEvent, Width};
+use devices::pm::TimerWidth;
 use devices::router::Router;
-use devices::uart::Uart;
+use runtime::abi::operation::Handle;
 use spin::Mutex;
 
 use crate::clock::Clock;
-use crate::console::{HostSerial, Output};
 
-pub use device::BoardDevice;
-pub use layout::BoardConfig;
+pub use builder::{BoardError, Builder, HostInput, Parts};
+use device::BoardDevice;
+pub use layout::{BoardConfig, lay_out};
+
+/// How wide the PM timer is, as the device and the FADT have it.
+pub const TIMER_WIDTH: TimerWidth = TimerWidth::Bits32;
 
 /// No timer wants anything.
 const NEVER: u64 = u64::MAX;
@@ -43,17 +46,13 @@ pub struct Board {
     pub clock: Clock,
     /// The local APICs' shared parts.
     pub apics: Arc<Apics>,
-    /// The first serial port, which the console's input is given to as well.
-    pub uart: Arc<Mutex<Uart<Output>>>,
-    /// The host's serial port.
-    pub host_serial: Option<Mutex<HostSerial>>,
-    /// HLT ends at once: only the exit benchmark's device ever asks for that.
-    pub halt_ends: Arc<AtomicBool>,
     ports: PortMap,
     mmio: MmioMap,
     slots: Vec<Slot>,
     /// Those of them that have timers.
     timed: Vec<DeviceId>,
+    /// Those of them that have input from the host.
+    inputs: Vec<HostInput>,
     router: Arc<Mutex<Router>>,
     /// The earliest of the slots' deadlines.
     deadline_ns: AtomicU64,
@@ -116,32 +115,26 @@ impl Access<'_> {
 }
 
 impl Board {
-    /// Builds the board.
-    pub fn new(config: &BoardConfig, clock: Clock, apics: Arc<Apics>) -> Result<Self, ClaimError> {
-        let router = Arc::new(Mutex::new(Router::new(apics.clone())));
-        let layout = layout::lay_out(config, &router)?;
-        let slot = |device: Box<dyn BoardDevice>| Slot {
-            is_timed: device.is_timed(),
+    /// A board of these parts. `router` is the one that is among them.
+    pub fn new(parts: Parts, clock: Clock, apics: Arc<Apics>, router: Arc<Mutex<Router>>) -> Self {
+        let slot = |(device, id): (Box<dyn BoardDevice>, u16)| Slot {
+            is_timed: parts.timed.contains(&DeviceId(id)),
             device: Mutex::new(device),
             deadline_ns: AtomicU64::new(NEVER),
         };
-        let slots: Vec<Slot> = layout.devices.into_iter().map(slot).collect();
-        let timed = slots.iter().zip(0..).filter(|(s, _)| s.is_timed).map(|(_, id)| DeviceId(id)).collect();
-        Ok(Self {
+        Self {
             clock,
             apics,
-            uart: layout.uart,
-            halt_ends: layout.halt_ends,
-            host_serial: config.serial_ports.map(|ports| Mutex::new(HostSerial::open(ports))),
-            ports: layout.ports,
-            mmio: layout.mmio,
-            slots,
-            timed,
+            ports: parts.ports,
+            mmio: parts.mmio,
+            slots: parts.devices.into_iter().zip(0..).map(slot).collect(),
+            timed: parts.timed.clone(),
+            inputs: parts.inputs,
             router,
             deadline_ns: AtomicU64::new(NEVER),
             deadline_lock: Mutex::new(()),
             power: AtomicU32::new(0),
-        })
+        }
     }
 
     /// What an access of a vCPU's thread takes.
@@ -149,7 +142,7 @@ impl Board {
         Access { board: self, kicks: None }
     }
 
-    /// Calls a device, and takes over what came of it: its new deadline, and the kicks of the router if that is what it is.
+    /// Calls a device, and takes over its new deadline.
     #[inline(always)]
     fn with<R>(
         &self,
@@ -163,10 +156,6 @@ impl Board {
         let result = call(&mut **device, access);
         if slot.is_timed {
             self.note_deadline(slot, &**device, access);
-        }
-        if id == layout::ROUTER {
-            drop(device);
-            access.take_kicks(&mut self.router.lock());
         }
         result
     }
@@ -318,19 +307,17 @@ impl Board {
         }
     }
 
-    /// Gives the guest's UART what input it takes. `fetch`: asks the host for more first.
-    pub fn feed_console(&self, fetch: bool, access: &mut Access<'_>) {
-        let Some(serial) = &self.host_serial else { return };
-        let mut serial = serial.lock();
-        if fetch {
-            serial.fetch_input();
-        }
-        let mut uart = self.uart.lock();
-        while let Some(byte) = serial.peek_input() {
-            if !uart.receive(byte, access) {
-                break;
+    /// The host's interrupts that signal input, in the order of the bits that [`Self::input`] takes.
+    pub fn host_interrupts(&self) -> impl Iterator<Item = Option<Handle>> + '_ {
+        self.inputs.iter().map(|input| input.interrupt)
+    }
+
+    /// The host has signalled input for the devices whose bits are set.
+    pub fn input(&self, bits: u32, access: &mut Access<'_>) {
+        for (bit, input) in self.inputs.iter().enumerate() {
+            if bits >> bit & 1 != 0 {
+                self.with(input.device, (), access, |device, access| device.input(access));
             }
-            serial.take_input();
         }
     }
 }

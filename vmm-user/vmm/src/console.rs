@@ -1,12 +1,12 @@
 //! The guest's console: its first UART, connected to the host's first serial port.
 //!
-//! Output waits in a queue until the host's transmitter is empty; input waits until the guest's UART takes it. The host is
-//! not trusted with more than the bytes: what its registers say only delays them.
+//! Output goes to the host's transmitter as it comes; input waits until the guest's UART takes it. The host is not
+//! trusted with more than the bytes: what its registers say only delays them.
 
 use alloc::collections::VecDeque;
 
 use devices::uart::SerialBackend;
-use runtime::abi::operation::{Call, Handle, Operation, PortRead, PortWrite};
+use runtime::abi::operation::{Handle, PortRead, PortWrite};
 use runtime::call;
 
 /// 16550 registers, from the port's base (National Semiconductor PC16550D).
@@ -23,76 +23,77 @@ const DATA_READY: u32 = 1;
 const TRANSMITTER_EMPTY: u32 = 1 << 5;
 /// Bytes the host's transmitter takes when it is empty.
 const FIFO_BYTES: usize = 16;
-/// The most that is read at a time, and kept for a guest that does not read.
+/// Bytes of input that are kept for a guest that does not read.
 const INPUT_MAX: usize = 256;
 
-/// The queue of a guest UART's output.
-#[derive(Debug, Default)]
-pub struct Output {
-    /// Not yet with the host.
-    pub queue: VecDeque<u8>,
-}
-
-impl SerialBackend for Output {
-    fn transmit(&mut self, byte: u8) {
-        self.queue.push_back(byte);
-    }
-}
-
-/// The host's serial port.
+/// The host's serial port, as the guest's UART has it at its other end. Without one, output is dropped.
 #[derive(Debug)]
 pub struct HostSerial {
-    ports: Handle,
+    ports: Option<Handle>,
+    /// Bytes that the host's transmitter still takes without being asked again.
+    room: usize,
     input: VecDeque<u8>,
+    /// The host may have more input than was collected.
+    has_more: bool,
 }
 
 impl HostSerial {
     /// Opens the port: 8 data bits, FIFO on, interrupts for input.
-    pub fn open(ports: Handle) -> Self {
-        let serial = Self { ports, input: VecDeque::new() };
+    pub fn open(ports: Option<Handle>) -> Self {
+        let serial = Self { ports, room: 0, input: VecDeque::new(), has_more: false };
         for (offset, value) in [
             (register::LINE_CONTROL, 0x03),
             (register::FIFO_CONTROL, 0x07),
             (register::MODEM_CONTROL, 0x0b),
             (register::INTERRUPT_ENABLE, 0x01),
         ] {
-            if let Err(status) = call(ports, PortWrite { offset, width: 1, value, reserved: 0 }) {
-                log::warn!("host serial port: {status}");
-            }
+            serial.write(offset, value);
         }
         serial
     }
 
-    fn read(&self, offset: u32) -> u32 {
-        call(self.ports, PortRead { offset, width: 1, value: 0, reserved: 0 }).map_or(0, |c| c.value)
+    /// A register; `None` if there is no port, or the process may not read it.
+    fn read(&self, offset: u32) -> Option<u32> {
+        let read = call(self.ports?, PortRead { offset, width: 1, value: 0, reserved: 0 });
+        Some(read.ok()?.value)
     }
 
-    /// Fetches what the host has for us.
-    pub fn fetch_input(&mut self) {
-        while self.input.len() < INPUT_MAX && self.read(register::LINE_STATUS) & DATA_READY != 0 {
-            let byte = self.read(register::DATA) as u8;
-            self.input.push_back(byte);
+    fn write(&self, offset: u32, value: u32) {
+        let Some(ports) = self.ports else { return };
+        if let Err(status) = call(ports, PortWrite { offset, width: 1, value, reserved: 0 }) {
+            log::warn!("host serial port: {status}");
+        }
+    }
+}
+
+impl SerialBackend for HostSerial {
+    /// The guest waits for a host that takes its output slowly: the byte must not be lost.
+    fn transmit(&mut self, byte: u8) {
+        while self.room == 0 {
+            let Some(status) = self.read(register::LINE_STATUS) else { return };
+            if status & TRANSMITTER_EMPTY != 0 {
+                self.room = FIFO_BYTES;
+            }
+        }
+        self.room -= 1;
+        self.write(register::DATA, u32::from(byte));
+    }
+
+    fn collect(&mut self) {
+        while self.input.len() < INPUT_MAX {
+            self.has_more = self.read(register::LINE_STATUS).is_some_and(|status| status & DATA_READY != 0);
+            if !self.has_more {
+                return;
+            }
+            self.input.extend(self.read(register::DATA).map(|byte| byte as u8));
         }
     }
 
-    /// The next byte of input.
-    pub fn peek_input(&self) -> Option<u8> {
-        self.input.front().copied()
-    }
-
-    /// It was taken.
-    pub fn take_input(&mut self) {
-        self.input.pop_front();
-    }
-
-    /// Moves output from a queue into operations, as much as the host takes now; nothing while its transmitter is busy.
-    pub fn send(&self, queue: &mut VecDeque<u8>, mut push: impl FnMut(Operation)) {
-        if self.read(register::LINE_STATUS) & TRANSMITTER_EMPTY == 0 {
-            return;
+    fn receive(&mut self) -> Option<u8> {
+        if self.input.is_empty() && self.has_more {
+            // The host signals only what comes after its FIFO was empty.
+            self.collect();
         }
-        for byte in queue.drain(..FIFO_BYTES.min(queue.len())) {
-            let write = PortWrite { offset: register::DATA, width: 1, value: u32::from(byte), reserved: 0 };
-            push(write.on(self.ports));
-        }
+        self.input.pop_front()
     }
 }

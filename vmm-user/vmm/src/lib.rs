@@ -4,7 +4,7 @@
 //! record, give the exit to its owner, enter again; one system call an exit. What a vCPU needs for its ordinary exits (local APIC,
 //! CPUID table, MSRs, caches) is its thread's own. The devices of the [`board`] are shared, each behind a lock of its own.
 //!
-//! The process starts in named stages ([`start`]): handles, guest memory, firmware tables, kernel, board, vCPUs.
+//! The process starts in named stages ([`start`]): handles, guest memory, board, firmware tables, kernel, vCPUs.
 #![no_std]
 
 extern crate alloc;
@@ -19,4 +19,6 @@ pub mod start;
 pub mod statistics;
 pub mod vcpu;
 
-pub use start::program;
+pub use board::Builder;
+pub use start::{Extension, program, program_with};
+pub use vcpu::{HaltPolicy, Vcpu};

@@ -49,9 +49,6 @@ use crate::statistics::Statistics;
 /// Bits of a guest physical address, as CPUID says them.
 pub const PHYSICAL_BITS: u8 = 40;
 
-/// Pending work that the console's host interrupt sets.
-pub const WORK_CONSOLE: u32 = 1 << work::FIRST_EVENT_BIT;
-
 /// What the process ends with when a vCPU's registers cannot be had.
 const FETCH_FAILED: u32 = 2;
 
@@ -68,10 +65,6 @@ pub struct Shared {
     pub vcpus: alloc::vec::Vec<Handle>,
     /// The machine.
     pub system: Handle,
-    /// Caches are used; they can be switched off to compare.
-    pub caches: bool,
-    /// Operations wait for the next run; else each is a call of its own, to compare.
-    pub batches: bool,
     /// How often something was not logged because it had been, or because enough had been.
     pub unsaid: AtomicU64,
     /// Counts, by vCPU; none unless the image is for debugging.
@@ -87,6 +80,21 @@ bitflags! {
         /// Start-up IPIs, deadlines, activity, batch, the machine's end.
         const OTHERS = 1 << 1;
         const ALL = Self::INTERRUPTS.bits() | Self::OTHERS.bits();
+    }
+}
+
+/// What HLT does. A program that measures exits may have it end at once; see [`Waits`] for what a guest expects.
+pub trait HaltPolicy {
+    /// Whether the vCPU waits for an event.
+    fn waits(&self) -> bool;
+}
+
+/// HLT waits for an event.
+pub struct Waits;
+
+impl HaltPolicy for Waits {
+    fn waits(&self) -> bool {
+        true
     }
 }
 
@@ -207,20 +215,36 @@ impl Vcpu {
         })
     }
 
-    /// The thread's loop. Comes back with the `end_reason` for which the machine is to end.
-    pub fn run(&mut self) -> u32 {
+    /// The thread's loop. Returns the `end_reason` for which the machine is to end.
+    pub fn run(&mut self, policy: &impl HaltPolicy) -> u32 {
         loop {
-            if let Next::End(reason) = self.prepare_entry() {
-                return reason;
-            }
-            if let Err((status, index)) = syscall::run(self.handle) {
-                log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
-                return end_reason::PROCESS_FAILED;
-            }
-            if let Next::End(reason) = self.handle_exit() {
+            if let Some(reason) = self.step(policy) {
                 return reason;
             }
         }
+    }
+
+    /// Enters the guest once and handles its exit. Returns an `end_reason` if the machine is to end.
+    #[inline(always)]
+    pub fn step(&mut self, policy: &impl HaltPolicy) -> Option<u32> {
+        if let Next::End(reason) = self.prepare_entry() {
+            return Some(reason);
+        }
+        if let Err((status, index)) = syscall::run(self.handle) {
+            log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
+            return Some(end_reason::PROCESS_FAILED);
+        }
+        match self.handle_exit(policy) {
+            Next::End(reason) => Some(reason),
+            Next::Continue => None,
+        }
+    }
+
+    /// Forgets all that is remembered of the guest's code and pages.
+    pub fn forget_code(&mut self) {
+        self.lengths.clear();
+        self.decoded.clear();
+        self.pages.clear();
     }
 
     /// Adds an operation to the batch that the next run begins with. A full batch is submitted at once.
@@ -231,14 +255,11 @@ impl Vcpu {
             let _ = self.page.set_operation(0, &operation);
         }
         self.batched += 1;
-        if !self.shared.batches {
-            self.submit();
-        }
     }
 
     /// Executes the batch now, without a run.
     #[cold]
-    fn submit(&mut self) {
+    pub fn submit(&mut self) {
         let mut batch = self.page.operations(self.batched);
         self.batched = 0;
         batch::submit_all(&mut batch, syscall::batch, |status, operation| {

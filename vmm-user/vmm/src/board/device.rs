@@ -1,112 +1,134 @@
-//! One trait for what the board keeps: a device with whichever capabilities it has.
+//! One object-safe trait for what the board keeps: any [`Device`], and the interrupt router.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use devices::capability::{MmioDevice, Platform, PortDevice, TimedDevice, Width};
+use devices::acpi_entry::AcpiEntry;
+use devices::capability::{
+    Device, Input, Lines, Mmio, MmioDevice, MmioRange, PortDevice, PortRange, Ports, Timer, Width,
+};
 use devices::router::Router;
-use devices::uart::Uart;
 use spin::Mutex;
 
-use crate::console::Output;
+use super::Access;
+
+/// What a device asks of the board when it is added.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    /// What messages call it.
+    pub name: &'static str,
+    /// Its ports.
+    pub ports: Vec<PortRange>,
+    /// Its guest physical addresses.
+    pub ranges: Vec<MmioRange>,
+    /// The interrupt lines that it owns.
+    pub lines: Vec<u8>,
+    /// It has a timer.
+    pub is_timed: bool,
+    /// What the ACPI tables say of it.
+    pub acpi: Vec<AcpiEntry>,
+}
 
 /// A device on the board. What it does not have is absent.
 pub trait BoardDevice: Send {
+    /// What it asks of the board.
+    fn claims(&self) -> Claims;
     /// IN.
-    fn port_read(&mut self, _: u16, width: Width, _: &mut dyn Platform) -> u32 {
-        width.mask() as u32
-    }
+    fn port_read(&mut self, port: u16, width: Width, access: &mut Access<'_>) -> u32;
     /// OUT.
-    fn port_write(&mut self, _: u16, _: Width, _: u32, _: &mut dyn Platform) {}
+    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut Access<'_>);
     /// A load.
-    fn mmio_read(&mut self, _: u64, width: Width, _: &mut dyn Platform) -> u64 {
-        width.mask()
-    }
+    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut Access<'_>) -> u64;
     /// A store.
-    fn mmio_write(&mut self, _: u64, _: Width, _: u64, _: &mut dyn Platform) {}
-    /// Whether it has a timer.
-    fn is_timed(&self) -> bool {
-        false
+    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut Access<'_>);
+    /// When [`Self::expire`] is wanted, in guest nanoseconds.
+    fn deadline_ns(&self) -> Option<u64>;
+    /// The deadline has come.
+    fn expire(&mut self, access: &mut Access<'_>);
+    /// The host has signalled that there is input for it.
+    fn input(&mut self, access: &mut Access<'_>);
+}
+
+impl<D: Device> BoardDevice for D {
+    fn claims(&self) -> Claims {
+        Claims {
+            name: D::NAME,
+            ports: <D::Ports as Ports<D>>::claims(self).to_vec(),
+            ranges: <D::Mmio as Mmio<D>>::claims(self).to_vec(),
+            lines: <D::Lines as Lines<D>>::claims(self).to_vec(),
+            is_timed: <D::Timer as Timer<D>>::IS_PRESENT,
+            acpi: self.acpi(),
+        }
     }
-    /// When [`Self::expire`] is wanted.
+
+    fn port_read(&mut self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+        <D::Ports as Ports<D>>::read(self, port, width, access)
+    }
+
+    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+        <D::Ports as Ports<D>>::write(self, port, width, value, access);
+    }
+
+    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut Access<'_>) -> u64 {
+        <D::Mmio as Mmio<D>>::read(self, offset, width, access)
+    }
+
+    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut Access<'_>) {
+        <D::Mmio as Mmio<D>>::write(self, offset, width, value, access);
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        <D::Timer as Timer<D>>::deadline_ns(self)
+    }
+
+    fn expire(&mut self, access: &mut Access<'_>) {
+        <D::Timer as Timer<D>>::expire(self, access);
+    }
+
+    fn input(&mut self, access: &mut Access<'_>) {
+        <D::Input as Input<D>>::input(self, access);
+    }
+}
+
+/// The interrupt router, which lines reach as well as accesses. The vCPUs that must be kicked for an access are the
+/// access's, not those of whoever drives a line next.
+pub struct SharedRouter(pub Arc<Mutex<Router>>);
+
+impl SharedRouter {
+    fn with<R>(&self, access: &mut Access<'_>, call: impl FnOnce(&mut Router, &mut Access<'_>) -> R) -> R {
+        let mut router = self.0.lock();
+        let result = call(&mut router, access);
+        access.take_kicks(&mut router);
+        result
+    }
+}
+
+impl BoardDevice for SharedRouter {
+    fn claims(&self) -> Claims {
+        self.0.lock().claims()
+    }
+
+    fn port_read(&mut self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+        self.with(access, |router, access| PortDevice::port_read(router, port, width, access))
+    }
+
+    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+        self.with(access, |router, access| PortDevice::port_write(router, port, width, value, access));
+    }
+
+    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut Access<'_>) -> u64 {
+        self.with(access, |router, access| MmioDevice::mmio_read(router, offset, width, access))
+    }
+
+    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut Access<'_>) {
+        self.with(access, |router, access| MmioDevice::mmio_write(router, offset, width, value, access));
+    }
+
     fn deadline_ns(&self) -> Option<u64> {
         None
     }
-    /// The deadline has come.
-    fn expire(&mut self, _: &mut dyn Platform) {}
-}
 
-macro_rules! capability {
-    (ports) => {
-        fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
-            PortDevice::port_read(self, port, width, platform)
-        }
-        fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
-            PortDevice::port_write(self, port, width, value, platform);
-        }
-    };
-    (mmio) => {
-        fn mmio_read(&mut self, offset: u64, width: Width, platform: &mut dyn Platform) -> u64 {
-            MmioDevice::mmio_read(self, offset, width, platform)
-        }
-        fn mmio_write(&mut self, offset: u64, width: Width, value: u64, platform: &mut dyn Platform) {
-            MmioDevice::mmio_write(self, offset, width, value, platform);
-        }
-    };
-    (timer) => {
-        fn is_timed(&self) -> bool {
-            true
-        }
-        fn deadline_ns(&self) -> Option<u64> {
-            TimedDevice::deadline_ns(self)
-        }
-        fn expire(&mut self, platform: &mut dyn Platform) {
-            TimedDevice::expire(self, platform);
-        }
-    };
-}
+    fn expire(&mut self, _: &mut Access<'_>) {}
 
-/// Says which capabilities each device has.
-macro_rules! board_devices {
-    ($($device:ty: $($capability:ident)*;)*) => {
-        $(impl BoardDevice for $device { $(capability!($capability);)* })*
-    };
-}
-
-board_devices! {
-    devices::rtc::Rtc: ports timer;
-    devices::pm::Pm: ports timer;
-    devices::i8042::I8042: ports;
-    devices::pit::Pit: ports timer;
-    devices::hpet::Hpet: mmio timer;
-    devices::pci::PciHost: ports mmio;
-    devices::debugport::PostPort: ports;
-}
-
-/// The router, which the board reaches by other ways than accesses as well. Lines that it drives itself are done when it returns:
-/// its kicks are taken by whoever locks it next for a line, so they are taken here at once.
-pub struct SharedRouter(pub Arc<Mutex<Router>>);
-
-macro_rules! shared {
-    ($name:ident, $($method:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
-        impl BoardDevice for $name {
-            $(fn $method(&mut self, $($argument: $type,)* platform: &mut dyn Platform) $(-> $result)? {
-                self.0.lock().$method($($argument,)* platform)
-            })*
-        }
-    };
-}
-
-shared! { SharedRouter,
-    port_read(port: u16, width: Width) -> u32;
-    port_write(port: u16, width: Width, value: u32);
-    mmio_read(offset: u64, width: Width) -> u64;
-    mmio_write(offset: u64, width: Width, value: u64);
-}
-
-/// The first serial port, which the console's input reaches as well.
-pub struct SharedUart(pub Arc<Mutex<Uart<Output>>>);
-
-shared! { SharedUart,
-    port_read(port: u16, width: Width) -> u32;
-    port_write(port: u16, width: Width, value: u32);
+    fn input(&mut self, _: &mut Access<'_>) {}
 }

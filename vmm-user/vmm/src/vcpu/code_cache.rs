@@ -105,6 +105,11 @@ impl<T: Copy, const WORDS: usize> CodeCache<T, WORDS> {
         Some(Self(entries.try_into().ok()?))
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.iter_mut().for_each(|(key, _)| *key = Key::NONE);
+    }
+
     #[inline(always)]
     fn index(rip: u64) -> usize {
         rip as usize % ENTRIES

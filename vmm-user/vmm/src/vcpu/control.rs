@@ -66,7 +66,7 @@ impl Vcpu {
         if let Some(known) = self.decoded.find(self.page) {
             return Some(*known);
         }
-        let (page, caches) = (self.page, self.shared.caches);
+        let page = self.page;
         let mut code = Code::EMPTY;
         let mut emulation = Emulation::new(self);
         let instruction = match fetch::fetch(&mut emulation, &mut code) {
@@ -76,7 +76,7 @@ impl Vcpu {
                 return None;
             }
         };
-        let bytes = code.bytes().get(..usize::from(instruction.length)).filter(|_| caches);
+        let bytes = code.bytes().get(..usize::from(instruction.length));
         if let Some(key) = bytes.and_then(|bytes| Key::of(page, &mut emulation, bytes)) {
             self.decoded.insert(key, instruction);
         }

@@ -1,16 +1,15 @@
 //! After an exit: who handles it.
 
-use core::sync::atomic::Ordering;
-
 use decoder::{Exception, Intercept};
 use runtime::abi::exit::{ExitFlags, PortAccess, reason};
 use runtime::abi::operation::end_reason;
 use runtime::abi::registers::Groups;
+use runtime::abi::run_page::work;
 use runtime::abi::xcr0;
 
 use spin::Mutex;
 
-use super::{Attention, Bus, Next, Vcpu, WORK_CONSOLE};
+use super::{Attention, Bus, HaltPolicy, Next, Vcpu};
 use crate::statistics::Statistics;
 
 /// CR4.OSXSAVE.
@@ -19,7 +18,7 @@ const OSXSAVE: u64 = 1 << 18;
 impl Vcpu {
     /// Handles the exit in the run page.
     #[inline(always)]
-    pub(super) fn handle_exit(&mut self) -> Next {
+    pub(super) fn handle_exit(&mut self, policy: &impl HaltPolicy) -> Next {
         let why = self.page.reason();
         // CR8 is the guest's own; the local APIC must know it before it says which interrupts are pending.
         let cr8 = self.page.exit_cr8();
@@ -39,7 +38,7 @@ impl Vcpu {
             reason::CPUID => self.handle_cpuid(),
             reason::MSR_READ => self.handle_msr_read(),
             reason::MSR_WRITE => self.handle_msr_write(),
-            reason::HALT => self.handle_halt(),
+            reason::HALT => self.handle_halt(policy),
             reason::INTERRUPT_WINDOW => self.attention |= Attention::INTERRUPTS,
             reason::WORK => self.handle_work(),
             reason::DEADLINE => self.handle_deadline(),
@@ -80,9 +79,9 @@ impl Vcpu {
         Next::Continue
     }
 
-    fn handle_halt(&mut self) {
+    fn handle_halt(&mut self, policy: &impl HaltPolicy) {
         // Completing it may inject an event (RFLAGS.TF, a fault), and that ends the halt.
-        self.halted = !self.shared.board.halt_ends.load(Ordering::Relaxed);
+        self.halted = policy.waits();
         if !self.complete(Intercept::Hlt) {
             self.halted = false;
         }
@@ -93,11 +92,11 @@ impl Vcpu {
 
     fn handle_work(&mut self) {
         self.attention = Attention::ALL;
-        let work = self.page.take_work();
-        if work & WORK_CONSOLE != 0 {
+        let events = self.page.take_work() >> work::FIRST_EVENT_BIT;
+        if events != 0 {
             let board = &self.shared.board;
             let mut access = board.access();
-            board.feed_console(true, &mut access);
+            board.input(events, &mut access);
             self.finish(&access);
         }
         // The bit of a kick says only that something was posted, which the next entry looks at.

@@ -88,12 +88,11 @@ impl Vcpu {
     }
 
     fn find_length(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
-        let (page, mode, caches) = (self.page, self.mode(), self.shared.caches);
+        let (page, mode) = (self.page, self.mode());
         let mut code = Code::EMPTY;
         let mut emulation = Emulation::new(self);
         let length = fetch_length(&mut emulation, &mut code, intercept, mode)?;
-        if caches
-            && let Some(length) = length
+        if let Some(length) = length
             && let Some(bytes) = code.bytes().get(..usize::from(length))
             && let Some(key) = Key::of(page, &mut emulation, bytes)
         {

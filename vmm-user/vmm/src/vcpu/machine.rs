@@ -36,8 +36,7 @@ impl<'a> Emulation<'a> {
     fn look_up(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
         let (page, paging) = (self.vcpu.page, self.paging());
         let found = walk::translate(self, &paging, linear, access)?;
-        if self.vcpu.shared.caches
-            && self.mode() == Mode::Bits64
+        if self.mode() == Mode::Bits64
             && let Some(path) = TablePath::of(&found.trace, self)
         {
             self.vcpu.pages.insert(KnownPage::new(page, linear, access, &found, path));

@@ -66,14 +66,14 @@ impl Vcpu {
     /// Fetches the instruction at RIP, remembers it, and carries it out.
     #[cold]
     pub(super) fn fetch_and_emulate(&mut self) {
-        let (page, caches) = (self.page, self.shared.caches);
+        let page = self.page;
         let mut code = Code::EMPTY;
         let mut emulation = Emulation::new(self);
         let instruction = match fetch::fetch(&mut emulation, &mut code) {
             Ok(instruction) => instruction,
             Err(error) => return self.fetch_failed(error),
         };
-        let bytes = code.bytes().get(..usize::from(instruction.length)).filter(|_| caches);
+        let bytes = code.bytes().get(..usize::from(instruction.length));
         let key = bytes.and_then(|bytes| Key::of(page, &mut emulation, bytes));
         let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
         if let Some(key) = key {

@@ -69,6 +69,11 @@ impl PageCache {
         Some(Self(alloc::vec![KnownPage::NONE; ENTRIES].into_boxed_slice().try_into().ok()?))
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.fill(KnownPage::NONE);
+    }
+
     #[inline(always)]
     fn index(linear: u64) -> usize {
         (linear / PAGE_BYTES) as usize % ENTRIES

@@ -4,7 +4,6 @@ use devices::capability::Width;
 use runtime::abi::exit::PortAccess;
 
 use super::Vcpu;
-use crate::board::Access;
 
 impl Vcpu {
     #[inline(always)]
@@ -38,7 +37,7 @@ impl Vcpu {
         let board = &self.shared.board;
         let mut access = board.access();
         let value = board.port_read(port, width, &mut access);
-        self.after_port(port, &mut access);
+        self.finish(&access);
         value
     }
 
@@ -47,33 +46,7 @@ impl Vcpu {
         let board = &self.shared.board;
         let mut access = board.access();
         board.port_write(port, width, value, &mut access);
-        self.after_port(port, &mut access);
-    }
-
-    #[inline(always)]
-    fn after_port(&mut self, port: u16, access: &mut Access<'_>) {
-        if port & !7 == 0x3f8 {
-            self.serve_console(access);
-        }
-        self.finish(access);
-    }
-
-    /// The guest touched its UART: its output goes to the host, and there may be room for input.
-    #[cold]
-    fn serve_console(&mut self, access: &mut Access<'_>) {
-        let board = &self.shared.board;
-        board.feed_console(false, access);
-        let Some(serial) = &board.host_serial else { return };
-        // The host's port before the guest's UART, as everywhere.
-        let serial = serial.lock();
-        let mut uart = board.uart.lock();
-        let queue = &mut uart.backend_mut().queue;
-        serial.send(queue, |operation| self.push(operation));
-        while !queue.is_empty() {
-            // More than the host's FIFO takes (OUTS): what was sent must be out before the next look.
-            self.submit();
-            serial.send(queue, |operation| self.push(operation));
-        }
+        self.finish(&access);
     }
 
     #[cold]

@@ -1,18 +1,19 @@
-//! A device that behaves like memory, for a guest that compares the two (`scripts/tests/guests/mmio-forms.c`): what is written at an
-//! address is read there, in any width. And a register of the same kind behind ports, for INS and OUTS.
+//! A device that behaves like memory, for a guest that compares the two (`scripts/tests/guests/mmio-forms.c`): what is
+//! written at an address is read there, in any width. And a register of the same kind behind ports, for INS and OUTS.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
-use devices::bus::PortRange;
-use devices::capability::{Platform, Width};
-
-use super::device::BoardDevice;
+use devices::acpi_entry::AcpiEntry;
+use devices::capability::{
+    Device, Missing, MmioDevice, MmioRange, Platform, PortDevice, PortRange, Present, Width,
+};
 
 const BYTES: usize = 0x4000;
 /// Where it is: four pages.
-pub const MMIO: [(u64, u64); 1] = [(0xd010_0000, BYTES as u64)];
+const RANGES: [MmioRange; 1] = [MmioRange { gpa: 0xd010_0000, bytes: BYTES as u64 }];
 /// The register: a doubleword, at its first port.
-pub const PORTS: [PortRange; 1] = [PortRange { first: 0x930, count: 4 }];
+const PORTS: [PortRange; 1] = [PortRange { first: 0x930, count: 4 }];
 
 /// The device.
 pub struct MemoryDevice {
@@ -33,7 +34,24 @@ impl MemoryDevice {
     }
 }
 
-impl BoardDevice for MemoryDevice {
+impl Device for MemoryDevice {
+    const NAME: &'static str = "memory";
+    type Ports = Present;
+    type Mmio = Present;
+    type Timer = Missing;
+    type Lines = Missing;
+    type Input = Missing;
+
+    fn acpi(&self) -> Vec<AcpiEntry> {
+        Vec::new()
+    }
+}
+
+impl PortDevice for MemoryDevice {
+    fn ports(&self) -> &[PortRange] {
+        &PORTS
+    }
+
     fn port_read(&mut self, _: u16, width: Width, _: &mut dyn Platform) -> u32 {
         self.register & width.mask() as u32
     }
@@ -41,6 +59,12 @@ impl BoardDevice for MemoryDevice {
     fn port_write(&mut self, _: u16, width: Width, value: u32, _: &mut dyn Platform) {
         let mask = width.mask() as u32;
         self.register = self.register & !mask | value & mask;
+    }
+}
+
+impl MmioDevice for MemoryDevice {
+    fn ranges(&self) -> &[MmioRange] {
+        &RANGES
     }
 
     fn mmio_read(&mut self, offset: u64, width: Width, _: &mut dyn Platform) -> u64 {

@@ -1,0 +1,186 @@
+//! Collects the devices of a board, and holds their claims against each other.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use devices::acpi_entry::AcpiEntry;
+use devices::bus::{ClaimError, DeviceId, MmioClaim, MmioMap, PortClaim, PortMap};
+use devices::capability::{Device, Missing, MmioRange, Present};
+use runtime::abi::operation::Handle;
+
+use super::device::BoardDevice;
+
+/// Lines are inputs of the I/O APIC.
+const LINES: usize = 24;
+/// Bits of a vCPU's pending work that host events may have (`vcpu_abi::run_page::work`).
+const INPUTS_MAX: usize = 24;
+
+/// Why devices make no board. To blame: whoever put them on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoardError {
+    /// Two devices claim the same port or address.
+    Overlap {
+        /// "port" or "address".
+        what: &'static str,
+        /// It.
+        at: u64,
+        /// Who claims it.
+        first: &'static str,
+        /// Who claims it as well.
+        second: &'static str,
+    },
+    /// A claim is empty, or runs past the end of the ports or addresses.
+    Range {
+        /// Whose.
+        device: &'static str,
+    },
+    /// Two devices own the same interrupt line.
+    Line {
+        /// It.
+        line: u8,
+        /// Who owns it.
+        first: &'static str,
+        /// Who wants to own it as well.
+        second: &'static str,
+    },
+    /// There is no such interrupt line.
+    NoLine {
+        /// It.
+        line: u8,
+        /// Who claims it.
+        device: &'static str,
+    },
+    /// More devices have input from the host than a vCPU's pending work has bits.
+    Inputs,
+}
+
+impl fmt::Display for BoardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overlap { what, at, first, second } => {
+                write!(f, "the devices '{first}' and '{second}' both claim {what} {at:#x}")
+            }
+            Self::Range { device } => {
+                write!(f, "the device '{device}' claims a range that is empty or too long")
+            }
+            Self::Line { line, first, second } => {
+                write!(f, "the devices '{first}' and '{second}' both own interrupt line {line}")
+            }
+            Self::NoLine { line, device } => {
+                write!(f, "the device '{device}' wants interrupt line {line}; there are {LINES}")
+            }
+            Self::Inputs => write!(f, "more than {INPUTS_MAX} devices have input from the host"),
+        }
+    }
+}
+
+/// A device that has input from the host.
+#[derive(Clone, Copy, Debug)]
+pub struct HostInput {
+    /// It.
+    pub device: DeviceId,
+    /// The host's interrupt that signals the input; none if the process has no handle to one.
+    pub interrupt: Option<Handle>,
+}
+
+/// What one board is made of.
+pub struct Parts {
+    /// The devices, by [`DeviceId`].
+    pub devices: Vec<Box<dyn BoardDevice>>,
+    /// Those of them that have timers.
+    pub timed: Vec<DeviceId>,
+    /// Those of them that have input from the host.
+    pub inputs: Vec<HostInput>,
+    /// Who owns which port.
+    pub ports: PortMap,
+    /// Who owns which address.
+    pub mmio: MmioMap,
+    /// All addresses that are a device's.
+    pub ranges: Vec<MmioRange>,
+    /// What the ACPI tables say of the devices.
+    pub acpi: Vec<AcpiEntry>,
+}
+
+/// Collects devices and their claims.
+#[derive(Default)]
+pub struct Builder {
+    devices: Vec<Box<dyn BoardDevice>>,
+    inputs: Vec<HostInput>,
+}
+
+impl Builder {
+    /// Adds a device. What it claims, it says itself.
+    pub fn add<D: Device<Input = Missing> + 'static>(&mut self, device: D) {
+        self.insert(Box::new(device));
+    }
+
+    /// Adds a device that has input from the host, signalled by `interrupt`.
+    pub fn add_with_input<D>(&mut self, device: D, interrupt: Option<Handle>)
+    where
+        D: Device<Input = Present> + 'static,
+    {
+        let device = self.insert(Box::new(device));
+        self.inputs.push(HostInput { device, interrupt });
+    }
+
+    pub(super) fn insert(&mut self, device: Box<dyn BoardDevice>) -> DeviceId {
+        self.devices.push(device);
+        DeviceId((self.devices.len() - 1) as u16)
+    }
+
+    /// Holds the claims against each other and makes the parts of a board.
+    pub fn finish(self) -> Result<Parts, BoardError> {
+        let all: Vec<_> = self.devices.iter().map(|device| device.claims()).collect();
+        let name = |id: DeviceId| all.get(usize::from(id.0)).map_or("?", |claims| claims.name);
+        let named = |what, error| match error {
+            ClaimError::Overlap { first, second, at } => {
+                BoardError::Overlap { what, at, first: name(first), second: name(second) }
+            }
+            ClaimError::Empty { device } | ClaimError::OutOfRange { device } => {
+                BoardError::Range { device: name(device) }
+            }
+            ClaimError::ReservedId => BoardError::Range { device: "?" },
+        };
+        let (mut ports, mut mmio, mut timed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut owners = [None; LINES];
+        for (claims, id) in all.iter().zip(0..) {
+            ports.extend(PortClaim::each(DeviceId(id), &claims.ports));
+            mmio.extend(MmioClaim::each(DeviceId(id), &claims.ranges));
+            if claims.is_timed {
+                timed.push(DeviceId(id));
+            }
+            for &line in &claims.lines {
+                take_line(&mut owners, line, claims.name)?;
+            }
+        }
+        if self.inputs.len() > INPUTS_MAX {
+            return Err(BoardError::Inputs);
+        }
+        Ok(Parts {
+            ports: PortMap::new(&ports).map_err(|error| named("port", error))?,
+            mmio: MmioMap::new(&mmio).map_err(|error| named("address", error))?,
+            ranges: all.iter().flat_map(|claims| claims.ranges.iter().copied()).collect(),
+            acpi: all.iter().flat_map(|claims| claims.acpi.iter().cloned()).collect(),
+            devices: self.devices,
+            inputs: self.inputs,
+            timed,
+        })
+    }
+}
+
+/// Makes a device the owner of a line.
+fn take_line(
+    owners: &mut [Option<&'static str>; LINES],
+    line: u8,
+    device: &'static str,
+) -> Result<(), BoardError> {
+    let owner = owners.get_mut(usize::from(line)).ok_or(BoardError::NoLine { line, device })?;
+    match owner.replace(device) {
+        Some(first) => Err(BoardError::Line { line, first, second: device }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! The guest's kernel: placed by the Linux boot protocol, with what it is told of memory and command line.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use devices::acpi::{FIRMWARE_BYTES, FIRMWARE_GPA};
+use devices::capability::MmioRange;
+use devices::linux_boot::{BootPlan, BootRequest, BzImage, MemoryKind, MemoryRange, Source};
+use runtime::abi::operation::FileInfo;
+use runtime::abi::status::Status;
+use runtime::process;
+
+use super::{Result, StartError, kernel};
+use crate::guest_memory::GuestRam;
+use crate::handles::Handles;
+use crate::vcpu::EntryRegisters;
+
+/// The most of a kernel that its header is looked for in.
+const HEADER_BYTES: usize = 4096;
+/// The longest command line that is read.
+const COMMAND_LINE_MAX: u64 = 65536;
+const PAGE: u64 = 4096;
+
+fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
+    let file = process::open(handles.files, name).map_err(|_| StartError::File(name))?;
+    let info = process::info(file).map_err(kernel("a payload file"));
+    process::close(file).map_err(kernel("a payload file"))?;
+    let info = info?;
+    if info.gpa == 0 && info.bytes > 0 { Err(StartError::File(name)) } else { Ok(info) }
+}
+
+/// The same; an empty one when the image has none.
+fn optional_payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
+    match process::open(handles.files, name) {
+        Err(Status::NotFound) => Ok(FileInfo::default()),
+        Err(status) => Err(StartError::Kernel("a payload file", status)),
+        Ok(file) => {
+            process::close(file).map_err(kernel("a payload file"))?;
+            payload(handles, name)
+        }
+    }
+}
+
+/// The memory map that the guest is told. What is a device's is reserved, so that nothing else is put there.
+fn memory_map(ram: &GuestRam, devices: &[MmioRange]) -> Vec<MemoryRange> {
+    let mut map: Vec<MemoryRange> = ram
+        .ranges()
+        .iter()
+        .map(|r| MemoryRange { gpa: r.gpa, bytes: r.bytes, kind: MemoryKind::Ram })
+        .collect();
+    map.push(MemoryRange { gpa: FIRMWARE_GPA, bytes: FIRMWARE_BYTES as u64, kind: MemoryKind::Reserved });
+    map.extend(devices.iter().map(|range| {
+        // The map is of whole pages.
+        let gpa = range.gpa & !(PAGE - 1);
+        let bytes = (range.gpa + range.bytes).next_multiple_of(PAGE) - gpa;
+        MemoryRange { gpa, bytes, kind: MemoryKind::Reserved }
+    }));
+    map.sort_unstable_by_key(|r| r.gpa);
+    map
+}
+
+/// What the kernel is told besides its command line.
+pub struct Told<'a> {
+    /// Where the RSDP is.
+    pub rsdp_gpa: u64,
+    /// The addresses that are devices'.
+    pub devices: &'a [MmioRange],
+    /// The TSC's frequency.
+    pub tsc_hz: u64,
+}
+
+/// Loads the guest's kernel as the Linux boot protocol says; returns how to enter it.
+pub fn place_kernel(handles: &Handles, ram: &GuestRam, told: &Told<'_>) -> Result<EntryRegisters> {
+    let guest = |e: &dyn fmt::Display| StartError::Guest(alloc::format!("{e}"));
+    let (linux, command_line) = (payload(handles, "linux")?, payload(handles, "cmdline")?);
+    let initrd = optional_payload(handles, "initrd")?;
+    let mut head = vec![0; HEADER_BYTES.min(linux.bytes as usize)];
+    let mut text = vec![0; command_line.bytes.min(COMMAND_LINE_MAX) as usize];
+    if !ram.copy_out(linux.gpa, &mut head) || !ram.copy_out(command_line.gpa, &mut text) {
+        return Err(StartError::File("linux"));
+    }
+    let image = BzImage::parse(&head, linux.bytes).map_err(|e| guest(&e))?;
+    add_tsc_frequency(&mut text, told.tsc_hz);
+    let request = BootRequest {
+        kernel: &image,
+        initrd_bytes: initrd.bytes,
+        command_line: &text,
+        memory: &memory_map(ram, told.devices),
+        rsdp_gpa: told.rsdp_gpa,
+    };
+    let plan = BootPlan::new(&request).map_err(|e| guest(&e))?;
+    log::info!("kernel at {:#x?}, initrd at {:#x?}", plan.kernel, plan.initrd);
+    for placement in &plan.placements {
+        let done = match &placement.source {
+            Source::Bytes(bytes) => ram.copy_in(placement.gpa, bytes),
+            Source::Kernel(range) => {
+                ram.move_within(placement.gpa, linux.gpa + range.start, range.end - range.start)
+            }
+            Source::Initrd => ram.move_within(placement.gpa, initrd.gpa, initrd.bytes),
+        };
+        if !done {
+            return Err(StartError::Guest(alloc::format!("no guest memory at {:#x}", placement.gpa)));
+        }
+    }
+    Ok(plan.entry)
+}
+
+/// Tells Linux the TSC's frequency, as a boot loader may, unless the user has. Linux reads CPUID leaf 15h on Intel's processors only,
+/// and its measurements fail where an exit takes as long as it does under emulation: the TSC would then be called unstable.
+fn add_tsc_frequency(command_line: &mut Vec<u8>, tsc_hz: u64) {
+    command_line.truncate(command_line.trim_ascii_end().len());
+    let parameter = b"tsc_early_khz=";
+    let said = command_line.windows(parameter.len()).any(|w| w == parameter);
+    if !said {
+        command_line.extend_from_slice(alloc::format!(" tsc_early_khz={}", tsc_hz / 1000).as_bytes());
+    }
+}
