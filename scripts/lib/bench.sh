@@ -92,7 +92,8 @@ bench_flat() {
     bench_plinth_as plinth_small "$1" "$2" 32 --set layout.window_base=15M --set layout.window_bytes=16M --set layout.payload_base=12M
     bench_plinth_as plinth_large "$1" "$2" 4096
     config_with bench "$bench/uncached.conf" "caches no"
-    bench_plinth_as plinth_uncached "$1" "$2" 256 --set "files.init.conf=$bench/uncached.conf"
+    bench_plinth_as plinth_uncached "$1" "$2" 256 \
+        --set "files.vmm=$target/$bare/release/step-vmm" --set "files.init.conf=$bench/uncached.conf"
 }
 
 # bench_plinth_as SIDE ITERATIONS ROUNDS MEMORY [OPTION...]: the options are pack_image's.

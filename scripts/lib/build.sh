@@ -9,7 +9,7 @@ build_plinth() {
     local quiet=()
     [[ -t 2 ]] || quiet=(--quiet)
     say "building Plinth"
-    (cd "$root" && cargo build "${quiet[@]}" --release --target "$bare" -p vmm-kernel -p init -p vmm -p abi-test -p batch -p pvh-loader) ||
+    (cd "$root" && cargo build "${quiet[@]}" --release --target "$bare" -p vmm-kernel -p init -p vmm -p test-vmm -p abi-test -p batch -p pvh-loader) ||
         die "the build of Plinth failed"
     (cd "$root" && cargo build "${quiet[@]}" -p igvm-tools) || die "the build of igvm-tools failed"
 }

@@ -32,7 +32,8 @@ mmio_compare() {
     local name=$1 end long=$((mmio_forms[0] * mmio_each)) wide=$((mmio_forms[1] * mmio_each)) narrow=$((mmio_forms[2] * mmio_each))
     config_with vmm "$tests/$name.conf" "memory-device yes" "${@:2}"
     kernel=$bench/mmio-forms.bin initrd=$bench/mmio-forms.cases append=- image=$tests/$name.igvm
-    pack_image bench "$image" --set debug=true --set "files.init.conf=$tests/$name.conf"
+    # The VMM that can do without caches.
+    pack_image bench "$image" --set debug=true --set "files.vmm=$target/$bare/release/step-vmm" --set "files.init.conf=$tests/$name.conf"
     # The cases are the same below every QEMU, CMPXCHG16B among them.
     qemu_cpu=max
     end=$(memory=256 boot_guest "$name" pvh 1)

@@ -126,10 +126,9 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         serial_ports: handles.serial_ports,
         serial_interrupt: handles.serial_interrupt,
     };
-    let parts = build_board(start, &config, &router, extension)?;
+    let parts = build_board(start, &config, &router, extension, &ram)?;
     let rsdp_gpa = firmware::place_firmware(vm, cpus, &parts.acpi)?;
-    let told = kernel::Told { rsdp_gpa, devices: &parts.ranges, tsc_hz: info.tsc_hz };
-    let entry = kernel::place_kernel(handles, &ram, &told)?;
+    let entry = kernel::place_kernel(handles, &ram, rsdp_gpa, info.tsc_hz)?;
     let created = (0..cpus)
         .map(|cpu| vcpu::create(vm, cpu))
         .collect::<core::result::Result<Vec<_>, Status>>()
@@ -172,11 +171,12 @@ fn build_board(
     config: &BoardConfig,
     router: &Arc<Mutex<Router>>,
     extension: Extension,
+    ram: &GuestRam,
 ) -> Result<Parts> {
     let mut builder = Builder::default();
     lay_out(config, router, &mut builder);
     (extension.add_devices)(start, &mut builder);
-    builder.finish().map_err(|error| StartError::Guest(alloc::format!("{error}")))
+    builder.finish(ram.ranges()).map_err(|error| StartError::Guest(alloc::format!("{error}")))
 }
 
 fn cmos(ram: &GuestRam, cpus: u32) -> CmosConfig {

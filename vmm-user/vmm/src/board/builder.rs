@@ -10,6 +10,7 @@ use devices::capability::{Device, Missing, MmioRange, Present};
 use runtime::abi::operation::Handle;
 
 use super::device::BoardDevice;
+use crate::guest_memory::Range;
 
 /// Lines are inputs of the I/O APIC.
 const LINES: usize = 24;
@@ -34,6 +35,13 @@ pub enum BoardError {
     Range {
         /// Whose.
         device: &'static str,
+    },
+    /// A device claims addresses at which there is memory.
+    Memory {
+        /// Whose.
+        device: &'static str,
+        /// The first byte it claims.
+        gpa: u64,
     },
     /// Two devices own the same interrupt line.
     Line {
@@ -63,6 +71,9 @@ impl fmt::Display for BoardError {
             }
             Self::Range { device } => {
                 write!(f, "the device '{device}' claims a range that is empty or too long")
+            }
+            Self::Memory { device, gpa } => {
+                write!(f, "the device '{device}' claims addresses from {gpa:#x} on, where memory is")
             }
             Self::Line { line, first, second } => {
                 write!(f, "the devices '{first}' and '{second}' both own interrupt line {line}")
@@ -96,8 +107,6 @@ pub struct Parts {
     pub ports: PortMap,
     /// Who owns which address.
     pub mmio: MmioMap,
-    /// All addresses that are a device's.
-    pub ranges: Vec<MmioRange>,
     /// What the ACPI tables say of the devices.
     pub acpi: Vec<AcpiEntry>,
 }
@@ -129,8 +138,8 @@ impl Builder {
         DeviceId((self.devices.len() - 1) as u16)
     }
 
-    /// Holds the claims against each other and makes the parts of a board.
-    pub fn finish(self) -> Result<Parts, BoardError> {
+    /// Holds the claims against each other and against the guest's memory, and makes the parts of a board.
+    pub fn finish(self, ram: &[Range]) -> Result<Parts, BoardError> {
         let all: Vec<_> = self.devices.iter().map(|device| device.claims()).collect();
         let name = |id: DeviceId| all.get(usize::from(id.0)).map_or("?", |claims| claims.name);
         let named = |what, error| match error {
@@ -150,6 +159,9 @@ impl Builder {
             if claims.is_timed {
                 timed.push(DeviceId(id));
             }
+            if let Some(MmioRange { gpa, .. }) = claims.ranges.iter().find(|claim| is_memory(claim, ram)) {
+                return Err(BoardError::Memory { device: claims.name, gpa: *gpa });
+            }
             for &line in &claims.lines {
                 take_line(&mut owners, line, claims.name)?;
             }
@@ -160,13 +172,20 @@ impl Builder {
         Ok(Parts {
             ports: PortMap::new(&ports).map_err(|error| named("port", error))?,
             mmio: MmioMap::new(&mmio).map_err(|error| named("address", error))?,
-            ranges: all.iter().flat_map(|claims| claims.ranges.iter().copied()).collect(),
             acpi: all.iter().flat_map(|claims| claims.acpi.iter().cloned()).collect(),
             devices: self.devices,
             inputs: self.inputs,
             timed,
         })
     }
+}
+
+/// Whether there is memory at one of a claim's addresses: accesses would reach it instead of the device.
+fn is_memory(claim: &MmioRange, ram: &[Range]) -> bool {
+    let overlaps = |range: &Range| {
+        claim.gpa < range.gpa.saturating_add(range.bytes) && range.gpa < claim.gpa.saturating_add(claim.bytes)
+    };
+    ram.iter().any(overlaps)
 }
 
 /// Makes a device the owner of a line.

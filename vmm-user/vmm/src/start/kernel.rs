@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use devices::acpi::{FIRMWARE_BYTES, FIRMWARE_GPA};
-use devices::capability::MmioRange;
 use devices::linux_boot::{BootPlan, BootRequest, BzImage, MemoryKind, MemoryRange, Source};
+use devices::pci::spec::{ECAM_BYTES, ECAM_GPA};
 use runtime::abi::operation::FileInfo;
 use runtime::abi::status::Status;
 use runtime::process;
@@ -20,7 +20,6 @@ use crate::vcpu::EntryRegisters;
 const HEADER_BYTES: usize = 4096;
 /// The longest command line that is read.
 const COMMAND_LINE_MAX: u64 = 65536;
-const PAGE: u64 = 4096;
 
 fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
     let file = process::open(handles.files, name).map_err(|_| StartError::File(name))?;
@@ -42,36 +41,22 @@ fn optional_payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
     }
 }
 
-/// The memory map that the guest is told. What is a device's is reserved, so that nothing else is put there.
-fn memory_map(ram: &GuestRam, devices: &[MmioRange]) -> Vec<MemoryRange> {
+/// The memory map that the guest is told. A device's addresses are in none of its ranges.
+fn memory_map(ram: &GuestRam) -> Vec<MemoryRange> {
     let mut map: Vec<MemoryRange> = ram
         .ranges()
         .iter()
         .map(|r| MemoryRange { gpa: r.gpa, bytes: r.bytes, kind: MemoryKind::Ram })
         .collect();
     map.push(MemoryRange { gpa: FIRMWARE_GPA, bytes: FIRMWARE_BYTES as u64, kind: MemoryKind::Reserved });
-    map.extend(devices.iter().map(|range| {
-        // The map is of whole pages.
-        let gpa = range.gpa & !(PAGE - 1);
-        let bytes = (range.gpa + range.bytes).next_multiple_of(PAGE) - gpa;
-        MemoryRange { gpa, bytes, kind: MemoryKind::Reserved }
-    }));
+    // Linux believes in the ECAM window only where it is reserved (PCI firmware specification 3.3, 4.1.2).
+    map.push(MemoryRange { gpa: ECAM_GPA, bytes: ECAM_BYTES, kind: MemoryKind::Reserved });
     map.sort_unstable_by_key(|r| r.gpa);
     map
 }
 
-/// What the kernel is told besides its command line.
-pub struct Told<'a> {
-    /// Where the RSDP is.
-    pub rsdp_gpa: u64,
-    /// The addresses that are devices'.
-    pub devices: &'a [MmioRange],
-    /// The TSC's frequency.
-    pub tsc_hz: u64,
-}
-
 /// Loads the guest's kernel as the Linux boot protocol says; returns how to enter it.
-pub fn place_kernel(handles: &Handles, ram: &GuestRam, told: &Told<'_>) -> Result<EntryRegisters> {
+pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u64) -> Result<EntryRegisters> {
     let guest = |e: &dyn fmt::Display| StartError::Guest(alloc::format!("{e}"));
     let (linux, command_line) = (payload(handles, "linux")?, payload(handles, "cmdline")?);
     let initrd = optional_payload(handles, "initrd")?;
@@ -81,13 +66,13 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, told: &Told<'_>) -> Resul
         return Err(StartError::File("linux"));
     }
     let image = BzImage::parse(&head, linux.bytes).map_err(|e| guest(&e))?;
-    add_tsc_frequency(&mut text, told.tsc_hz);
+    add_tsc_frequency(&mut text, tsc_hz);
     let request = BootRequest {
         kernel: &image,
         initrd_bytes: initrd.bytes,
         command_line: &text,
-        memory: &memory_map(ram, told.devices),
-        rsdp_gpa: told.rsdp_gpa,
+        memory: &memory_map(ram),
+        rsdp_gpa,
     };
     let plan = BootPlan::new(&request).map_err(|e| guest(&e))?;
     log::info!("kernel at {:#x?}, initrd at {:#x?}", plan.kernel, plan.initrd);

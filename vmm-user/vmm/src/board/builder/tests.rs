@@ -87,6 +87,9 @@ impl InputDevice for Ear {
     fn input(&mut self, _: &mut dyn Platform) {}
 }
 
+/// Memory of the guest.
+const RAM: [Range; 1] = [Range { gpa: 0x1000_0000, bytes: 0x1000_0000 }];
+
 /// Ports, addresses and lines of one device.
 type Wanted = (&'static [(u16, u16)], &'static [(u64, u64)], &'static [u8]);
 
@@ -101,7 +104,7 @@ fn device<const NAME: usize>((ports, ranges, lines): Wanted) -> Everything<NAME>
 #[test]
 fn conflicts_name_both_devices() {
     let (first, second) = ("first", "second");
-    let cases: [(Wanted, Wanted, BoardError); 6] = [
+    let cases: [(Wanted, Wanted, BoardError); 7] = [
         (
             (&[(0x70, 4)], &[], &[]),
             (&[(0x60, 1), (0x73, 1)], &[], &[]),
@@ -114,6 +117,11 @@ fn conflicts_name_both_devices() {
         ),
         ((&[], &[], &[4]), (&[], &[], &[3, 4]), BoardError::Line { line: 4, first, second }),
         ((&[], &[], &[]), (&[], &[], &[24]), BoardError::NoLine { line: 24, device: second }),
+        (
+            (&[], &[(0xfff_f000, 0x1000)], &[]),
+            (&[], &[(0x1fff_ffff, 1)], &[]),
+            BoardError::Memory { device: second, gpa: 0x1fff_ffff },
+        ),
         ((&[(0x10, 0)], &[], &[]), (&[], &[], &[]), BoardError::Range { device: first }),
         ((&[], &[], &[]), (&[], &[(u64::MAX, 2)], &[]), BoardError::Range { device: second }),
     ];
@@ -121,7 +129,7 @@ fn conflicts_name_both_devices() {
         let mut board = Builder::default();
         board.add(device::<0>(one));
         board.add(device::<1>(other));
-        assert_eq!(board.finish().err(), Some(error));
+        assert_eq!(board.finish(&RAM).err(), Some(error));
     }
     let text = alloc::format!("{}", BoardError::Line { line: 4, first, second });
     assert_eq!(text, "the devices 'first' and 'second' both own interrupt line 4");
@@ -132,10 +140,9 @@ fn what_is_claimed_is_there() {
     let mut board = Builder::default();
     board.add_with_input(Ear, Some(7));
     board.add(device::<0>((&[(0x70, 4)], &[(0x1000, 0x1000)], &[8])));
-    let parts = board.finish().ok().unwrap();
+    let parts = board.finish(&RAM).ok().unwrap();
     assert_eq!(parts.ports.owner(0x73), Some(DeviceId(1)));
     assert_eq!(parts.mmio.find(0x1800).map(|hit| hit.device), Some(DeviceId(1)));
-    assert_eq!(parts.ranges, [MmioRange { gpa: 0x1000, bytes: 0x1000 }]);
     assert_eq!((parts.timed.as_slice(), parts.acpi.len()), (&[DeviceId(1)][..], 1));
     let inputs: Vec<_> = parts.inputs.iter().map(|input| (input.device, input.interrupt)).collect();
     assert_eq!(inputs, [(DeviceId(0), Some(7))]);
