@@ -28,7 +28,7 @@ pub fn add_devices(start: &Start, board: &mut Builder) {
         board.add(bench::BenchDevice);
     }
     if start.setting("memory-device") == Some("yes") {
-        board.add(memory::MemoryDevice::new());
+        board.add(memory::MemoryDevice::default());
     }
     let extra = start.setting("extra-devices").and_then(|number| number.parse().ok()).unwrap_or(0);
     for number in 0..u16::min(extra, bench::EXTRA_MAX) {

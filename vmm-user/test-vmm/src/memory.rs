@@ -21,12 +21,14 @@ pub struct MemoryDevice {
     register: u32,
 }
 
-impl MemoryDevice {
+impl Default for MemoryDevice {
     /// All zero.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { bytes: Box::new([0; BYTES]), register: 0 }
     }
+}
 
+impl MemoryDevice {
     fn at(&mut self, offset: u64, width: Width) -> &mut [u8] {
         let start = usize::try_from(offset).unwrap_or(BYTES);
         let end = start.saturating_add(width.bytes() as usize);
