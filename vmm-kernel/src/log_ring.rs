@@ -1,40 +1,63 @@
-//! The log: a ring in memory. A debug image copies each line to the host's debug console; no other image tells the host.
+//! The log: a ring in memory. A debug image copies each line to the host's debug console; no other image tells the
+//! host.
+//!
+//! A fault, an NMI or a machine check may come while a line is being written, and what it says is what one wants to
+//! read: so a processor never waits for itself, and once a processor is about to stop the machine, not for ever for
+//! another. Lines are then cut, not lost.
 
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::cpu::{ports, this_cpu_number, time};
-use crate::sync::SpinLock;
+use crate::sync::turn::{Taken, Turn};
 
 /// QEMU's debug console device (`-debugcon`), which reads back its own port number's low byte e9h when present.
 const DEBUG_CONSOLE_PORT: u16 = 0x402;
 const RING_BYTES: usize = 64 * 1024;
 
+/// Atomic, so that a processor that cannot wait for its [`TURN`] does no harm but to the text.
 struct Ring {
-    bytes: [u8; RING_BYTES],
+    bytes: [AtomicU8; RING_BYTES],
     /// Bytes written since boot; the newest lies before `written % RING_BYTES`.
-    written: usize,
+    written: AtomicUsize,
 }
 
-static RING: SpinLock<Ring> = SpinLock::new(Ring { bytes: [0; RING_BYTES], written: 0 });
+static RING: Ring = Ring { bytes: [const { AtomicU8::new(0) }; RING_BYTES], written: AtomicUsize::new(0) };
+/// Who is writing a line.
+static TURN: Turn = Turn::new();
+/// A processor is about to stop the machine: nobody waits long for another, which may have stopped already.
+static DISTRESS: AtomicBool = AtomicBool::new(false);
+/// How often a processor looks whether the other has written its line, in distress. A line takes some thousand.
+const LOOKS_IN_DISTRESS: u64 = 10_000_000;
 static TO_CONSOLE: AtomicBool = AtomicBool::new(false);
 static LOGGER: KernelLog = KernelLog;
 
-impl Write for Ring {
+/// Writes to the ring.
+struct Writer;
+
+impl Write for Writer {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        fault_if_asked(text);
         let to_console = TO_CONSOLE.load(Ordering::Relaxed);
         for &byte in text.as_bytes() {
-            if let Some(place) = self.bytes.get_mut(self.written % RING_BYTES) {
-                *place = byte;
+            let written = RING.written.fetch_add(1, Ordering::Relaxed);
+            if let Some(place) = RING.bytes.get(written % RING_BYTES) {
+                place.store(byte, Ordering::Relaxed);
             }
-            self.written = self.written.wrapping_add(1);
             if to_console {
                 ports::write_u8(DEBUG_CONSOLE_PORT, byte);
             }
         }
         Ok(())
+    }
+}
+
+/// In a kernel for tests, a line that asks for it makes the processor fault in the middle of writing.
+fn fault_if_asked(text: &str) {
+    if cfg!(feature = "checks") && text == "checks: fault while the log is written" {
+        x86_64::instructions::interrupts::int3();
     }
 }
 
@@ -55,18 +78,20 @@ impl Log for KernelLog {
 /// Writes one line: time, processor, level, who, text.
 pub fn write_line(level: Level, who: &str, text: core::fmt::Arguments<'_>) {
     let micros = time::since_boot_us();
-    let mut ring = RING.lock();
-    // Writing to the ring cannot fail.
-    let _ = writeln!(
-        ring,
-        "[{:5}.{:06}] cpu{} {:5} {}: {}",
-        micros / 1_000_000,
-        micros % 1_000_000,
-        this_cpu_number(),
-        level,
-        who,
-        text
-    );
+    let (cpu, seconds, rest) = (this_cpu_number(), micros / 1_000_000, micros % 1_000_000);
+    let is_patient = |looks| looks < LOOKS_IN_DISTRESS || !DISTRESS.load(Ordering::Relaxed);
+    TURN.with(cpu, is_patient, |taken| {
+        // Writing to the ring cannot fail.
+        if taken != Taken::Free {
+            let _ = Writer.write_str("\n");
+        }
+        let _ = writeln!(Writer, "[{seconds:5}.{rest:06}] cpu{cpu} {level:5} {who}: {text}");
+    });
+}
+
+/// From now on a line that another processor does not end is interrupted: this one is about to stop the machine.
+pub fn in_distress() {
+    DISTRESS.store(true, Ordering::Relaxed);
 }
 
 /// Starts the log. `debug`: copy it to the host's console.

@@ -302,6 +302,7 @@ impl core::fmt::Write for StartText {
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    log_ring::in_distress();
     log::error!("kernel panic: {info}");
     machine::end(End::KernelPanic)
 }

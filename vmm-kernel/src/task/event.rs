@@ -59,8 +59,10 @@ impl Event {
             return Err(Status::WrongState);
         }
         let pending = core::mem::take(&mut state.signalled);
-        state.binding = Some((vcpu.clone(), work));
+        let before = state.binding.replace((vcpu.clone(), work));
         drop(state);
+        // It may be the last reference to a vCPU and its VM, which take a while to go.
+        drop(before);
         if pending {
             vcpu.kick(work);
         }

@@ -44,3 +44,9 @@ pub fn end(start: &Start) -> u32 {
     let _ = start.handle("system").map(|system| call(system, SystemEnd { reason, reserved: 0 }));
     1
 }
+
+/// Writes a line that makes a kernel for tests fault while it writes it.
+pub fn fault_in_log() -> u32 {
+    log::error!("checks: fault while the log is written");
+    0
+}

@@ -54,6 +54,7 @@ fn program(start: &Start) -> u32 {
         Some("end") => ends::end(start),
         Some("end-in-batch") => turns::end_in_batch(start),
         Some("run-given") => turns::run_given(start),
+        Some("fault-in-log") => ends::fault_in_log(),
         Some("nothing") => 0,
         _ => NO_ROLE,
     }
