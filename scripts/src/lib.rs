@@ -7,6 +7,7 @@
 pub mod build;
 pub mod command;
 pub mod commands;
+pub mod frames;
 pub mod image;
 pub mod log;
 pub mod project;

@@ -1,6 +1,7 @@
 //! The tests of `scripts/test`, a module each, in the order in which they run.
 
 mod abi;
+mod kernel;
 
 use anyhow::Result;
 use plinth_qemu::Qemu;
@@ -17,4 +18,5 @@ pub struct Group {
 }
 
 /// All groups, in order.
-pub const GROUPS: &[Group] = &[Group { name: "30-abi", run: abi::run }];
+pub const GROUPS: &[Group] =
+    &[Group { name: "30-abi", run: abi::run }, Group { name: "31-kernel", run: kernel::run }];

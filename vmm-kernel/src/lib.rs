@@ -12,6 +12,7 @@
 )]
 
 pub mod abi;
+pub mod checks;
 pub mod cpu;
 #[cfg(not(target_os = "none"))]
 pub mod host;

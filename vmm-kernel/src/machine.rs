@@ -8,6 +8,7 @@ use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
 
+use crate::checks;
 use crate::cpu::{local_apic, per_cpu, ports, this_cpu, this_cpu_number};
 
 /// QEMU's `isa-debug-exit` device: its exit status is `value << 1 | 1`.
@@ -67,6 +68,7 @@ pub fn load_space(root: PhysFrame) {
     if cpu.space.replace(root) != root {
         // SAFETY: every root shares the kernel's half, in which this code, its stack and its data lie.
         unsafe { Cr3::write(root, Cr3Flags::empty()) };
+        checks::tlb::root_loaded(root);
     }
 }
 
@@ -78,6 +80,7 @@ pub fn end(end: End) -> ! {
         _ => log::error!("the machine ends: {end:?}"),
     }
     stop_others();
+    checks::stacks::report();
     ports::write_u8(DEBUG_EXIT_PORT, end as u8);
     match end {
         End::PowerOff => power_off(),

@@ -12,6 +12,7 @@ use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::structures::paging::PhysFrame;
 
+use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::ist;
 use crate::cpu::{
     MAX_CPUS, cpuid, descriptors, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp, speculation,
@@ -19,13 +20,14 @@ use crate::cpu::{
 };
 use crate::machine::{self, End};
 use crate::memory::host_map::{self, MapError, Range};
-use crate::memory::layout::{CpuArea, PAGE};
+use crate::memory::layout::{CpuArea, PAGE, USER_START_PAGE};
+use crate::memory::space::Space;
 use crate::memory::{MemoryError, frames, guest_memory, self_map};
 use crate::platform::svm::{self, Unsupported};
 use crate::task::handle::{HostPorts, Object};
 use crate::task::process::{self, Process};
-use crate::task::{files, scheduler};
-use crate::{log_ring, memory};
+use crate::task::{elf, files, scheduler};
+use crate::{checks, log_ring, memory};
 
 /// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor.
 const KEEP_BASE: u64 = 6 * 1024 * 1024;
@@ -190,10 +192,15 @@ pub fn prepare_cpu(number: u32) -> Result<(), MemoryError> {
     self_map::prepare_temporary(area.temporary())?;
     let per_cpu_bytes = (size_of::<per_cpu::PerCpu>() as u64).next_multiple_of(PAGE);
     self_map::map_new(area.per_cpu(), per_cpu_bytes)?;
-    self_map::map_new(area.idle_stack_top() - CpuArea::IDLE_STACK_BYTES, CpuArea::IDLE_STACK_BYTES)?;
-    for index in 0..ist::COUNT {
-        self_map::map_new(area.ist_stack_top(index) - CpuArea::IST_STACK_BYTES, CpuArea::IST_STACK_BYTES)?;
-    }
+    map_stack(Kind::Idle, area.idle_stack_top(), CpuArea::IDLE_STACK_BYTES)?;
+    (0..ist::COUNT)
+        .try_for_each(|index| map_stack(Kind::Interrupt, area.ist_stack_top(index), CpuArea::IST_STACK_BYTES))
+}
+
+fn map_stack(kind: Kind, top: u64, bytes: u64) -> Result<(), MemoryError> {
+    self_map::map_new(top - bytes, bytes)?;
+    // SAFETY: just mapped, and its processor does not run yet, or is on the image's boot stack.
+    unsafe { stacks::paint(kind, top - bytes, bytes) };
     Ok(())
 }
 
@@ -202,6 +209,7 @@ fn enter_cpu(number: u32, space: PhysFrame) {
     let area = CpuArea::of(number);
     // SAFETY: `prepare_cpu` mapped the area for this processor alone.
     unsafe { per_cpu::install(area.per_cpu() as *mut per_cpu::PerCpu, number, initial_apic_id(), space) };
+    checks::tlb::root_loaded(space);
     descriptors::load(area);
     interrupts::load();
     // SAFETY: the kernel is mapped W^X, uses no user memory outside `user_copy`, and relies on none of what this forbids.
@@ -265,7 +273,8 @@ fn start_init() -> Result<(), BootError> {
         let handle = init.handles.lock().insert(object, all).map_err(BootError::Init)?;
         text.add(name, handle);
     }
-    process::start(&init, text.as_bytes(), 0, 3).map_err(BootError::Init)
+    let fill = |space: &Space| elf::copy(space, USER_START_PAGE, text.as_bytes());
+    process::start(&init, fill, 0, 3).map_err(BootError::Init)
 }
 
 /// The start page of the first process: a line `handle NAME NUMBER` for each handle.

@@ -9,8 +9,10 @@ use vcpu_abi::operation::{
 use vcpu_abi::status::Status;
 
 use crate::cpu::ready;
-use crate::memory::layout::{PAGE, USER_END, USER_START};
+use crate::memory::layout::{PAGE, USER_END, USER_START, USER_START_PAGE};
+use crate::memory::space::Space;
 use crate::memory::user_copy::AllegedRange;
+use crate::task::elf;
 use crate::task::event::Event;
 use crate::task::handle::{self, Object};
 use crate::task::pool::Ref;
@@ -58,15 +60,25 @@ pub fn grant(process: &Ref<Process>, object: Object, call: &mut ProcessGrant) ->
 
 pub fn start(_: &Ref<Process>, object: Object, call: &mut ProcessStart) -> Done {
     let Object::Process(child) = object else { return Err(Status::BadHandle) };
-    let mut page = [0u8; PAGE as usize];
-    let page = page.get_mut(..call.bytes as usize).ok_or(Status::BadArgument)?;
-    if call.priority as usize >= PRIORITIES {
+    if call.bytes > PAGE || call.priority as usize >= PRIORITIES {
         return Err(Status::BadArgument);
     }
-    if !page.is_empty() {
-        AllegedRange::new(call.start_page, call.bytes)?.read(page)?;
+    let fill = |space: &Space| copy_start_page(space, call.start_page, call.bytes);
+    process::start(&child, fill, call.cpu, call.priority as u8)
+}
+
+/// Copies a start page from the caller to a new process, by pieces: kernel stacks are small.
+fn copy_start_page(space: &Space, from: u64, bytes: u64) -> Result<(), Status> {
+    const PIECE: usize = 256;
+    for done in (0..bytes).step_by(PIECE) {
+        let mut piece = [0; PIECE];
+        let length = (bytes - done).min(PIECE as u64) as usize;
+        let piece = piece.get_mut(..length).ok_or(Status::BadArgument)?;
+        let address = from.checked_add(done).ok_or(Status::BadPointer)?;
+        AllegedRange::new(address, piece.len() as u64)?.read(piece)?;
+        elf::copy(space, USER_START_PAGE + done, piece)?;
     }
-    process::start(&child, page, call.cpu, call.priority as u8)
+    Ok(())
 }
 
 pub fn state(_: &Ref<Process>, object: Object, call: &mut ProcessState) -> Done {

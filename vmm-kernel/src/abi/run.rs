@@ -11,6 +11,7 @@ use vcpu_abi::run_page::{self, RunPage, activity};
 use vcpu_abi::status::Status;
 
 use super::{Answer, batch};
+use crate::checks;
 use crate::cpu::{PerCpu, exceptions, interrupts, local_apic, this_cpu, time};
 use crate::platform::svm::enter::enter;
 use crate::platform::svm::exit::{self, Next};
@@ -176,7 +177,7 @@ fn conclude(vcpu: &Vcpu, vmcb: &Vmcb, why: Option<u32>) -> Result<(), Status> {
 fn load_fpu(vcpu: &Vcpu, dirty: Groups) -> Result<(), Status> {
     let page = vcpu.run_page;
     let taken = (!dirty.contains(Groups::XCR0) || vcpu.fpu.set_guest_xcr0(page.xcr0()))
-        && (!dirty.contains(Groups::FPU) || vcpu.fpu.write(&page.xsave()));
+        && (!dirty.contains(Groups::FPU) || vcpu.fpu.write(page.xsave()));
     if taken { Ok(()) } else { Err(Status::BadArgument) }
 }
 
@@ -201,6 +202,7 @@ fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thre
 /// Enters the guest of a vCPU that this thread has claimed and this processor is aimed at.
 fn enter_once(vcpu: &Vcpu) -> Next {
     let page = vcpu.run_page.address();
+    checks::tlb::guest_enters(vcpu.run_page.vmcb_beside());
     // SAFETY: the page is the vCPU's, which is claimed and aimed at.
     #[allow(unsafe_code, reason = "the way into the guest")]
     unsafe {

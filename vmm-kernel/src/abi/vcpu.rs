@@ -59,7 +59,7 @@ pub fn fetch(_: &Ref<Process>, object: Object, call: &mut VcpuFetch) -> Done {
     let claim = vcpu.claim()?;
     state::store_requested(claim.vmcb(), vcpu.run_page, groups);
     if groups.contains(Groups::FPU) {
-        vcpu.run_page.fill_xsave(|to| vcpu.fpu.read(to));
+        vcpu.run_page.set_xsave(vcpu.fpu.words());
     }
     if groups.contains(Groups::XCR0) {
         vcpu.run_page.set_xcr0(vcpu.fpu.xcr0());

@@ -17,12 +17,16 @@ use crate::sync::SpinLock;
 
 /// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
 pub const AREA_BYTES: usize = 4096;
+/// Pages of a guest's area: one more, for copies of what its VMM wrote.
+pub const FPU_PAGES: u64 = 2;
 /// MXCSR after reset: no exception is delivered (APM volume 2, 14.1.3).
 const RESET_MXCSR: u32 = 0x1f80;
 
 /// A page that holds an owner's registers while another has the processor's.
 pub struct FpuArea {
     address: u64,
+    /// The page behind it, for a guest's: too large for a kernel stack.
+    copy: Option<u64>,
     /// The processor that its owner runs on.
     cpu: u32,
     /// The registers were never loaded from here yet.
@@ -132,7 +136,18 @@ impl FpuArea {
         // XRSTOR takes MXCSR from here even for a state that is initial (SDM volume 1, 13.8.1).
         // SAFETY: within the page.
         unsafe { ((address + xsave::MXCSR as u64) as *mut u32).write(RESET_MXCSR) };
-        Self { address, cpu, fresh: Cell::new(true) }
+        Self { address, copy: None, cpu, fresh: Cell::new(true) }
+    }
+
+    /// The same with a page behind it, so that [`Self::write`] may be called.
+    ///
+    /// # Safety
+    /// As for [`Self::new`], for [`FPU_PAGES`] pages.
+    pub unsafe fn with_copy(address: u64, cpu: u32) -> Self {
+        // SAFETY: the caller's promise.
+        let mut area = unsafe { Self::new(address, cpu) };
+        area.copy = Some(address + AREA_BYTES as u64);
+        area
     }
 
     /// Makes the processor's registers this owner's. Leaves CR0.TS clear.
@@ -189,18 +204,26 @@ impl FpuArea {
         if self.is_loaded() { get_xcr0() } else { kept_xcr0(self.address) }
     }
 
-    /// Copies the registers out, for the run page, in the standard form. `to` is cut to what fits.
-    pub fn read(&self, to: &mut [u8]) {
+    /// The registers, for the run page, in the standard form.
+    pub fn words(&self) -> impl Iterator<Item = u64> {
         if self.is_loaded() {
             with_all_states(|| save(self.address));
         }
-        // SAFETY: the page is the area's own and mapped.
-        let bytes = unsafe { core::slice::from_raw_parts(self.address as *const u8, AREA_BYTES) };
-        to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let words = self.address as *const u64;
+        // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here, reaches it.
+        (0..AREA_BYTES / 8).map(move |index| unsafe { words.add(index).read_volatile() })
     }
 
-    /// Replaces the guest's registers by those of an area that a process wrote. `false`, with nothing changed: XRSTOR would refuse it.
-    pub fn write(&self, alleged: &[u8; XSAVE_BYTES]) -> bool {
+    /// Replaces the guest's registers by those of an area whose words a process wrote. `false`, with nothing
+    /// changed: XRSTOR would refuse it, or this is no guest's area.
+    pub fn write(&self, alleged: impl Iterator<Item = u64>) -> bool {
+        let Some(copy) = self.copy else { return false };
+        for (index, word) in alleged.take(XSAVE_BYTES / 8).enumerate() {
+            // SAFETY: within the page for copies, which is the area's own and mapped.
+            unsafe { (copy as *mut u64).add(index).write(word) };
+        }
+        // SAFETY: as above; only its vCPU's thread, which is here, reaches it.
+        let alleged = unsafe { &*(copy as *const [u8; XSAVE_BYTES]) };
         self.load_for_guest(this_cpu());
         with_all_states(|| {
             save(self.address);

@@ -70,7 +70,7 @@ pub const fn thread_stack_top(slot: usize) -> u64 {
     THREAD_STACKS + (slot as u64 + 1) * THREAD_STRIDE
 }
 
-/// The pages of a vCPU: VMCB, run page, batch page.
+/// The pages of a vCPU: VMCB, run page, batch page; behind a gap its FPU registers and a page for copies.
 pub const fn vcpu_area(slot: usize) -> u64 {
     VCPU_AREAS + slot as u64 * VCPU_STRIDE
 }

@@ -12,6 +12,7 @@ pub mod space;
 pub mod tables;
 pub mod temporary;
 pub mod user_copy;
+pub mod words;
 
 /// Why memory could not be had or mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,14 @@
 use vcpu_abi::boot::SELF_MAP_SLOT;
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
-use x86_64::structures::paging::page_table::PageTableEntry;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::layout::{KERNEL_AREA, PAGE};
+use super::words::{Entry, Words};
 use super::{MemoryError, frames};
+use crate::checks;
 use crate::sync::SpinLock;
+use crate::volatile::Volatile;
 
 /// First address of the self-map.
 const SELF_MAP: u64 = 0xffff_0000_0000_0000 | (SELF_MAP_SLOT as u64) << 39;
@@ -41,12 +43,21 @@ impl MapKind {
 static LOCK: SpinLock<()> = SpinLock::new(());
 
 /// The entry that maps `address` at a level: 1 for the page table, 4 for the PML4.
-fn entry(address: u64, level: u32) -> *mut PageTableEntry {
+fn entry(address: u64, level: u32) -> *const Volatile<u64> {
     let mut at = address;
     for _ in 0..level {
         at = SELF_MAP | (((at & 0x0000_ffff_ffff_ffff) >> 9) & !7);
     }
-    at as *mut PageTableEntry
+    at as *const Volatile<u64>
+}
+
+/// Zeroes a page.
+///
+/// # Safety
+/// The page is mapped, and what is in it is nobody's.
+unsafe fn clear(page: u64) {
+    // SAFETY: the caller's promise; all of the page's words are volatile places.
+    unsafe { &*(page as *const Words) }.fill(0);
 }
 
 /// Makes sure that the page table for `address` exists.
@@ -54,16 +65,15 @@ fn ensure_table(address: u64) -> Result<(), MemoryError> {
     for level in (2..=4).rev() {
         let place = entry(address, level);
         // SAFETY: the tables above exist (higher levels first), so the entry is visible in the self-map; the lock is held.
-        let place = unsafe { &mut *place };
-        if !place.is_unused() {
+        let place = unsafe { &*place };
+        if place.get() != 0 {
             continue;
         }
         let frame = frames::allocate_unzeroed()?;
-        place.set_addr(frame.start_address(), Flags::PRESENT | Flags::WRITABLE);
+        place.set(Entry::new(frame.start_address(), Flags::PRESENT | Flags::WRITABLE).0);
         let table = (entry(address, level - 1) as u64) & !(PAGE - 1);
-        tlb::flush(VirtAddr::new(table));
         // SAFETY: the new table has just become visible at this address, and nothing uses it yet.
-        unsafe { (table as *mut [u64; 512]).write_volatile([0; 512]) };
+        unsafe { clear(table) };
     }
     Ok(())
 }
@@ -75,11 +85,11 @@ fn set(address: u64, frame: PhysFrame, kind: MapKind) -> Result<(), MemoryError>
     let _guard = LOCK.lock();
     ensure_table(address)?;
     // SAFETY: the table exists now; the lock is held.
-    let place = unsafe { &mut *entry(address, 1) };
-    if !place.is_unused() {
+    let place = unsafe { &*entry(address, 1) };
+    if place.get() != 0 {
         return Err(MemoryError::Occupied);
     }
-    place.set_addr(frame.start_address(), kind.flags());
+    place.set(Entry::new(frame.start_address(), kind.flags()).0);
     Ok(())
 }
 
@@ -98,7 +108,7 @@ fn map_new_page(address: u64) -> Result<(), MemoryError> {
     let frame = frames::allocate_unzeroed()?;
     map_frame(address, frame).inspect_err(|_| frames::free(frame))?;
     // SAFETY: just mapped, for the caller alone.
-    unsafe { (address as *mut [u64; 512]).write_volatile([0; 512]) };
+    unsafe { clear(address) };
     Ok(())
 }
 
@@ -127,10 +137,13 @@ pub fn prepare_temporary(address: u64) -> Result<(), MemoryError> {
 /// The page is one of this processor's temporary ones and nothing refers to it.
 pub unsafe fn repoint(address: u64, frame: Option<PhysFrame>) {
     // SAFETY: `prepare_temporary` made the table; only this processor uses the entry.
-    let place = unsafe { &mut *entry(address, 1) };
-    match frame {
-        Some(frame) => place.set_addr(frame.start_address(), MapKind::Data.flags() - Flags::GLOBAL),
-        None => place.set_unused(),
+    let place = unsafe { &*entry(address, 1) };
+    let flags = MapKind::Data.flags() - Flags::GLOBAL;
+    place.set(frame.map_or(0, |frame| Entry::new(frame.start_address(), flags).0));
+    if frame.is_none() {
+        // Where nothing was mapped, nothing has to be forgotten: what is not present is not cached (APM volume 2, 5.5.2).
+        tlb::flush(VirtAddr::new(address));
+        checks::tlb::page_flushed(address);
     }
-    tlb::flush(VirtAddr::new(address));
+    checks::tlb::page_is(address, frame);
 }

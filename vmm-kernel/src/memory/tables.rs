@@ -5,7 +5,9 @@ use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::layout::PAGE;
+use super::words::{COUNT, Entry};
 use super::{MemoryError, frames, temporary};
+use crate::checks;
 
 /// Marks a leaf whose frame belongs to the tables and is freed with them (a bit the processor ignores).
 pub const OWNED: Flags = Flags::BIT_9;
@@ -37,13 +39,12 @@ impl Tables {
 
     /// Copies the kernel's half from other tables.
     pub fn share_kernel(&self, kernel_root: PhysFrame) {
-        let mut kernel = [0u64; 512];
-        temporary::with_frame(kernel_root, |words| kernel.copy_from_slice(words));
-        temporary::with_frame(self.root, |words| {
-            words[256..].copy_from_slice(&kernel[256..]);
-            let own = self.root.start_address().as_u64()
-                | (Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE).bits();
-            words[vcpu_abi::boot::SELF_MAP_SLOT] = own;
+        let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
+        temporary::with_frame(kernel_root, |kernel| {
+            temporary::with_frame(self.root, |words| {
+                (COUNT / 2..COUNT).for_each(|index| words.at(index).set(kernel.at(index).get()));
+                words.at(vcpu_abi::boot::SELF_MAP_SLOT).set(Entry::new(self.root.start_address(), flags).0);
+            });
         });
     }
 
@@ -51,40 +52,32 @@ impl Tables {
     fn table_for(&self, address: u64, level: u32) -> Result<PhysFrame, MemoryError> {
         let mut table = self.root;
         for at in ((level + 1)..=4).rev() {
-            let found = temporary::with_table(table, |t| {
-                let entry = &t[index(address, at)];
-                if entry.is_unused() {
-                    return Ok(None);
-                }
-                if entry.flags().contains(Flags::HUGE_PAGE) {
-                    return Err(MemoryError::Occupied);
-                }
-                Ok(Some(entry.addr()))
-            })?;
-            let next = match found {
-                Some(address) => PhysFrame::containing_address(address),
-                None => {
-                    let new = frames::allocate_zeroed()?;
-                    let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE;
-                    temporary::with_table(table, |t| {
-                        t[index(address, at)].set_addr(new.start_address(), flags)
-                    });
-                    new
-                }
+            let place = index(address, at);
+            let entry = temporary::with_frame(table, |words| words.entry(place));
+            if entry.flags().contains(Flags::HUGE_PAGE) {
+                return Err(MemoryError::Occupied);
+            }
+            table = if entry.is_unused() {
+                let new = frames::allocate_zeroed()?;
+                let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE;
+                let entry = Entry::new(new.start_address(), flags);
+                temporary::with_frame(table, |words| words.at(place).set(entry.0));
+                new
+            } else {
+                PhysFrame::containing_address(entry.address())
             };
-            table = next;
         }
         Ok(table)
     }
 
     fn map_leaf(&self, address: u64, to: PhysAddr, level: u32, flags: Flags) -> Result<(), MemoryError> {
         let table = self.table_for(address, level)?;
-        temporary::with_table(table, |t| {
-            let entry = &mut t[index(address, level)];
-            if !entry.is_unused() {
+        temporary::with_frame(table, |words| {
+            let place = index(address, level);
+            if !words.entry(place).is_unused() {
                 return Err(MemoryError::Occupied);
             }
-            entry.set_addr(to, flags);
+            words.at(place).set(Entry::new(to, flags).0);
             Ok(())
         })
     }
@@ -118,14 +111,12 @@ impl Tables {
     pub fn lookup(&self, address: u64) -> Option<PhysFrame> {
         let mut table = self.root;
         for level in (1..=4).rev() {
-            let (entry_address, flags) = temporary::with_table(table, |t| {
-                let entry = &t[index(address, level)];
-                (entry.addr(), entry.flags())
-            });
+            let entry = temporary::with_frame(table, |words| words.entry(index(address, level)));
+            let flags = entry.flags();
             if !flags.contains(Flags::PRESENT) || (level > 1 && flags.contains(Flags::HUGE_PAGE)) {
                 return None;
             }
-            table = PhysFrame::containing_address(entry_address);
+            table = PhysFrame::containing_address(entry.address());
         }
         Some(table)
     }
@@ -133,14 +124,15 @@ impl Tables {
     /// Frees the frames that the lower half owns, and its tables.
     fn free_level(table: PhysFrame, level: u32, entries: core::ops::Range<usize>) {
         for i in entries {
-            let (address, flags) = temporary::with_table(table, |t| (t[i].addr(), t[i].flags()));
+            let entry = temporary::with_frame(table, |words| words.entry(i));
+            let flags = entry.flags();
             if !flags.contains(Flags::PRESENT) {
                 continue;
             }
-            let frame = PhysFrame::containing_address(address);
+            let frame = PhysFrame::containing_address(entry.address());
             let leaf = level == 1 || flags.contains(Flags::HUGE_PAGE);
             if !leaf {
-                Self::free_level(frame, level - 1, 0..512);
+                Self::free_level(frame, level - 1, 0..COUNT);
             } else if flags.contains(OWNED) {
                 frames::free(frame);
             }
@@ -151,6 +143,7 @@ impl Tables {
 
 impl Drop for Tables {
     fn drop(&mut self) {
+        checks::tlb::root_goes(self.root);
         // The lower half is all that such tables own; of nested tables, it is all there is.
         Self::free_level(self.root, 4, 0..256);
     }

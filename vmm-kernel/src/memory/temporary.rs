@@ -3,10 +3,11 @@
 
 use core::cell::Cell;
 
-use x86_64::structures::paging::{PageTable, PhysFrame};
+use x86_64::structures::paging::PhysFrame;
 
 use super::layout::{CpuArea, PAGE};
 use super::self_map;
+use super::words::Words;
 use crate::cpu::this_cpu;
 
 /// How deep temporary mappings may nest: tables within tables, and a copy between two frames.
@@ -44,16 +45,10 @@ fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
     result
 }
 
-/// A frame that only the kernel can reach, as words. The caller owns the frame: nobody else refers to it meanwhile.
-pub fn with_frame<R>(frame: PhysFrame, f: impl FnOnce(&mut [u64; 512]) -> R) -> R {
-    // SAFETY: mapped and exclusively the caller's; any bytes are valid words.
-    with_mapping(frame, |address| f(unsafe { &mut *(address as *mut [u64; 512]) }))
-}
-
-/// A frame that holds a page table of ours.
-pub fn with_table<R>(frame: PhysFrame, f: impl FnOnce(&mut PageTable) -> R) -> R {
-    // SAFETY: mapped; page tables are reached by no process, and the owner of the address space holds its lock.
-    with_mapping(frame, |address| f(unsafe { &mut *(address as *mut PageTable) }))
+/// A frame as words, which others may be reading or writing.
+pub fn with_frame<R>(frame: PhysFrame, f: impl FnOnce(&Words) -> R) -> R {
+    // SAFETY: a whole page, mapped as long as the closure runs; all of its words are volatile places.
+    with_mapping(frame, |address| f(unsafe { &*(address as *const Words) }))
 }
 
 /// Copies bytes into a frame that others may be reading or writing.

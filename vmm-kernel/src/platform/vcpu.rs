@@ -9,13 +9,14 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use vcpu_abi::operation::{BATCH_MAX, Operation};
 use vcpu_abi::registers::{EventInjection, MsrRegisters, SegmentRegisters, SystemRegisters};
-use vcpu_abi::run_page::RunPage;
+use vcpu_abi::run_page::{RunPage, XSAVE_BYTES};
 use vcpu_abi::status::Status;
 
 use super::svm::vmcb::Vmcb;
 use super::svm::{maps, state};
 use super::vm::Vm;
-use crate::cpu::fpu::FpuArea;
+use crate::checks;
+use crate::cpu::fpu::{FPU_PAGES, FpuArea};
 use crate::cpu::{local_apic, per_cpu, this_cpu};
 use crate::memory::layout::{PAGE, vcpu_area};
 use crate::memory::{frames, self_map};
@@ -84,7 +85,7 @@ fn pages_of(slot: usize) -> Result<[u64; 3], Status> {
             }
         };
     }
-    self_map::map_missing(area + 4 * PAGE, PAGE)?;
+    self_map::map_missing(area + 4 * PAGE, FPU_PAGES * PAGE)?;
     // SAFETY: mapped above, and of no vCPU now.
     unsafe { (area as *mut [u8; 3 * PAGE as usize]).write_bytes(0, 1) };
     Ok(physical)
@@ -100,12 +101,13 @@ impl Vcpu {
             let area = vcpu_area(slot);
             // SAFETY: the VMCB was just mapped, for good.
             let run_page = unsafe { SharedRunPage::new((area + PAGE) as *mut RunPage) };
+            checks::tlb::vcpu_made(run_page.vmcb_beside());
             state::reset(run_page.vmcb_beside(), maps, vm.root().start_address().as_u64(), vm.asid);
             Ok(Self {
                 cpu,
                 creator,
-                // SAFETY: the place's fifth page, mapped above, for this alone.
-                fpu: unsafe { FpuArea::new(area + 4 * PAGE, cpu) },
+                // SAFETY: the place's fifth and sixth page, mapped above, for this alone.
+                fpu: unsafe { FpuArea::with_copy(area + 4 * PAGE, cpu) },
                 vmcb_physical,
                 window: Cell::new(0),
                 run_page,
@@ -367,16 +369,25 @@ impl SharedRunPage {
         unsafe { (*self.0).pending_work.fetch_or(work, Ordering::SeqCst) };
     }
 
-    /// A copy of the XSAVE area.
-    pub fn xsave(self) -> [u8; vcpu_abi::run_page::XSAVE_BYTES] {
-        load!(self.0, xsave)
+    /// The words of the XSAVE area, each loaded once.
+    pub fn xsave(self) -> impl Iterator<Item = u64> {
+        let area = self.xsave_area();
+        // SAFETY: within the area, in a page that is mapped as long as the vCPU lives; volatile, as it is shared.
+        (0..XSAVE_BYTES / 8).map(move |index| unsafe { area.add(index).read_volatile() })
     }
 
-    /// The XSAVE area, to fill.
-    pub fn fill_xsave(self, fill: impl FnOnce(&mut [u8])) {
-        let mut copy = [0u8; vcpu_abi::run_page::XSAVE_BYTES];
-        fill(&mut copy);
-        store!(self.0, copy, xsave);
+    /// Fills the XSAVE area with the first of these words.
+    pub fn set_xsave(self, words: impl Iterator<Item = u64>) {
+        let area = self.xsave_area();
+        for (index, word) in words.take(XSAVE_BYTES / 8).enumerate() {
+            // SAFETY: as in `xsave`.
+            unsafe { area.add(index).write_volatile(word) };
+        }
+    }
+
+    fn xsave_area(self) -> *mut u64 {
+        // SAFETY: the page's own field.
+        unsafe { (&raw mut (*self.0).xsave).cast() }
     }
 }
 

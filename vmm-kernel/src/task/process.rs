@@ -15,6 +15,7 @@ use super::{elf, scheduler};
 use crate::cpu::{exceptions, per_cpu};
 use crate::memory::layout::{PAGE, USER_STACK_BYTES, USER_STACK_TOP, USER_START_PAGE};
 use crate::memory::space::{Protection, Space};
+use crate::memory::temporary;
 use crate::sync::SpinLock;
 
 /// The most processes there are.
@@ -182,8 +183,14 @@ impl Process {
     }
 }
 
-/// Starts a process with its first thread. One that could not be started is as new as before.
-pub fn start(process: &Ref<Process>, start_page: &[u8], cpu: u32, priority: u8) -> Result<(), Status> {
+/// Starts a process with its first thread, when `fill` has written its start page. One that could not be started is
+/// as new as before.
+pub fn start(
+    process: &Ref<Process>,
+    fill: impl FnOnce(&Space) -> Result<(), Status>,
+    cpu: u32,
+    priority: u8,
+) -> Result<(), Status> {
     {
         let mut state = process.state.lock();
         if state.life != Life::New {
@@ -193,7 +200,10 @@ pub fn start(process: &Ref<Process>, start_page: &[u8], cpu: u32, priority: u8) 
     }
     process.priority.store(u32::from(priority), Ordering::Relaxed);
     let start = Start { entry: process.entry, stack: USER_STACK_TOP - 8, argument: USER_START_PAGE };
-    elf::copy(&process.space, USER_START_PAGE, start_page)
+    let page = process.space.lookup(USER_START_PAGE);
+    // A start that failed may have left something.
+    page.map(|frame| temporary::with_frame(frame, |words| words.fill(0)))
+        .and_then(|()| fill(&process.space))
         .and_then(|()| add_thread(process, start, cpu, priority))
         .inspect_err(|_| process.state.lock().life = Life::New)
 }

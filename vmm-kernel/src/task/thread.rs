@@ -14,6 +14,7 @@ use vcpu_abi::status::Status;
 use super::pool::{Pool, Ref};
 use super::process::Process;
 use super::scheduler;
+use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::{USER_CODE, USER_DATA};
 use crate::cpu::fpu::FpuArea;
 use crate::memory::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
@@ -171,6 +172,8 @@ fn map_stack(slot: usize) -> Result<(), Status> {
     // What is mapped when memory runs out stays, for the next thread here.
     self_map::map_missing(top - THREAD_STACK_BYTES, THREAD_STACK_BYTES)?;
     self_map::map_missing(top - FPU_BELOW_TOP, PAGE)?;
+    // SAFETY: just mapped; no thread has been here.
+    unsafe { stacks::paint(Kind::Thread, top - THREAD_STACK_BYTES, THREAD_STACK_BYTES) };
     mapped.store(true, Ordering::Release);
     Ok(())
 }

@@ -84,7 +84,7 @@ fn frames_come_zeroed_and_run_out() {
     assert_eq!(super::budget(), (3 * PAGE, 3 * PAGE));
     for _ in 0..3 {
         let frame = super::allocate_zeroed().unwrap();
-        crate::memory::temporary::with_frame(frame, |words| assert_eq!(words, &[0; 512]));
+        crate::memory::temporary::with_frame(frame, |words| assert!(words.iter().all(|word| word == 0)));
     }
     assert_eq!(super::allocate_zeroed(), Err(MemoryError::NoFrames));
     assert_eq!(super::budget(), (3 * PAGE, 0));
@@ -97,5 +97,5 @@ fn adjacent_frames_come_zeroed() {
     crate::memory::temporary::with_frame(dirty + 1, |words| words.fill(u64::MAX));
     (0..4).for_each(|index| super::free(dirty + index));
     let again = super::allocate_contiguous(2).unwrap();
-    crate::memory::temporary::with_frame(again + 1, |words| assert_eq!(words, &[0; 512]));
+    crate::memory::temporary::with_frame(again + 1, |words| assert!(words.iter().all(|word| word == 0)));
 }

@@ -13,7 +13,7 @@ fn mapped() -> Vec<(u64, u64)> {
     }
     ranges.extend((0..128).map(|slot| (thread_stack_top(slot) - THREAD_STACK_BYTES, THREAD_STACK_BYTES)));
     ranges.extend((0..128).map(|slot| (thread_stack_top(slot) - 0xc000, PAGE)));
-    ranges.extend((0..64).map(|slot| (vcpu_area(slot), 5 * PAGE)));
+    ranges.extend((0..64).map(|slot| (vcpu_area(slot), 6 * PAGE)));
     ranges.sort_unstable();
     ranges
 }

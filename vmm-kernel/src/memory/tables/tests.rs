@@ -8,7 +8,7 @@ fn walk(tables: &Tables, address: u64) -> Option<(u32, u64, u64)> {
     let mut table = tables.root();
     for level in (1..=4u32).rev() {
         let index = (address >> (3 + 9 * level)) as usize & 511;
-        let entry = temporary::with_frame(table, |words| words[index]);
+        let entry = temporary::with_frame(table, |words| words.at(index).get());
         let (frame, flags) = (entry & 0x000f_ffff_ffff_f000, entry & !0x000f_ffff_ffff_f000);
         if entry & 1 == 0 {
             return None;
@@ -83,15 +83,15 @@ fn long_ranges_only_where_large_pages_do() {
 fn the_kernels_half_is_shared_and_the_tables_see_themselves() {
     let _memory = PhysicalMemory::new(8);
     let kernel = frames::allocate_zeroed().unwrap();
-    temporary::with_frame(kernel, |words| (0..512).for_each(|i| words[i] = (i as u64 * 0x1_0000) | 1));
+    temporary::with_frame(kernel, |words| (0..512).for_each(|i| words.at(i).set((i as u64 * 0x1_0000) | 1)));
     let tables = Tables::try_new().unwrap();
     tables.share_kernel(kernel);
     let own = tables.root().start_address().as_u64() | 1 << 63 | 3;
     temporary::with_frame(tables.root(), |words| {
-        assert_eq!(words[..256], [0; 256]);
+        assert!(words.iter().take(256).all(|word| word == 0));
         for (index, word) in words.iter().enumerate().skip(256) {
             let expected = if index == 510 { own } else { (index as u64 * 0x1_0000) | 1 };
-            assert_eq!(*word, expected, "entry {index}");
+            assert_eq!(word, expected, "entry {index}");
         }
     });
 }

@@ -7,6 +7,7 @@ use vcpu_abi::run_page::RunPage;
 
 use super::state;
 use super::vmcb::{Vmcb, exit_code as code};
+use crate::checks;
 use crate::cpu::this_cpu;
 use crate::platform::vcpu::SharedRunPage;
 
@@ -63,6 +64,7 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
     let vmcb = page.vmcb_beside();
     let control = &vmcb.control;
     let code = control.exit_code.get();
+    checks::tlb::guest_left(vmcb);
     match code {
         code::IOIO => {
             page.set_reason(reason::PORT);

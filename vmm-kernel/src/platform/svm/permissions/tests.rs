@@ -4,7 +4,7 @@ use crate::host::PhysicalMemory;
 fn words(first: PhysFrame, pages: u64) -> Vec<u64> {
     let mut all = Vec::new();
     for index in 0..pages {
-        temporary::with_frame(first + index, |words| all.extend_from_slice(words));
+        temporary::with_frame(first + index, |words| all.extend(words.iter()));
     }
     all
 }

@@ -1,0 +1,8 @@
+//! What a kernel for tests looks after while it runs (`--features vmm-kernel/checks`): how deep its stacks are, and
+//! what the processors' TLBs may still hold. Without the feature [`ON`] is false, and callers leave nothing behind.
+
+pub mod stacks;
+pub mod tlb;
+
+/// Whether this is a kernel for tests.
+pub const ON: bool = cfg!(all(feature = "checks", target_os = "none"));
