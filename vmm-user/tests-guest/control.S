@@ -203,6 +203,13 @@ part_control:
     shr rax, 32
     must_be rax, 0
     .endr
+    /* The first exit behind it loads the registers itself. */
+    mov ecx, EFER
+    rdmsr
+    safely
+    mov dr7, r15
+9:  wrmsr
+    cpuid
     inc r13d
     cmp r13d, 64
     jne 6b
@@ -210,6 +217,63 @@ part_control:
     mov dr6, rax
     mov dr7, rax
     say "debug registers"
+    /* A code segment of 64 and of 32 bits: none, or one of 64 where an emulated processor takes it. */
+    lgdt wide_gdt_pointer[rip]
+    safely
+    push 0x18
+    lea rax, 1f[rip]
+    push rax
+    retfq
+1:  load_all
+    cpuid
+    mov ecx, EFER
+    rdmsr
+    push 0x18
+    lea rax, 2f[rip]
+    push rax
+    retfq
+2:  wrmsr
+    cpuid
+9:  push 8
+    lea rax, 1f[rip]
+    push rax
+    retfq
+1:  cpuid
+    say "code segments"
+    /* XSETBV before CR4.OSXSAVE; then what goes together, in part. */
+    mov rax, cr4
+    btr rax, 18
+    mov cr4, rax
+    mov eax, 1
+    xor edx, edx
+    xor ecx, ecx
+    safely
+    xsetbv
+9:  must 6
+    mov eax, 1
+    cpuid
+    bt ecx, 26
+    jnc 8f
+    mov rax, cr4
+    bts rax, 18
+    mov cr4, rax
+    lea r12, xcr0_never[rip]
+7:  mov eax, [r12]
+    xor edx, edx
+    xor ecx, ecx
+    safely
+    xsetbv
+9:  must 13
+    add r12, 4
+    cmp dword ptr [r12], 0
+    jne 7b
+    mov eax, 3
+    xor edx, edx
+    xor ecx, ecx
+    xsetbv
+    xgetbv
+    must_be eax, 3
+8:  say "XCR0"
     xor r13d, r13d
 7:  mov ecx, EFER
     rdmsr
@@ -323,6 +387,14 @@ part_debug:
 .data
 cr4_never:
     .byte 5, 12, 13, 14, 17, 19, 23, 24, 25, 26, 31, 32, 40, 63, 0
+.balign 8
+wide_gdt:
+    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00ef9b000000ffff
+wide_gdt_pointer:
+    .word wide_gdt_pointer - wide_gdt - 1
+    .quad wide_gdt
+xcr0_never:
+    .long 2, 4, 6, 5, 0x23, 0x63, 0x67, 0xa7, 0xe3, 0x80000001, 0
 cr0_never:
     .byte 31, 29, 32, 40, 63, 0             /* PG off, NW without CD, the upper half */
 

@@ -256,6 +256,8 @@ fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, next: Next) -> Option<u32> {
         // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
         state::inject(vmcb, event);
     }
+    // The run page says where the guest is, should the next VMRUN be refused (`state::repair`).
+    state::store_general(vmcb, vcpu.run_page);
     interrupts::take_pending();
     (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
 }
@@ -276,7 +278,9 @@ fn after_refusal(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb) -> Option<u32> {
         refuse(vcpu, vmcb);
         return Some(reason::INVALID_STATE);
     }
-    if state::repair(vmcb) {
+    if state::repair(vmcb, vcpu.run_page) {
+        // The one virtual interrupt is gone as well.
+        window::set(vmcb, vcpu.run_page.window());
         return None;
     }
     if is_entered() {

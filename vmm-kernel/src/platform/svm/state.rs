@@ -12,6 +12,9 @@ use crate::platform::vcpu::SharedRunPage;
 const EVENT_VALID: u64 = 1 << 31;
 const EVENT_HAS_ERROR: u64 = 1 << 11;
 
+/// EFER.LMA.
+const EFER_LMA: u64 = 1 << 10;
+
 /// CS.D and CS.L, among a segment's attributes.
 const CODE_IS_32: u16 = 1 << 10;
 const L_AND_D: u16 = 1 << 9 | CODE_IS_32;
@@ -276,16 +279,27 @@ fn is_enterable(system: &SystemRegisters, limits: Limits) -> bool {
 
 /// Takes back what an emulated processor let the guest do and VMRUN refuses: the upper halves of DR6 and DR7,
 /// and a code segment that is both of 64 and of 32 bits. `false`: there is nothing of that.
+///
+/// Such a refusal spoils RIP, RFLAGS and the event to deliver: the run page has what was loaded, and
+/// EXITINTINFO the event.
 #[cold]
-pub fn repair(vmcb: &Vmcb) -> bool {
+pub fn repair(vmcb: &Vmcb, page: SharedRunPage) -> bool {
     let save = &vmcb.save;
     let (dr6, dr7, cs) = (save.dr6.get(), save.dr7.get(), save.cs.get());
-    let attributes =
-        if cs.attributes & L_AND_D == L_AND_D { cs.attributes & !CODE_IS_32 } else { cs.attributes };
+    let is_both = save.efer.get() & EFER_LMA != 0 && cs.attributes & L_AND_D == L_AND_D;
+    let attributes = if is_both { cs.attributes & !CODE_IS_32 } else { cs.attributes };
+    if (dr6 | dr7) >> 32 == 0 && attributes == cs.attributes {
+        return false;
+    }
     save.dr6.set(dr6 & 0xffff_ffff);
     save.dr7.set(dr7 & 0xffff_ffff);
     save.cs.set(Segment { attributes, ..cs });
-    (dr6 | dr7) >> 32 != 0 || attributes != cs.attributes
+    save.rip.set(page.rip());
+    save.rflags.set(page.rflags());
+    if let Some(event) = decode_event(vmcb.control.exit_int_info.get()) {
+        inject(vmcb, event);
+    }
+    true
 }
 
 /// Whether each of the eight memory types of a PAT is one (APM volume 2, 7.8.1). VMRUN under nested paging

@@ -18,6 +18,11 @@ const DATA_ATTRIBUTES: u16 = 0x093;
 const CODE_ATTRIBUTES: u16 = 0x09b;
 const LDT_ATTRIBUTES: u16 = 0x082;
 const TSS_ATTRIBUTES: u16 = 0x08b;
+/// EFER.LMA.
+const LONG_MODE_ACTIVE: u64 = 1 << 10;
+/// CS.D and CS.L, among a segment's attributes.
+const CODE_IS_32: u16 = 1 << 10;
+const L_AND_D: u16 = 1 << 9 | CODE_IS_32;
 const RESET_PAT: u64 = 0x0007_0406_0007_0406;
 
 fn real_mode(selector: u16, base: u64, attributes: u16) -> Segment {
@@ -26,6 +31,16 @@ fn real_mode(selector: u16, base: u64, attributes: u16) -> Segment {
 
 fn segment(from: linux_boot::Segment) -> Segment {
     Segment { selector: from.selector, attributes: from.attributes, limit: from.limit, base: from.base }
+}
+
+/// Without what an emulated processor lets a guest load, and VMRUN refuses: the upper halves of DR6 and DR7,
+/// and in long mode a code segment that is both of 64 and of 32 bits.
+fn enterable(system: SystemRegisters) -> SystemRegisters {
+    let SystemRegisters { dr6, dr7, mut cs, .. } = system;
+    if system.efer & LONG_MODE_ACTIVE != 0 && cs.attributes & L_AND_D == L_AND_D {
+        cs.attributes &= !CODE_IS_32;
+    }
+    SystemRegisters { dr6: dr6 & 0xffff_ffff, dr7: dr7 & 0xffff_ffff, cs, ..system }
 }
 
 impl Vcpu {
@@ -106,12 +121,11 @@ impl Vcpu {
             // It is already, and has been changed.
             return;
         }
-        if matches!(self.page.reason(), reason::REGISTER_WRITE | reason::EXCEPTION) {
-            // The exit stored all of it.
-            return;
+        // These exits store all of it, the others only what decoding takes.
+        if !matches!(self.page.reason(), reason::REGISTER_WRITE | reason::EXCEPTION) {
+            self.page.set_exit_groups((self.page.valid() - Groups::SYSTEM).bits());
+            self.fetch(Groups::SYSTEM);
         }
-        // The exit stores only what decoding takes.
-        self.page.set_exit_groups((self.page.valid() - Groups::SYSTEM).bits());
-        self.fetch(Groups::SYSTEM);
+        self.page.set_system(enterable(self.page.system()));
     }
 }

@@ -257,20 +257,32 @@ fn a_new_event_replaces_what_was_not_delivered() {
 
 #[test]
 fn what_an_emulator_let_the_guest_do_is_repaired() {
-    let pages = Pages::new();
-    let (vmcb, _) = pages.parts();
+    const INTERRUPTED: u64 = 0x8000_0000 | 3 << 8 | 1;
     let code = |attributes| Segment { attributes, ..segment(8) };
-    for (dr6, dr7, attributes, found) in [
-        (0xffff_0ff0, 0x400, 0x29b, false),
-        (1 << 32, 0x400, 0x29b, true),
-        (0, 1 << 63, 0x29b, true),
-        (0, 0, 0x69b, true),
+    for (dr6, dr7, efer, attributes, found, after) in [
+        (0xffff_0ff0, 0x400, EFER_LMA, 0x29b, false, 0x29b),
+        (1 << 32, 0x400, EFER_LMA, 0x29b, true, 0x29b),
+        (0, 1 << 63, EFER_LMA, 0x29b, true, 0x29b),
+        (0, 0, EFER_LMA, 0x69b, true, 0x29b),
+        (0, 0, 0, 0x69b, false, 0x69b),
+        (1 << 63, 0, 0, 0x69b, true, 0x69b),
     ] {
+        let pages = Pages::new();
+        let (vmcb, page) = pages.parts();
+        set_general(page, [1, 2, 0x1000, 0x246]);
         vmcb.save.dr6.set(dr6);
         vmcb.save.dr7.set(dr7);
+        vmcb.save.efer.set(efer);
         vmcb.save.cs.set(code(attributes));
-        assert_eq!(repair(vmcb), found);
+        vmcb.save.rip.set(0x1abc);
+        vmcb.save.rflags.set(0xa93);
+        vmcb.control.exit_int_info.set(INTERRUPTED);
+        assert_eq!(repair(vmcb, page), found);
         assert_eq!((vmcb.save.dr6.get(), vmcb.save.dr7.get()), (dr6 as u32 as u64, dr7 as u32 as u64));
-        assert_eq!(vmcb.save.cs.get(), code(0x29b));
+        assert_eq!(vmcb.save.cs.get(), code(after));
+        // What the refusal spoiled.
+        let (rip, rflags, event) = if found { (0x1000, 0x246, INTERRUPTED) } else { (0x1abc, 0xa93, 0) };
+        assert_eq!((vmcb.save.rip.get(), vmcb.save.rflags.get()), (rip, rflags));
+        assert_eq!(vmcb.control.event_injection.get(), event);
     }
 }
