@@ -63,10 +63,13 @@ pub fn takes_shortcuts() -> bool {
 }
 
 /// Makes an address space this processor's, if it is not.
-pub fn load_space(root: PhysFrame) {
+///
+/// # Safety
+/// It is the root of tables that share the kernel's half, and they stay until another is loaded.
+pub unsafe fn load_space(root: PhysFrame) {
     let cpu = this_cpu();
     if cpu.space.replace(root) != root {
-        // SAFETY: every root shares the kernel's half, in which this code, its stack and its data lie.
+        // SAFETY: the caller's promise; in the kernel's half this code, its stack and its data lie.
         unsafe { Cr3::write(root, Cr3Flags::empty()) };
         checks::tlb::root_loaded(root);
     }

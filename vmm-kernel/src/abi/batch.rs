@@ -2,6 +2,7 @@
 //!
 //! Each is copied in, executed and copied back. Between two of them interrupts are taken and other threads have their turn. Of accesses to the host's ports that follow each other only the first is, and the rest
 //! is done where it lies: [`in_place`](super::in_place).
+#![allow(unsafe_code, reason = "operations that are done where they lie")]
 
 use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Operation};
 use vcpu_abi::status::Status;
@@ -40,9 +41,10 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
         }
         index += 1;
         if let Some(accesses) = more {
-            // What has just been written can be, and so can the rest of its page: nothing is ever unmapped from a process.
             let in_page = ((PAGE - place % PAGE) / BYTES).saturating_sub(1);
-            index += accesses.run(place + BYTES, in_page.min(count - index));
+            // SAFETY: what has just been written can be, and so can the rest of its page: nothing is ever unmapped from a
+            // process.
+            index += unsafe { accesses.run(place + BYTES, in_page.min(count - index)) };
         }
     }
     Answer::new(Status::Ok, count as usize)
@@ -93,7 +95,8 @@ pub fn in_page(process: &Ref<Process>, vcpu: &Vcpu, count: u32) -> (Status, usiz
             && let Some(accesses) = PortAccesses::like(process, &operation)
         {
             let place = vcpu.batch_place(index);
-            index += accesses.run(place, (count - index) as u64) as usize;
+            // SAFETY: `count` is at most what the batch page has, which is mapped as long as the vCPU lives.
+            index += unsafe { accesses.run(place, (count - index) as u64) } as usize;
         }
     }
     (Status::Ok, count)

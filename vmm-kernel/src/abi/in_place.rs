@@ -49,16 +49,19 @@ impl PortAccesses {
         })
     }
 
-    /// Does at most `count` of them, which lie at `place` in memory that can be written and stays: until the first that is different, or
-    /// that fails. Answers how many.
-    pub fn run(self, place: u64, count: u64) -> u64 {
+    /// Does at most `count` of them, which lie at `place`: until the first that is different, or that fails. Answers how many.
+    ///
+    /// # Safety
+    /// `count` operations at `place` lie in memory of the running process, or of a batch page, that can be written and stays mapped.
+    pub unsafe fn run(self, place: u64, count: u64) -> u64 {
         if !place.is_multiple_of(align_of::<u64>() as u64) {
             return 0;
         }
         let mut done = 0;
         while done < count {
             let more = (count - done).min(UNINTERRUPTED);
-            let did = self.run_some(place + done * size_of::<Operation>() as u64, more);
+            // SAFETY: the caller's promise.
+            let did = unsafe { self.run_some(place + done * size_of::<Operation>() as u64, more) };
             done += did;
             if did < more || done == count {
                 break;
@@ -72,21 +75,28 @@ impl PortAccesses {
         done
     }
 
-    fn run_some(self, place: u64, count: u64) -> u64 {
+    /// # Safety
+    /// As for [`Self::run`].
+    unsafe fn run_some(self, place: u64, count: u64) -> u64 {
         // SAFETY: opens SMAP, and closes it again behind the loop, which calls nothing that could block or fault.
         unsafe { asm!("stac", options(nostack)) };
-        let done = (0..count).find(|index| !self.access(place + index * size_of::<Operation>() as u64));
+        let done = (0..count).find(|index| {
+            // SAFETY: the caller's promise.
+            !unsafe { self.access(place + index * size_of::<Operation>() as u64) }
+        });
         // SAFETY: as above.
         unsafe { asm!("clac", options(nostack)) };
         done.unwrap_or(count)
     }
 
     /// Does one, if it is like the first and nothing is wrong with it.
+    ///
+    /// # Safety
+    /// As for [`Self::run`], of one operation.
     #[inline(always)]
-    fn access(self, place: u64) -> bool {
+    unsafe fn access(self, place: u64) -> bool {
         let words = place as *mut u64;
-        // SAFETY: the caller of `run` has written to this page of memory; volatile, since the process may change it meanwhile: each word is
-        // looked at once.
+        // SAFETY: the caller's promise; volatile, since the process may change it meanwhile: each word is looked at once.
         let [header, handle, target, data] = [0, 1, 2, 3].map(|i| unsafe { words.add(i).read_volatile() });
         if header != self.header || handle as u32 != self.handle || data >> 32 != 0 {
             return false;

@@ -76,7 +76,10 @@ pub fn load(area: CpuArea) {
 }
 
 /// Sets the stack that interrupts and system calls from user mode use.
-pub fn set_kernel_stack(top: u64) {
+///
+/// # Safety
+/// `top` is that of a stack of the thread that is about to run, mapped for ever.
+pub unsafe fn set_kernel_stack(top: u64) {
     let cpu = this_cpu();
     cpu.entry.kernel_stack.set(top);
     // SAFETY: as in `load`; the processor reads the field at the next interrupt from user mode.

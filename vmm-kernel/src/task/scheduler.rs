@@ -218,14 +218,19 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
     };
     let load = match &to {
         Some(thread) => {
-            descriptors::set_kernel_stack(thread.stack_top);
-            crate::machine::load_space(thread.process.space.root());
+            // SAFETY: the stack is the thread's; so is, by its process, the address space, and `current` keeps both until another
+            // thread's is loaded, or the kernel's own, below.
+            unsafe {
+                descriptors::set_kernel_stack(thread.stack_top);
+                crate::machine::load_space(thread.process.space.root());
+            }
             speculation::forget_branches();
             fpu::switch_to(&thread.fpu, thread.process.uses_fpu.load(Ordering::Relaxed));
             thread.saved_stack.get()
         }
         None => {
-            crate::machine::load_space(crate::machine::kernel_root());
+            // SAFETY: the kernel's own tables stay.
+            unsafe { crate::machine::load_space(crate::machine::kernel_root()) };
             cpu.queue.idle_stack.get()
         }
     };

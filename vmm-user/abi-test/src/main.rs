@@ -24,6 +24,7 @@ mod reserved;
 mod run_page;
 mod suite;
 mod threads;
+mod translations;
 mod turns;
 mod vm;
 mod wakes;

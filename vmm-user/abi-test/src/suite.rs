@@ -7,7 +7,7 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, control, exhaustion, faults, fpu, fuzz, handles, isolation, ready, reserved,
-    run_page, threads, turns, vm, wakes, xsave,
+    run_page, threads, translations, turns, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -86,7 +86,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 19] = [
+const PARTS: [Part; 20] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -99,6 +99,7 @@ const PARTS: [Part; 19] = [
     ("xsave", xsave::test),
     ("control", control::test),
     ("vm", vm::test),
+    ("translations", translations::test),
     ("ready", ready::test),
     ("turns", turns::test),
     ("wakes", wakes::test),

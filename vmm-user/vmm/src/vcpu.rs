@@ -156,8 +156,10 @@ pub struct Created {
 pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
     let address = heap::reserve(2 * PAGE_BYTES as u64).ok_or(Status::Exhausted)?;
     let created = call(vm, VcpuCreate { address, cpu, handle: 0 })?;
-    // The kernel has just mapped run page and batch page there.
-    Ok(Created { handle: created.handle, page: RunPagePointer::new(address) })
+    #[allow(unsafe_code, reason = "pages at an address")]
+    // SAFETY: the kernel has just mapped run page and batch page there, and nothing is unmapped from a process.
+    let page = unsafe { RunPagePointer::new(address) };
+    Ok(Created { handle: created.handle, page })
 }
 
 /// What a local APIC reaches: the board, and kicks.

@@ -77,8 +77,11 @@ fields! {
 }
 
 impl RunPagePointer {
-    /// The pages at an address where the kernel has mapped them for good.
-    pub fn new(address: u64) -> Self {
+    /// The pages at an address.
+    ///
+    /// # Safety
+    /// The kernel has mapped a vCPU's run page there, and its batch page behind, for good.
+    pub unsafe fn new(address: u64) -> Self {
         Self(address as *mut RunPage)
     }
 
