@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod arguments;
 mod batches;
+mod bindings;
 mod child;
 mod control;
 mod ends;

@@ -1,0 +1,66 @@
+//! Events that are bound to a vCPU: what was signalled before, and who may wait.
+#![allow(unsafe_code, reason = "a run page at an address of our choice")]
+
+use core::sync::atomic::Ordering;
+
+use runtime::abi::exit::reason;
+use runtime::abi::operation::EventBindVcpu;
+use runtime::abi::status::Status;
+use runtime::event::Event;
+use runtime::{call, process, thread};
+
+use crate::suite::Suite;
+use crate::vm::Machine;
+
+/// The bit of pending work.
+const BIT: u32 = 9;
+
+/// All of it.
+pub fn test(suite: &mut Suite<'_>) {
+    let got = bound_late(suite);
+    let expected = Ok((reason::WORK, 1 << BIT, Err(Status::WrongState)));
+    suite.check(got == expected, format_args!("a signal before its binding, a wait behind it: {got:?}"));
+    let got = bound_under_a_waiter(suite);
+    suite
+        .check(got == Ok(Err(Status::WrongState)), format_args!("an event that a thread waits for: {got:?}"));
+}
+
+fn bind(event: Event, machine: &Machine) -> Result<(), Status> {
+    call(event.0, EventBindVcpu { vcpu: machine.vcpu, bit: BIT }).map(|_| ())
+}
+
+fn close(machine: &Machine, event: Event) -> Result<(), Status> {
+    [event.0, machine.vcpu, machine.vm].into_iter().try_for_each(process::close)
+}
+
+/// The exit of a vCPU whose event was signalled before it was bound, its pending work, and what a wait says.
+fn bound_late(suite: &Suite<'_>) -> Result<(u32, u32, Result<(), Status>), Status> {
+    // jmp to itself
+    let machine = Machine::new(suite.system, 0, &[0xeb, 0xfe])?;
+    let event = Event::try_new()?;
+    event.signal()?;
+    bind(event, &machine)?;
+    let exit = machine.run(suite.in_us(100_000))?;
+    // SAFETY: an atomic in a page that is mapped for us.
+    let work = unsafe { (*machine.page).pending_work.load(Ordering::SeqCst) };
+    let wait = event.wait_until(suite.in_us(1000));
+    close(&machine, event)?;
+    Ok((exit, work, wait))
+}
+
+/// What binding says while a thread waits for the event.
+fn bound_under_a_waiter(suite: &Suite<'_>) -> Result<Result<(), Status>, Status> {
+    let machine = Machine::new(suite.system, 0, &[0xf4])?;
+    let (event, pause) = (Event::try_new()?, Event::try_new()?);
+    let until = suite.in_us(300_000);
+    thread::spawn(0, 1, move || {
+        let _ = event.wait_until(until);
+    })?;
+    // The thread runs meanwhile, and waits.
+    let _ = pause.wait_until(suite.in_us(100_000));
+    let answer = bind(event, &machine);
+    let _ = pause.wait_until(suite.in_us(400_000));
+    process::close(pause.0)?;
+    close(&machine, event)?;
+    Ok(answer)
+}
