@@ -6,12 +6,13 @@ extern crate alloc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use runtime::abi::operation::{BATCH_MAX, Call, FLAG_GO_ON, Handle, Operation, PortRead, PortWrite};
+use runtime::abi::operation::{BATCH_MAX, Call, FLAG_GO_ON, Handle, Operation, PortRead, PortWrite, VcpuRun};
 use runtime::abi::status::Status;
 use runtime::abi::syscall::SYS_BATCH;
-use runtime::syscall;
+use runtime::{process, syscall};
 
 use crate::suite::Suite;
+use crate::vm::Machine;
 
 /// Offset of the UART's scratch register, which keeps what is written.
 const SCRATCH: u32 = 7;
@@ -40,6 +41,20 @@ pub fn test(suite: &mut Suite<'_>) {
     rows(suite, ports);
     failures(suite, ports);
     places(suite, ports);
+    let answer = run_before_the_end(suite, ports);
+    let expected = Ok(Err((Status::BadOperation, 0)));
+    suite.check(answer == expected, format_args!("a run that does not end its batch: {answer:?}"));
+}
+
+/// A run only ends a batch: what is behind it would wait for the guest.
+fn run_before_the_end(suite: &Suite<'_>, ports: Handle) -> Result<Result<(), (Status, usize)>, Status> {
+    // hlt
+    let machine = Machine::new(suite.system, 0, &[0xf4])?;
+    let mut batch = [VcpuRun::default().on(machine.vcpu), write(ports, 1)];
+    let answer = syscall::batch(&mut batch);
+    process::close(machine.vcpu)?;
+    process::close(machine.vm)?;
+    Ok(answer)
 }
 
 /// Writes, reads, and both in turn.
