@@ -23,7 +23,7 @@ use crate::memory::host_map::{self, MapError, Range};
 use crate::memory::layout::{CpuArea, PAGE, USER_START_PAGE};
 use crate::memory::space::Space;
 use crate::memory::{MemoryError, frames, guest_memory, self_map};
-use crate::platform::svm::{self, Unsupported};
+use crate::platform::backend::{self, Unsupported};
 use crate::task::handle::{HostPorts, Object};
 use crate::task::process::{self, Process};
 use crate::task::{elf, files, scheduler};
@@ -120,8 +120,8 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     io_apic::map()?;
     local_apic::enable();
     time::calibrate();
-    svm::start().map_err(BootError::Platform)?;
-    svm::init_cpu()?;
+    backend::start().map_err(BootError::Platform)?;
+    backend::init_cpu()?;
     let started = smp::start_others(cpus, other_processor)?;
     if started.missing {
         guest_memory::withhold(smp::START_RANGE)?;
@@ -240,7 +240,7 @@ extern "C" fn other_processor(number: u32) -> ! {
     unsafe { x86_64::registers::control::Cr3::write(root, x86_64::registers::control::Cr3Flags::empty()) };
     enter_cpu(number, root);
     local_apic::enable();
-    if let Err(error) = svm::init_cpu() {
+    if let Err(error) = backend::init_cpu() {
         log::error!("cpu{number}: {error:?}");
         machine::end(End::ProcessFailed);
     }

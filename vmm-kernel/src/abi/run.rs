@@ -1,24 +1,23 @@
 //! `SYS_RUN`: the vCPU's pending batch, then the guest until its next exit.
 //!
-//! Most exits do not come by here, but take the short way in `platform::svm::enter`, which this module lets them take.
+//! Most exits do not come by here, but take the short way in `enter` of the platform's backend, which this module lets
+//! them take.
+#![allow(unsafe_code, reason = "two functions are called by name from the backend's entry code")]
 
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::exit::reason;
 use vcpu_abi::operation::{Call, Handle, ObjectKind, VcpuRun, handled};
 use vcpu_abi::registers::Groups;
-use vcpu_abi::run_page::{self, RunPage, activity};
+use vcpu_abi::run_page::activity;
 use vcpu_abi::status::Status;
 
 use super::{Answer, batch};
-use crate::checks;
-use crate::cpu::{PerCpu, exceptions, interrupts, local_apic, this_cpu, time};
-use crate::platform::svm::enter::enter;
-use crate::platform::svm::exit::{self, Next};
-use crate::platform::svm::state::{self, LoadError};
-use crate::platform::svm::vmcb::{Vmcb, intercept1};
-use crate::platform::svm::{maps, tlb, window};
-use crate::platform::vcpu::{SharedRunPage, Vcpu, place};
+use crate::cpu::{PerCpu, exceptions, interrupts, this_cpu, time};
+use crate::platform::backend::exit::Exit;
+use crate::platform::backend::state::LoadError;
+use crate::platform::backend::vcpu::BackendVcpu;
+use crate::platform::vcpu::{Vcpu, place};
 use crate::task::handle::{self, Object};
 use crate::task::scheduler;
 use crate::task::thread::Thread;
@@ -30,8 +29,9 @@ struct Named {
     epoch: u32,
 }
 
-/// What the entry code calls for a `SYS_RUN` that it cannot enter at once.
-pub extern "C" fn run_slowly(handle: u64) -> Answer {
+/// What the backend's entry code calls for a `SYS_RUN` that it cannot enter at once.
+#[unsafe(no_mangle)]
+extern "C" fn sys_run(handle: u64) -> Answer {
     back_to_user(run_handle(handle))
 }
 
@@ -64,25 +64,26 @@ fn run_handle(handle: u64) -> Answer {
     Answer::new(status, count as usize)
 }
 
-/// What the entry code calls when the exit was the kernel's own: sees to it, and goes on with the run that it began.
-pub extern "C" fn run_on(next: u32) -> Answer {
-    let status = go_on(Next::from_code(next)).err().unwrap_or(Status::Ok);
+/// What the backend's entry code calls when the exit was the kernel's own: handles it, and resumes the run.
+#[unsafe(no_mangle)]
+extern "C" fn sys_run_resume(exit: u32) -> Answer {
+    let status = resume(Exit::from_code(exit)).err().unwrap_or(Status::Ok);
     back_to_user(Answer::new(status, 0))
 }
 
-fn go_on(next: Next) -> Result<(), Status> {
+fn resume(exit: Exit) -> Result<(), Status> {
     let cpu = this_cpu();
     // The handle was ready, so this thread has run the vCPU before, and no other since.
     let thread = scheduler::running(cpu).ok_or(Status::WrongState)?;
     let (vcpu, handle, epoch) = thread.run_cache.last().ok_or(Status::WrongState)?;
     let claim = vcpu.claim()?;
-    let vmcb = claim.vmcb();
+    let backend = claim.backend();
     let named = Some((thread, Named { handle, epoch }));
-    let why = match see_to(cpu, vcpu, vmcb, next) {
-        None => enter_until_exit(cpu, vcpu, vmcb, named),
+    let why = match handle_own(cpu, vcpu, backend, exit) {
+        None => enter_until_exit(cpu, vcpu, backend, named),
         why => why,
     };
-    conclude(vcpu, vmcb, why)
+    finish(vcpu, backend, why)
 }
 
 /// The vCPU behind a handle: the one of the last run, in most cases.
@@ -92,29 +93,10 @@ fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, 
     }
     let object = handle::find(&thread.process, named.handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)?;
     let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
-    // What is ready is what was run last: `go_on` relies on it, and this run may come to nothing.
+    // What is ready is what was run last: `resume` relies on it, and this run may come to nothing.
     cpu.entry.ready.forget();
     thread.run_cache.set(named.handle, named.epoch, vcpu);
     thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
-}
-
-/// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done, and [`run_slowly`] is to.
-///
-/// # Safety
-/// The page is a vCPU's, which the calling thread may run.
-#[allow(unsafe_code, reason = "the entry code says by a pointer what it is about to enter")]
-pub unsafe extern "C" fn load_marked(page: *mut RunPage) -> u32 {
-    // SAFETY: the caller's promise.
-    let page = unsafe { SharedRunPage::new(page) };
-    let dirty = Groups::from_bits_retain(page.dirty());
-    let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
-    // An interrupt and a window share the VMCB's one virtual interrupt.
-    let shared = dirty.contains(Groups::INJECTION) && page.window() != run_page::window::NONE;
-    if !(dirty - usual).is_empty() || shared || state::load_usual(page.vmcb_beside(), page, dirty).is_err() {
-        return 1;
-    }
-    page.set_dirty(0);
-    0
 }
 
 /// Runs a vCPU until an exit that is the VMM's.
@@ -125,16 +107,15 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
 fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Result<(), Status> {
     let page = vcpu.run_page;
     let claim = vcpu.claim()?;
-    let vmcb = claim.vmcb();
+    let backend = claim.backend();
     let dirty = Groups::from_bits_truncate(page.dirty());
     if !dirty.is_empty() {
         page.set_dirty(0);
-        match state::load(vmcb, page, dirty) {
+        match backend.load(dirty) {
             Ok(()) => {}
             Err(LoadError::Refused(status)) => return Err(status),
             Err(LoadError::NotEnterable) => {
-                refuse(vcpu, vmcb);
-                exit::report(vmcb, page, reason::INVALID_STATE);
+                backend.report(reason::INVALID_STATE);
                 return Ok(());
             }
         }
@@ -142,31 +123,27 @@ fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Resu
             load_fpu(vcpu, dirty)?;
         }
     }
-    set_window(vcpu, vmcb);
-    vmcb.control.intercept1.update(|bits| bits & !intercept1::IRET);
-    if page.nmi_return() & 1 != 0 {
-        vmcb.control.intercept1.update(|bits| bits | intercept1::IRET);
-    }
+    backend.set_windows();
     let why = match page.activity() {
         activity::HALTED => halt(vcpu),
-        _ => enter_until_exit(cpu, vcpu, vmcb, named),
+        _ => enter_until_exit(cpu, vcpu, backend, named),
     };
-    conclude(vcpu, vmcb, why)
+    finish(vcpu, backend, why)
 }
 
 /// The end of a run: `why` is a reason that is not the guest's own exit.
-fn conclude(vcpu: &Vcpu, vmcb: &Vmcb, why: Option<u32>) -> Result<(), Status> {
+fn finish(vcpu: &Vcpu, backend: &BackendVcpu, why: Option<u32>) -> Result<(), Status> {
     let page = vcpu.run_page;
     match why {
         Some(reason::NONE) => return Err(Status::WrongState),
-        Some(why) => exit::report(vmcb, page, why),
+        Some(why) => backend.report(why),
         None => {}
     }
     let deliver = Groups::from_bits_truncate(page.deliver());
     if !deliver.is_empty() {
-        state::store_requested(vmcb, page, deliver);
+        let stored = backend.store(deliver);
         // The page is the VMM's too: what it may have written there meanwhile, it gets back.
-        page.set_exit_groups(page.exit_groups() | (deliver & state::REQUESTED).bits());
+        page.set_exit_groups(page.exit_groups() | stored.bits());
     }
     Ok(())
 }
@@ -181,53 +158,47 @@ fn load_fpu(vcpu: &Vcpu, dirty: Groups) -> Result<(), Status> {
     if taken { Ok(()) } else { Err(Status::BadArgument) }
 }
 
-/// Enters the guest until there is a reason to go back to the VMM. Answers one that is not the guest's exit itself, NONE when the
-/// process ends.
-fn enter_until_exit(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thread, Named)>) -> Option<u32> {
+/// Enters the guest until there is a reason to go back to the VMM. Returns one that is not the guest's exit itself,
+/// NONE when the process ends.
+fn enter_until_exit(
+    cpu: &PerCpu,
+    vcpu: &Vcpu,
+    backend: &BackendVcpu,
+    named: Option<(&Thread, Named)>,
+) -> Option<u32> {
     loop {
-        if let Some(why) = prepare_entry(cpu, vcpu, vmcb, named) {
+        if let Some(why) = prepare_entry(cpu, vcpu, backend, named) {
             return Some(why);
         }
-        let next = enter_once(vcpu);
-        tlb::is_flushed(vmcb);
-        if next == Next::Return {
+        let exit = backend.enter();
+        if exit == Exit::Vmm {
             return None;
         }
-        if let Some(why) = see_to(cpu, vcpu, vmcb, next) {
+        if let Some(why) = handle_own(cpu, vcpu, backend, exit) {
             return Some(why);
         }
-    }
-}
-
-/// Enters the guest of a vCPU that this thread has claimed and this processor is aimed at.
-fn enter_once(vcpu: &Vcpu) -> Next {
-    let page = vcpu.run_page.address();
-    checks::tlb::guest_enters(vcpu.run_page.vmcb_beside());
-    // SAFETY: the page is the vCPU's, which is claimed and aimed at.
-    #[allow(unsafe_code, reason = "the way into the guest")]
-    unsafe {
-        enter(page);
-        Next::from_code(exit::record(page))
     }
 }
 
 /// What an entry depends on, besides the registers. Afterwards the next `SYS_RUN` of the same handle finds all of it in order, unless
 /// somebody says otherwise ([`ReadyVcpu`](crate::cpu::ready::ReadyVcpu)).
-fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thread, Named)>) -> Option<u32> {
+fn prepare_entry(
+    cpu: &PerCpu,
+    vcpu: &Vcpu,
+    backend: &BackendVcpu,
+    named: Option<(&Thread, Named)>,
+) -> Option<u32> {
     let (page, ready) = (vcpu.run_page, &cpu.entry.ready);
     if cpu.reschedule.load(Ordering::Relaxed) && !scheduler::give_way() {
         return Some(reason::NONE);
     }
     scheduler::arm_timer(cpu, page.deadline_tsc());
     vcpu.fpu.load_for_guest(cpu);
-    if ready.aim(page.address() as u64, vcpu.vmcb_physical) {
-        // The other may be of the same VM, and so have the same ASID.
-        tlb::ask_flush(vmcb);
-    }
+    backend.select();
     ready.forget();
     if let Some((thread, named)) = named
         && page.deliver() == 0
-        && vcpu.window.get() == page.window()
+        && backend.has_windows()
     {
         ready.allow(named.handle);
         // A handle that was closed since it was found had its processors told before.
@@ -243,67 +214,24 @@ fn prepare_entry(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, named: Option<(&Thread,
     None
 }
 
-/// Sees to an exit that is the kernel's own. Answers why the run ends, if it does.
-fn see_to(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb, next: Next) -> Option<u32> {
-    match next {
-        Next::Return => return None,
-        Next::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
-        Next::HostNmi => count(cpu, handled::HOST_NMI),
-        Next::MachineCheck => exceptions::machine_check_in_guest(),
-        Next::Refused => return after_refusal(cpu, vcpu, vmcb),
+/// Handles an exit that is the kernel's own. Returns why the run ends, if it does.
+fn handle_own(cpu: &PerCpu, vcpu: &Vcpu, backend: &BackendVcpu, exit: Exit) -> Option<u32> {
+    match exit {
+        Exit::Vmm => return None,
+        Exit::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
+        Exit::HostNmi => count(cpu, handled::HOST_NMI),
+        Exit::MachineCheck => exceptions::machine_check_in_guest(),
+        Exit::Refused => return backend.after_refusal(),
     }
-    if let Some(event) = state::decode_event(vmcb.control.exit_int_info.get()) {
-        // The host's interrupt came while an event was being delivered: it is delivered at the next entry.
-        state::inject(vmcb, event);
-    }
-    // The run page says where the guest is, should the next VMRUN be refused (`state::repair`).
-    state::store_general(vmcb, vcpu.run_page);
+    backend.redeliver();
     interrupts::take_pending();
     (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
-}
-
-/// The exit code of a refused VMRUN. QEMU's emulation also ends so the run of a guest that sets reserved bits
-/// of CR3, instead of #GP. So VMRUN is asked again, with an interrupt pending, for which it exits before the
-/// guest executes anything: a state that it refused, it refuses again.
-#[cold]
-fn after_refusal(cpu: &PerCpu, vcpu: &Vcpu, vmcb: &Vmcb) -> Option<u32> {
-    const GENERAL_PROTECTION: u64 = 13;
-    let is_entered = || {
-        local_apic::kick(cpu.apic_id);
-        let next = enter_once(vcpu);
-        interrupts::take_pending();
-        next != Next::Refused
-    };
-    if exit::holds_host_state(vmcb) {
-        refuse(vcpu, vmcb);
-        return Some(reason::INVALID_STATE);
-    }
-    if state::repair(vmcb, vcpu.run_page) {
-        // The one virtual interrupt is gone as well.
-        window::set(vmcb, vcpu.run_page.window());
-        return None;
-    }
-    if is_entered() {
-        exit::set_exception(vcpu.run_page, GENERAL_PROTECTION, 0);
-        return Some(reason::EXCEPTION);
-    }
-    refuse(vcpu, vmcb);
-    Some(reason::INVALID_STATE)
 }
 
 #[cold]
 fn count(cpu: &PerCpu, what: u32) {
     if let Some(counter) = cpu.handled.get(what as usize) {
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A refused VMRUN may have put the host's state in the VMCB: it is overwritten before anybody sees it.
-#[cold]
-fn refuse(vcpu: &Vcpu, vmcb: &Vmcb) {
-    vcpu.window.set(run_page::window::NONE);
-    if let Some(maps) = maps() {
-        state::reset(vmcb, maps, vcpu.vm.root().start_address().as_u64(), vcpu.vm.asid);
     }
 }
 
@@ -331,15 +259,4 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
         return Some(reason::NONE);
     }
     Some(if page.pending_work() != 0 { reason::WORK } else { reason::DEADLINE })
-}
-
-/// Asks for the exit that the VMM wants to inject an interrupt at.
-fn set_window(vcpu: &Vcpu, vmcb: &Vmcb) {
-    let want = vcpu.run_page.window();
-    // While an interrupt waits itself, the window's turn comes when that is delivered.
-    let is_late = want != run_page::window::NONE && state::interrupt_requested(vmcb);
-    if is_late || want != vcpu.window.get() {
-        window::set(vmcb, want);
-        vcpu.window.set(if is_late { u32::MAX } else { want });
-    }
 }

@@ -11,7 +11,6 @@ use super::run;
 use crate::cpu::this_cpu;
 use crate::memory::layout::PAGE;
 use crate::memory::space::Protection;
-use crate::platform::svm::state;
 use crate::platform::vcpu::Vcpu;
 use crate::platform::vm::Vm;
 use crate::task::handle::{self, Object};
@@ -57,7 +56,7 @@ pub fn fetch(_: &Ref<Process>, object: Object, call: &mut VcpuFetch) -> Done {
     let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
     let groups = Groups::from_bits(call.groups).ok_or(Status::BadArgument)?;
     let claim = vcpu.claim()?;
-    state::store_requested(claim.vmcb(), vcpu.run_page, groups);
+    claim.backend().store(groups);
     if groups.contains(Groups::FPU) {
         vcpu.run_page.set_xsave(vcpu.fpu.words());
     }

@@ -40,12 +40,12 @@ pub mod entry {
     pub const READY_HANDLE: usize = READY + offset_of!(ReadyVcpu, handle);
     /// The run page to look at for it.
     pub const READY_OPEN_PAGE: usize = READY + offset_of!(ReadyVcpu, open_page);
-    /// The run page of the vCPU aimed at.
+    /// The run page of the vCPU selected.
     pub const READY_RUN_PAGE: usize = READY + offset_of!(ReadyVcpu, run_page);
-    /// Its VMCB's physical address.
-    pub const READY_VMCB: usize = READY + offset_of!(ReadyVcpu, vmcb);
-    /// The physical address of the processor's own state.
-    pub const READY_HOST_SAVE: usize = READY + offset_of!(ReadyVcpu, host_save);
+    /// The backend's word for it.
+    pub const READY_OF_VCPU: usize = READY + offset_of!(ReadyVcpu, of_vcpu);
+    /// The backend's word for the processor.
+    pub const READY_OF_PROCESSOR: usize = READY + offset_of!(ReadyVcpu, of_processor);
 }
 
 /// One processor's area.

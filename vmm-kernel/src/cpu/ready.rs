@@ -3,7 +3,7 @@
 //! Most entries follow an exit of the same vCPU, on the same processor, by the same thread, with nothing changed in between. So
 //! an entry that has seen to everything (the handle, the claim, pending work, the timer, the FPU, another thread's turn) leaves the
 //! vCPU's handle here, and whatever changes one of these takes it away again: [`ReadyVcpu::forget`]. `SYS_RUN` of a handle that is
-//! here enters the guest straight from the entry code (`platform::svm::enter`); every other goes through `abi::run`.
+//! here enters the guest straight from the entry code (`enter` of the platform's backend); every other goes through `abi::run`.
 //!
 //! Another processor that takes the handle away comes too late for an entry that has just begun; it must send an interrupt as well,
 //! which stops the guest. Closing a handle needs none: a run may have begun before.
@@ -30,14 +30,14 @@ const fn refusal() -> *mut u32 {
 pub struct ReadyVcpu {
     /// The handle whose `SYS_RUN` may be entered at once.
     pub(super) handle: Cell<u64>,
-    /// The run page that the entry code looks at for it: that of the vCPU aimed at, or [`REFUSAL`].
+    /// The run page that the entry code looks at for it: that of the vCPU selected, or [`REFUSAL`].
     pub(super) open_page: AtomicPtr<u32>,
-    /// Linear address of the run page; the VMCB is in the page before it.
+    /// Linear address of the run page; the backend's page is the one before it.
     pub(super) run_page: Cell<u64>,
-    /// Physical address of the VMCB.
-    pub(super) vmcb: Cell<u64>,
-    /// Physical address of the page with this processor's own FS, GS, TR and SYSCALL MSRs.
-    pub host_save: Cell<u64>,
+    /// The backend's word for the vCPU: the physical address of its page.
+    pub(super) of_vcpu: Cell<u64>,
+    /// The backend's word for this processor.
+    pub of_processor: Cell<u64>,
 }
 
 impl ReadyVcpu {
@@ -47,18 +47,18 @@ impl ReadyVcpu {
             handle: Cell::new(0),
             open_page: AtomicPtr::new(refusal()),
             run_page: Cell::new(0),
-            vmcb: Cell::new(0),
-            host_save: Cell::new(0),
+            of_vcpu: Cell::new(0),
+            of_processor: Cell::new(0),
         }
     }
 
-    /// Says which vCPU the next world switch is of. Answers whether the last one was of another.
-    pub fn aim(&self, run_page: u64, vmcb: u64) -> bool {
+    /// Says which vCPU the next entry is of. Returns whether the last one was of another.
+    pub fn select(&self, run_page: u64, of_vcpu: u64) -> bool {
         self.run_page.set(run_page);
-        self.vmcb.replace(vmcb) != vmcb
+        self.of_vcpu.replace(of_vcpu) != of_vcpu
     }
 
-    /// Lets the next `SYS_RUN` of this handle enter the vCPU aimed at.
+    /// Lets the next `SYS_RUN` of this handle enter the vCPU selected.
     pub fn allow(&self, handle: u32) {
         if !machine::takes_shortcuts() {
             return;

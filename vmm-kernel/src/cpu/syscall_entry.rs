@@ -40,10 +40,10 @@ global_asm!(
     .pushsection .text.syscall, "ax"
     .balign 64
 syscall_entry:
-    syscall_entry_to svm_run
+    syscall_entry_to sys_run_entry
     .balign 64
 syscall_entry_guarded:
-    syscall_entry_to svm_run_guarded
+    syscall_entry_to sys_run_entry_guarded
     .popsection
     "#,
     sys_run = const vcpu_abi::syscall::SYS_RUN,

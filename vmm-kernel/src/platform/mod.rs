@@ -1,7 +1,17 @@
-//! What stands between a vCPU and the platform. `vm` and `vcpu` are the objects that the ABI knows; `svm` is the backend they use.
-//!
-//! A backend gives: `init_cpu`, nested tables, state by register group, `enter`, and exits as neutral records.
+//! What stands between a vCPU and the platform. `vm` and `vcpu` are the objects that the ABI knows; a backend is what
+//! they use, each in a folder of its own. The kernel is built for one of them: [`backend`].
 
+pub mod run_page;
 pub mod svm;
 pub mod vcpu;
 pub mod vm;
+
+/// The backend that this kernel is built for. A backend gives what the rest of the kernel takes from here:
+///
+/// - `start` and `init_cpu`: once at boot and once on each processor; `Unsupported` says why not;
+/// - `vcpu::BackendVcpu`: a vCPU's registers by group, events, windows, and the entry;
+/// - `vcpu::AddressSpace`: which guest memory that vCPU runs in;
+/// - `exit::Exit`: whose an exit is, and `state::LoadError`: why registers are refused;
+/// - the entry code of `SYS_RUN`, `sys_run_entry` and `sys_run_entry_guarded`, which calls `sys_run` and
+///   `sys_run_resume` of [`abi::run`](crate::abi::run) for what it cannot do at once.
+pub use svm as backend;

@@ -3,6 +3,7 @@
 use vcpu_abi::status::Status;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
+use super::backend::vcpu::AddressSpace;
 use crate::memory::layout::PAGE;
 use crate::memory::space::{Protection, Space};
 use crate::memory::tables::{OWNED, Tables};
@@ -20,8 +21,7 @@ const OWN_PAGES_MAX: u64 = 256;
 
 /// A virtual machine.
 pub struct Vm {
-    /// The address-space identifier of its vCPUs; never 0, which is the host's.
-    pub asid: u32,
+    number: u32,
     root: PhysFrame,
     state: SpinLock<State>,
 }
@@ -45,13 +45,13 @@ impl Vm {
         VMS.try_insert(|slot| {
             let tables = Tables::try_new()?;
             let root = tables.root();
-            Ok(Self { asid: slot as u32 + 1, root, state: SpinLock::new(State { tables, own_pages: 0 }) })
+            Ok(Self { number: slot as u32, root, state: SpinLock::new(State { tables, own_pages: 0 }) })
         })
     }
 
-    /// Root of the nested tables.
-    pub fn root(&self) -> PhysFrame {
-        self.root
+    /// What its vCPUs run in.
+    pub fn address_space(&self) -> AddressSpace {
+        AddressSpace { root: self.root.start_address().as_u64(), number: self.number }
     }
 
     /// Maps guest memory at its own address.

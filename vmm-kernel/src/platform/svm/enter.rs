@@ -16,14 +16,13 @@ use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::RunPage;
 
 use super::vmcb::Vmcb;
-use crate::abi::run;
 use crate::cpu::per_cpu::entry;
 use crate::cpu::speculation;
 use crate::memory::layout::PAGE;
 
 /// What the entry code loads without asking Rust.
 const GENERAL: u32 = Groups::GENERAL.bits();
-/// What takes the whole of `abi::run`.
+/// What takes the long way.
 const RARE: u32 = !Groups::GENERAL.union(Groups::INJECTION).union(Groups::TPR).bits();
 
 /// The place of a VMCB's field, seen from the run page in the page behind it.
@@ -103,7 +102,7 @@ global_asm!(
     .endif
     .endm
 
-    // SYS_RUN, come from `syscall_entry`: RDI the handle, RCX and R11 as SYSCALL left them, RSP the thread's kernel stack. Between a
+    // SYS_RUN, come from `syscall_entry`, which `sys_run` and `sys_run_resume` of the ABI's floor above complete: RDI the handle, RCX and R11 as SYSCALL left them, RSP the thread's kernel stack. Between a
     // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs. The four
     // words pushed keep the stack aligned at each call.
     .macro run guarded
@@ -154,14 +153,14 @@ global_asm!(
     mov rdi, rbx
 5:  push qword ptr gs:[0]
     sub rsp, 8
-    call {slowly}
+    call sys_run
     jmp 6f
 
     // The exit was the kernel's own.
 4:  push qword ptr gs:[0]
     sub rsp, 8
     mov edi, eax
-    call {on}
+    call sys_run_resume
     // Another thread may have run meanwhile. RAX and RDX are the answer.
 6:  add rsp, 8
     pop qword ptr gs:[0]
@@ -179,7 +178,7 @@ global_asm!(
     sysretq
     .endm
 
-    // The switch for Rust. RDI: run page, the one that is aimed at.
+    // The switch for Rust. RDI: run page, the one that is selected.
     .macro enter guarded
     push rbx
     push rbp
@@ -200,12 +199,12 @@ global_asm!(
 
     .pushsection .text.syscall, "ax"
     .balign 64
-    .globl svm_run
-svm_run:
+    .globl sys_run_entry
+sys_run_entry:
     run 0
     .balign 64
-    .globl svm_run_guarded
-svm_run_guarded:
+    .globl sys_run_entry_guarded
+sys_run_entry_guarded:
     run 1
     .balign 16
 svm_enter:
@@ -227,14 +226,12 @@ svm_enter_guarded:
     handle = const entry::READY_HANDLE,
     open = const entry::READY_OPEN_PAGE,
     page = const entry::READY_RUN_PAGE,
-    vmcb = const entry::READY_VMCB,
-    host = const entry::READY_HOST_SAVE,
+    vmcb = const entry::READY_OF_VCPU,
+    host = const entry::READY_OF_PROCESSOR,
     general = const GENERAL,
     rare = const RARE,
     record = sym super::exit::record,
-    load = sym run::load_marked,
-    slowly = sym run::run_slowly,
-    on = sym run::run_on,
+    load = sym super::vcpu::load_marked,
 );
 
 unsafe extern "C" {
@@ -242,7 +239,7 @@ unsafe extern "C" {
     fn svm_enter_guarded(run_page: *const RunPage);
 }
 
-/// Enters the guest of the vCPU that this processor's `ready` is aimed at, and comes back with its next exit.
+/// Enters the guest of the vCPU that this processor's `ready` has selected, and comes back with its next exit.
 ///
 /// # Safety
 /// `run_page` is that vCPU's, claimed by the calling thread, and its VMCB one of ours. GIF is set and IF is clear; both are again

@@ -5,18 +5,17 @@ use vcpu_abi::exit::{Access, ExitFlags, PortAccess, reason};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::RunPage;
 
-use super::state;
 use super::vmcb::{Vmcb, exit_code as code};
-use crate::checks;
+use super::{state, tlb};
 use crate::cpu::this_cpu;
-use crate::platform::vcpu::SharedRunPage;
+use crate::platform::run_page::SharedRunPage;
 
-/// What the run loop does after an exit.
+/// Whose an exit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Next {
-    /// Go back to the VMM: the record is filled. The entry code compares with 0.
-    Return = 0,
+pub enum Exit {
+    /// The VMM's: the record is filled. The entry code compares with 0.
+    Vmm = 0,
     /// A host interrupt is pending.
     HostInterrupt,
     /// A host NMI is pending.
@@ -27,12 +26,12 @@ pub enum Next {
     Refused,
 }
 
-impl Next {
+impl Exit {
     /// The value behind a code that the entry code passes on.
     pub fn from_code(code: u32) -> Self {
-        [Self::Return, Self::HostInterrupt, Self::HostNmi, Self::MachineCheck]
+        [Self::Vmm, Self::HostInterrupt, Self::HostNmi, Self::MachineCheck]
             .into_iter()
-            .find(|n| *n as u32 == code)
+            .find(|exit| *exit as u32 == code)
             .unwrap_or(Self::Refused)
     }
 }
@@ -54,17 +53,17 @@ fn simple_reason(code: u64) -> u32 {
     }
 }
 
-/// Fills the record of the exit that the vCPU with this run page has just made. Answers a [`Next`]. Called by the entry code.
+/// Fills the record of the exit that the vCPU with this run page has just made. Returns an [`Exit`]. Called by the entry code.
 ///
 /// # Safety
 /// The page is a vCPU's that no other thread runs.
 pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
     // SAFETY: the caller's promise.
     let page = unsafe { SharedRunPage::new(page.cast_mut()) };
-    let vmcb = page.vmcb_beside();
+    let vmcb = Vmcb::beside(page);
     let control = &vmcb.control;
     let code = control.exit_code.get();
-    checks::tlb::guest_left(vmcb);
+    tlb::model::guest_left(vmcb);
     match code {
         code::IOIO => {
             page.set_reason(reason::PORT);
@@ -84,8 +83,8 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
         code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1.get() as u32 & 1)),
         code::CPUID => page.set_reason(reason::CPUID),
         code::HLT => page.set_reason(reason::HALT),
-        code::INTR => return Next::HostInterrupt as u32,
-        code::NMI => return Next::HostNmi as u32,
+        code::INTR => return Exit::HostInterrupt as u32,
+        code::NMI => return Exit::HostNmi as u32,
         _ => return record_rare(vmcb, page, code),
     }
     with_decoding(vmcb, page, code, ExitFlags::empty())
@@ -95,10 +94,10 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
 fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> u32 {
     // QEMU before 10 writes 32 bits of it.
     if code as u32 == code::INVALID as u32 {
-        return Next::Refused as u32;
+        return Exit::Refused as u32;
     }
     if code == code::MC {
-        return Next::MachineCheck as u32;
+        return Exit::MachineCheck as u32;
     }
     let why = simple_reason(code);
     page.set_reason(why);
@@ -157,7 +156,7 @@ fn finish(vmcb: &Vmcb, page: SharedRunPage, code: u64, groups: Groups, flags: Ex
     if state::has_event(vmcb) || state::is_requested(vmcb) {
         return finish_event(vmcb, page, flags, groups);
     }
-    Next::Return as u32
+    Exit::Vmm as u32
 }
 
 /// An event was being delivered, or a virtual interrupt is still to be.
@@ -172,7 +171,7 @@ fn finish_event(vmcb: &Vmcb, page: SharedRunPage, flags: u32, groups: Groups) ->
         flags |= ExitFlags::INJECTION_PENDING;
     }
     page.set_flags(flags.bits(), groups.bits());
-    Next::Return as u32
+    Exit::Vmm as u32
 }
 
 /// EXITINFO1 of a nested page fault (APM volume 2, 15.25.6).

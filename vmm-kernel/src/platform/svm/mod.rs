@@ -6,6 +6,7 @@ pub mod exit;
 pub mod permissions;
 pub mod state;
 pub mod tlb;
+pub mod vcpu;
 pub mod vmcb;
 pub mod window;
 
@@ -70,7 +71,8 @@ pub fn init_cpu() -> Result<(), MemoryError> {
     let cpu = this_cpu();
     let hsave = frames::allocate_zeroed()?.start_address().as_u64();
     let host = frames::allocate_zeroed()?.start_address().as_u64();
-    cpu.entry.ready.host_save.set(host);
+    // The entry code loads the processor's own FS, GS, TR and SYSCALL MSRs from there.
+    cpu.entry.ready.of_processor.set(host);
     // SAFETY: both pages are ours for good; SVME only enables instructions.
     unsafe {
         msr::write(msr::EFER, msr::read(msr::EFER) | EFER_SVME);

@@ -7,7 +7,7 @@ use vcpu_abi::status::Status;
 use super::EFER_SVME;
 use super::vmcb::{Vmcb, intercept_cr, intercept_exceptions, intercept1, intercept2, vintr};
 use crate::cpu::{Cpuid, cpuid};
-use crate::platform::vcpu::SharedRunPage;
+use crate::platform::run_page::SharedRunPage;
 
 const EVENT_VALID: u64 = 1 << 31;
 const EVENT_HAS_ERROR: u64 = 1 << 11;

@@ -2,8 +2,10 @@
 //!
 //! The processor reads and writes it at VMRUN and #VMEXIT, which the compiler does not see: every field is volatile, and a shared
 //! reference is all that there ever is to a block.
-#![allow(unsafe_code, reason = "clears a block as words")]
+#![allow(unsafe_code, reason = "a block lies beside its run page, and is cleared as words")]
 
+use crate::memory::layout::PAGE;
+use crate::platform::run_page::SharedRunPage;
 use crate::volatile::{Volatile, VolatileSegment};
 
 /// Control area, offsets 000h to 3FFh.
@@ -145,6 +147,13 @@ pub struct Vmcb {
 }
 
 impl Vmcb {
+    /// The block of the vCPU that has this run page, in the page before it.
+    #[inline(always)]
+    pub fn beside(page: SharedRunPage) -> &'static Self {
+        // SAFETY: a vCPU's pages are mapped together, for ever; all of a block's fields are volatile places.
+        unsafe { &*page.address().byte_sub(PAGE as usize).cast() }
+    }
+
     /// Makes all of it zero.
     pub fn clear(&self) {
         // SAFETY: the block is as many words, all of them volatile places.
@@ -288,3 +297,6 @@ const _: () = {
     assert!(offset_of!(Save, cr2) == 0x240);
     assert!(offset_of!(Save, pat) == 0x268);
 };
+
+#[cfg(test)]
+pub mod tests;

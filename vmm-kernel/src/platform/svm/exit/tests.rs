@@ -1,5 +1,5 @@
 use super::*;
-use crate::platform::vcpu::tests::Pages;
+use crate::platform::svm::vmcb::tests::Pages;
 
 fn recorded(code: u64, info1: u64, info2: u64) -> (u32, vcpu_abi::exit::ExitRecord) {
     let pages = Pages::new();
@@ -52,16 +52,16 @@ fn each_exit_has_its_reason() {
 #[test]
 fn the_kernels_own_exits_are_not_the_vmms() {
     for (code, expected) in [
-        (code::INTR, Next::HostInterrupt),
-        (code::NMI, Next::HostNmi),
-        (code::MC, Next::MachineCheck),
-        (code::INVALID, Next::Refused),
-        (0xffff_ffff, Next::Refused),
+        (code::INTR, Exit::HostInterrupt),
+        (code::NMI, Exit::HostNmi),
+        (code::MC, Exit::MachineCheck),
+        (code::INVALID, Exit::Refused),
+        (0xffff_ffff, Exit::Refused),
     ] {
         assert_eq!(recorded(code, 0, 0).0, expected as u32, "{code:#x}");
-        assert_eq!(Next::from_code(expected as u32), expected);
+        assert_eq!(Exit::from_code(expected as u32), expected);
     }
-    assert_eq!(Next::from_code(77), Next::Refused);
+    assert_eq!(Exit::from_code(77), Exit::Refused);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::platform::vcpu::tests::Pages;
+use crate::platform::svm::vmcb::tests::Pages;
 use vcpu_abi::registers::{MsrRegisters, SegmentRegisters};
 
 const LIMITS: Limits = Limits { cr4: 0x7ff, physical_bits: 40 };

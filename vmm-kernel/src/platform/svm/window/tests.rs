@@ -1,5 +1,5 @@
 use super::*;
-use crate::platform::vcpu::tests::Pages;
+use crate::platform::svm::vmcb::tests::Pages;
 
 #[test]
 fn what_is_asked_for_is_intercepted_and_nothing_else() {

@@ -1,0 +1,106 @@
+//! A model of what the processors' TLBs may still hold of guests, which panics where one could be used that is not
+//! so any more. QEMU's TCG forgets guests' translations at every entry, so that a flush that is missing does not show
+//! there. Only a kernel for tests has it ([`checks`](crate::checks)).
+//!
+//! Entries of an ASID stay on a processor until it is told to flush them (APM volume 2, 15.16). They must be the
+//! entered vCPU's own, of this life of its place, under the paging registers that the processor knows of.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::vmcb::Vmcb;
+use crate::checks::ON;
+use crate::cpu::{MAX_CPUS, this_cpu_number};
+use crate::memory::layout::vcpu_area;
+use crate::platform::vcpu::VCPUS_MAX;
+use crate::platform::vm::VMS_MAX;
+use crate::sync::SpinLock;
+
+/// What VMRUN finds in TLB_CONTROL: all entries, those of this ASID.
+const FLUSH_ALL: u64 = 1;
+const FLUSH_ASID: u64 = 3;
+
+/// Whose translations an ASID's entries are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holder {
+    /// The place of the vCPU, and how many vCPUs have been there.
+    vcpu: usize,
+    life: u64,
+    /// CR0, CR3, CR4 and EFER when it left.
+    paging: [u64; 4],
+}
+
+/// By processor and ASID; 0 is the host's.
+static HELD: [SpinLock<[Option<Holder>; VMS_MAX + 1]>; MAX_CPUS] =
+    [const { SpinLock::new([None; VMS_MAX + 1]) }; MAX_CPUS];
+/// How many vCPUs there have been in each place.
+static LIVES: [AtomicU64; VCPUS_MAX] = [const { AtomicU64::new(0) }; VCPUS_MAX];
+
+fn with_this<R>(f: impl FnOnce(&mut [Option<Holder>; VMS_MAX + 1]) -> R) -> Option<R> {
+    HELD.get(this_cpu_number() as usize).map(|held| f(&mut held.lock()))
+}
+
+/// The place of a vCPU, and which one there.
+fn identity(vmcb: &Vmcb) -> (usize, u64) {
+    let stride = vcpu_area(1) - vcpu_area(0);
+    let place = ((core::ptr::from_ref(vmcb) as u64).wrapping_sub(vcpu_area(0)) / stride) as usize;
+    (place, LIVES.get(place).map_or(0, |lives| lives.load(Ordering::Relaxed)))
+}
+
+fn paging(vmcb: &Vmcb) -> [u64; 4] {
+    let save = &vmcb.save;
+    [save.cr0.get(), save.cr3.get(), save.cr4.get(), save.efer.get()]
+}
+
+/// ASID and TLB_CONTROL.
+fn asid_and_flush(vmcb: &Vmcb) -> (usize, u64) {
+    let both = vmcb.control.asid_and_tlb_control.get();
+    (both as u32 as usize, both >> 32 & 0xff)
+}
+
+/// There is a new vCPU in a place.
+pub fn vcpu_made(vmcb: &Vmcb) {
+    if ON && let Some(lives) = LIVES.get(identity(vmcb).0) {
+        lives.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A vCPU is about to be entered, by the long way: what its VMM has changed is there.
+pub fn guest_enters(vmcb: &Vmcb) {
+    if !ON {
+        return;
+    }
+    let ((vcpu, life), (asid, flush)) = (identity(vmcb), asid_and_flush(vmcb));
+    let held = with_this(|held| held.get(asid).copied().flatten()).flatten();
+    if let Some(held) = held
+        && (held.vcpu, held.life) == (vcpu, life)
+        && held.paging != paging(vmcb)
+        && !matches!(flush, FLUSH_ALL | FLUSH_ASID)
+    {
+        panic!("TLB: vCPU {vcpu} is entered with other paging registers, and without a flush");
+    }
+}
+
+/// A vCPU was entered, and has left.
+pub fn guest_left(vmcb: &Vmcb) {
+    // A refused VMRUN has entered nothing.
+    if !ON || vmcb.control.exit_code.get() == u64::MAX {
+        return;
+    }
+    let ((vcpu, life), (asid, flush)) = (identity(vmcb), asid_and_flush(vmcb));
+    let new = Holder { vcpu, life, paging: paging(vmcb) };
+    let held = with_this(|held| {
+        if flush == FLUSH_ALL {
+            *held = [None; VMS_MAX + 1];
+        }
+        let place = held.get_mut(asid)?;
+        if flush == FLUSH_ASID {
+            *place = None;
+        }
+        place.replace(new)
+    });
+    if let Some(held) = held.flatten()
+        && (held.vcpu, held.life) != (vcpu, life)
+    {
+        panic!("TLB: vCPU {vcpu} ran with translations of ASID {asid} that were vCPU {}'s", held.vcpu);
+    }
+}

@@ -1,0 +1,208 @@
+//! A vCPU as this backend has it: what the kernel does with a vCPU, in terms of the VMCB.
+#![allow(unsafe_code, reason = "the entry code says by a pointer what it is about to enter")]
+
+use core::cell::Cell;
+
+use vcpu_abi::exit::reason;
+use vcpu_abi::registers::Groups;
+use vcpu_abi::run_page::{self, RunPage};
+use vcpu_abi::status::Status;
+
+use super::enter::enter;
+use super::exit::{self, Exit};
+use super::state::{self, LoadError};
+use super::vmcb::{Vmcb, intercept1};
+use super::{maps, tlb, window};
+use crate::cpu::{interrupts, local_apic, this_cpu};
+use crate::platform::run_page::SharedRunPage;
+
+/// The guest memory that a vCPU runs in.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressSpace {
+    /// Physical address of the nested tables' root.
+    pub root: u64,
+    /// Number of the VM among those there are, from 0.
+    pub number: u32,
+}
+
+impl AddressSpace {
+    /// The address-space identifier, which a VM's vCPUs share. 0 is the host's.
+    pub fn asid(&self) -> u32 {
+        self.number + 1
+    }
+}
+
+/// The backend's part of a vCPU. Its methods are for the thread that has claimed the vCPU, on its processor.
+pub struct BackendVcpu {
+    page: SharedRunPage,
+    physical: u64,
+    space: AddressSpace,
+    /// What [`set_windows`](Self::set_windows) last set.
+    window: Cell<u32>,
+}
+
+impl BackendVcpu {
+    /// The backend's page of a vCPU is its VMCB, at `physical`, mapped before the run page. It is reset.
+    ///
+    /// # Errors
+    /// [`Status::WrongState`] before [`start`](super::start).
+    pub fn try_new(page: SharedRunPage, physical: u64, space: AddressSpace) -> Result<Self, Status> {
+        maps().ok_or(Status::WrongState)?;
+        let vcpu = Self { page, physical, space, window: Cell::new(run_page::window::NONE) };
+        tlb::model::vcpu_made(vcpu.vmcb());
+        vcpu.reset();
+        Ok(vcpu)
+    }
+
+    #[inline(always)]
+    fn vmcb(&self) -> &Vmcb {
+        Vmcb::beside(self.page)
+    }
+
+    /// Puts all registers into the state after a reset, and forgets what was asked for.
+    #[cold]
+    pub fn reset(&self) {
+        self.window.set(run_page::window::NONE);
+        if let Some(maps) = maps() {
+            state::reset(self.vmcb(), maps, self.space.root, self.space.asid());
+        }
+    }
+
+    /// Loads the groups that the VMM marked from the run page, but those of the FPU.
+    ///
+    /// # Errors
+    /// When they are refused. A state that cannot be entered leaves the vCPU reset.
+    #[inline]
+    pub fn load(&self, dirty: Groups) -> Result<(), LoadError> {
+        let loaded = state::load(self.vmcb(), self.page, dirty);
+        if loaded == Err(LoadError::NotEnterable) {
+            self.reset();
+        }
+        loaded
+    }
+
+    /// Stores groups in the run page, and returns which of those asked for are this backend's.
+    #[cold]
+    pub fn store(&self, groups: Groups) -> Groups {
+        state::store_requested(self.vmcb(), self.page, groups);
+        groups & state::REQUESTED
+    }
+
+    /// Fills the record of a run that ends for a reason that is not the guest's.
+    pub fn report(&self, why: u32) {
+        exit::report(self.vmcb(), self.page, why);
+    }
+
+    /// Has the guest exit when the VMM can inject what it wants to, as the run page asks.
+    #[inline(always)]
+    pub fn set_windows(&self) {
+        let (vmcb, want) = (self.vmcb(), self.page.window());
+        // While an interrupt waits itself, the window's turn comes when that is delivered.
+        let is_late = want != run_page::window::NONE && state::interrupt_requested(vmcb);
+        if is_late || want != self.window.get() {
+            window::set(vmcb, want);
+            self.window.set(if is_late { u32::MAX } else { want });
+        }
+        vmcb.control.intercept1.update(|bits| bits & !intercept1::IRET);
+        if self.page.nmi_return() & 1 != 0 {
+            vmcb.control.intercept1.update(|bits| bits | intercept1::IRET);
+        }
+    }
+
+    /// Whether the window is the one that the run page asks for.
+    #[inline(always)]
+    pub fn has_windows(&self) -> bool {
+        self.window.get() == self.page.window()
+    }
+
+    /// Makes the vCPU the one that this processor enters next.
+    #[inline(always)]
+    pub fn select(&self) {
+        let ready = &this_cpu().entry.ready;
+        if ready.select(self.page.address() as u64, self.physical) {
+            // The other may be of the same VM, and so have the same ASID.
+            tlb::ask_flush(self.vmcb());
+        }
+    }
+
+    /// Enters the guest and returns with its next exit, which is recorded. The vCPU is the one selected.
+    #[inline(always)]
+    pub fn enter(&self) -> Exit {
+        let exit = self.enter_once();
+        tlb::is_flushed(self.vmcb());
+        exit
+    }
+
+    #[inline(always)]
+    fn enter_once(&self) -> Exit {
+        let page = self.page.address();
+        tlb::model::guest_enters(self.vmcb());
+        // SAFETY: the page is the vCPU's, which is claimed and selected.
+        unsafe {
+            enter(page);
+            Exit::from_code(exit::record(page))
+        }
+    }
+
+    /// After an exit for the host, before the next entry: an event that was being delivered is delivered then.
+    pub fn redeliver(&self) {
+        let vmcb = self.vmcb();
+        if let Some(event) = state::decode_event(vmcb.control.exit_int_info.get()) {
+            state::inject(vmcb, event);
+        }
+        // The run page says where the guest is, should the next VMRUN be refused (`state::repair`).
+        state::store_general(vmcb, self.page);
+    }
+
+    /// After [`Exit::Refused`]: why the run ends, or nothing where the guest can be entered again.
+    ///
+    /// QEMU's emulation also ends so the run of a guest that sets reserved bits of CR3, instead of #GP. So
+    /// VMRUN is asked again, with an interrupt pending, for which it exits before the guest executes anything:
+    /// a state that it refused, it refuses again.
+    #[cold]
+    pub fn after_refusal(&self) -> Option<u32> {
+        const GENERAL_PROTECTION: u64 = 13;
+        let is_entered = || {
+            local_apic::kick(this_cpu().apic_id);
+            let exit = self.enter_once();
+            interrupts::take_pending();
+            exit != Exit::Refused
+        };
+        // The host's state must not be seen by anybody: it is overwritten.
+        if exit::holds_host_state(self.vmcb()) {
+            self.reset();
+            return Some(reason::INVALID_STATE);
+        }
+        if state::repair(self.vmcb(), self.page) {
+            // The one virtual interrupt is gone as well.
+            window::set(self.vmcb(), self.page.window());
+            return None;
+        }
+        if is_entered() {
+            exit::set_exception(self.page, GENERAL_PROTECTION, 0);
+            return Some(reason::EXCEPTION);
+        }
+        self.reset();
+        Some(reason::INVALID_STATE)
+    }
+}
+
+/// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done, and
+/// the entry code goes the long way. Called by the entry code.
+///
+/// # Safety
+/// The page is a vCPU's, which the calling thread may run.
+pub unsafe extern "C" fn load_marked(page: *mut RunPage) -> u32 {
+    // SAFETY: the caller's promise.
+    let page = unsafe { SharedRunPage::new(page) };
+    let dirty = Groups::from_bits_retain(page.dirty());
+    let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
+    // An interrupt and a window share the VMCB's one virtual interrupt.
+    let shared = dirty.contains(Groups::INJECTION) && page.window() != run_page::window::NONE;
+    let vmcb = Vmcb::beside(page);
+    if !(dirty - usual).is_empty() || shared || state::load_usual(vmcb, page, dirty).is_err() {
+        return 1;
+    }
+    page.set_dirty(0);
+    0
+}
