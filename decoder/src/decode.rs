@@ -9,7 +9,7 @@ mod cursor;
 mod form;
 mod prefixes;
 
-use crate::{Attributes, Instruction, Mode, Operand, Operation, Register, Segment, Size};
+use crate::{Attributes, Instruction, Mode, Operand, Operation, Processor, Register, Segment, Size, Vendor};
 use address::{Address, ModRm};
 use cursor::Cursor;
 use form::{Form, Slot};
@@ -34,15 +34,18 @@ pub enum Rejection {
     Unsupported,
 }
 
-/// Decodes the instruction at the start of `bytes`; what follows it is not looked at.
+/// Decodes the instruction at the start of `bytes`; what follows it is not looked at. What `processor` does not have is
+/// [`Rejection::Undefined`].
 ///
 /// # Errors
 /// A [`Rejection`]; [`Rejection::Truncated`] only if `bytes` has fewer than 15.
-pub fn decode(bytes: &[u8], mode: Mode) -> Result<Instruction, Rejection> {
+pub fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<Instruction, Rejection> {
     let mut cursor = Cursor::new(bytes);
     let prefixes = Prefixes::read(&mut cursor, mode)?;
-    let form = form::read(&mut cursor, &prefixes, mode)?;
-    Decoding::new(form, prefixes, mode).run(&mut cursor)
+    let form = form::read(&mut cursor, &prefixes, mode, processor)?;
+    let instruction = Decoding::new(form, prefixes, mode, processor.vendor).run(&mut cursor)?;
+    // After everything has been read, too.
+    if processor.features.contains(form.needs) { Ok(instruction) } else { Err(Rejection::Undefined) }
 }
 
 /// An instruction being put together.
@@ -50,15 +53,16 @@ struct Decoding {
     form: Form,
     prefixes: Prefixes,
     mode: Mode,
+    vendor: Vendor,
     size: Size,
     address_size: Size,
 }
 
 impl Decoding {
-    fn new(form: Form, prefixes: Prefixes, mode: Mode) -> Decoding {
+    fn new(form: Form, prefixes: Prefixes, mode: Mode, vendor: Vendor) -> Decoding {
         let size = form.width.size(&prefixes, mode);
         let address_size = prefixes.address_size(mode);
-        Decoding { form, prefixes, mode, size, address_size }
+        Decoding { form, prefixes, mode, vendor, size, address_size }
     }
 
     fn run(self, cursor: &mut Cursor) -> Result<Instruction, Rejection> {
@@ -76,6 +80,7 @@ impl Decoding {
             operation: form.operation,
             length: cursor.position(),
             mode: self.mode,
+            vendor: self.vendor,
             size: self.size,
             memory_size: form.memory.unwrap_or(self.size),
             address_size: self.address_size,

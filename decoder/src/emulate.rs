@@ -42,7 +42,8 @@ pub enum Outcome {
         /// The value of the source operand: of OUT, LMSW and moves to control and debug registers; else 0.
         value: u64,
     },
-    /// Other vCPUs changed memory under the emulation again and again. Nothing has changed: run the guest again.
+    /// Nothing has changed: run the guest again. Other vCPUs changed memory under the emulation again and again, or
+    /// it came to a port that the processor has not checked ([`Machine::may_access_port`]).
     Retry,
     /// The emulation can't be had; nothing has changed but iterations that were complete.
     Stop(Stop),
@@ -129,6 +130,7 @@ impl<M: Machine> Emulation<'_, M> {
             Pop => self.pop()?,
             MovVector => self.mov_vector()?,
             Movs | Cmps | Stos | Lods | Scas | Ins | Outs => return self.string(max_iterations),
+            Lmsw if self.machine.cpl() != 0 => return Err(Exception::GENERAL_PROTECTION.into()),
             Cpuid | Rdmsr | Wrmsr | Rdtsc | Rdtscp | Hlt | Vmmcall | Xsetbv | Invd | Wbinvd | Clts | Lmsw
             | MovControl | MovDebug | In | Out => {
                 return Ok(Outcome::Intercepted { value: self.source()? });

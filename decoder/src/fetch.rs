@@ -93,13 +93,13 @@ impl Code {
 /// Each [`FetchError`].
 #[inline]
 pub fn fetch(machine: &mut impl Machine, code: &mut Code) -> Result<Instruction, FetchError> {
-    let mode = machine.mode();
+    let (mode, processor) = (machine.mode(), machine.processor());
     *code = Code::EMPTY;
     // Two pages at most hold 15 bytes; the third round can't be reached.
     for _ in 0..3 {
         let before = code.length;
         code.extend(machine)?;
-        match decode(code.bytes(), mode) {
+        match decode(code.bytes(), mode, processor) {
             Ok(instruction) => return Ok(instruction),
             Err(Rejection::Truncated) if code.length > before => {}
             Err(rejection) => return Err(rejection.into()),

@@ -1,7 +1,7 @@
 //! A decoded instruction.
 
 use crate::bits::EFER_LMA;
-use crate::{SegmentState, Size};
+use crate::{SegmentState, Size, Vendor};
 use bitflags::bitflags;
 
 /// How code is read: the default sizes of operands and addresses.
@@ -174,6 +174,8 @@ pub struct Instruction {
     pub length: u8,
     /// The mode it was decoded for.
     pub mode: Mode,
+    /// The maker of the processor it was decoded for.
+    pub vendor: Vendor,
     /// The size of the operation and of its register operands.
     pub size: Size,
     /// The size of one access to memory.

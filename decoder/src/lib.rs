@@ -23,6 +23,7 @@ pub mod fetch;
 mod instruction;
 mod intercept;
 mod machine;
+mod processor;
 mod size;
 pub mod walk;
 
@@ -31,7 +32,8 @@ pub use emulate::{Outcome, Stop, emulate};
 pub use exception::{Exception, vector};
 pub use instruction::{Attributes, Instruction, Mode, Operand, Operation, Register, Segment};
 pub use intercept::{Intercept, intercept_length};
-pub use machine::{GuestMemory, Machine, SegmentState};
+pub use machine::{GuestMemory, Machine, PortRequest, SegmentState};
+pub use processor::{Features, Processor, Vendor};
 pub use size::Size;
 
 /// The size of the smallest page in bytes; an access that crosses such a boundary is translated twice.

@@ -3,7 +3,7 @@
 
 use crate::bits::{FLAG_RF, FLAG_TF};
 use crate::walk::{self, Access, Paging, WalkError};
-use crate::{Instruction, Mode, Segment, Size};
+use crate::{Instruction, Mode, Processor, Segment, Size};
 
 /// Guest physical memory.
 ///
@@ -50,6 +50,19 @@ impl SegmentState {
     pub const WRITABLE: u16 = 1 << 1;
 }
 
+/// An access to a port that INS or OUTS makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRequest {
+    /// The port.
+    pub port: u16,
+    /// The size of one access.
+    pub size: Size,
+    /// INS, which reads; else OUTS.
+    pub is_in: bool,
+    /// It is repeated.
+    pub is_repeated: bool,
+}
+
 /// One vCPU, as the emulator sees it.
 ///
 /// General registers are numbered as in encodings: rAX 0, rCX 1, rDX 2, rBX 3, rSP 4, rBP 5, rSI 6, rDI 7, R8 to R15.
@@ -78,6 +91,9 @@ pub trait Machine: GuestMemory {
     /// The current privilege level, 0 to 3.
     fn cpl(&self) -> u8;
 
+    /// The guest's processor, by what its CPUID says; always the same.
+    fn processor(&self) -> Processor;
+
     /// Control registers and what else paging depends on.
     fn paging(&self) -> Paging;
 
@@ -94,10 +110,15 @@ pub trait Machine: GuestMemory {
     /// Writes to a device, or to absent memory, at an address that is not RAM. Never [`Size::B16`].
     fn device_write(&mut self, gpa: u64, size: Size, value: u64);
 
-    /// Reads a port, for INS. The processor checked the guest's right to it before the intercept.
+    /// Whether the processor has checked the guest's right to just this access (CPL, IOPL, and the TSS's permission
+    /// map), which it does before the intercept. The bytes may be others since: INS and OUTS are carried out behind
+    /// an exit for such an access only. Else the guest is run again, and the processor checks.
+    fn may_access_port(&self, request: PortRequest) -> bool;
+
+    /// Reads a port, for INS, after [`Machine::may_access_port`].
     fn port_read(&mut self, port: u16, size: Size) -> u32;
 
-    /// Writes a port, for OUTS.
+    /// Writes a port, for OUTS, after [`Machine::may_access_port`].
     fn port_write(&mut self, port: u16, size: Size, value: u32);
 
     /// Translates a linear address to a guest physical one. By default a full walk; an implementation that caches

@@ -189,6 +189,10 @@ impl PortAccess {
     pub const fn is_string(self) -> bool {
         self.0 & Self::STRING != 0
     }
+    /// Whether it has a REP prefix.
+    pub const fn is_repeated(self) -> bool {
+        self.0 & Self::REP != 0
+    }
 }
 
 const _: () = {

@@ -7,8 +7,8 @@
 use decoder::fetch::{Code, fetch};
 use decoder::walk::{self, Access, Kind, Paging, WalkError};
 use decoder::{
-    GuestMemory, Instruction, Intercept, Machine, Mode, Outcome, PAGE_BYTES, Segment, SegmentState, Size,
-    decode, emulate, intercept_length,
+    GuestMemory, Instruction, Intercept, Machine, Mode, Outcome, PAGE_BYTES, PortRequest, Processor, Segment,
+    SegmentState, Size, Vendor, decode, emulate, intercept_length,
 };
 use std::hint::black_box;
 
@@ -22,6 +22,7 @@ const ELEMENTS: u64 = 256;
 /// `cpuid`
 const CPUID: [u8; 16] = [0x0f, 0xa2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
+const PROCESSOR: Processor = Processor::full(Vendor::Amd);
 const CODE: u64 = 0x5000;
 const REP_CODE: u64 = CODE + 0x40;
 const DEVICE: u64 = 0xfee0_0000;
@@ -174,6 +175,11 @@ impl Machine for Vcpu {
     }
 
     #[inline]
+    fn processor(&self) -> Processor {
+        PROCESSOR
+    }
+
+    #[inline]
     fn paging(&self) -> Paging {
         Paging {
             cr0: 0x8001_0033,
@@ -202,6 +208,10 @@ impl Machine for Vcpu {
     #[inline]
     fn device_write(&mut self, _gpa: u64, _size: Size, value: u64) {
         self.device = value;
+    }
+
+    fn may_access_port(&self, _request: PortRequest) -> bool {
+        false
     }
 
     fn port_read(&mut self, _port: u16, _size: Size) -> u32 {
@@ -251,7 +261,7 @@ pub const WORK: [Work; 5] = [
     Work {
         name: "decode `mov [rdi+0x80], eax`",
         anew: |_| {
-            let _ = black_box(decode(black_box(&MOV), Mode::Bits64));
+            let _ = black_box(decode(black_box(&MOV), Mode::Bits64, PROCESSOR));
         },
         cached: None,
     },

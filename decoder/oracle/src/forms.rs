@@ -1,7 +1,7 @@
 //! The table of accepted forms: every opcode is tried, and a full decoder names what is accepted.
 
 use crate::full;
-use decoder::{Attributes, Mode};
+use decoder::{Attributes, Mode, Processor, Vendor};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MODES: [Mode; 3] = [Mode::Bits16, Mode::Bits32, Mode::Bits64];
@@ -52,7 +52,8 @@ fn encodings() -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn note(forms: &mut Forms, bytes: &[u8], mode: Mode) {
-    let Ok(instruction) = decoder::decode(bytes, mode) else { return };
+    let processor = Processor::full(Vendor::Intel);
+    let Ok(instruction) = decoder::decode(bytes, mode, processor) else { return };
     let info = full::decode(bytes, mode).code().op_code();
     // Forms that differ in the operand's size alone share a row.
     let sized = info.op_code_string();

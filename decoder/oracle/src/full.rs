@@ -1,7 +1,7 @@
 //! A full decoder's opinion (iced-x86) of an instruction that the decoder accepted.
 
-use decoder::{Attributes, Instruction, Mode, Operand, Operation, Register, Segment, Size};
-use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind, Register as Full};
+use decoder::{Attributes, Instruction, Mode, Operand, Operation, Register, Segment, Size, Vendor};
+use iced_x86::{Code, Decoder, DecoderOptions, Mnemonic, OpKind, Register as Full};
 
 /// Where instructions are decoded; it matters to addresses relative to RIP.
 const RIP: u64 = 0x1000;
@@ -218,6 +218,9 @@ fn sizes_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
         _ => None,
     });
     let accesses_memory = ours.attributes.contains(Attributes::MEMORY) || is_string(ours.operation);
+    // The full decoder follows Intel.
+    let is_amd_movsxd = ours.vendor == Vendor::Amd && full.code() == Code::Movsxd_r16_rm16;
+    let bytes = if is_amd_movsxd { 4 } else { full.memory_size().size() as u64 };
     string_address.is_none_or(|size| size == ours.address_size)
-        && (!accesses_memory || full.memory_size().size() as u64 == ours.memory_size.bytes())
+        && (!accesses_memory || bytes == ours.memory_size.bytes())
 }

@@ -2,7 +2,10 @@
 
 use crate::registers::plain_registers;
 use decoder::walk::Paging;
-use decoder::{Exception, GuestMemory, Machine, Mode, Outcome, Segment, SegmentState, Size};
+use decoder::{
+    Exception, GuestMemory, Machine, Mode, Outcome, PortRequest, Processor, Segment, SegmentState, Size,
+    Vendor,
+};
 use std::collections::BTreeMap;
 
 const PAGE_BYTES: u64 = 4096;
@@ -31,6 +34,8 @@ pub struct TestMachine {
     pub segments: [SegmentState; 6],
     /// The privilege level.
     pub cpl: u8,
+    /// The processor: Intel's, with everything, unless the test wants another.
+    pub processor: Processor,
     /// Control registers.
     pub paging: Paging,
     /// XMM registers.
@@ -43,6 +48,8 @@ pub struct TestMachine {
     pub device: BTreeMap<u64, u8>,
     /// Accesses to devices, in order.
     pub device_log: Vec<DeviceAccess>,
+    /// The access to a port that the processor has checked, if the exit was for one.
+    pub port_exit: Option<PortRequest>,
     /// Accesses to ports, in order.
     pub port_log: Vec<DeviceAccess>,
     /// What ports read as.
@@ -74,6 +81,7 @@ impl TestMachine {
             rflags: 2,
             segments,
             cpl: 0,
+            processor: Processor::full(Vendor::Intel),
             paging: Paging {
                 cr0: 0x0005_0033 & !0x2c,
                 cr3: 0,
@@ -88,6 +96,7 @@ impl TestMachine {
             ram: BTreeMap::new(),
             device: BTreeMap::new(),
             device_log: Vec::new(),
+            port_exit: None,
             port_log: Vec::new(),
             port_value: 0,
             interference: 0,
@@ -128,7 +137,7 @@ impl TestMachine {
     /// # Panics
     /// If `code` is rejected, or is longer than the instruction.
     pub fn run(&mut self, code: &[u8], max_iterations: u32) -> Outcome {
-        let instruction = decoder::decode(code, self.mode());
+        let instruction = decoder::decode(code, self.mode(), self.processor);
         let instruction = instruction.unwrap_or_else(|error| panic!("{code:02x?}: {error:?}"));
         assert_eq!(usize::from(instruction.length), code.len(), "{code:02x?}");
         decoder::emulate(&instruction, self, max_iterations)
@@ -239,6 +248,10 @@ impl Machine for TestMachine {
                 *byte = bytes[at as usize];
             }
         }
+    }
+
+    fn may_access_port(&self, request: PortRequest) -> bool {
+        self.port_exit == Some(request)
     }
 
     fn port_read(&mut self, port: u16, size: Size) -> u32 {

@@ -11,11 +11,16 @@ pub use walk::{AccessInput, PagingInput, WalkInput, check_walk};
 use crate::full;
 use crate::small::SMALL_BYTES;
 use decoder::walk::Paging;
-use decoder::{Mode, Rejection};
+use decoder::{Mode, Processor, Rejection, Vendor};
 
 /// 16, 32 or 64 bits, by `selector`.
 pub fn mode(selector: u8) -> Mode {
     [Mode::Bits16, Mode::Bits32, Mode::Bits64][usize::from(selector % 3)]
+}
+
+/// A processor of either maker that has everything, by bit 6 of the same `selector`.
+pub fn processor(selector: u8) -> Processor {
+    Processor::full(if selector & 0x40 != 0 { Vendor::Amd } else { Vendor::Intel })
 }
 
 /// EFER for [`mode`] of the same `selector`: other code is also run in long mode (bit 7).
@@ -41,20 +46,20 @@ fn paging([cr0, cr3, cr4]: [u32; 3], selector: u8) -> Paging {
 ///
 /// # Panics
 /// If that is not so.
-pub fn check_decode(bytes: &[u8], mode: Mode) {
-    match decoder::decode(bytes, mode) {
+pub fn check_decode(bytes: &[u8], mode: Mode, processor: Processor) {
+    match decoder::decode(bytes, mode, processor) {
         Ok(ours) => {
             let difference = full::difference(&ours, bytes);
             assert_eq!(difference, None, "{ours:?}\n{:?}", full::decode(bytes, mode));
             let (exact, _) = bytes.split_at(usize::from(ours.length));
-            assert_eq!(decoder::decode(exact, mode), Ok(ours));
+            assert_eq!(decoder::decode(exact, mode, processor), Ok(ours));
             let shorter = &exact[..exact.len() - 1];
-            assert_eq!(decoder::decode(shorter, mode), Err(Rejection::Truncated));
+            assert_eq!(decoder::decode(shorter, mode, processor), Err(Rejection::Truncated));
         }
         Err(Rejection::Truncated) => assert!(bytes.len() < 15),
         Err(rejection) => {
             let shorter = bytes.split_last().map_or(bytes, |(_, rest)| rest);
-            let earlier = decoder::decode(shorter, mode);
+            let earlier = decoder::decode(shorter, mode, processor);
             assert!(
                 earlier == Err(rejection) || earlier == Err(Rejection::Truncated),
                 "{earlier:?} {rejection:?}"

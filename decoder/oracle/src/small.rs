@@ -2,7 +2,7 @@
 
 use crate::registers::plain_registers;
 use decoder::walk::Paging;
-use decoder::{GuestMemory, Machine, Segment, SegmentState, Size};
+use decoder::{GuestMemory, Machine, PortRequest, Processor, Segment, SegmentState, Size, Vendor};
 
 /// Bytes of RAM, and of device registers, that there are: few, as fuzzing copies and compares them all the time.
 pub const SMALL_BYTES: usize = 128;
@@ -23,6 +23,8 @@ pub struct SmallMachine {
     pub segments: [SegmentState; 6],
     /// The privilege level.
     pub cpl: u8,
+    /// The processor.
+    pub processor: Processor,
     /// Control registers.
     pub paging: Paging,
     /// All XMM registers' value.
@@ -52,6 +54,7 @@ impl SmallMachine {
             rflags: 2,
             segments: [SegmentState { base: 0, limit: u32::MAX, attributes: 0xc93 }; 6],
             cpl: 0,
+            processor: Processor::full(Vendor::Intel),
             paging,
             xmm: u128::from(fill[0]) << 64 | u128::from(fill[1]),
             ram,
@@ -148,6 +151,11 @@ impl Machine for SmallMachine {
         assert!(size != Size::B16);
         self.device_bytes += size.bytes();
         self.store(gpa, size.bytes(), value.into());
+    }
+
+    /// The processor has checked even ports.
+    fn may_access_port(&self, request: PortRequest) -> bool {
+        request.port.is_multiple_of(2)
     }
 
     fn port_read(&mut self, port: u16, size: Size) -> u32 {

@@ -19,8 +19,8 @@ pub fn max_bytes(target: &str) -> usize {
 /// # Panics
 /// If a property doesn't hold, like the others.
 pub fn decode(input: &[u8]) {
-    if let Some((&mode, bytes)) = input.split_first() {
-        properties::check_decode(bytes, properties::mode(mode));
+    if let Some((&selector, bytes)) = input.split_first() {
+        properties::check_decode(bytes, properties::mode(selector), properties::processor(selector));
     }
 }
 

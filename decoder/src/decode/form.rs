@@ -3,7 +3,7 @@
 use super::address::ModRm;
 use super::prefixes::{Mandatory, Prefixes};
 use super::{Cursor, Rejection};
-use crate::{Attributes, Mode, Operation, Size};
+use crate::{Attributes, Features, Mode, Operation, Processor, Size, Vendor};
 
 /// Where an operand is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub(super) struct Form {
     /// ModRM.rm is a register whatever MOD says.
     pub(super) is_register_only: bool,
     pub(super) attributes: Attributes,
+    /// What the processor must have.
+    pub(super) needs: Features,
 }
 
 impl Form {
@@ -93,6 +95,7 @@ impl Form {
             has_modrm: in_modrm(destination) || in_modrm(source),
             is_register_only: matches!(operation, Operation::MovControl | Operation::MovDebug),
             attributes: Attributes::empty(),
+            needs: Features::empty(),
         }
     }
 
@@ -102,6 +105,10 @@ impl Form {
 
     fn with(self, attributes: Attributes) -> Form {
         Form { attributes, ..self }
+    }
+
+    fn needing(self, needs: Features) -> Form {
+        Form { needs, ..self }
     }
 
     pub(super) fn uses(&self, slot: Slot) -> bool {
@@ -158,10 +165,18 @@ fn width(opcode: u8) -> Width {
 }
 
 /// Reads the opcode and looks it up.
-pub(super) fn read(cursor: &mut Cursor, prefixes: &Prefixes, mode: Mode) -> Result<Form, Rejection> {
+pub(super) fn read(
+    cursor: &mut Cursor,
+    prefixes: &Prefixes,
+    mode: Mode,
+    processor: Processor,
+) -> Result<Form, Rejection> {
     let opcode = cursor.next()?;
+    if opcode == 0x63 && mode == Mode::Bits64 {
+        return Ok(movsxd(prefixes, mode, processor.vendor));
+    }
     if opcode != 0x0f {
-        return one_byte(opcode, cursor, prefixes, mode);
+        return one_byte(opcode, cursor, mode);
     }
     match cursor.next()? {
         0x38 => three_byte(cursor.next()?, prefixes),
@@ -173,7 +188,7 @@ pub(super) fn read(cursor: &mut Cursor, prefixes: &Prefixes, mode: Mode) -> Resu
     }
 }
 
-fn one_byte(opcode: u8, cursor: &mut Cursor, prefixes: &Prefixes, mode: Mode) -> Result<Form, Rejection> {
+fn one_byte(opcode: u8, cursor: &mut Cursor, mode: Mode) -> Result<Form, Rejection> {
     use Operation::*;
     use Slot::{Accumulator, Byte, Dx, Immediate, Moffs, Reg, Rm, SignedByte};
     let width = width(opcode);
@@ -185,7 +200,6 @@ fn one_byte(opcode: u8, cursor: &mut Cursor, prefixes: &Prefixes, mode: Mode) ->
             4 | 5 => return Err(Rejection::NoMemory),
             _ => return Err(Rejection::Unsupported),
         },
-        0x63 if mode == Mode::Bits64 => movsxd(prefixes, mode),
         0x6c | 0x6d => Form::new(Ins, io, Slot::None, Dx),
         0x6e | 0x6f => Form::new(Outs, io, Dx, Slot::None),
         0x82 if mode == Mode::Bits64 => return Err(Rejection::Undefined),
@@ -226,9 +240,12 @@ fn one_byte(opcode: u8, cursor: &mut Cursor, prefixes: &Prefixes, mode: Mode) ->
     })
 }
 
-/// MOVSXD: from four bytes, but two into two.
-fn movsxd(prefixes: &Prefixes, mode: Mode) -> Form {
-    let memory = Width::Full.size(prefixes, mode).min(Size::B4);
+/// MOVSXD: from four bytes; into two, Intel's processors read two and AMD's four.
+fn movsxd(prefixes: &Prefixes, mode: Mode, vendor: Vendor) -> Form {
+    let memory = match vendor {
+        Vendor::Amd => Size::B4,
+        Vendor::Intel => Width::Full.size(prefixes, mode).min(Size::B4),
+    };
     Form::new(Operation::Movsx, Width::Full, Slot::Reg, Slot::Rm).with_memory(memory)
 }
 
@@ -265,7 +282,9 @@ fn two_byte(opcode: u8, cursor: &mut Cursor, prefixes: &Prefixes) -> Result<Form
         0xbe => Form::new(Movsx, Width::Full, Reg, Rm).with_memory(Size::B1),
         0xbf => Form::new(Movsx, Width::Full, Reg, Rm).with_memory(Size::B2),
         0xc0 | 0xc1 => Form::new(Xadd, width, Rm, Reg),
-        0xc3 if prefixes.mandatory() == Mandatory::None => Form::new(Mov, Width::FourOrEight, Rm, Reg),
+        0xc3 if prefixes.mandatory() == Mandatory::None => {
+            Form::new(Mov, Width::FourOrEight, Rm, Reg).needing(Features::SSE2)
+        }
         0xc7 if group(cursor)? == 1 => cmpxchg_pair(prefixes),
         _ => return Err(Rejection::Unsupported),
     })
@@ -275,7 +294,11 @@ fn cmpxchg_pair(prefixes: &Prefixes) -> Form {
     let (size, memory) = if prefixes.rex_w() { (Size::B8, Size::B16) } else { (Size::B4, Size::B8) };
     let form =
         Form::new(Operation::CmpxchgPair, Width::Fixed(size), Slot::Rm, Slot::None).with_memory(memory);
-    if memory == Size::B16 { form.with(Attributes::ALIGNED) } else { form }
+    if memory == Size::B16 {
+        form.with(Attributes::ALIGNED).needing(Features::CX16)
+    } else {
+        form.needing(Features::CX8)
+    }
 }
 
 /// Group 8.
@@ -309,12 +332,14 @@ fn group_7(cursor: &mut Cursor, prefixes: &Prefixes) -> Result<Form, Rejection> 
 fn three_byte(opcode: u8, prefixes: &Prefixes) -> Result<Form, Rejection> {
     match (opcode, prefixes.mandatory()) {
         (0xf0, Mandatory::None | Mandatory::P66) => {
-            Ok(Form::new(Operation::Movbe, Width::Full, Slot::Reg, Slot::Rm))
+            Ok(Form::new(Operation::Movbe, Width::Full, Slot::Reg, Slot::Rm).needing(Features::MOVBE))
         }
         (0xf1, Mandatory::None | Mandatory::P66) => {
-            Ok(Form::new(Operation::Movbe, Width::Full, Slot::Rm, Slot::Reg))
+            Ok(Form::new(Operation::Movbe, Width::Full, Slot::Rm, Slot::Reg).needing(Features::MOVBE))
         }
-        (0x2a, Mandatory::P66) => Ok(vector_load(Size::B16).with(Attributes::ALIGNED)),
+        (0x2a, Mandatory::P66) => {
+            Ok(vector_load(Size::B16).with(Attributes::ALIGNED).needing(Features::SSE4_1))
+        }
         _ => Err(Rejection::Unsupported),
     }
 }
@@ -332,7 +357,10 @@ fn vector(opcode: u8, prefixes: &Prefixes) -> Option<Form> {
     use Mandatory::{F3, None as Np, P66};
     let aligned = Attributes::ALIGNED;
     let doubleword = if prefixes.rex_w() { Size::B8 } else { Size::B4 };
-    Some(match (opcode, prefixes.mandatory()) {
+    let mandatory = prefixes.mandatory();
+    // The packed-single forms are SSE's; all with a mandatory prefix came with SSE2.
+    let needs = if mandatory == Np { Features::SSE } else { Features::SSE2 };
+    let form = match (opcode, mandatory) {
         // MOVUPS, MOVUPD, MOVDQU.
         (0x10, Np | P66) | (0x6f, F3) => vector_load(Size::B16),
         (0x11, Np | P66) | (0x7f, F3) => vector_store(Size::B16),
@@ -348,5 +376,6 @@ fn vector(opcode: u8, prefixes: &Prefixes) -> Option<Form> {
         (0x7e, F3) => vector_load(Size::B8),
         (0xd6, P66) => vector_store(Size::B8),
         _ => return None,
-    })
+    };
+    Some(form.needing(needs))
 }

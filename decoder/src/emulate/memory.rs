@@ -3,7 +3,7 @@
 use super::{Abort, Emulation, Result, Stop};
 use crate::bits::{CR0_AM, FLAG_AC};
 use crate::walk::{Access, Kind};
-use crate::{Attributes, Exception, Machine, PAGE_BYTES, Segment, Size};
+use crate::{Attributes, Exception, Machine, Mode, PAGE_BYTES, Segment, Size, Vendor};
 
 /// How often a locked operation starts again because another vCPU was faster.
 const ATTEMPTS: u32 = 64;
@@ -105,7 +105,7 @@ impl<M: Machine> Emulation<'_, M> {
         }
         self.check_segment(segment, offset, linear, size, kind)?;
         if !is_aligned {
-            self.check_alignment(size)?;
+            self.check_misaligned(segment, offset, linear, size, kind)?;
         }
         Ok(linear)
     }
@@ -135,11 +135,28 @@ impl<M: Machine> Emulation<'_, M> {
         self.machine.translate(linear, access).map_err(|error| Abort::from_walk(error, segment))
     }
 
-    /// #AC if it is enabled, for an access of `size` that isn't aligned. Moves of 16 bytes that need no alignment are
-    /// not checked: manuals leave it open, processors tried do the same.
+    /// What comes before translation for an operand that isn't aligned: on AMD's processors the canonical form of its
+    /// last byte, which Intel's look at after #AC; and #AC.
     #[cold]
+    fn check_misaligned(
+        &self,
+        segment: Segment,
+        offset: u64,
+        linear: u64,
+        size: Size,
+        kind: Kind,
+    ) -> Result<()> {
+        if self.instruction.vendor == Vendor::Amd && self.instruction.mode == Mode::Bits64 {
+            let last = linear.wrapping_add(size.bytes() - 1);
+            self.check_segment(segment, offset, last, size, kind)?;
+        }
+        self.check_alignment(size)
+    }
+
+    /// #AC if it is enabled, for an access of `size` that isn't aligned. Of moves of 16 bytes that need no alignment
+    /// manuals leave it open: AMD's processors check them, Intel's don't.
     fn check_alignment(&self, size: Size) -> Result<()> {
-        let is_checked = size != Size::B16
+        let is_checked = (size != Size::B16 || self.instruction.vendor == Vendor::Amd)
             && self.machine.rflags() & FLAG_AC != 0
             && self.machine.cpl() == 3
             && self.machine.paging().cr0 & CR0_AM != 0;

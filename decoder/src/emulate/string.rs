@@ -1,10 +1,10 @@
 //! MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS, and their repetition (APM 3, 1.2.6).
 
 use super::alu::{self, STATUS};
-use super::{Emulation, Outcome, Result};
+use super::{Abort, Emulation, Outcome, Result};
 use crate::bits::{FLAG_DF, FLAG_TF, FLAG_ZF};
 use crate::walk::Kind;
-use crate::{Attributes, Machine, Operand, Operation, Segment};
+use crate::{Attributes, Machine, Operand, Operation, PortRequest, Segment, Vendor};
 
 const AX: u8 = 0;
 const CX: u8 = 1;
@@ -15,7 +15,9 @@ const DI: u8 = 7;
 impl<M: Machine> Emulation<'_, M> {
     /// Does up to `max_iterations`.
     pub(super) fn string(&mut self, max_iterations: u32) -> Result<Outcome> {
-        if !self.instruction.attributes.intersects(Attributes::REP | Attributes::REPNE) {
+        let is_repeated = self.instruction.attributes.intersects(Attributes::REP | Attributes::REPNE);
+        self.check_port(is_repeated)?;
+        if !is_repeated {
             self.iterate()?;
             return Ok(self.done());
         }
@@ -28,8 +30,14 @@ impl<M: Machine> Emulation<'_, M> {
             if iterations == 0 {
                 return Ok(Outcome::Repeat { single_step });
             }
-            // A fault leaves registers as the last iteration did, but flags as the instruction found them (SDM 2, REP).
-            self.iterate().inspect_err(|_| self.machine.set_rflags(flags))?;
+            if let Err(abort) = self.iterate() {
+                // A fault leaves registers as the last iteration did. Flags, too, on AMD's processors; on Intel's
+                // they are as the instruction found them (SDM 2, REP).
+                if self.instruction.vendor == Vendor::Intel {
+                    self.machine.set_rflags(flags);
+                }
+                return Err(abort);
+            }
             iterations -= 1;
             left -= 1;
             self.set_register(CX, size, left);
@@ -38,6 +46,20 @@ impl<M: Machine> Emulation<'_, M> {
             }
         }
         Ok(self.done())
+    }
+
+    /// INS and OUTS: what the processor checks of the port comes before everything else (APM 3, INS).
+    fn check_port(&self, is_repeated: bool) -> Result<()> {
+        if !matches!(self.instruction.operation, Operation::Ins | Operation::Outs) {
+            return Ok(());
+        }
+        let request = PortRequest {
+            port: self.machine.gpr(DX) as u16,
+            size: self.instruction.size,
+            is_in: self.instruction.operation == Operation::Ins,
+            is_repeated,
+        };
+        if self.machine.may_access_port(request) { Ok(()) } else { Err(Abort::Retry) }
     }
 
     /// Whether a comparison ends the repetition: REPE goes on while equal, REPNE while not.

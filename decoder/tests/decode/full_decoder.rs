@@ -1,16 +1,17 @@
 //! A full decoder agrees with everything that is accepted.
 
-use decoder::{Mode, Rejection, decode};
+use decoder::{Mode, Processor, Rejection, Vendor, decode};
 use decoder_oracle::full;
 use decoder_oracle::random::Random;
 
 const MODES: [Mode; 3] = [Mode::Bits16, Mode::Bits32, Mode::Bits64];
+const PROCESSORS: [Processor; 2] = [Processor::full(Vendor::Amd), Processor::full(Vendor::Intel)];
 const PREFIXES: [u8; 17] =
     [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x40, 0x41, 0x42, 0x44, 0x48, 0x4f];
 
 /// Whether the bytes were accepted; panics if the full decoder disagrees.
-fn check(bytes: &[u8], mode: Mode) -> bool {
-    match decode(bytes, mode) {
+fn check(bytes: &[u8], mode: Mode, processor: Processor) -> bool {
+    match decode(bytes, mode, processor) {
         Ok(ours) => {
             let difference = full::difference(&ours, bytes);
             assert_eq!(difference, None, "{mode:?} {bytes:02x?}\n{ours:?}\n{:?}", full::decode(bytes, mode));
@@ -38,7 +39,7 @@ fn structured() {
                     bytes.extend([opcode as u8, modrm]);
                     bytes.extend(random.bits().to_le_bytes());
                     bytes.extend(random.bits().to_le_bytes());
-                    accepted += u32::from(check(&bytes, mode));
+                    accepted += u32::from(check(&bytes, mode, PROCESSORS[prefixes % 2]));
                 }
             }
         }
@@ -58,7 +59,7 @@ fn random() {
             }
         }
         bytes.truncate(random.below(17) as usize);
-        accepted += u32::from(check(&bytes, random.choose(&MODES)));
+        accepted += u32::from(check(&bytes, random.choose(&MODES), random.choose(&PROCESSORS)));
     }
     assert!(accepted > 50_000, "{accepted}");
 }
@@ -69,12 +70,16 @@ fn lengths_are_exact() {
     let mut random = Random::new(3);
     for _ in 0..200_000 {
         let bytes = [random.bits().to_le_bytes(), random.bits().to_le_bytes()].concat();
-        let mode = random.choose(&MODES);
-        if let Ok(instruction) = decode(&bytes, mode) {
+        let (mode, processor) = (random.choose(&MODES), random.choose(&PROCESSORS));
+        if let Ok(instruction) = decode(&bytes, mode, processor) {
             let length = usize::from(instruction.length);
-            assert_eq!(decode(&bytes[..length], mode), Ok(instruction));
+            assert_eq!(decode(&bytes[..length], mode, processor), Ok(instruction));
             for shorter in 0..length {
-                assert_eq!(decode(&bytes[..shorter], mode), Err(Rejection::Truncated), "{bytes:02x?}");
+                assert_eq!(
+                    decode(&bytes[..shorter], mode, processor),
+                    Err(Rejection::Truncated),
+                    "{bytes:02x?}"
+                );
             }
         }
     }

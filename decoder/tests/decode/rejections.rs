@@ -2,7 +2,10 @@
 
 use decoder::Mode::{self, Bits16, Bits32, Bits64};
 use decoder::Rejection::{NoMemory, TooLong, Truncated, Undefined, Unsupported};
-use decoder::{Operand, Operation, Rejection, Size, decode};
+use decoder::{Operand, Operation, Processor, Rejection, Size, Vendor, decode};
+
+/// Where makers differ, `processor.rs` has both.
+const PROCESSOR: Processor = Processor::full(Vendor::Intel);
 
 #[test]
 fn table() {
@@ -71,7 +74,7 @@ fn table() {
         (&[0x66, 0x0f, 0x16, 0x03], Bits64, Unsupported),
     ];
     for &(bytes, mode, expected) in table {
-        assert_eq!(decode(bytes, mode), Err(expected), "{mode:?} {bytes:02x?}");
+        assert_eq!(decode(bytes, mode, PROCESSOR), Err(expected), "{mode:?} {bytes:02x?}");
     }
 }
 
@@ -79,8 +82,8 @@ fn table() {
 #[test]
 fn too_long_comes_before_undefined() {
     let bytes = [0xf3, 0xf0, 0xf2, 0xf3, 0x43, 0x81, 0xbc, 0xa4, 0x23, 0xe3, 0xb8, 0xff, 0xc8, 0xed, 0x71, 0];
-    assert_eq!(decode(&bytes, Bits64), Err(TooLong));
-    assert_eq!(decode(&bytes[1..], Bits64), Err(Undefined));
+    assert_eq!(decode(&bytes, Bits64, PROCESSOR), Err(TooLong));
+    assert_eq!(decode(&bytes[1..], Bits64, PROCESSOR), Err(Undefined));
 }
 
 /// REX.W undoes the operand-size prefix of IN and OUT: found against the full decoder.
@@ -94,7 +97,7 @@ fn ports_have_at_most_four_bytes() {
         (&[0x48, 0xee], Size::B1),
         (&[0x48, 0x6d], Size::B4),
     ] {
-        assert_eq!(decode(code, Bits64).unwrap().size, size, "{code:02x?}");
+        assert_eq!(decode(code, Bits64, PROCESSOR).unwrap().size, size, "{code:02x?}");
     }
 }
 
@@ -113,7 +116,7 @@ fn sizes_by_mode() {
         (&[0x66, 0xff, 0x37], Bits64, Size::B2, Size::B8),
         (&[0x66, 0x48, 0xff, 0x37], Bits64, Size::B8, Size::B8),
     ] {
-        let found = decode(code, mode).unwrap();
+        let found = decode(code, mode, PROCESSOR).unwrap();
         assert_eq!((found.size, found.address_size), (size, address_size), "{mode:?} {code:02x?}");
     }
 }
@@ -121,7 +124,7 @@ fn sizes_by_mode() {
 #[test]
 fn control_registers_need_no_memory_form() {
     // MOD is ignored: these would be [rbx] otherwise.
-    let found = decode(&[0x0f, 0x22, 0x1b], Bits64).unwrap();
+    let found = decode(&[0x0f, 0x22, 0x1b], Bits64, PROCESSOR).unwrap();
     assert_eq!((found.operation, found.length), (Operation::MovControl, 3));
     assert_eq!((found.destination, found.source), (Operand::Control(3), Operand::Gpr(3)));
 }

@@ -103,18 +103,6 @@ fn canonical_addresses() {
     machine.complete(&[0x8b, 0x03]);
 }
 
-/// Found against the processor: what crosses into addresses that are not canonical is checked for alignment first.
-#[test]
-fn alignment_comes_before_the_end_of_canonical_addresses() {
-    let mut machine = TestMachine::new(Mode::Bits64);
-    machine.cpl = 3;
-    machine.rflags |= 1 << 18;
-    machine.gprs[3] = 0x7fff_ffff_fffc;
-    assert_eq!(machine.fault(&[0x48, 0x31, 0x03]), Exception::ALIGNMENT_CHECK);
-    machine.rflags &= !(1 << 18);
-    assert_eq!(machine.fault(&[0x48, 0x31, 0x03]), Exception::GENERAL_PROTECTION);
-}
-
 /// Attributes and limit of DS, the offset of a four-byte access, and whether it may be read and written.
 const SEGMENTS: &[(u16, u32, u64, bool, bool)] = &[
     (0xc93, 0xffff_ffff, 0xffff_fffc, true, true),

@@ -1,7 +1,10 @@
 //! Instructions that are the VMM's to carry out.
 
-use decoder::{Exception, Mode, Operand, Operation, Outcome, decode};
+use decoder::{Exception, Mode, Operand, Operation, Outcome, Processor, Vendor, decode};
 use decoder_oracle::TestMachine;
+
+/// Where makers differ, `processor.rs` has both.
+const PROCESSOR: Processor = Processor::full(Vendor::Intel);
 
 /// Code, what it is, and the value it carries.
 const CASES: &[(&[u8], Operation, u64)] = &[
@@ -36,7 +39,7 @@ fn table() {
         machine.gprs[1] = 0x1111_1111_1111_2222;
         machine.gprs[2] = 0x4444;
         machine.gprs[3] = 0x8000;
-        let instruction = decode(code, Mode::Bits64).unwrap();
+        let instruction = decode(code, Mode::Bits64, PROCESSOR).unwrap();
         assert_eq!(instruction.operation, operation);
         let port = matches!(operation, Operation::In);
         let expected = if port && instruction.source == Operand::Gpr(2) { 0x4444 } else { value };
@@ -44,6 +47,23 @@ fn table() {
         assert_eq!(machine.rip, 0x1000, "left to the VMM");
         assert!(!instruction.advance(&mut machine));
         assert_eq!(machine.rip, 0x1000 + code.len() as u64);
+    }
+}
+
+/// The processor checks CPL before it reads the operand, and so before the device it may be on.
+#[test]
+fn lmsw_is_privileged() {
+    for (code, cpl, outcome, reads) in [
+        (&[0x0f, 0x01, 0x33][..], 0, Outcome::Intercepted { value: 0xffff }, 1),
+        (&[0x0f, 0x01, 0x33], 1, Outcome::Exception(Exception::GENERAL_PROTECTION), 0),
+        (&[0x0f, 0x01, 0x33], 3, Outcome::Exception(Exception::GENERAL_PROTECTION), 0),
+        (&[0x0f, 0x01, 0xf1], 3, Outcome::Exception(Exception::GENERAL_PROTECTION), 0),
+    ] {
+        let mut machine = TestMachine::new(Mode::Bits64);
+        machine.gprs[3] = 0x8000;
+        machine.cpl = cpl;
+        assert_eq!(machine.run(code, 1), outcome, "{code:02x?} at CPL {cpl}");
+        assert_eq!(machine.device_log.len(), reads, "{code:02x?} at CPL {cpl}");
     }
 }
 

@@ -10,3 +10,4 @@ mod moves;
 mod stack;
 mod string;
 mod vector;
+mod vendor;

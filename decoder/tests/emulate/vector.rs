@@ -86,18 +86,6 @@ fn alignment_comes_before_the_stack_segment() {
     assert_eq!(machine.fault(&[0x0f, 0x10, 0x45, 0x00]), Exception::STACK);
 }
 
-/// Found against the processor: MOVUPS and the like take no #AC.
-#[test]
-fn unaligned_moves_are_not_alignment_checked() {
-    let mut machine = machine();
-    machine.put(AT, &[0; 32]);
-    machine.gprs[3] = AT + 1;
-    machine.cpl = 3;
-    machine.rflags |= 1 << 18;
-    machine.complete(&[0x0f, 0x10, 0x03]);
-    assert_eq!(machine.fault(&[0xf3, 0x0f, 0x7e, 0x03]), Exception::ALIGNMENT_CHECK);
-}
-
 #[test]
 fn sse_must_be_enabled() {
     for (cr0, cr4, expected) in [

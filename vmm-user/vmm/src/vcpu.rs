@@ -26,9 +26,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use bitflags::bitflags;
 
 use code_cache::{CodeCache, Decoded, Lengths};
-use decoder::{Intercept, Mode};
+use decoder::{Intercept, Mode, Processor};
 use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuSet};
-use devices::cpuid::CpuidTable;
+use devices::cpuid::{CpuidTable, Live};
 use devices::msr::MsrFile;
 use notices::{Kind, Notices};
 use runtime::abi::operation::{Call, Handle, Operation, VcpuCreate, VcpuFetch, VcpuKick, end_reason};
@@ -114,6 +114,8 @@ pub struct Vcpu {
     shared: &'static Shared,
     lapic: LocalApic,
     cpuid: CpuidTable,
+    /// What the guest believes of its processor, by its CPUID.
+    processor: Processor,
     msrs: MsrFile,
     /// Operations in the batch page for the next run.
     batched: u32,
@@ -189,9 +191,19 @@ impl ApicBus for Bus<'_, '_> {
     }
 }
 
+/// The processor that a guest with this CPUID believes to have.
+fn processor(cpuid: &CpuidTable) -> Processor {
+    let [leaf_0, leaf_1] = [0, 1].map(|leaf| {
+        let leaf = cpuid.lookup(leaf, 0, &Live { cr4: 0, xcr0: 1 });
+        [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]
+    });
+    Processor::from_cpuid(leaf_0, leaf_1)
+}
+
 impl Vcpu {
     /// A vCPU as after power-on.
     pub fn new(shared: &'static Shared, index: usize, created: Created, cpuid: CpuidTable) -> Option<Self> {
+        let processor = processor(&cpuid);
         let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: None };
         Some(Self {
             index,
@@ -200,6 +212,7 @@ impl Vcpu {
             shared,
             lapic: LocalApic::new(shared.board.apics.clone(), index, config)?,
             cpuid,
+            processor,
             msrs: MsrFile::new(),
             batched: 0,
             event_waits: false,
@@ -207,7 +220,7 @@ impl Vcpu {
             halted: false,
             attention: Attention::ALL,
             lengths: CodeCache::new((Intercept::Hlt, 1))?,
-            decoded: CodeCache::new(decoder::decode(HLT, Mode::Bits64).ok()?)?,
+            decoded: CodeCache::new(decoder::decode(HLT, Mode::Bits64, processor).ok()?)?,
             pages: PageCache::new()?,
             apic_shared: shared.board.apics.get(index)?,
             statistics: shared.statistics.get(index).map(|s| &**s),

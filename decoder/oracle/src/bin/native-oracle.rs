@@ -14,9 +14,14 @@ fn main() -> std::process::ExitCode {
         println!("{difference}\n");
     }
     let [long, wide, narrow] = report.by_mode;
+    if let Some(error) = &report.no_segments {
+        println!("only 64-bit code: this kernel's modify_ldt makes no segments for the rest ({error})");
+    }
+    let vendor = report.processor.map(|processor| processor.vendor);
     println!(
-        "{} cases of {} forms, at least {} each ({long} in 64-bit, {wide} in 32-bit, {narrow} in 16-bit code; \
+        "{:?}: {} cases of {} forms, at least {} each ({long} in 64-bit, {wide} in 32-bit, {narrow} in 16-bit code; \
          {} faults), {} differences",
+        vendor.unwrap_or(decoder::Vendor::Intel),
         report.cases,
         report.forms,
         report.fewest,

@@ -6,7 +6,8 @@ use super::processor::{Registers, Selectors};
 use crate::full;
 use crate::random::Random;
 use decoder::{
-    Attributes, Instruction, Mode, Operand, Operation, Register, Rejection, Segment, SegmentState, Size,
+    Attributes, Instruction, Mode, Operand, Operation, Processor, Register, Rejection, Segment, SegmentState,
+    Size,
 };
 
 const SP: usize = 4;
@@ -25,16 +26,16 @@ pub(super) struct Form {
 }
 
 /// All accepted forms that user code may execute, in each mode.
-pub(super) fn forms() -> Vec<Form> {
-    forms_of(is_user)
+pub(super) fn forms(processor: Processor) -> Vec<Form> {
+    forms_of(processor, is_user)
 }
 
 /// The same, and INS and OUTS, which need a port.
-pub(super) fn memory_forms() -> Vec<Form> {
-    forms_of(|operation| is_user(operation) || is_port_string(operation))
+pub(super) fn memory_forms(processor: Processor) -> Vec<Form> {
+    forms_of(processor, |operation| is_user(operation) || is_port_string(operation))
 }
 
-fn forms_of(is_wanted: impl Fn(Operation) -> bool) -> Vec<Form> {
+fn forms_of(processor: Processor, is_wanted: impl Fn(Operation) -> bool) -> Vec<Form> {
     let mut forms = Vec::new();
     for mode in [Mode::Bits64, Mode::Bits32, Mode::Bits16] {
         for escape in [&[][..], &[0x0f], &[0x0f, 0x38]] {
@@ -42,7 +43,7 @@ fn forms_of(is_wanted: impl Fn(Operation) -> bool) -> Vec<Form> {
                 for mandatory in [None, Some(0x66), Some(0xf3), Some(0xf2)] {
                     for reg in 0..8 {
                         let form = Form { mandatory, escape, opcode, reg, mode };
-                        if form.operation().is_some_and(&is_wanted) {
+                        if form.operation(processor).is_some_and(&is_wanted) {
                             forms.push(form);
                         }
                     }
@@ -63,10 +64,10 @@ impl Form {
     }
 
     /// What it does, if it is accepted.
-    fn operation(&self) -> Option<Operation> {
+    fn operation(&self, processor: Processor) -> Option<Operation> {
         let mut bytes = self.bytes(&[], self.reg << 3 | 7);
         bytes.extend([0; 10]);
-        decoder::decode(&bytes, self.mode).ok().map(|instruction| instruction.operation)
+        decoder::decode(&bytes, self.mode, processor).ok().map(|instruction| instruction.operation)
     }
 }
 
@@ -102,6 +103,7 @@ fn is_port_string(operation: Operation) -> bool {
 /// A case to be run by both sides.
 pub(super) struct Case {
     pub(super) mode: Mode,
+    processor: Processor,
     /// Where in the page of code it is.
     pub(super) offset: u64,
     pub(super) code: Vec<u8>,
@@ -116,12 +118,12 @@ pub(super) struct Case {
 
 impl Case {
     /// A case of `form`, unless the prefixes that were drawn make something else of it.
-    pub(super) fn draw(form: &Form, random: &mut Random) -> Option<Case> {
+    pub(super) fn draw(form: &Form, processor: Processor, random: &mut Random) -> Option<Case> {
         let mut code = form.bytes(&prefixes(form.mode, random), modrm(form.reg, random));
         code.extend(random.bits().to_le_bytes());
         code.extend(random.bits().to_le_bytes());
         code.truncate(15);
-        let instruction = match decoder::decode(&code, form.mode) {
+        let instruction = match decoder::decode(&code, form.mode, processor) {
             Ok(instruction) if is_user(instruction.operation) || is_port_string(instruction.operation) => {
                 Some(instruction)
             }
@@ -144,8 +146,17 @@ impl Case {
         let offset = random.below(0xf00);
         registers.rip = if form.mode == Mode::Bits64 { CODE + offset } else { offset };
         let fills = Vec::new();
-        let mut case =
-            Case { mode: form.mode, offset, code, instruction, registers, selectors, segments, fills };
+        let mut case = Case {
+            mode: form.mode,
+            processor,
+            offset,
+            code,
+            instruction,
+            registers,
+            selectors,
+            segments,
+            fills,
+        };
         match instruction {
             Some(instruction) => case.aim(&instruction, random)?,
             None => case.code.truncate(full::decode(&case.code, form.mode).len().max(1)),
@@ -267,7 +278,7 @@ impl Case {
         let start = offsets.displacement_offset();
         let end = start + offsets.displacement_size();
         self.code[start..end].copy_from_slice(&wanted.to_le_bytes()[..end - start]);
-        self.instruction = decoder::decode(&self.code, self.mode).ok();
+        self.instruction = decoder::decode(&self.code, self.mode, self.processor).ok();
     }
 
     /// Makes a compare-exchange succeed half of the time.

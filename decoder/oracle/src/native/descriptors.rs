@@ -2,6 +2,7 @@
 
 use super::mapping::{CODE, DATA};
 use decoder::SegmentState;
+use std::io;
 
 /// A descriptor: where its selector points to, and what the emulator is told of it.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +56,7 @@ const fn descriptor(selector: u16, base: u32, limit: u32, attributes: u16) -> De
     Descriptor { selector, state: SegmentState { base: base as u64, limit, attributes } }
 }
 
-fn install(descriptor: Descriptor) {
+fn install(descriptor: Descriptor) -> io::Result<()> {
     let SegmentState { base, limit, attributes } = descriptor.state;
     let has = |bit: u16| u32::from(attributes & bit != 0);
     let contents = if has(SegmentState::CODE) != 0 { 2 } else { has(SegmentState::EXPAND_DOWN) };
@@ -72,12 +73,18 @@ fn install(descriptor: Descriptor) {
     };
     // SAFETY: modify_ldt's write reads one `user_desc` of this size; the descriptors map nothing new.
     let status = unsafe { libc::syscall(libc::SYS_modify_ldt, 0x11, &raw mut user, size_of_val(&user)) };
-    assert_eq!(status as i32, 0, "modify_ldt refuses {descriptor:x?}");
+    // The C library takes this call's failures for successes: it returns 32 bits of them.
+    match status as i32 {
+        0 => Ok(()),
+        -1 => Err(io::Error::last_os_error()),
+        error => Err(io::Error::from_raw_os_error(-error)),
+    }
 }
 
 /// Installs the descriptors. Once a process.
-pub(super) fn set_up() {
-    for descriptor in [CODE_32, CODE_16].into_iter().chain(DATA_SEGMENTS) {
-        install(descriptor);
-    }
+///
+/// # Errors
+/// Where the kernel is built without `modify_ldt` or without segments of 16 bits, or a container forbids it.
+pub(super) fn set_up() -> io::Result<()> {
+    [CODE_32, CODE_16].into_iter().chain(DATA_SEGMENTS).try_for_each(install)
 }

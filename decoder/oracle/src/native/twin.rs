@@ -3,26 +3,29 @@
 use super::mapping::{self, DATA, DATA_BYTES, PAGE};
 use super::processor::Registers;
 use decoder::walk::{Access, Paging, WalkError};
-use decoder::{GuestMemory, Machine, Segment, SegmentState, Size};
+use decoder::{GuestMemory, Machine, PortRequest, Processor, Segment, SegmentState, Size};
 
 /// A [`Machine`] with user rights to the pages of data.
+#[derive(Clone)]
 pub(super) struct Twin {
     pub(super) registers: Registers,
     pub(super) segments: [SegmentState; 6],
     pub(super) data: Box<[u8; DATA_BYTES]>,
     /// An address was translated that might be mapped in this process.
     pub(super) is_unsafe: bool,
+    pub(super) processor: Processor,
     pub(super) paging: Paging,
 }
 
 impl Twin {
-    pub(super) fn new() -> Twin {
+    pub(super) fn new(processor: Processor) -> Twin {
         let flat = SegmentState { base: 0, limit: u32::MAX, attributes: 0 };
         Twin {
             registers: Registers::default(),
             segments: [flat; 6],
             data: Box::new([0; DATA_BYTES]),
             is_unsafe: false,
+            processor,
             paging: Paging {
                 cr0: 0x8005_0033,
                 cr3: 0,
@@ -109,6 +112,10 @@ impl Machine for Twin {
         3
     }
 
+    fn processor(&self) -> Processor {
+        self.processor
+    }
+
     fn paging(&self) -> Paging {
         self.paging
     }
@@ -132,6 +139,10 @@ impl Machine for Twin {
     }
 
     /// Ports are for cases that only a guest runs, where it matters that they complete, but not what they read.
+    fn may_access_port(&self, _request: PortRequest) -> bool {
+        true
+    }
+
     fn port_read(&mut self, _port: u16, _size: Size) -> u32 {
         0
     }

@@ -1,6 +1,6 @@
 //! What holds for any emulation.
 
-use super::{mode, only_marks_added, paging};
+use super::{mode, only_marks_added, paging, processor};
 use crate::small::SmallMachine;
 use arbitrary::Arbitrary;
 use decoder::{Attributes, Instruction, Mode, Operation, Outcome, SegmentState};
@@ -8,7 +8,7 @@ use decoder::{Attributes, Instruction, Mode, Operation, Outcome, SegmentState};
 /// The state an emulation starts from.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct EmulateInput {
-    /// Selects the mode, and with bit 7 long mode.
+    /// Selects the mode, with bit 6 the processor's maker, and with bit 7 long mode.
     pub mode: u8,
     /// The instruction and what follows it.
     pub code: [u8; 15],
@@ -38,6 +38,7 @@ impl EmulateInput {
             rflags: self.rflags.into(),
             segments: [SegmentState { base: base.into(), limit, attributes }; 6],
             cpl: self.cpl % 4,
+            processor: processor(self.mode),
             ..SmallMachine::new(&self.fill, paging(self.control, self.mode))
         }
     }
@@ -49,7 +50,7 @@ impl EmulateInput {
 /// # Panics
 /// If that is not so.
 pub fn check_emulate(input: &EmulateInput) -> Option<Outcome> {
-    let instruction = decoder::decode(&input.code, mode(input.mode)).ok()?;
+    let instruction = decoder::decode(&input.code, mode(input.mode), processor(input.mode)).ok()?;
     let before = input.machine();
     let mut machine = before;
     let outcome = decoder::emulate(&instruction, &mut machine, 16);

@@ -1,6 +1,6 @@
 //! What holds for any fetch.
 
-use super::{mode, only_marks_added, paging};
+use super::{mode, only_marks_added, paging, processor};
 use crate::small::SmallMachine;
 use arbitrary::Arbitrary;
 use decoder::fetch::{Code, FetchError, fetch};
@@ -15,7 +15,7 @@ const MAX_LENGTH: usize = 15;
 /// A fetch to be made.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct FetchInput {
-    /// Selects the mode, and with bit 7 long mode.
+    /// Selects the mode, with bit 6 the processor's maker, and with bit 7 long mode.
     pub mode: u8,
     /// The privilege level, modulo 4.
     pub cpl: u8,
@@ -34,6 +34,7 @@ impl FetchInput {
         let mut machine = SmallMachine {
             rip: self.rip,
             cpl: self.cpl % 4,
+            processor: processor(self.mode),
             ..SmallMachine::new(&self.fill, paging(self.control, self.mode))
         };
         let attributes = match mode(self.mode) {
@@ -75,7 +76,7 @@ fn reference_fetch(machine: &mut SmallMachine) -> Fetched {
         if let Err(error) = reference_page(machine, &mut bytes, &mut length) {
             return (bytes, length, Err(error));
         }
-        match decode(&bytes[..length], machine.mode()) {
+        match decode(&bytes[..length], machine.mode(), machine.processor) {
             Err(Rejection::Truncated) => {}
             Err(rejection) => return (bytes, length, Err(rejection.into())),
             Ok(instruction) => return (bytes, length, Ok(instruction)),

@@ -1,7 +1,7 @@
 //! The decoder's view of a vCPU: its registers in the run page, the guest's memory, and the devices.
 
 use decoder::walk::{self, Paging, WalkError};
-use decoder::{GuestMemory, Machine, Mode, Segment, SegmentState, Size};
+use decoder::{GuestMemory, Machine, Mode, PortRequest, Processor, Segment, SegmentState, Size};
 use devices::capability::Width;
 use runtime::abi::registers::{self, Groups};
 
@@ -140,6 +140,11 @@ impl Machine for Emulation<'_> {
     }
 
     #[inline]
+    fn processor(&self) -> Processor {
+        self.vcpu.processor
+    }
+
+    #[inline]
     fn paging(&self) -> Paging {
         let page = self.vcpu.page;
         Paging {
@@ -195,6 +200,10 @@ impl Machine for Emulation<'_> {
             None => board.mmio_write(gpa, width(size), value, &mut access),
         }
         vcpu.finish(&access);
+    }
+
+    fn may_access_port(&self, request: PortRequest) -> bool {
+        self.vcpu.checked_port() == Some(request)
     }
 
     fn port_read(&mut self, port: u16, size: Size) -> u32 {

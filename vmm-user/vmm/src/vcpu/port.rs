@@ -1,7 +1,8 @@
 //! IN and OUT.
 
+use decoder::{PortRequest, Size};
 use devices::capability::Width;
-use runtime::abi::exit::PortAccess;
+use runtime::abi::exit::{PortAccess, reason};
 
 use super::Vcpu;
 
@@ -53,4 +54,25 @@ impl Vcpu {
     fn handle_string(&mut self) {
         self.fetch_and_emulate();
     }
+
+    /// The access by INS or OUTS whose right the processor has checked before the exit, if that is what the exit
+    /// was for. The guest's bytes may be others by now.
+    pub(super) fn checked_port(&self) -> Option<PortRequest> {
+        let access = (self.page.reason() == reason::PORT).then(|| PortAccess(self.page.qualification()))?;
+        string_request(access)
+    }
 }
+
+fn string_request(access: PortAccess) -> Option<PortRequest> {
+    let size = match access.width() {
+        1 => Size::B1,
+        2 => Size::B2,
+        4 => Size::B4,
+        _ => return None,
+    };
+    let (port, is_in, is_repeated) = (access.port(), access.is_in(), access.is_repeated());
+    access.is_string().then_some(PortRequest { port, size, is_in, is_repeated })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! What AMD's processors do otherwise than Intel's: each row of the table in `docs/decoder.md`, for both.
+
+use decoder::Vendor::{Amd, Intel};
+use decoder::{Exception, Mode, Outcome, Processor, Vendor};
+use decoder_oracle::TestMachine;
+use decoder_oracle::page_tables::{Builder, Style};
+
+const AT: u64 = 0x8000;
+/// RFLAGS.AC.
+const AC: u64 = 1 << 18;
+
+/// User code with alignment checks on, at a page of zeros.
+fn machine(vendor: Vendor, mode: Mode) -> TestMachine {
+    let mut machine = TestMachine::new(mode);
+    machine.processor = Processor::full(vendor);
+    machine.put(AT, &[0; 4096]);
+    machine.cpl = 3;
+    machine.rflags |= AC;
+    machine
+}
+
+/// MOVUPS, MOVUPD and MOVDQU, both ways, at [BX + DI], [rCX] and [RCX].
+const UNALIGNED: [&[u8]; 6] = [
+    &[0x0f, 0x10, 0x01],
+    &[0x0f, 0x11, 0x01],
+    &[0x66, 0x0f, 0x10, 0x01],
+    &[0x66, 0x0f, 0x11, 0x01],
+    &[0xf3, 0x0f, 0x6f, 0x01],
+    &[0xf3, 0x0f, 0x7f, 0x01],
+];
+
+#[test]
+fn unaligned_moves_of_sixteen_bytes() {
+    for mode in [Mode::Bits16, Mode::Bits32, Mode::Bits64] {
+        for code in UNALIGNED {
+            for (vendor, ac, cpl, misaligned, expected) in [
+                (Amd, AC, 3, 1, Some(Exception::ALIGNMENT_CHECK)),
+                (Amd, AC, 3, 8, Some(Exception::ALIGNMENT_CHECK)),
+                (Amd, AC, 3, 0, None),
+                (Amd, 0, 3, 1, None),
+                (Amd, AC, 0, 1, None),
+                (Intel, AC, 3, 1, None),
+                (Intel, AC, 3, 8, None),
+            ] {
+                let mut machine = machine(vendor, mode);
+                machine.rflags = 2 | ac;
+                machine.cpl = cpl;
+                machine.gprs[1] = AT + misaligned;
+                machine.gprs[3] = AT + misaligned;
+                let outcome = machine.run(code, 1);
+                let done = Outcome::Done { single_step: false };
+                let context = format!("{vendor:?} {mode:?} {code:02x?} AC {ac:x} CPL {cpl} +{misaligned}");
+                assert_eq!(outcome, expected.map_or(done, Outcome::Exception), "{context}");
+            }
+        }
+    }
+}
+
+/// The check comes before the page fault; where there is none, the page faults.
+#[test]
+fn unaligned_moves_to_no_page() {
+    for code in UNALIGNED {
+        let write = if matches!(code, [.., 0x11 | 0x7f, _]) { 2 } else { 0 };
+        for (vendor, expected) in
+            [(Amd, Exception::ALIGNMENT_CHECK), (Intel, Exception::page_fault(4 | write, AT + 1))]
+        {
+            let mut machine = machine(vendor, Mode::Bits64);
+            Builder::new(&mut machine, Style::Four, 0x10_0000);
+            machine.gprs[1] = AT + 1;
+            assert_eq!(machine.fault(code), expected, "{vendor:?} {code:02x?}");
+        }
+    }
+}
+
+/// Smaller moves of XMM registers are checked by both.
+#[test]
+fn smaller_moves() {
+    for vendor in [Amd, Intel] {
+        let mut machine = machine(vendor, Mode::Bits64);
+        machine.gprs[3] = AT + 1;
+        assert_eq!(machine.fault(&[0xf3, 0x0f, 0x7e, 0x03]), Exception::ALIGNMENT_CHECK, "{vendor:?}");
+    }
+}
+
+/// `movsxd ax, [rbx]`: two bytes or four.
+#[test]
+fn movsxd_to_sixteen_bits() {
+    const MOVSXD: &[u8] = &[0x66, 0x63, 0x03];
+    let non_canonical = Exception::GENERAL_PROTECTION;
+    for (vendor, address, ac, expected) in [
+        (Amd, AT, AC, None),
+        (Amd, AT + 2, AC, Some(Exception::ALIGNMENT_CHECK)),
+        (Amd, AT + 2, 0, None),
+        (Amd, AT + 0xffe, 0, Some(Exception::page_fault(4, AT + 0x1000))),
+        (Amd, 0x7fff_ffff_fffe, 0, Some(non_canonical)),
+        (Intel, AT, AC, None),
+        (Intel, AT + 2, AC, None),
+        (Intel, AT + 1, AC, Some(Exception::ALIGNMENT_CHECK)),
+        (Intel, AT + 0xffe, 0, None),
+        (Intel, 0x7fff_ffff_fffe, 0, Some(Exception::page_fault(4, 0x7fff_ffff_fffe))),
+    ] {
+        let mut machine = machine(vendor, Mode::Bits64);
+        let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+        tables.map(&mut machine, AT, AT, 7, 4);
+        machine.rflags = 2 | ac;
+        machine.gprs[0] = u64::MAX;
+        machine.gprs[3] = address;
+        let outcome = machine.run(MOVSXD, 1);
+        let done = Outcome::Done { single_step: false };
+        assert_eq!(outcome, expected.map_or(done, Outcome::Exception), "{vendor:?} {address:x} AC {ac:x}");
+        let rax = if expected.is_none() { 0xffff_ffff_ffff_0000 } else { u64::MAX };
+        assert_eq!(machine.gprs[0], rax, "{vendor:?} {address:x} AC {ac:x}");
+    }
+    // Into four bytes and eight both read four.
+    for vendor in [Amd, Intel] {
+        for code in [&[0x63, 0x03][..], &[0x48, 0x63, 0x03]] {
+            let mut machine = machine(vendor, Mode::Bits64);
+            machine.gprs[3] = AT + 2;
+            assert_eq!(machine.fault(code), Exception::ALIGNMENT_CHECK, "{vendor:?} {code:02x?}");
+        }
+    }
+}
+
+/// An operand that is misaligned, and whose last bytes aren't canonical.
+#[test]
+fn alignment_and_the_end_of_canonical_addresses() {
+    // `xor [rbx], rax` and `xor [rbp], rax`.
+    for (code, non_canonical) in [
+        (&[0x48, 0x31, 0x03][..], Exception::GENERAL_PROTECTION),
+        (&[0x48, 0x31, 0x45, 0x00], Exception::STACK),
+    ] {
+        for (vendor, ac, expected) in [
+            (Amd, AC, non_canonical),
+            (Amd, 0, non_canonical),
+            (Intel, AC, Exception::ALIGNMENT_CHECK),
+            (Intel, 0, non_canonical),
+        ] {
+            let mut machine = machine(vendor, Mode::Bits64);
+            machine.rflags = 2 | ac;
+            (machine.gprs[3], machine.gprs[5]) = (0x7fff_ffff_fffc, 0x7fff_ffff_fffc);
+            assert_eq!(machine.fault(code), expected, "{vendor:?} {code:02x?} AC {ac:x}");
+        }
+    }
+}
+
+/// The first byte is looked at before alignment by both, and an operand whose bytes are all canonical is #AC.
+#[test]
+fn alignment_within_canonical_addresses() {
+    for vendor in [Amd, Intel] {
+        let mut machine = machine(vendor, Mode::Bits64);
+        machine.gprs[3] = 0x8000_0000_0001;
+        assert_eq!(machine.fault(&[0x48, 0x31, 0x03]), Exception::GENERAL_PROTECTION, "{vendor:?}");
+        machine.gprs[3] = 0x7fff_ffff_fff7;
+        assert_eq!(machine.fault(&[0x48, 0x31, 0x03]), Exception::ALIGNMENT_CHECK, "{vendor:?}");
+        machine.gprs[3] = 0xffff_8000_0000_0001;
+        assert_eq!(machine.fault(&[0x48, 0x31, 0x03]), Exception::ALIGNMENT_CHECK, "{vendor:?}");
+    }
+}
+
+/// REP CMPS and SCAS that fault in the third iteration: equal and unequal before it.
+#[test]
+fn flags_of_a_faulting_repetition() {
+    const ZF: u64 = 1 << 6;
+    // `repne scasb` for 80h over 1, 2: the last comparison, 80h - 2, overflows, and borrows into bit 3.
+    let last = 2 | 1 << 11 | 1 << 4 | 1 << 2;
+    for (vendor, expected) in [(Amd, last), (Intel, 2 | ZF)] {
+        let mut machine = machine(vendor, Mode::Bits64);
+        let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+        tables.map(&mut machine, AT, AT, 7, 4);
+        machine.put(AT + 0xffe, &[1, 2]);
+        machine.rflags = 2 | ZF;
+        (machine.gprs[0], machine.gprs[1], machine.gprs[7]) = (0x80, 4, AT + 0xffe);
+        assert_eq!(machine.fault(&[0xf2, 0xae]), Exception::page_fault(4, AT + 0x1000), "{vendor:?}");
+        assert_eq!((machine.gprs[1], machine.rflags), (2, expected), "{vendor:?}");
+    }
+    // `repe cmpsb` of two equal bytes.
+    for (vendor, expected) in [(Amd, 2 | ZF | 1 << 2), (Intel, 2 | 1)] {
+        let mut machine = machine(vendor, Mode::Bits64);
+        let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+        tables.map(&mut machine, AT, AT, 7, 4);
+        machine.rflags = 2 | 1;
+        (machine.gprs[1], machine.gprs[6], machine.gprs[7]) = (4, AT, AT + 0xffe);
+        assert_eq!(machine.fault(&[0xf3, 0xa6]), Exception::page_fault(4, AT + 0x1000), "{vendor:?}");
+        assert_eq!((machine.gprs[1], machine.rflags), (2, expected), "{vendor:?}");
+    }
+}
