@@ -4,11 +4,14 @@
 //! [`build`] builds Plinth, [`image`] packs an image, [`log`] reads what a debug image logs, [`qemu`] runs it.
 //! [`testing`] counts checks, and boots machines for them. On these stand the subcommands and the tests.
 
+pub mod assemble;
 pub mod build;
 pub mod command;
 pub mod commands;
+pub mod debian;
 pub mod frames;
 pub mod image;
+pub mod initramfs;
 pub mod log;
 pub mod project;
 pub mod say;

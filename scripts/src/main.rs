@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::commands::test;
+use xtask::commands::{run, test};
 use xtask::project::Project;
 use xtask::say;
 
@@ -17,12 +17,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Options),
     Test(test::Options),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = Project::open().and_then(|project| match cli.command {
+        Command::Run(options) => run::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
     });
     match result {

@@ -13,6 +13,12 @@ pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "plinth: {text}");
 }
 
+/// Lines on standard error that are not ours: the end of a log, say.
+pub fn raw(text: &str) {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Writes to standard output.
 ///
 /// # Errors

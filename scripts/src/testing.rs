@@ -63,7 +63,8 @@ impl Suite {
         let result = body(&mut case);
         let result = result.and_then(|()| case.written());
         if let Err(error) = &result {
-            case.note(format!("{error:?}"));
+            // Not `{:?}`: a backtrace would push the words themselves out of what is shown.
+            case.note(format!("{error:#}"));
         }
         spinner.finish_and_clear();
         let seconds = began.elapsed().as_secs();

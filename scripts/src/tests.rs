@@ -1,7 +1,11 @@
 //! The tests of `scripts/test`, a module each, in the order in which they run.
 
 mod abi;
+mod c_process;
+mod ends;
+mod hostile;
 mod kernel;
+mod late;
 
 use anyhow::Result;
 use plinth_qemu::Qemu;
@@ -18,5 +22,11 @@ pub struct Group {
 }
 
 /// All groups, in order.
-pub const GROUPS: &[Group] =
-    &[Group { name: "30-abi", run: abi::run }, Group { name: "31-kernel", run: kernel::run }];
+pub const GROUPS: &[Group] = &[
+    Group { name: "30-abi", run: abi::run },
+    Group { name: "31-kernel", run: kernel::run },
+    Group { name: "35-hostile-guest", run: hostile::run },
+    Group { name: "37-late-processor", run: late::run },
+    Group { name: "45-c", run: c_process::run },
+    Group { name: "47-ends", run: ends::run },
+];

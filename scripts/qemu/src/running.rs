@@ -55,6 +55,23 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Runs the machine on the user's terminal, for as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Machine::start`].
+    pub fn run_on_terminal(&self, qemu: &Qemu) -> Result<Outcome, QemuError> {
+        if let Some(log) = &self.log {
+            File::create(log).map_err(QemuError::io(log.display().to_string()))?;
+        }
+        let words = self.command(qemu)?;
+        let mut command = Command::new(qemu.path());
+        command.args(words.iter().skip(1));
+        process::die_with_us(&mut command);
+        Ok(outcome(command.status().map_err(QemuError::io(shell(&words)))?))
+    }
+}
+
 impl Running {
     fn start(command: &[OsString], mut console: File) -> Result<Self, QemuError> {
         let what = || shell(command);

@@ -15,6 +15,7 @@ use crate::tests::{GROUPS, Group};
 
 /// Builds, runs every test, ends with a line of counts
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "scripts/test [OPTION]... [PATTERN]...")]
 pub struct Options {
     /// Only the groups whose name has one of these in it (10-host, boot, ...)
     #[arg(value_name = "PATTERN")]

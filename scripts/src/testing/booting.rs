@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use plinth_qemu::{Boot, Machine, Outcome, Qemu, read_text};
+use plinth_qemu::{Boot, Ended, Machine, Outcome, Qemu, read_text};
 
 use super::Case;
 use crate::log;
@@ -57,14 +57,17 @@ impl Case {
     pub fn boot_as(&mut self, name: &str, qemu: &Qemu, machine: &Machine) -> Result<Booted> {
         let console = self.sibling(&format!("{name}.console"));
         let log = self.sibling(&format!("{name}.log"));
-        let machine = Machine { log: Some(log.clone()), ..machine.clone() };
+        let machine = Machine { log: Some(log), ..machine.clone() };
         let ended = machine.run(qemu, &console, self.boot_limit())?;
-        self.note(format_args!(
-            "{name} ended with {} after {:.1} s",
-            ended.outcome,
-            ended.took.as_secs_f32()
-        ));
-        Ok(Booted { outcome: ended.outcome, took: ended.took, console, log })
+        Ok(self.finished(name, ended))
+    }
+
+    /// For a machine that the check started itself, with these files: notes how it ended.
+    pub fn finished(&mut self, name: &str, ended: Ended) -> Booted {
+        let Ended { outcome, took } = ended;
+        self.note(format_args!("{name} ended with {outcome} after {:.1} s", took.as_secs_f32()));
+        let console = self.sibling(&format!("{name}.console"));
+        Booted { outcome, took, console, log: self.sibling(&format!("{name}.log")) }
     }
 
     /// Fails unless the machine ended so; the end of its log is noted then.

@@ -60,6 +60,13 @@ impl Case {
         let _ = write(&self.file("out"), &self.words);
     }
 
+    /// Says those lines of a text that have one of the words in them.
+    pub fn note_lines(&mut self, text: &str, words: &[&str]) {
+        for line in text.lines().filter(|line| words.iter().any(|word| line.contains(word))) {
+            self.note(line);
+        }
+    }
+
     /// What was said so far.
     pub fn words(&self) -> &str {
         &self.words

@@ -24,10 +24,8 @@ fn abi(case: &mut Case, qemu: &Qemu, processors: u32, settings: &[(&str, &str)])
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);
     (machine.memory_mib, machine.processors) = (256, processors);
     let booted = case.boot(qemu, &machine)?;
-    let log = booted.log_text();
     // The children's faults are many; the suite's own words are few.
-    let ours = ["abi-test: abi-test", "abi-test: FAILED", "panic"];
-    log.lines().filter(|line| ours.iter().any(|word| line.contains(word))).for_each(|line| case.note(line));
+    case.note_lines(&booted.log_text(), &["abi-test: abi-test", "abi-test: FAILED", "panic"]);
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
     case.expect(&booted.log, &format!("0 failures, {processors} cpus"))?;
     case.expect_no_panic(&booted)

@@ -1,0 +1,146 @@
+//! `scripts/run`: boots a guest under Plinth, with its console on this terminal.
+
+mod options;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use plinth_qemu::{Boot, Machine, Outcome, Qemu, QemuError, Serial, read_text, shell};
+
+pub use options::{Loader, Options};
+
+use crate::debian::kernel;
+use crate::image::{Image, Payload};
+use crate::initramfs::Initramfs;
+use crate::project::{BARE, Project};
+use crate::{build, log, say};
+
+/// Where `--gdb` listens.
+const GDB: &str = "tcp::1234";
+
+/// Boots the guest, again and again while it asks for a reboot.
+///
+/// # Errors
+/// When something can't be had, built or started.
+pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
+    let qemu = Qemu::find(options.qemu.as_deref())?;
+    let loader = loader(options, &qemu)?;
+    let machine = machine(project, options, loader)?;
+    if options.print {
+        say::print(format_args!("{}\n", shell(&machine.command(&qemu)?)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.gdb {
+        let kernel = project.programs().join("vmm-kernel");
+        say::say(format_args!("waiting for gdb: gdb {} -ex 'target remote :1234'", kernel.display()));
+    }
+    let outcome = boot(&machine, &qemu, loader)?;
+    Ok(if explain(outcome, machine.log.as_deref()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The loader asked for, or the best that this QEMU has.
+fn loader(options: &Options, qemu: &Qemu) -> Result<Loader> {
+    match options.loader {
+        Some(Loader::Igvm) if !qemu.has_igvm_loader() => {
+            Err(QemuError::NoIgvm { path: qemu.path().into(), version: qemu.version() }.into())
+        }
+        Some(loader) => Ok(loader),
+        None if qemu.has_igvm_loader() => Ok(Loader::Igvm),
+        None => Ok(Loader::Pvh),
+    }
+}
+
+/// The machine, with all that it takes built and packed.
+fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machine> {
+    let boot = match loader {
+        Loader::Direct => {
+            let Payload { kernel, initrd, append } = payload(project, options)?;
+            Boot::Direct { kernel, initrd, append }
+        }
+        Loader::Igvm => Boot::Igvm { image: image(project, options)? },
+        Loader::Pvh => {
+            let image = image(project, options)?;
+            Boot::Pvh { loader: project.target.join(BARE).join("release/pvh-loader"), image }
+        }
+    };
+    let mut machine = Machine::new(boot);
+    (machine.memory_mib, machine.processors) = (options.mem, options.smp);
+    machine.serial = Serial::Terminal;
+    if !options.no_debug && loader != Loader::Direct {
+        machine.log = Some(options.log.clone().unwrap_or_else(|| project.work.join("plinth.log")));
+    }
+    if options.gdb {
+        (machine.gdb, machine.stopped) = (Some(GDB.to_owned()), true);
+    }
+    machine.more.clone_from(&options.more);
+    Ok(machine)
+}
+
+/// The image asked for, or one that is packed now.
+fn image(project: &Project, options: &Options) -> Result<PathBuf> {
+    if let Some(image) = &options.image {
+        build::Build::new(project, &["pvh-loader"]).run()?;
+        return readable(image);
+    }
+    let payload = payload(project, options)?;
+    build::plinth(project)?;
+    let mut image = Image::new(project, &options.recipe)?.payload(&payload);
+    if options.no_debug {
+        image = image.set("debug", false);
+    }
+    image.pack(&project.work.join("plinth.igvm"))
+}
+
+fn payload(project: &Project, options: &Options) -> Result<Payload> {
+    let kernel = match &options.kernel {
+        Some(file) => readable(file)?,
+        None => kernel::fetch(project, &options.guest)?,
+    };
+    let initrd = match &options.initrd {
+        Some(file) => readable(file)?,
+        None => Initramfs::new(project)?.pack(&project.work.join("initrd.gz"))?,
+    };
+    Ok(Payload { kernel, initrd: Some(initrd), append: options.append.clone() })
+}
+
+/// A file that the user named, as an absolute path.
+fn readable(file: &Path) -> Result<PathBuf> {
+    std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    if file.is_dir() {
+        bail!("{} is a folder", file.display());
+    }
+    Ok(std::path::absolute(file)?)
+}
+
+fn boot(machine: &Machine, qemu: &Qemu, loader: Loader) -> Result<Outcome> {
+    loop {
+        say::say(format_args!(
+            "booting ({loader} loader, QEMU {}, {} CPUs, {} MiB); ctrl-a x quits",
+            qemu.version(),
+            machine.processors,
+            machine.memory_mib
+        ));
+        let outcome = machine.run_on_terminal(qemu)?;
+        if let Some(log) = &machine.log {
+            for line in log::exit_table(&read_text(log)) {
+                say::print(format_args!("{line}\n"))?;
+            }
+        }
+        if outcome != Outcome::Reboot {
+            return Ok(outcome);
+        }
+        say::say("the guest asked for a reboot: starting the image again");
+    }
+}
+
+/// Tells the user how it ended, with the log's end if that was bad; returns whether it was good.
+fn explain(outcome: Outcome, log: Option<&Path>) -> bool {
+    if outcome != Outcome::Quit {
+        say::say(outcome.explanation());
+    }
+    if let (false, Some(log)) = (outcome.is_good(), log) {
+        say::raw(&log::tail(&read_text(log), 40));
+    }
+    outcome.is_good()
+}

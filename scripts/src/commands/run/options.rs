@@ -1,0 +1,89 @@
+//! The options of `scripts/run`.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum};
+
+/// Boots a guest under Plinth, with its console on this terminal
+///
+/// Installs what is missing, builds Plinth, packs an IGVM file with Debian's cloud kernel and a small initramfs in it,
+/// boots it in QEMU and gives you the guest's console. Type `poweroff` in the guest to end, `reboot` to start it again;
+/// ctrl-a x ends QEMU, ctrl-a h lists QEMU's other keys.
+#[derive(Debug, Args)]
+#[command(override_usage = "scripts/run [OPTION]... [-- QEMU-ARGUMENT...]")]
+pub struct Options {
+    /// Debian kernel to boot: 6.1, newest, or the start of another version, such as 6.12
+    #[arg(long, value_name = "RELEASE", default_value = "6.1")]
+    pub guest: String,
+    /// Your own bzImage instead
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Your own initramfs; the default has a shell (busybox)
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// The guest's command line
+    #[arg(long, value_name = "TEXT", default_value = "console=ttyS0", allow_hyphen_values = true)]
+    pub append: String,
+    /// The machine's memory
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = positive())]
+    pub mem: u32,
+    /// Its CPUs
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive())]
+    pub smp: u32,
+    /// Who loads the image; the default is igvm where this QEMU has it, else pvh
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub loader: Option<Loader>,
+    /// The QEMU to use [default: $PLINTH_QEMU, or qemu-system-x86_64]
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+    /// What goes into the image: a name in igvm-tools/recipes or a file
+    #[arg(long, value_name = "RECIPE", default_value = "debian")]
+    pub recipe: String,
+    /// Run this IGVM file instead of packing one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["guest", "kernel", "initrd", "append", "recipe"])]
+    pub image: Option<PathBuf>,
+    /// Where a debug image's log goes [default: target/run/plinth.log]
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// A release image: no log, no exit table
+    #[arg(long, conflicts_with = "log")]
+    pub no_debug: bool,
+    /// Wait for gdb on port 1234 before the first instruction
+    #[arg(long)]
+    pub gdb: bool,
+    /// Print the QEMU command and stop
+    #[arg(long)]
+    pub print: bool,
+    /// More arguments for QEMU
+    #[arg(last = true, value_name = "QEMU-ARGUMENT")]
+    pub more: Vec<OsString>,
+}
+
+/// Who loads the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Loader {
+    /// QEMU's own IGVM loader
+    Igvm,
+    /// Plinth's loader, for any QEMU
+    Pvh,
+    /// No Plinth at all, for comparison
+    Direct,
+}
+
+impl fmt::Display for Loader {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Igvm => "igvm",
+            Self::Pvh => "pvh",
+            Self::Direct => "direct",
+        })
+    }
+}
+
+/// A whole number above 0.
+fn positive() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..)
+}

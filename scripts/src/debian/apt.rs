@@ -1,0 +1,185 @@
+//! An apt of the scripts' own, with its own sources, lists and cache under `cache/apt`. The machine's apt is read (which
+//! mirror, which proxy) and never changed. What is downloaded has been checked by apt against the archive's signing keys.
+
+mod settings;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{output, quietly};
+use crate::project::{Project, make_folder, variable, write};
+use crate::say;
+
+/// Lists, and what was made of them, are fetched again when they are older.
+pub const FRESH: Duration = Duration::from_secs(3 * 24 * 3600);
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Debian's archive.
+#[derive(Clone, Debug)]
+pub struct Apt {
+    folder: PathBuf,
+    work: PathBuf,
+}
+
+impl Apt {
+    /// The archive, its package lists brought up to date where they are missing or old.
+    ///
+    /// # Errors
+    /// When this system has no apt, or its configuration names no mirror.
+    pub fn open(project: &Project) -> Result<Self> {
+        let apt = Self { folder: project.cache.join("apt"), work: project.work.clone() };
+        let updated = apt.folder.join("updated");
+        if is_fresh(&updated) {
+            return Ok(apt);
+        }
+        apt.configure()?;
+        say::say("reading Debian's package lists");
+        let spinner = say::spinner("reading");
+        // A suite that fails (no network, no key) is left out by apt; what is missing shows when a package is asked for.
+        let read = quietly(apt.tool("apt-get").arg("update"), &apt.work.join("apt-lists.log"));
+        spinner.finish_and_clear();
+        if let Err(error) = read {
+            say::say(format_args!(
+                "not every package list could be read; going on with what there is ({error:#})"
+            ));
+        }
+        write(&updated, "")?;
+        Ok(apt)
+    }
+
+    /// The versions of a package that the suites have, newest first.
+    ///
+    /// # Errors
+    /// When apt fails.
+    pub fn versions(&self, name: &str) -> Result<Vec<String>> {
+        let _lock = self.lock()?;
+        Ok(versions(&output(self.tool("apt-cache").args(["madison", name]))?))
+    }
+
+    /// The first dependency of a package whose name `wanted` accepts: name and, if it says one, version.
+    ///
+    /// # Errors
+    /// When apt fails.
+    pub fn dependency(
+        &self,
+        name: &str,
+        version: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<(String, Option<String>)>> {
+        let _lock = self.lock()?;
+        let shown = output(self.tool("apt-cache").args(["show", &format!("{name}={version}")]))?;
+        Ok(dependencies(&shown).find(|(name, _)| wanted(name)))
+    }
+
+    /// Downloads a package once and returns the .deb file.
+    ///
+    /// # Errors
+    /// When apt fails.
+    pub fn fetch(&self, name: &str, version: &str) -> Result<PathBuf> {
+        let _lock = self.lock()?;
+        let archives = self.folder.join("archives");
+        // apt writes a colon in a version as %3a.
+        let file = archives.join(format!("{name}_{}_amd64.deb", version.replace(':', "%3a")));
+        if !file.exists() {
+            say::say(format_args!("downloading {name} {version}"));
+            let spinner = say::spinner(&format!("downloading {name}"));
+            let mut download = self.tool("apt-get");
+            download.args(["-q", "download", &format!("{name}={version}")]).current_dir(&archives);
+            let fetched = quietly(&mut download, &self.work.join("apt-download.log"));
+            spinner.finish_and_clear();
+            fetched.with_context(|| format!("{name} could not be downloaded; is there a network?"))?;
+        }
+        Ok(file)
+    }
+
+    /// One of apt's programs with this configuration.
+    fn tool(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.arg("-c").arg(self.folder.join("apt.conf"));
+        command
+    }
+
+    /// One program at a time, of all checkouts.
+    fn lock(&self) -> Result<File> {
+        let path = self.folder.join("lock");
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(file)
+    }
+
+    /// Writes the sources and the configuration.
+    fn configure(&self) -> Result<()> {
+        if !Path::new(KEYRING).exists() {
+            bail!(
+                "{KEYRING} is missing; install the package debian-archive-keyring, or give --kernel and --initrd"
+            );
+        }
+        let uris = output(Command::new("apt-get").args(["update", "--print-uris"])).context(
+            "Debian's kernels are fetched by apt; where there is none, give --kernel and --initrd",
+        )?;
+        let given = variable("PLINTH_DEBIAN_MIRROR").map(|path| path.display().to_string());
+        let main = given.or_else(|| settings::mirror(&uris, "debian")).context(
+            "apt's configuration names no Debian mirror; set PLINTH_DEBIAN_MIRROR to the address of one (it ends in \
+             /debian)",
+        )?;
+        let security = settings::mirror(&uris, "debian-security");
+        let security = security.unwrap_or_else(|| format!("{main}-security"));
+        make_folder(&self.folder.join("state/lists/partial"))?;
+        make_folder(&self.folder.join("archives/partial"))?;
+        write(&self.folder.join("sources.list"), settings::sources(KEYRING, &main, &security))?;
+        write(&self.folder.join("apt.conf"), settings::configuration(&self.folder))
+    }
+}
+
+/// Whether a file is there and young enough.
+pub fn is_fresh(file: &Path) -> bool {
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age < FRESH))
+}
+
+/// The versions in what `apt-cache madison` prints: `name | version | place`.
+fn versions(madison: &str) -> Vec<String> {
+    madison
+        .lines()
+        .filter_map(|line| line.split('|').nth(1))
+        .map(|version| version.trim().to_owned())
+        .collect()
+}
+
+/// The dependencies in what `apt-cache show` prints: names, with versions where they are equal to one.
+fn dependencies(shown: &str) -> impl Iterator<Item = (String, Option<String>)> {
+    let lists = shown.lines().filter_map(|line| line.strip_prefix("Depends: "));
+    lists.flat_map(|list| list.split(',')).filter_map(|one| {
+        let (name, rest) = one.trim().split_once(' ').unwrap_or((one.trim(), ""));
+        let version = rest.trim().strip_prefix("(= ").and_then(|rest| rest.strip_suffix(')'));
+        (!name.is_empty()).then(|| (name.to_owned(), version.map(str::to_owned)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_apt_prints() {
+        let madison = " linux-image-cloud-amd64 | 7.3.4-1~bpo13+1 | http://x trixie-backports/main amd64 Packages\n \
+                       linux-image-cloud-amd64 | 6.1.192-2 | http://x bookworm/main amd64 Packages\n";
+        assert_eq!(versions(madison), ["7.3.4-1~bpo13+1", "6.1.192-2"]);
+        let shown = "Package: a\nDepends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2), kmod, libc6 (>= 2)\nSize: 1";
+        let found: Vec<_> = dependencies(shown).collect();
+        assert_eq!(
+            found,
+            [
+                ("linux-image-6.1.0-56-cloud-amd64".to_owned(), Some("6.1.192-2".to_owned())),
+                ("kmod".to_owned(), None),
+                ("libc6".to_owned(), None)
+            ]
+        );
+        assert_eq!(dependencies("Depends: ").count(), 0);
+    }
+}

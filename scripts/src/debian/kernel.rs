@@ -1,0 +1,105 @@
+//! Guests' kernels: Debian's linux-image-cloud-amd64, unmodified, of the release asked for.
+//!
+//! `cache/kernels/RELEASE/` holds `vmlinuz` and `package`, the name and version of the package it is from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::apt::{Apt, is_fresh};
+use super::package;
+use crate::project::{Project, make_folder, read, write};
+use crate::say;
+
+const META: &str = "linux-image-cloud-amd64";
+
+/// Returns the path of a vmlinuz, downloaded if it is not there or old. `release` is `newest` or the start of a version,
+/// such as `6.1`.
+///
+/// # Errors
+/// When there is no such kernel to be had, nor was.
+pub fn fetch(project: &Project, release: &str) -> Result<PathBuf> {
+    let folder = folder(project, release);
+    let vmlinuz = folder.join("vmlinuz");
+    if is_fresh(&vmlinuz) {
+        return Ok(vmlinuz);
+    }
+    match refresh(project, release, &folder) {
+        Err(error) if vmlinuz.exists() => {
+            say::say(format_args!("keeping the kernel of release {release} fetched before: {error:#}"));
+            Ok(vmlinuz)
+        }
+        result => result.map(|()| vmlinuz),
+    }
+}
+
+/// Modules of a kernel that [`fetch`] got, by name: those that are in its package. The others are built in.
+///
+/// # Errors
+/// When the package can't be had.
+pub fn modules(project: &Project, release: &str, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    fetch(project, release)?;
+    let text = read(&folder(project, release).join("package"))?;
+    let (name, version) = text.trim().split_once(' ').context("kernels/RELEASE/package is NAME VERSION")?;
+    let deb = Apt::open(project)?.fetch(name, version)?;
+    let module =
+        |path: &str| path.rsplit('/').next().and_then(|file| file.strip_suffix(".ko")).map(str::to_owned);
+    let found = package::files(&deb, |path| module(path).is_some_and(|name| names.contains(&&*name)))?;
+    Ok(found.into_iter().filter_map(|(path, contents)| Some((module(&path)?, contents))).collect())
+}
+
+fn folder(project: &Project, release: &str) -> PathBuf {
+    project.cache.join("kernels").join(release)
+}
+
+/// Fetches the newest such kernel.
+fn refresh(project: &Project, release: &str, folder: &Path) -> Result<()> {
+    let apt = Apt::open(project)?;
+    let lists = project.work.join("apt-lists.log");
+    let meta = of_release(apt.versions(META)?, release).with_context(|| {
+        format!("no Debian kernel {release} is to be had; apt's words are in {}", lists.display())
+    })?;
+    let (image, version) = apt
+        .dependency(META, &meta, |name| numbered(name, "linux-image-"))?
+        .with_context(|| format!("{META} {meta} names no kernel package"))?;
+    let version = version.unwrap_or(meta);
+    // Since 7.0 the kernel itself is in a package of its own.
+    let binary = apt.dependency(&image, &version, |name| numbered(name, "linux-binary-"))?;
+    let deb = apt.fetch(binary.as_ref().map_or(&image, |(name, _)| name), &version)?;
+    let kernel = package::file(&deb, |path| path.contains("/vmlinuz"))?;
+    make_folder(folder)?;
+    // Whole or not at all: another checkout may be reading it.
+    let new = folder.join(format!("vmlinuz.{}", std::process::id()));
+    write(&new, kernel)?;
+    write(&folder.join("package"), format!("{image} {version}\n"))?;
+    std::fs::rename(&new, folder.join("vmlinuz")).context("cannot put the kernel in its place")?;
+    say::say(format_args!("guest kernel {release} is {}", image.trim_start_matches("linux-image-")));
+    Ok(())
+}
+
+/// The first version, newest first, of a release.
+fn of_release(versions: Vec<String>, release: &str) -> Option<String> {
+    let start = format!("{release}.");
+    versions.into_iter().find(|version| release == "newest" || version.starts_with(&start))
+}
+
+/// Whether a package's name is the prefix and a number.
+fn numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases() {
+        let versions = || ["7.3.4-1", "6.12.9-1", "6.1.192-2", "6.1.100-1"].map(str::to_owned).to_vec();
+        for (release, version) in [("newest", "7.3.4-1"), ("6.1", "6.1.192-2"), ("6.12", "6.12.9-1")] {
+            assert_eq!(of_release(versions(), release).as_deref(), Some(version));
+        }
+        assert_eq!(of_release(versions(), "5.10"), None);
+        assert!(numbered("linux-image-6.1.0-56-cloud-amd64", "linux-image-"));
+        assert!(!numbered("linux-image-cloud-amd64", "linux-image-"));
+    }
+}

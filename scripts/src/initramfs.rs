@@ -1,0 +1,141 @@
+//! The guest's initramfs: busybox and one script, packed so that the same inputs give the same bytes: names sorted, times
+//! zero, everything root's.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use flate2::{Compression, GzBuilder};
+
+use crate::command::output;
+use crate::debian::apt::Apt;
+use crate::debian::package;
+use crate::project::{Project, write};
+
+/// A file of the archive: mode, with its type, and contents.
+type Entry = (u32, Vec<u8>);
+
+const FOLDER: u32 = 0o040_755;
+const PROGRAM: u32 = 0o100_755;
+const FILE: u32 = 0o100_644;
+const LINK: u32 = 0o120_777;
+
+/// An initramfs to pack. A folder's files come after it, since names are sorted.
+#[derive(Clone, Debug, Default)]
+pub struct Initramfs {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Initramfs {
+    /// The guest's: busybox' commands, `scripts/guest/init` as the first process.
+    ///
+    /// # Errors
+    /// When busybox can't be had.
+    pub fn new(project: &Project) -> Result<Self> {
+        let mut tree = Self::default();
+        for folder in ["bin", "dev", "etc", "proc", "root", "sys", "tmp"] {
+            tree.folder(folder);
+        }
+        let busybox = busybox(project)?;
+        tree.program("bin/busybox", read(&busybox)?);
+        for applet in output(Command::new(&busybox).arg("--list"))?.lines().filter(|name| *name != "busybox")
+        {
+            tree.entries.insert(format!("bin/{applet}"), (LINK, b"busybox".to_vec()));
+        }
+        let guest = project.root.join("scripts/guest");
+        tree.program("init", read(&guest.join("init"))?);
+        for name in ["inittab", "profile"] {
+            tree.entries.insert(format!("etc/{name}"), (FILE, read(&guest.join(name))?));
+        }
+        Ok(tree)
+    }
+
+    /// Adds a folder.
+    pub fn folder(&mut self, name: &str) {
+        self.entries.insert(name.to_owned(), (FOLDER, Vec::new()));
+    }
+
+    /// Adds a file that can be executed.
+    pub fn program(&mut self, name: &str, contents: Vec<u8>) {
+        self.entries.insert(name.to_owned(), (PROGRAM, contents));
+    }
+
+    /// Packs it into a file.
+    ///
+    /// # Errors
+    /// When there is no writing it.
+    pub fn pack(&self, file: &Path) -> Result<PathBuf> {
+        let archive = self.archive().context("packing the initramfs")?;
+        // Whole or not at all: another boot may be reading it.
+        let new = file.with_extension(format!("{}.new", std::process::id()));
+        write(&new, archive)?;
+        std::fs::rename(&new, file).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file.into())
+    }
+
+    fn archive(&self) -> std::io::Result<Vec<u8>> {
+        let mut out = GzBuilder::new().write(Vec::new(), Compression::best());
+        for (number, (name, (mode, contents))) in (1..).zip(&self.entries) {
+            let size = u32::try_from(contents.len()).map_err(std::io::Error::other)?;
+            let links = if *mode == FOLDER { 2 } else { 1 };
+            let entry = cpio::NewcBuilder::new(name).ino(number).mode(*mode).nlink(links);
+            let mut writer = entry.write(&mut out, size);
+            writer.write_all(contents)?;
+            writer.finish()?;
+        }
+        cpio::newc::trailer(&mut out)?;
+        out.finish()
+    }
+}
+
+/// Debian 12's static busybox, whatever the machine itself has.
+fn busybox(project: &Project) -> Result<PathBuf> {
+    let file = project.cache.join("busybox");
+    if !file.exists() {
+        let apt = Apt::open(project)?;
+        let version = apt.versions("busybox-static")?.pop();
+        let version = version.context("Debian's busybox-static is not to be had; is there a network?")?;
+        let deb = apt.fetch("busybox-static", &version)?;
+        let new = project.cache.join(format!("busybox.{}", std::process::id()));
+        write(&new, package::file(&deb, |path| path.ends_with("/bin/busybox"))?)?;
+        make_executable(&new)?;
+        std::fs::rename(&new, &file).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(file)
+}
+
+fn make_executable(file: &Path) -> Result<()> {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(file, mode).with_context(|| format!("cannot make {} executable", file.display()))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_inputs_give_the_same_bytes() {
+        let mut tree = Initramfs::default();
+        tree.program("bin/x", b"#!x".to_vec());
+        tree.folder("bin");
+        let packed = tree.archive().unwrap();
+        assert_eq!(packed, tree.archive().unwrap());
+        let mut plain = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut plain).unwrap();
+        let first = cpio::NewcReader::new(&plain[..]).unwrap();
+        assert_eq!((first.entry().name(), first.entry().mode()), ("bin", FOLDER));
+        let mut second = cpio::NewcReader::new(first.finish().unwrap()).unwrap();
+        assert_eq!((second.entry().name(), second.entry().mode()), ("bin/x", PROGRAM));
+        let mut contents = String::new();
+        std::io::Read::read_to_string(&mut second, &mut contents).unwrap();
+        assert_eq!(contents, "#!x");
+        let end = cpio::NewcReader::new(second.finish().unwrap()).unwrap();
+        assert!(end.entry().is_trailer());
+    }
+}

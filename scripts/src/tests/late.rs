@@ -1,0 +1,71 @@
+//! A processor that answers when the guest already runs: it must come into the kernel, not into what the guest left for it
+//! at the address where processors start (vmm-user/tests-guest/late.S). QEMU's debugger stub holds it back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use object::{Object, ObjectSymbol};
+use plinth_qemu::{Gdb, Outcome, Qemu, wait_for};
+
+use super::hostile;
+use crate::testing::{Case, Suite};
+
+/// Which part of the hostile guest waits.
+const PART: u32 = 11;
+
+/// The checks.
+pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
+    suite.check("late-build", |case| hostile::build(case.project()).map(drop));
+    suite.check("late-processor", |case| late(case, qemu));
+    Ok(())
+}
+
+fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let image = hostile::image(case, PART)?;
+    let socket = std::env::temp_dir().join(format!("plinth-late-{}", std::process::id()));
+    let (console, log) = (case.file("console"), case.file("log"));
+    let mut machine = case.machine(image);
+    (machine.memory_mib, machine.processors) = (256, 2);
+    machine.log = Some(log.clone());
+    (machine.gdb, machine.stopped) = (Some(Gdb::place(&socket)), true);
+    let limit = case.boot_limit();
+    let mut running = machine.start(qemu, &console)?;
+    let mut gdb = Gdb::connect(&socket, limit)?;
+    // The socket's name is of no use any more.
+    std::fs::remove_file(&socket).context("the debugger stub's socket")?;
+    hold_back(&mut gdb, entry_of(&case.project().programs().join("vmm-kernel"))?)?;
+    let waits = wait_for(&console, "hostile guest: waits", limit);
+    // All of them.
+    gdb.interrupt()?;
+    gdb.stopped()?;
+    gdb.resume("vCont;c")?;
+    let runs = wait_for(&log, "cpu1 runs", Duration::from_secs(20));
+    running.send(b"\n")?;
+    let booted = case.finished("late-processor", running.wait(limit)?);
+    case.note_lines(&booted.console_text(), &["hostile guest"]);
+    case.expect_outcome(&booted, Outcome::TripleFault)?;
+    waits.and(runs)?;
+    case.expect(&log, "did not start; it is left out")?;
+    case.expect(&console, "hostile guest: the start page is not there")?;
+    case.expect(&console, "hostile guest: done, as it should be")
+}
+
+/// Lets all processors run until firmware has done with them and the kernel is entered; from there on the first one only.
+fn hold_back(gdb: &mut Gdb, entry: u64) -> Result<()> {
+    gdb.break_at(entry)?;
+    gdb.resume("c")?;
+    gdb.stopped()?;
+    gdb.unbreak(entry)?;
+    Ok(gdb.resume("vCont;c:1")?)
+}
+
+/// The kernel's entry.
+fn entry_of(program: &Path) -> Result<u64> {
+    let what = || format!("the entry of {}", program.display());
+    let bytes = std::fs::read(program).with_context(what)?;
+    let file = object::File::parse(&*bytes).with_context(what)?;
+    let mut symbols = file.symbols();
+    let entry = symbols.find(|symbol| symbol.name() == Ok("kernel_entry")).with_context(what)?;
+    Ok(entry.address())
+}
