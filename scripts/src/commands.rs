@@ -1,4 +1,5 @@
 //! The subcommands, a module each: its options, and `run`.
 
+pub mod lying_hosts;
 pub mod run;
 pub mod test;

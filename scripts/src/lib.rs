@@ -13,6 +13,7 @@ pub mod frames;
 pub mod image;
 pub mod initramfs;
 pub mod log;
+pub mod lying_host;
 pub mod project;
 pub mod say;
 pub mod testing;

@@ -3,7 +3,8 @@
 mod abi;
 mod c_process;
 mod ends;
-mod hostile;
+pub mod host;
+pub mod hostile;
 mod kernel;
 mod late;
 
@@ -25,6 +26,7 @@ pub struct Group {
 pub const GROUPS: &[Group] = &[
     Group { name: "30-abi", run: abi::run },
     Group { name: "31-kernel", run: kernel::run },
+    Group { name: "33-host", run: host::run },
     Group { name: "35-hostile-guest", run: hostile::run },
     Group { name: "37-late-processor", run: late::run },
     Group { name: "45-c", run: c_process::run },

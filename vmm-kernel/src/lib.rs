@@ -13,6 +13,7 @@
 
 pub mod abi;
 pub mod checks;
+pub mod console;
 pub mod cpu;
 #[cfg(not(target_os = "none"))]
 pub mod host;

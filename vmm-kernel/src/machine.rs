@@ -10,9 +10,10 @@ use x86_64::structures::paging::PhysFrame;
 
 use crate::checks;
 use crate::cpu::{local_apic, per_cpu, ports, this_cpu, this_cpu_number};
+use crate::memory::frames;
 
 /// QEMU's `isa-debug-exit` device: its exit status is `value << 1 | 1`.
-const DEBUG_EXIT_PORT: u16 = 0xf4;
+pub const DEBUG_EXIT_PORT: u16 = 0xf4;
 
 /// Nobody, in [`ENDED_BY`].
 const NOBODY: u32 = u32::MAX;
@@ -77,6 +78,8 @@ pub unsafe fn load_space(root: PhysFrame) {
 
 /// Ends the machine: stops the other processors, tells QEMU why, if it listens; else resets or stops.
 pub fn end(end: End) -> ! {
+    let (kept, free) = frames::budget();
+    log::info!("{} KiB of the {} KiB that Plinth keeps are free", free >> 10, kept >> 10);
     match end {
         End::KernelPanic => log::error!("the machine stops"),
         End::PowerOff | End::Reset | End::TestsPassed => log::info!("the machine ends: {end:?}"),

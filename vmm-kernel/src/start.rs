@@ -15,23 +15,24 @@ use x86_64::structures::paging::PhysFrame;
 use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::ist;
 use crate::cpu::{
-    MAX_CPUS, cpuid, descriptors, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp, speculation,
-    syscall_entry, this_cpu, time,
+    MAX_CPUS, cpuid, descriptors, features, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp,
+    speculation, syscall_entry, this_cpu, time,
 };
 use crate::machine::{self, End};
 use crate::memory::host_map::{self, MapError, Range};
 use crate::memory::layout::{CpuArea, PAGE, USER_START_PAGE};
 use crate::memory::space::Space;
-use crate::memory::{MemoryError, frames, guest_memory, self_map};
+use crate::memory::{MemoryError, frames, guest_memory, probe, self_map};
 use crate::platform::backend::{self, Unsupported};
 use crate::task::handle::{HostPorts, Object};
 use crate::task::process::{self, Process};
 use crate::task::{elf, files, scheduler};
-use crate::{checks, log_ring, memory};
+use crate::{checks, console, log_ring, memory};
 
-/// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor.
+/// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor, of which docs/decisions.md has what
+/// it is used for. With the most processors it still fits an ordinary image's window.
 const KEEP_BASE: u64 = 6 * 1024 * 1024;
-const KEEP_PER_CPU: u64 = 1024 * 1024;
+const KEEP_PER_CPU: u64 = 320 * 1024;
 const LARGE_PAGE: u64 = memory::tables::LARGE_PAGE;
 
 /// Why the boot cannot go on.
@@ -46,7 +47,7 @@ enum BootError {
     /// Memory.
     Memory(MemoryError),
     /// The processor lacks something.
-    MissingFeature(&'static str),
+    Features(features::Missing),
     /// The platform.
     Platform(Unsupported),
     /// The first process.
@@ -59,13 +60,15 @@ impl core::fmt::Display for BootError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NotABootPage => write!(f, "the image has no boot page that this kernel understands"),
-            Self::HostMap(error) => write!(f, "the host's memory map is not acceptable: {error:?}"),
+            Self::HostMap(error) => write!(f, "the host's memory map is not acceptable: {error}"),
             Self::WindowTooSmall => {
                 write!(f, "the image's window is smaller than what Plinth keeps; enlarge it in the recipe")
             }
             Self::Memory(error) => write!(f, "no memory for the kernel itself: {error:?}"),
-            Self::MissingFeature(name) => write!(f, "the processor has no {name}; try QEMU's -cpu max"),
-            Self::Platform(reason) => write!(f, "no SVM: {reason:?}; try QEMU's -cpu max"),
+            Self::Features(missing) => {
+                write!(f, "the processor lacks {missing}; QEMU's -cpu max has all that is needed")
+            }
+            Self::Platform(reason) => write!(f, "the processor's SVM cannot be used: {reason}"),
             Self::Init(status) => write!(f, "init cannot be started: {status}"),
             Self::NoInit => write!(f, "the image has no file named init"),
         }
@@ -84,12 +87,38 @@ impl From<MapError> for BootError {
     }
 }
 
-/// Where the image's context enters: RDI has the boot page's address, RSP a stack, interrupts are off.
+/// Where the image's context enters: RDI has the boot page's address, RSP a stack, interrupts are off. All compiled code may have CMOV
+/// in it, `features::check` too; a host that offers none hears so from here.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.entry")]
 unsafe extern "C" fn kernel_entry() -> ! {
-    naked_asm!("xor ebp, ebp", "cld", "and rsp, -16", "call {}", "ud2", sym boot_processor)
+    naked_asm!(
+        "xor ebp, ebp",
+        "cld",
+        "and rsp, -16",
+        "mov eax, 1",
+        "cpuid",
+        "bt edx, 15",
+        "jnc 2f",
+        "call {boot_processor}",
+        "ud2",
+        "2: lea rsi, [rip + 6f]",
+        "mov edx, 0x3f8",
+        "3: lodsb",
+        "test al, al",
+        "jz 4f",
+        "out dx, al",
+        "jmp 3b",
+        "4: mov al, {failed}",
+        "out {debug_exit}, al",
+        "5: hlt",
+        "jmp 5b",
+        "6: .asciz \"Plinth: cannot boot: the processor lacks CMOV; QEMU's -cpu max has all that is needed\\r\\n\"",
+        boot_processor = sym boot_processor,
+        failed = const End::ProcessFailed as u8,
+        debug_exit = const machine::DEBUG_EXIT_PORT,
+    )
 }
 
 /// The first processor, on the image's boot stack.
@@ -98,7 +127,7 @@ extern "C" fn boot_processor(boot_page: u64) -> ! {
     match boot(boot_page) {
         Ok(()) => scheduler::idle(),
         Err(error) => {
-            log::error!("cannot boot: {error}");
+            console::last_words(format_args!("cannot boot: {error}"));
             machine::end(End::ProcessFailed)
         }
     }
@@ -107,7 +136,7 @@ extern "C" fn boot_processor(boot_page: u64) -> ! {
 fn boot(boot_page: u64) -> Result<(), BootError> {
     let boot = read_boot_page(boot_page)?;
     log_ring::start(boot.flags & BOOT_FLAG_DEBUG != 0);
-    check_features()?;
+    features::check(cpuid).map_err(BootError::Features)?;
     let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
     machine::start(root, boot.flags);
     speculation::start(boot.flags & BOOT_FLAG_MITIGATIONS != 0);
@@ -140,39 +169,21 @@ fn read_boot_page(address: u64) -> Result<BootPage, BootError> {
     if boot.magic == BOOT_MAGIC { Ok(boot) } else { Err(BootError::NotABootPage) }
 }
 
-/// What the kernel cannot do without.
-fn check_features() -> Result<(), BootError> {
-    let structured = cpuid(7, 0).ebx;
-    let extended = cpuid(0x8000_0001, 0).edx;
-    let basic = cpuid(1, 0).ecx;
-    for (present, name) in [
-        (structured & 1 << 7 != 0, "SMEP"),
-        (structured & 1 << 20 != 0, "SMAP"),
-        (extended & 1 << 20 != 0, "NX"),
-        (basic & 1 << 26 != 0, "XSAVE"),
-    ] {
-        if !present {
-            return Err(BootError::MissingFeature(name));
-        }
-    }
-    Ok(())
-}
-
 /// Reads a `u32` parameter the host filled in.
 fn host_u32(address: u64) -> u32 {
     // SAFETY: the image's tables map the parameter area; volatile, as the host wrote it.
     unsafe { (address as *const u32).read_volatile() }
 }
 
-/// Checks the host's memory map, splits it between Plinth and guest, and starts the frame allocator. Answers the number of
+/// Checks the host's memory map, splits it between Plinth and guest, and starts the frame allocator. Returns the number of
 /// processors that the host claims.
 fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
-    let mut copy = [0u8; 2 * PAGE_SIZE_4K as usize];
-    let bytes = copy.len().min(boot.memory_map_bytes as usize);
-    // SAFETY: the image's tables map the area, that long; it is copied once, before it is looked at.
-    unsafe { core::ptr::copy_nonoverlapping(boot.memory_map_virtual as *const u8, copy.as_mut_ptr(), bytes) };
-    let usable = host_map::parse(copy.get(..bytes).unwrap_or(&[]))?;
-    let cpus = host_u32(boot.vp_count_virtual).clamp(1, MAX_CPUS as u32);
+    let usable = read_host_map(boot)?;
+    let claimed = host_u32(boot.vp_count_virtual);
+    let cpus = claimed.clamp(1, MAX_CPUS as u32);
+    if cpus != claimed {
+        log::warn!("the host says {claimed} processors; {cpus} of them are used");
+    }
     let image = boot.image_end_gpa.saturating_sub(boot.window_gpa);
     let keep = (image + KEEP_BASE + KEEP_PER_CPU * u64::from(cpus)).next_multiple_of(LARGE_PAGE);
     if keep > boot.window_bytes {
@@ -181,9 +192,34 @@ fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
     if !usable.contains(boot.window_gpa, keep) {
         return Err(MapError::WindowMissing.into());
     }
+    let guest = usable.without(Range { start: boot.window_gpa, end: boot.window_gpa + keep })?;
+    // The image is there, or this would not run.
+    let kept = Range { start: boot.image_end_gpa, end: boot.window_gpa + keep };
+    host_map::check(&[kept], probe::holds)?;
+    host_map::check(guest.as_slice(), probe::holds)?;
     frames::start(boot.window_gpa, keep, boot.image_end_gpa);
-    guest_memory::start(usable.without(Range { start: boot.window_gpa, end: boot.window_gpa + keep })?);
+    guest_memory::start(guest);
     Ok(cpus)
+}
+
+/// What the host's memory map has, without what is never memory.
+fn read_host_map(boot: &BootPage) -> Result<host_map::Ranges, MapError> {
+    let mut copy = [0u8; 2 * PAGE_SIZE_4K as usize];
+    let bytes = copy.len().min(boot.memory_map_bytes as usize);
+    // SAFETY: the image's tables map the area, that long; it is copied once, before it is looked at.
+    unsafe { core::ptr::copy_nonoverlapping(boot.memory_map_virtual as *const u8, copy.as_mut_ptr(), bytes) };
+    let map = host_map::parse(copy.get(..bytes).unwrap_or(&[]), physical_bits())?;
+    if map.over_devices {
+        log::warn!(
+            "the host's memory map has memory where devices are, between 3.5 and 4 GiB; it is not used"
+        );
+    }
+    Ok(map.usable)
+}
+
+/// How many bits a physical address has (APM volume 3, appendix E.4.7).
+fn physical_bits() -> u32 {
+    if cpuid(0x8000_0000, 0).eax >= 0x8000_0008 { cpuid(0x8000_0008, 0).eax & 0xff } else { 36 }
 }
 
 /// Maps the area of a processor: temporary pages, per-CPU structure, stacks.
@@ -219,7 +255,9 @@ fn enter_cpu(number: u32, space: PhysFrame) {
             Cr4::read()
                 | Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION
                 | Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION
-                | Cr4Flags::PAGE_GLOBAL,
+                | Cr4Flags::PAGE_GLOBAL
+                // Without it a machine check is a shutdown, which nobody can say a word about.
+                | Cr4Flags::MACHINE_CHECK_EXCEPTION,
         );
         msr::write(msr::EFER, msr::read(msr::EFER) | 1 << 11);
     }
@@ -312,6 +350,6 @@ impl core::fmt::Write for StartText {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     log_ring::in_distress();
-    log::error!("kernel panic: {info}");
+    console::last_words(format_args!("kernel panic: {info}"));
     machine::end(End::KernelPanic)
 }

@@ -13,7 +13,7 @@ mod serial;
 
 use core::fmt::{Display, Write};
 
-use pvh_loader::context;
+use pvh_loader::context::{self, Processor};
 use pvh_loader::extents::Extent;
 use pvh_loader::file::IgvmFile;
 use pvh_loader::hvm::StartInfo;
@@ -81,10 +81,19 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     };
     load(&file, &facts, &mut memory).map_err(give_up)?;
     let context = survey.context();
+    context::check_processor(context, processor()).map_err(give_up)?;
     context::check_mapped(context, &survey.loaded(&memory)).map_err(give_up)?;
     let gdt = context::gdt(context).ok_or(GivenUp)?;
     note!("{} KiB loaded, entry at {:#x}", bytes.len() / 1024, context.rip);
     leave::leave(context, gdt)
+}
+
+/// What CPUID says. The entry code has seen that the extended leaf is there.
+fn processor() -> Processor {
+    Processor {
+        basic: core::arch::x86_64::__cpuid(1).edx,
+        extended: core::arch::x86_64::__cpuid(0x8000_0001).edx,
+    }
 }
 
 /// What the host says of itself: memory map and number of processors.

@@ -41,6 +41,9 @@ pub enum ContextError {
         /// The value.
         value: u64,
     },
+    /// The processor lacks what the context switches on.
+    #[error("this processor lacks {0}, which the image needs")]
+    Feature(&'static str),
     /// A segment other than flat 64-bit code and flat data at privilege level 0.
     #[error("the VP context has a {0} segment that is not a flat 64-bit one")]
     Segment(&'static str),
@@ -85,6 +88,40 @@ pub fn check(context: &IgvmNativeVpContextX64) -> Result<(), ContextError> {
         require(register, value, canonical(value))?;
     }
     segments(context)
+}
+
+/// What CPUID says of the processor (APM volume 3, appendix E): leaf 1, EDX, and leaf 8000_0001h, EDX.
+#[derive(Clone, Copy, Debug)]
+pub struct Processor {
+    /// Leaf 1.
+    pub basic: u32,
+    /// Leaf 8000_0001h.
+    pub extended: u32,
+}
+
+/// Checks that the processor has what the context switches on: a bit that it does not know is a fault at best, and without NX the
+/// image's page tables have reserved bits set. Nothing could tell any more, as there is no IDT by then.
+///
+/// # Errors
+/// [`ContextError::Feature`].
+pub fn check_processor(context: &IgvmNativeVpContextX64, processor: Processor) -> Result<(), ContextError> {
+    let Processor { basic, extended } = processor;
+    let fxsr = 1 << 24;
+    for (switched_on, present, name) in [
+        (context.efer & 1 << 11, extended & 1 << 20, "NX (no-execute pages)"),
+        (context.efer & 1, extended & 1 << 11, "SYSCALL"),
+        (context.cr4 & 1 << 3, basic & 1 << 2, "DE (debugging extensions)"),
+        (context.cr4 & 1 << 4, basic & 1 << 3, "PSE (4 MiB pages)"),
+        (context.cr4 & 1 << 6, basic & 1 << 7, "MCE (machine check exception)"),
+        (context.cr4 & 1 << 7, basic & 1 << 13, "PGE (global pages)"),
+        (context.cr4 & 1 << 9, basic & fxsr, "FXSR"),
+        (context.cr4 & 1 << 10, basic & 1 << 25, "SSE"),
+    ] {
+        if switched_on != 0 && present == 0 {
+            return Err(ContextError::Feature(name));
+        }
+    }
+    Ok(())
 }
 
 /// Checks, once everything is loaded, that the entry point and the stack are there: `memory` is what was loaded.

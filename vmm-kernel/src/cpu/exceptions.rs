@@ -4,6 +4,7 @@ use x86_64::registers::control::Cr2;
 
 use super::interrupts::Frame;
 use super::this_cpu_number;
+use crate::console;
 use crate::memory::user_copy;
 use crate::task::process::{self, EndCause};
 use crate::task::scheduler;
@@ -96,14 +97,14 @@ pub fn machine_check_in_guest() -> ! {
 fn die(frame: &Frame) -> ! {
     log_ring::in_distress();
     let [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15] = frame.gpr;
-    log::error!(
+    console::last_words(format_args!(
         "{} (vector {}) in the kernel on cpu{}, error code {:#x}, address {:#x}",
         name(frame.vector),
         frame.vector,
         this_cpu_number(),
         frame.error_code,
         fault_address(frame)
-    );
+    ));
     log::error!(
         "rip {:#018x} cs {:#x} rflags {:#x} rsp {:#018x} ss {:#x}",
         frame.rip,

@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{msr, time};
-use crate::memory::layout;
+use crate::memory::layout::{self, PAGE};
 use crate::memory::self_map::{self, MapKind};
 
 /// Vector of the timer.
@@ -65,8 +65,10 @@ pub fn map() -> Result<(), crate::memory::MemoryError> {
 /// Enables this processor's APIC, its timer masked.
 pub fn enable() {
     let mode = if X2APIC.load(Ordering::Relaxed) { 3 << 10 } else { 1 << 11 };
-    // SAFETY: enables the APIC where it is, in the mode `map` chose.
-    unsafe { msr::write(msr::APIC_BASE, msr::read(msr::APIC_BASE) | mode) };
+    // The host may have put it elsewhere, over memory; the flag of the boot processor stays.
+    let flags = msr::read(msr::APIC_BASE) & (PAGE - 1);
+    // SAFETY: enables the APIC at the address that `map` mapped and that is never memory, in the mode `map` chose.
+    unsafe { msr::write(msr::APIC_BASE, APIC_PHYSICAL | flags | mode) };
     write(LVT_TIMER, LVT_MASKED);
     write(DIVIDE, 0b1011);
     write(SPURIOUS, 1 << 8 | u32::from(SPURIOUS_VECTOR));

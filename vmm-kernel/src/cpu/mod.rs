@@ -2,6 +2,7 @@
 
 pub mod descriptors;
 pub mod exceptions;
+pub mod features;
 pub mod fpu;
 pub mod interrupts;
 pub mod io_apic;

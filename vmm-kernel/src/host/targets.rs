@@ -67,24 +67,26 @@ fn check_loaded(space: &Space, file: &[u8]) {
     }
 }
 
-/// Parses a memory map. What is believed is in order, in whole pages, and in the physical address space.
+/// Parses a memory map, for a processor with as many bits of physical address as the first byte says. What is
+/// believed is in order, in whole pages, in the physical address space, and none of it a device's or reserved.
 ///
 /// # Panics
 /// If a property does not hold.
-pub fn parse_host_map(area: &[u8]) {
-    let Ok(usable) = host_map::parse(area) else { return };
+pub fn parse_host_map(input: &[u8]) {
+    let Some((bits, area)) = input.split_first() else { return };
+    let Ok(map) = host_map::parse(area, u32::from(*bits)) else { return };
+    let usable = &map.usable;
     let ranges = usable.as_slice();
     for range in ranges {
-        assert!(range.start < range.end && range.end <= 1 << 40, "{range:x?}");
+        assert!(range.start < range.end && range.end <= 1 << 40.min(u32::from(*bits).max(32)), "{range:x?}");
         assert!((range.start | range.end).is_multiple_of(4096), "{range:x?}");
         assert!(usable.contains(range.start, range.end - range.start));
         assert!(!usable.contains(range.start, range.end - range.start + 4096), "{range:x?} goes on");
     }
     assert!(ranges.is_sorted_by(|a, b| a.end < b.start), "{ranges:x?}");
-    assert!(
-        (0xa_0000..0x10_0000).step_by(4096).all(|page| !usable.contains(page, 4096)),
-        "video memory is RAM"
-    );
+    for device in host_map::NEVER_MEMORY {
+        assert!(!usable.overlaps(device), "{device:x?} is RAM");
+    }
 }
 
 /// Merges an area that a process wrote into one of the kernel's: the header that XRSTOR is given stays the

@@ -7,6 +7,7 @@ pub mod frames;
 pub mod guest_memory;
 pub mod host_map;
 pub mod layout;
+pub mod probe;
 pub mod self_map;
 pub mod space;
 pub mod tables;

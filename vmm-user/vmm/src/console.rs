@@ -4,6 +4,7 @@
 //! trusted with more than the bytes: what its registers say only delays them.
 
 use alloc::collections::VecDeque;
+use core::fmt;
 
 use devices::uart::SerialBackend;
 use runtime::abi::operation::{Handle, PortRead, PortWrite};
@@ -63,6 +64,14 @@ impl HostSerial {
         if let Err(status) = call(ports, PortWrite { offset, width: 1, value, reserved: 0 }) {
             log::warn!("host serial port: {status}");
         }
+    }
+}
+
+/// Says a line on the host's serial port when there will be no guest: the log tells only a debug image's user.
+pub fn last_words(ports: Option<Handle>, words: fmt::Arguments<'_>) {
+    let mut serial = HostSerial::open(ports);
+    for byte in alloc::format!("Plinth: {words}\r\n").bytes() {
+        serial.transmit(byte);
     }
 }
 

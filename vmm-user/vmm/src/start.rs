@@ -29,6 +29,7 @@ use spin::Mutex;
 
 use crate::board::{Board, BoardConfig, Builder, Parts, lay_out};
 use crate::clock::Clock;
+use crate::console;
 use crate::guest_memory::{GuestRam, Range};
 use crate::handles::Handles;
 use crate::host_clock;
@@ -104,6 +105,7 @@ pub fn program_with(start: &Start, extension: Extension) -> u32 {
         Ok(never) => never,
         Err(error) => {
             log::error!("the guest cannot be started: {error}");
+            console::last_words(handles.serial_ports, format_args!("the guest cannot be started: {error}"));
             1
         }
     }

@@ -55,6 +55,12 @@ pvh_entry:
     cpuid
     bt edx, 29
     jnc no_long_mode
+    // PAE and MSRs, without which there is none either, whatever the leaf above says; and CMOV, which compiled code has in it.
+    mov eax, 1
+    cpuid
+    and edx, 1 << 15 | 1 << 6 | 1 << 5
+    cmp edx, 1 << 15 | 1 << 6 | 1 << 5
+    jne no_long_mode
 
     // Level 4 and level 3.
     mov eax, offset loader_tables + 0x1000 + 3
@@ -127,7 +133,7 @@ long_mode:
 
     .section .rodata.entry, "a", @progbits
 no_long_mode_text:
-    .asciz "pvh-loader: this processor has no long mode (64 bits): nothing was started\r\n"
+    .asciz "pvh-loader: this processor has no long mode (64 bits, with CMOV, PAE and MSRs): nothing was started\r\n"
     .balign 8
 boot_gdt:
     .quad 0

@@ -1,5 +1,8 @@
 //! Contexts that can be set, and each register that can't.
 
+use std::format;
+use std::string::ToString;
+
 use super::*;
 use crate::testing::{TestMemory, context};
 
@@ -86,4 +89,31 @@ fn entry_and_stack() {
     put(&mut memory, 0x81);
     start.rsp = RIP + 8;
     assert_eq!(check_mapped(&start, &memory), Err(ContextError::StackUnmapped(start.rsp)));
+}
+
+/// Whatever the context switches on has to be there; what it does not need not.
+#[test]
+fn what_the_processor_lacks() {
+    let mut all = context(RIP, 0x20_4000);
+    (all.efer, all.cr4) = (0xd01, 0x6f8);
+    let whole = Processor { basic: u32::MAX, extended: u32::MAX };
+    assert_eq!(check_processor(&all, whole), Ok(()));
+    let mut none = all;
+    (none.efer, none.cr4) = (0x500, 0x20);
+    assert_eq!(check_processor(&none, Processor { basic: 0, extended: 0 }), Ok(()));
+    for (bit, extended, name) in [
+        (20, true, "NX"),
+        (11, true, "SYSCALL"),
+        (2, false, "DE"),
+        (3, false, "PSE"),
+        (7, false, "MCE"),
+        (13, false, "PGE"),
+        (24, false, "FXSR"),
+        (25, false, "SSE"),
+    ] {
+        let mut lacking = whole;
+        *(if extended { &mut lacking.extended } else { &mut lacking.basic }) &= !(1 << bit);
+        let error = check_processor(&all, lacking).unwrap_err().to_string();
+        assert!(error.contains(&format!("lacks {name}")), "{name}: {error}");
+    }
 }

@@ -9,7 +9,7 @@ fn is_what_was_found_less_what_was_withheld() {
     start(ranges);
     assert_eq!((range(0), contains(0x1000, 1)), (None, false));
     let map: Vec<u8> = [1u64, 0xff, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
-    start(crate::memory::host_map::parse(&map).unwrap());
+    start(crate::memory::host_map::parse(&map, 40).unwrap().usable);
     withhold(Range { start: 0x8000, end: 0x9000 }).unwrap();
     assert_eq!(range(0), Some(Range { start: 0x1000, end: 0x8000 }));
     assert_eq!(range(1), Some(Range { start: 0x9000, end: 0xa_0000 }));

@@ -33,6 +33,17 @@ pub enum Unsupported {
     Memory(MemoryError),
 }
 
+impl core::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoSvm => write!(f, "there is none"),
+            Self::Disabled => write!(f, "firmware or host has switched it off (VM_CR.SVMDIS)"),
+            Self::NoNestedPaging => write!(f, "it has no nested paging"),
+            Self::Memory(error) => write!(f, "no memory for its own pages: {error:?}"),
+        }
+    }
+}
+
 /// The physical addresses of the I/O and MSR permission maps, shared by all guests.
 static MAPS: SpinLock<Option<(u64, u64)>> = SpinLock::new(None);
 

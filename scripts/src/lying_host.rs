@@ -1,0 +1,132 @@
+//! A host that lies: what it says of memory and processors is changed behind the loader's back, by the debugger stub, at
+//! the kernel's first instruction; and it injects NMIs and machine checks while everything runs. Whatever it says, the
+//! machine must come to an end that somebody explains: the guest runs, or the console says why not.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use object::{Object, ObjectSymbol};
+use plinth_qemu::{Gdb, Machine, Outcome, Qemu, Qmp, Serial, read_text};
+use vcpu_abi::boot::BootPage;
+use zerocopy::FromBytes;
+
+mod lie;
+
+pub use lie::{Entry, Lie};
+
+/// Bytes of an entry of the memory map (`IGVM_VHS_MEMORY_MAP_ENTRY`).
+const ENTRY_BYTES: usize = 24;
+/// How many entries a lie has at most, the last of which is the end.
+const ENTRIES_MAX: usize = 300;
+/// Bytes that the debugger stub moves at once.
+const PIECE: usize = 1024;
+/// How long a machine may take: most need two seconds.
+const LIMIT: Duration = Duration::from_secs(60);
+/// What the log says when the kernel's first processor has its IDT.
+const HAS_IDT: &str = "as the host says";
+/// What the guest says at its end.
+const GUEST_DONE: &str = "hostile guest: done, as it should be";
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The guest ran to its end.
+    Ran,
+    /// Plinth or its loader refused, in these words.
+    Refused(String),
+}
+
+/// Boots an image whose guest ends with [`GUEST_DONE`] and a triple fault on a host that tells this lie.
+///
+/// # Errors
+/// When it ends in silence, by a panic, not at all, or by an error of QEMU's.
+pub fn boot(qemu: &Qemu, machine: &Machine, kernel: &Path, lie: &Lie, files: &Path) -> Result<End> {
+    let socket = |name| std::env::temp_dir().join(format!("plinth-lie-{}-{name}", std::process::id()));
+    let (debugger, control) = (socket("gdb"), socket("qmp"));
+    let (console, log) = (files.with_extension("console"), files.with_extension("log"));
+    let machine = Machine {
+        log: Some(log.clone()),
+        gdb: Some(Gdb::place(&debugger)),
+        control: Some(control.clone()),
+        stopped: true,
+        serial: Serial::Stdio,
+        ..machine.clone()
+    };
+    let mut running = machine.start(qemu, &console)?;
+    let mut gdb = Gdb::connect(&debugger, LIMIT)?;
+    let mut qmp = Qmp::connect(&control, LIMIT)?;
+    remove(&[debugger, control])?;
+    tell(&mut gdb, kernel, lie)?;
+    gdb.resume("c")?;
+    // Before the kernel has an IDT, an NMI is a shutdown, of which nobody can say a word.
+    while !lie.events.is_empty() && running.poll()?.is_none() && !read_text(&log).contains(HAS_IDT) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for event in &lie.events {
+        std::thread::sleep(event.after);
+        // The machine may have ended by now.
+        if qmp.monitor(&event.command).is_err() {
+            break;
+        }
+    }
+    let ended = running.wait(LIMIT)?;
+    judge(&ended.outcome, &console, lie)
+}
+
+fn remove(sockets: &[PathBuf]) -> Result<()> {
+    sockets.iter().try_for_each(|socket| {
+        std::fs::remove_file(socket).with_context(|| format!("cannot remove {}", socket.display()))
+    })
+}
+
+/// Lets the machine run to the kernel's entry, and writes the lie where the loader has put the truth.
+fn tell(gdb: &mut Gdb, kernel: &Path, lie: &Lie) -> Result<()> {
+    let entry = symbol(kernel, "kernel_entry")?;
+    gdb.break_at(entry)?;
+    gdb.resume("c")?;
+    gdb.stopped()?;
+    gdb.unbreak(entry)?;
+    let address = vcpu_abi::boot::BOOT_PAGE_VIRTUAL;
+    let bytes = gdb.read(address, size_of::<BootPage>())?;
+    let boot = BootPage::read_from_bytes(&bytes).ok().context("the boot page is short")?;
+    let room = (boot.memory_map_bytes as usize / ENTRY_BYTES).min(ENTRIES_MAX);
+    let places = (boot.memory_map_virtual..).step_by(PIECE);
+    let mut truth = Vec::new();
+    for place in places.clone().take((room * ENTRY_BYTES).div_ceil(PIECE)) {
+        truth.extend(gdb.read(place, PIECE.min(room * ENTRY_BYTES - truth.len()))?);
+    }
+    let map = lie.map(&truth, boot.window_gpa);
+    for (place, piece) in places.zip(map.chunks(PIECE)) {
+        gdb.write(place, piece)?;
+    }
+    if let Some(processors) = lie.processors {
+        gdb.write(boot.vp_count_virtual, &processors.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// An address of the kernel's.
+fn symbol(kernel: &Path, name: &str) -> Result<u64> {
+    let bytes = std::fs::read(kernel).with_context(|| format!("cannot read {}", kernel.display()))?;
+    let file =
+        object::File::parse(&*bytes).with_context(|| format!("{} is no ELF file", kernel.display()))?;
+    let found = file.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address());
+    found.with_context(|| format!("{} has no symbol {name}", kernel.display()))
+}
+
+fn judge(outcome: &Outcome, console: &Path, lie: &Lie) -> Result<End> {
+    let text = read_text(console);
+    let words = text.lines().find_map(|line| line.split_once("Plinth: ")).map(|(_, words)| words.to_owned());
+    match (outcome, words) {
+        (Outcome::TripleFault, _) => {
+            ensure!(text.contains(GUEST_DONE), "the guest triple-faulted on the way");
+            Ok(End::Ran)
+        }
+        (Outcome::ProcessFailure, Some(words)) => Ok(End::Refused(words)),
+        (Outcome::KernelPanic, Some(words)) if lie.has_machine_check() && words.contains("machine check") => {
+            Ok(End::Refused(words))
+        }
+        (outcome, words) => bail!("it ended with {outcome}, and the console says {words:?}"),
+    }
+}

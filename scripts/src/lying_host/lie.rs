@@ -1,0 +1,251 @@
+//! One lie, made from a seed.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+/// An entry of the memory map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Number of the first page.
+    pub page: u64,
+    /// How many pages; 0 ends the map.
+    pub pages: u64,
+    /// 0 is memory.
+    pub kind: u16,
+}
+
+impl Entry {
+    /// Memory from one address to another.
+    pub const fn memory(bytes: Range<u64>) -> Self {
+        Self { page: bytes.start >> 12, pages: (bytes.end - bytes.start) >> 12, kind: 0 }
+    }
+
+    fn bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.page.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.pages.to_le_bytes());
+        bytes[16..18].copy_from_slice(&self.kind.to_le_bytes());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        Some(Self { page: word(0)?, pages: word(8)?, kind: word(16)? as u16 })
+    }
+}
+
+/// What is done to the true map.
+#[derive(Clone, Debug)]
+enum Change {
+    /// One entry more, at its place in the order.
+    Add(Entry),
+    /// One entry more, at the end.
+    Append(Entry),
+    /// One less, counted around.
+    Remove(usize),
+    /// Two change places.
+    Swap(usize, usize),
+    /// One is of another kind.
+    Kind(usize, u16),
+    /// One is longer or shorter.
+    Resize(usize, i64),
+    /// All bytes are noise, of this seed.
+    Noise(u64),
+}
+
+/// Something that the host does while the machine runs.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// How long after the one before.
+    pub after: Duration,
+    /// A line for QEMU's monitor.
+    pub command: String,
+}
+
+/// What the host says and does.
+#[derive(Clone, Debug, Default)]
+pub struct Lie {
+    changes: Vec<Change>,
+    /// How many processors there are, if that is a lie.
+    pub processors: Option<u32>,
+    /// What it does.
+    pub events: Vec<Event>,
+}
+
+/// Places that a host may call memory, and better had not.
+const PLACES: [Range<u64>; 10] = [
+    0xfec0_0000..0xff00_0000,
+    0xfee0_0000..0xfee0_1000,
+    0xfed0_0000..0xfed0_1000,
+    0xe000_0000..0xf000_0000,
+    0xb000_0000..0xc000_0000,
+    0xa_0000..0x10_0000,
+    0xffc0_0000..0x1_0000_0000,
+    0x4_0000_0000..0x4_4000_0000,
+    0xff_ffff_f000..0x100_0000_0000,
+    0x800_0000_0000..0x801_0000_0000,
+];
+
+impl Lie {
+    /// The truth, and one entry of memory more.
+    pub fn with_memory(bytes: Range<u64>) -> Self {
+        Self { changes: vec![Change::Add(Entry::memory(bytes))], ..Self::default() }
+    }
+
+    /// The truth, but for the number of processors.
+    pub fn with_processors(count: u32) -> Self {
+        Self { processors: Some(count), ..Self::default() }
+    }
+
+    /// The truth, and these lines of QEMU's monitor while the machine runs.
+    pub fn with_events(after: Duration, command: &str, count: usize) -> Self {
+        let event = Event { after, command: command.to_owned() };
+        Self { events: vec![event; count], ..Self::default() }
+    }
+
+    /// One of many.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let mut lie = Self::default();
+        if random.u8(..4) != 0 {
+            lie.changes = (0..random.usize(1..5)).map(|_| change(&mut random)).collect();
+        }
+        if random.u8(..3) == 0 {
+            let odd = [0, 1, 2, 3, 23, 63, 64, 65, 255, 256, u32::MAX, random.u32(..)];
+            lie.processors = Some(odd[random.usize(..odd.len())]);
+        }
+        let command = match random.u8(..24) {
+            0..6 => "nmi",
+            6 => "mce 0 0 0xb200000000000000 0x0 0x0 0x0",
+            _ => return lie,
+        };
+        let count = if command == "nmi" { random.usize(1..200) } else { 1 };
+        for _ in 0..count {
+            let after = Duration::from_micros(random.u64(..20_000));
+            lie.events.push(Event { after, command: command.to_owned() });
+        }
+        lie
+    }
+
+    /// Whether the host reports a broken processor, which ends the machine.
+    pub fn has_machine_check(&self) -> bool {
+        self.events.iter().any(|event| event.command.starts_with("mce"))
+    }
+
+    /// The map as the host gives it, where this is the true one and Plinth's window begins at `window`.
+    pub fn map(&self, truth: &[u8], window: u64) -> Vec<u8> {
+        let mut entries: Vec<Entry> =
+            truth.chunks_exact(24).filter_map(Entry::read).take_while(|entry| entry.pages != 0).collect();
+        for change in &self.changes {
+            match *change {
+                Change::Noise(seed) => {
+                    let mut random = Rng::with_seed(seed ^ window);
+                    return truth.iter().map(|_| random.u8(..)).collect();
+                }
+                ref change => apply(&mut entries, change),
+            }
+        }
+        let mut bytes: Vec<u8> = entries.into_iter().flat_map(Entry::bytes).collect();
+        bytes.resize(truth.len().max(24), 0);
+        bytes.truncate(truth.len());
+        bytes
+    }
+}
+
+fn change(random: &mut Rng) -> Change {
+    let entry = match random.u8(..3) {
+        0 => Entry::memory(PLACES[random.usize(..PLACES.len())].clone()),
+        1 => Entry { page: random.u64(..1 << 20), pages: random.u64(..1 << 12), kind: random.u16(..3) },
+        _ => Entry { page: random.u64(..), pages: random.u64(..), kind: random.u16(..4) },
+    };
+    match random.u8(..16) {
+        0..6 => Change::Add(entry),
+        6..8 => Change::Append(entry),
+        8 => Change::Remove(random.usize(..8)),
+        9 => Change::Swap(random.usize(..8), random.usize(..8)),
+        10 => Change::Kind(random.usize(..8), random.u16(..6)),
+        11..15 => Change::Resize(random.usize(..8), random.i64(-0x1_0000..0x4_0000)),
+        _ => Change::Noise(random.u64(..)),
+    }
+}
+
+fn apply(entries: &mut Vec<Entry>, change: &Change) {
+    let count = entries.len().max(1);
+    match *change {
+        Change::Add(entry) => {
+            let place = entries.partition_point(|other| other.page <= entry.page);
+            entries.insert(place, entry);
+        }
+        Change::Append(entry) => entries.push(entry),
+        Change::Remove(index) if !entries.is_empty() => drop(entries.remove(index % count)),
+        Change::Swap(left, right) if !entries.is_empty() => entries.swap(left % count, right % count),
+        Change::Kind(index, kind) => {
+            if let Some(entry) = entries.get_mut(index % count) {
+                entry.kind = kind;
+            }
+        }
+        Change::Resize(index, pages) => {
+            if let Some(entry) = entries.get_mut(index % count) {
+                entry.pages = entry.pages.saturating_add_signed(pages);
+            }
+        }
+        Change::Remove(_) | Change::Swap(..) | Change::Noise(_) => {}
+    }
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x?}", self.changes)?;
+        if let Some(processors) = self.processors {
+            write!(f, ", {processors} processors")?;
+        }
+        match self.events.first() {
+            Some(event) => write!(f, ", {} times {}", self.events.len(), event.command),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRUTH: [Entry; 2] = [Entry::memory(0..0xa_0000), Entry::memory(0x10_0000..0x1000_0000)];
+
+    fn truth() -> Vec<u8> {
+        let mut bytes: Vec<u8> = TRUTH.into_iter().flat_map(Entry::bytes).collect();
+        bytes.resize(24 * 8, 0);
+        bytes
+    }
+
+    fn told(lie: &Lie) -> Vec<Entry> {
+        let map = lie.map(&truth(), 0x20_0000);
+        assert_eq!(map.len(), 24 * 8);
+        map.chunks_exact(24).filter_map(Entry::read).take_while(|entry| entry.pages != 0).collect()
+    }
+
+    #[test]
+    fn no_change_is_the_truth() {
+        assert_eq!(told(&Lie::default()), TRUTH);
+    }
+
+    #[test]
+    fn an_entry_comes_at_its_place() {
+        let added = Entry::memory(0xfec0_0000..0xff00_0000);
+        assert_eq!(told(&Lie::with_memory(0xfec0_0000..0xff00_0000)), [TRUTH[0], TRUTH[1], added]);
+        let added = Entry::memory(0xa_0000..0x10_0000);
+        assert_eq!(told(&Lie::with_memory(0xa_0000..0x10_0000)), [TRUTH[0], added, TRUTH[1]]);
+    }
+
+    #[test]
+    fn a_seed_is_one_lie_and_most_differ() {
+        let lies: Vec<String> = (0..200).map(|seed| Lie::from_seed(seed).to_string()).collect();
+        assert_eq!(lies, (0..200).map(|seed| Lie::from_seed(seed).to_string()).collect::<Vec<_>>());
+        let others = lies.iter().collect::<std::collections::BTreeSet<_>>().len();
+        assert!(others > 150, "{others}");
+        (0..200).for_each(|seed| drop(told(&Lie::from_seed(seed))));
+    }
+}

@@ -1,0 +1,166 @@
+//! Hosts that lack something, and hosts that lie: every end says why, and nothing of Plinth's is ever the guest's.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use plinth_qemu::{Boot, Machine, Outcome, Qemu, read_text};
+
+use super::hostile;
+use crate::image::Image;
+use crate::lying_host::{self, End, Lie};
+use crate::testing::{Case, Suite};
+
+/// Features of QEMU's CPU models that Plinth needs, and what the console calls them.
+const FEATURES: [(&str, &str); 13] = [
+    ("nx", "NX"),
+    ("svm", "SVM"),
+    ("npt", "NPT"),
+    ("smep", "SMEP"),
+    ("smap", "SMAP"),
+    ("xsave", "XSAVE"),
+    ("lm", "64"),
+    ("syscall", "SYSCALL"),
+    ("pge", "PGE"),
+    ("mce", "MCE"),
+    ("sse2", "SSE2"),
+    ("fxsr", "FXSR"),
+    ("cmov", "CMOV"),
+];
+/// Which part of the hostile guest boots on a lying host: it ends quickly, and uses timers and interrupts.
+pub const PART: u32 = 15;
+/// Seeds of random lies; `scripts/lying-hosts` tries as many as one wants.
+const SEEDS: std::ops::Range<u64> = 0..12;
+
+/// The checks.
+pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
+    let igvm = Qemu::find_with_igvm(&suite.project().root);
+    for (loader, qemu) in [("pvh", Some(qemu)), ("igvm", igvm.as_ref())] {
+        let Some(qemu) = qemu else {
+            suite.line("none    features-igvm: there is no QEMU with an IGVM loader here");
+            continue;
+        };
+        suite.check(&format!("features-{loader}"), |case| features(case, qemu, loader));
+    }
+    for processors in [2, 23, 64] {
+        suite.check(&format!("processors-{processors}"), |case| many(case, qemu, processors));
+    }
+    suite.check("lying-build", |case| hostile::build(case.project()).map(drop));
+    suite.check("lying-devices", |case| devices(case, qemu));
+    suite.check("lying-memory", |case| memory(case, qemu));
+    suite.check("lying-processors", |case| processors(case, qemu));
+    suite.check("lying-nmi", |case| nmi(case, qemu));
+    suite.check("lying-machine-check", |case| machine_check(case, qemu));
+    suite.check("lying-hosts", |case| random(case, qemu));
+    Ok(())
+}
+
+/// A processor without a feature is refused by name.
+fn features(case: &mut Case, qemu: &Qemu, loader: &str) -> Result<()> {
+    let image = Image::new(case.project(), "abi-test")?.pack(&case.file("igvm"))?;
+    for (feature, name) in FEATURES {
+        let mut machine = match loader {
+            "igvm" => Machine::new(Boot::Igvm { image: image.clone() }),
+            _ => case.machine(image.clone()),
+        };
+        machine.memory_mib = 256;
+        machine.cpu = Some(format!("{},-{feature}", qemu.cpu_model()));
+        let booted = case.boot_as(&format!("features-{loader}-{feature}"), qemu, &machine)?;
+        let console = read_text(&booted.console);
+        let refused = matches!(booted.outcome, Outcome::ProcessFailure | Outcome::LoaderRefusal);
+        case.note_lines(&console, &["lacks", "no long mode"]);
+        ensure!(
+            refused && console.contains(name),
+            "without {feature} it ended with {}, and the console does not name {name}:\n{console}",
+            booted.outcome
+        );
+    }
+    Ok(())
+}
+
+/// That many processors run.
+fn many(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
+    let config = "process abi-test\n  grant log w\n  grant system r\n  set role die\n  set after-ms 20\n  set code 7\n";
+    let image = Image::new(case.project(), "abi-test")?.config(config).pack(&case.file("igvm"))?;
+    let mut machine = case.machine(image);
+    (machine.memory_mib, machine.processors) = (256, processors);
+    let booted = case.boot(qemu, &machine)?;
+    case.expect_no_panic(&booted)?;
+    case.expect_outcome(&booted, Outcome::ProcessFailure)?;
+    case.expect(&booted.log, &format!("cpu{} runs", processors - 1))
+}
+
+/// Where a boot's console and log are, with other extensions.
+fn files(case: &Case, suffix: &str) -> PathBuf {
+    case.sibling(&format!("{}{suffix}", case.name()))
+}
+
+/// Boots the hostile guest on a host that tells this lie.
+fn lied_to(case: &mut Case, qemu: &Qemu, suffix: &str, lie: &Lie) -> Result<End> {
+    let image = hostile::image(case, PART)?;
+    let mut machine = case.machine(image);
+    (machine.memory_mib, machine.processors) = (256, 2);
+    let kernel = case.project().programs().join("vmm-kernel");
+    let end = lying_host::boot(qemu, &machine, &kernel, lie, &files(case, suffix));
+    case.note(format_args!("{lie}: {end:?}"));
+    end
+}
+
+/// Memory where Plinth's own APICs are, or the board's devices: the guest has its own devices there all the same.
+fn devices(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    for (index, place) in [0xfec0_0000..0xff00_0000, 0xe000_0000..0x1_0000_0000, 0xfee0_0000..0xfee0_1000]
+        .into_iter()
+        .enumerate()
+    {
+        let suffix = format!("-{index}");
+        let end = lied_to(case, qemu, &suffix, &Lie::with_memory(place))?;
+        ensure!(end == End::Ran, "{end:?}");
+        case.expect(&files(case, &suffix).with_extension("log"), "memory where devices are")?;
+    }
+    Ok(())
+}
+
+/// Memory where there is none, and beyond the physical addresses.
+fn memory(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    for (place, words) in [
+        (0x4_0000_0000..0x4_4000_0000, "where nothing holds what is written"),
+        (0x800_0000_0000..0x801_0000_0000, "past the processor's physical addresses"),
+    ] {
+        let end = lied_to(case, qemu, "", &Lie::with_memory(place))?;
+        ensure!(matches!(&end, End::Refused(said) if said.contains(words)), "{end:?}");
+    }
+    Ok(())
+}
+
+/// More and fewer processors than there are.
+fn processors(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    for count in [0, 1, 3, 64, 65, u32::MAX] {
+        let end = lied_to(case, qemu, "", &Lie::with_processors(count))?;
+        ensure!(end == End::Ran, "{count} processors: {end:?}");
+    }
+    Ok(())
+}
+
+/// NMIs from the first instruction to the last change nothing.
+fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let lie = Lie::with_events(Duration::from_millis(2), "nmi", 400);
+    let end = lied_to(case, qemu, "", &lie)?;
+    ensure!(end == End::Ran, "{end:?}");
+    Ok(())
+}
+
+/// A broken processor ends the machine, in words.
+fn machine_check(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let lie = Lie::with_events(Duration::from_millis(20), "mce 0 0 0xb200000000000000 0x0 0x0 0x0", 1);
+    let end = lied_to(case, qemu, "", &lie)?;
+    ensure!(matches!(&end, End::Refused(words) if words.contains("machine check")), "{end:?}");
+    Ok(())
+}
+
+/// Some of many.
+fn random(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    for seed in SEEDS {
+        lied_to(case, qemu, "", &Lie::from_seed(seed))?;
+    }
+    Ok(())
+}
