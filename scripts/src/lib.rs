@@ -1,11 +1,13 @@
 //! The project's tools: what `scripts/run`, `scripts/test` and the others do, and the parts they share.
 //!
-//! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other programs,
-//! [`build`] builds Plinth, [`image`] packs an image, [`log`] reads what a debug image logs, [`qemu`] runs it.
-//! [`testing`] counts checks, and boots machines for them. On these stand the subcommands and the tests.
+//! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other
+//! programs, [`build`] builds Plinth, [`image`] packs an image, [`log`] reads what a debug image logs,
+//! [`qemu`] runs it. [`testing`] counts checks, and boots machines for them, [`chaos`] runs random guests. On
+//! these stand the subcommands and the tests.
 
 pub mod assemble;
 pub mod build;
+pub mod chaos;
 pub mod command;
 pub mod commands;
 pub mod debian;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::commands::{lying_hosts, run, test};
+use xtask::commands::{chaos, lying_hosts, run, test};
 use xtask::project::Project;
 use xtask::say;
 
@@ -17,6 +17,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Chaos(chaos::Options),
     LyingHosts(lying_hosts::Options),
     Run(run::Options),
     Test(test::Options),
@@ -25,6 +26,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = Project::open().and_then(|project| match cli.command {
+        Command::Chaos(options) => chaos::run(&project, &options),
         Command::LyingHosts(options) => lying_hosts::run(&project, &options),
         Command::Run(options) => run::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),

@@ -2,6 +2,7 @@
 
 mod abi;
 mod c_process;
+mod chaos;
 mod ends;
 pub mod host;
 pub mod hostile;
@@ -29,6 +30,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "33-host", run: host::run },
     Group { name: "35-hostile-guest", run: hostile::run },
     Group { name: "37-late-processor", run: late::run },
+    Group { name: "39-chaos", run: chaos::run },
     Group { name: "45-c", run: c_process::run },
     Group { name: "47-ends", run: ends::run },
 ];

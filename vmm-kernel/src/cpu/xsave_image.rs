@@ -43,7 +43,9 @@ pub fn merge(
         mask => mask,
     };
     let is_compact = alleged.get(XSTATE_BV + 8..HEADER_END)?.iter().any(|byte| *byte != 0);
-    if states & !supported != 0 || is_compact || word(alleged, MXCSR)? & !mask != 0 {
+    // QEMU's emulation lets a guest load reserved bits of MXCSR, takes them back, and they are the guest's.
+    let mxcsr = mask | word(own, MXCSR)?;
+    if states & !supported != 0 || is_compact || word(alleged, MXCSR)? & !mxcsr != 0 {
         return None;
     }
     // MXCSR_MASK stays the processor's.

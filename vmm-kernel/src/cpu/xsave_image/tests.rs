@@ -26,6 +26,7 @@ fn alleged(states: u64) -> [u8; XSAVE_BYTES] {
 
 fn own(states: u64, mask: u32) -> [u8; 4096] {
     let mut area = [0x22; 4096];
+    area[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80_u32.to_le_bytes());
     area[MXCSR_MASK..MXCSR_MASK + 4].copy_from_slice(&mask.to_le_bytes());
     area[XSTATE_BV..HEADER_END].fill(0);
     area[XSTATE_BV..XSTATE_BV + 8].copy_from_slice(&states.to_le_bytes());
@@ -59,6 +60,17 @@ fn a_processors_own_mask_of_mxcsr_is_asked() {
     area[MXCSR] |= 0x40;
     assert_eq!(merge(&area, &mut own(0, 0xffff), 7, place_of), Some(()));
     assert_eq!(merge(&area, &mut own(0, 0xffbf), 7, place_of), None);
+}
+
+#[test]
+fn what_the_processor_itself_has_in_mxcsr_is_taken_back() {
+    let mut area = alleged(3);
+    let mut target = own(0, 0xffff);
+    target[MXCSR + 2] = 0x81;
+    for (byte, taken) in [(0x81, true), (0x80, true), (0x82, false)] {
+        area[MXCSR + 2] = byte;
+        assert_eq!(merge(&area, &mut target.clone(), 7, place_of).is_some(), taken, "{byte:#x}");
+    }
 }
 
 #[test]

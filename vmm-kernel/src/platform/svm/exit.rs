@@ -99,6 +99,9 @@ fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> u32 {
     if code == code::MC {
         return Exit::MachineCheck as u32;
     }
+    if code == code::CR8_WRITE {
+        super::window::cr8_was_written(vmcb, page.window());
+    }
     let why = simple_reason(code);
     page.set_reason(why);
     if why == reason::EXCEPTION {

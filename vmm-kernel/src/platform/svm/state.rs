@@ -113,6 +113,7 @@ fn request(vmcb: &Vmcb, vector: u8) {
     let request = request | u64::from(vector) << vintr::VECTOR_SHIFT;
     vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST | request);
     vmcb.control.intercept1.update(|bits| bits & !intercept1::VINTR);
+    vmcb.control.intercept_cr.update(super::window::with_cr8_under_emulation);
 }
 
 /// An event that is no external interrupt, or none. It takes the place of an interrupt that was requested.

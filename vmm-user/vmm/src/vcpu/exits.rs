@@ -70,6 +70,8 @@ impl Vcpu {
         }
         if why == reason::MEMORY {
             // Its gate or its stack is in absent memory: a processor would shut down.
+            let (event, gpa) = (self.page.interrupted_event(), self.page.gpa());
+            log::error!("vCPU {}: event {} of kind {} needs {gpa:#x}", self.index, event.vector, event.kind);
             self.report_registers("an event cannot be delivered");
             return Next::End(end_reason::TRIPLE_FAULT);
         }

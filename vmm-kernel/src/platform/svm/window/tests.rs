@@ -1,3 +1,5 @@
+use vcpu_abi::registers::{EventInjection, event_kind};
+
 use super::*;
 use crate::platform::svm::vmcb::tests::Pages;
 
@@ -36,4 +38,28 @@ fn an_interrupt_that_waits_keeps_the_virtual_interrupt() {
     vmcb.control.vintr.set(waiting);
     set(vmcb, window::ALL);
     assert_eq!((vmcb.control.vintr.get(), vmcb.control.intercept1.get()), (waiting, 0));
+}
+
+#[test]
+fn under_emulation_an_interrupt_that_waits_has_cr8_exit_until_it_was_written() {
+    let pages = Pages::new();
+    let (vmcb, _) = pages.parts();
+    let (control, emulated) = (&vmcb.control, intercept_cr::CR0_WRITE);
+    for (first, after) in [(0, 0), (emulated, emulated | intercept_cr::CR8_WRITE)] {
+        control.intercept_cr.set(first);
+        let interrupt = EventInjection { kind: event_kind::INTERRUPT, vector: 0x61, ..Default::default() };
+        state::inject(vmcb, interrupt);
+        assert_eq!(control.intercept_cr.get(), after);
+        set(vmcb, window::NONE);
+        assert_eq!(control.intercept_cr.get(), after, "not delivered yet");
+        cr8_was_written(vmcb, window::NONE);
+        assert_eq!(control.intercept_cr.get(), after, "not delivered yet");
+        control.vintr.update(|bits| bits & !vintr::IRQ);
+        for want in [window::PRIORITY, window::OPEN] {
+            cr8_was_written(vmcb, want);
+            assert_eq!(control.intercept_cr.get(), after, "asked for: {want}");
+        }
+        cr8_was_written(vmcb, window::NONE);
+        assert_eq!(control.intercept_cr.get(), first);
+    }
 }

@@ -1,0 +1,35 @@
+//! Random guests on two processors: the seeds that found something once, and some others.
+
+use anyhow::{Result, bail};
+use plinth_qemu::Qemu;
+
+use crate::chaos::{self, Place};
+use crate::testing::{Case, Suite};
+
+/// Seeds of a few seconds each, besides those that are known.
+const OTHERS: [(u64, u64); 3] = [(11, 10), (12, 10), (13, 10)];
+
+/// The checks.
+pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
+    let Some(qemu) = chaos::qemu(suite.project(), qemu) else {
+        suite.line("skipped chaos: needs QEMU 10 or later, which random code does not end by itself");
+        return Ok(());
+    };
+    suite.check("chaos-build", |case| chaos::build(case.project()).map(drop));
+    let seeds = chaos::known_seeds(suite.project())?.into_iter().chain(OTHERS);
+    for (seed, seconds) in seeds {
+        suite.check(&format!("chaos-{seed}"), |case| guest(case, &qemu, seed, seconds));
+    }
+    Ok(())
+}
+
+fn guest(case: &mut Case, qemu: &Qemu, seed: u64, seconds: u64) -> Result<()> {
+    let project = case.project().clone();
+    let (programs, folder) = (project.programs(), project.scratch("chaos-test")?);
+    let seen = Place { project, programs, qemu: qemu.clone(), folder: folder.clone() }.run(seed, seconds)?;
+    case.note(format_args!("{seen}; the files are in {}", folder.display()));
+    if seen.finding.is_some() {
+        bail!("seed {seed}: {seen}");
+    }
+    Ok(())
+}
