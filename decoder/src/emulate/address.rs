@@ -3,7 +3,7 @@
 use super::{Emulation, Result};
 use crate::bits::{CR0_PE, FLAG_VM};
 use crate::walk::Kind;
-use crate::{Exception, Machine, Mode, Register, Segment, SegmentState, Size};
+use crate::{Exception, Machine, Mode, Register, Segment, SegmentState, Size, Vendor};
 
 impl Exception {
     /// What a bad address in `segment` raises: #SS(0) through SS, else #GP(0).
@@ -56,6 +56,18 @@ impl<M: Machine> Emulation<'_, M> {
             self.is_in_segment(segment, offset, size, kind)
         };
         if is_good { Ok(()) } else { Err(Exception::of_segment(segment).into()) }
+    }
+
+    /// The offset from a base that need not be 0. In 64-bit mode AMD's processors want it in canonical form as well,
+    /// first byte and last, and not just the sum, whether or not that is aligned; Intel's look at the sum alone.
+    #[cold]
+    pub(super) fn check_offset(&self, offset: u64, size: Size) -> Result<()> {
+        let is_canonical = |address| self.machine.paging().is_canonical(address);
+        let is_checked = self.instruction.vendor == Vendor::Amd && self.instruction.mode == Mode::Bits64;
+        if is_checked && !(is_canonical(offset) && is_canonical(offset.wrapping_add(size.bytes() - 1))) {
+            return Err(Exception::GENERAL_PROTECTION.into());
+        }
+        Ok(())
     }
 
     fn is_in_segment(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> bool {

@@ -99,6 +99,9 @@ impl<M: Machine> Emulation<'_, M> {
     #[inline]
     fn checked(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
         let linear = self.linear(segment, offset);
+        if matches!(segment, Segment::Fs | Segment::Gs) {
+            self.check_offset(offset, size)?;
+        }
         let is_aligned = linear & (size.bytes() - 1) == 0;
         if !is_aligned && self.instruction.attributes.contains(Attributes::ALIGNED) {
             return Err(Exception::GENERAL_PROTECTION.into());
