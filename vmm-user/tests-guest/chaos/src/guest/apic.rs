@@ -61,14 +61,17 @@ pub fn send_to_self(vector: u64) {
     set_register(COMMAND, FIXED | TO_SELF | vector as u32);
 }
 
-/// Starts processor 1, or starts it again.
-pub fn start_other() {
+/// Starts processor 1, or starts it again; processor 0 only if it has got an INIT, of which it has no other way
+/// back.
+pub fn start(destination: u64) {
     super::entry::place_low_code();
     super::tables::describe_real_mode();
-    send_to(1, INIT);
-    watch::wait_us(200);
+    if destination == 1 {
+        send_to(1, INIT);
+        watch::wait_us(200);
+    }
     for _ in 0..2 {
-        send_to(1, STARTUP | (super::layout::TRAMPOLINE >> 12) as u32);
+        send_to(destination, STARTUP | (super::layout::TRAMPOLINE >> 12) as u32);
         watch::wait_us(200);
     }
 }

@@ -203,7 +203,9 @@ fn recover(cpu: &mut Cpu) -> ! {
     }
     if cpu.random.once_in(8) {
         apic::restore(cpu.index);
-        watch::restore();
+        if cpu.index == 0 {
+            watch::restore();
+        }
         place_low_code();
         machine::write_msr(0xc000_0080, 0xd00);
     }

@@ -83,7 +83,7 @@ pub fn protected(cpu: &mut Cpu) -> ! {
             cpu.registers[index] = cpu.random.pick(&[
                 l::APIC + 0x80,
                 l::HPET,
-                l::IO_APIC + 0x20,
+                l::IO_APIC + 0x1000,
                 0xa_0000,
                 0xd000_0ffd,
                 0x800_0000,

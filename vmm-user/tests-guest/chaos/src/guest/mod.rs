@@ -52,7 +52,7 @@ pub extern "C" fn start(boot_params: u64) -> ! {
     cpu::put_in_order(layout::CPU_AREA);
     apic::restore(0);
     watch::start();
-    apic::start_other();
+    apic::start(1);
     cpu::first_round(0)
 }
 

@@ -11,7 +11,7 @@ const TIMER_PORT: u16 = 0x608;
 pub const TICKS_PER_SECOND: u64 = 3_579_545;
 /// A snippet may run so long: the next NMI ends it.
 const SNIPPET_TICKS: u32 = (TICKS_PER_SECOND / 40) as u32;
-/// Without a round for so long, the second processor is started again.
+/// Without a round for so long, the other processor is started again.
 const RESTART_TICKS: u32 = (TICKS_PER_SECOND / 3) as u32;
 /// Without a round for so long in spite of all, something is wrong: the machine is slow, but not so slow.
 const DEAD_TICKS: u32 = (TICKS_PER_SECOND * 60) as u32;
@@ -91,8 +91,9 @@ fn look_at_other(cpu: &mut Cpu, now: u32, rounds: u64) {
     if idle > DEAD_TICKS {
         report::wrong(cpu.index, "the other processor does not go on", rounds);
     }
-    if cpu.index == 0 && now.wrapping_sub(cpu.other.restarted) > RESTART_TICKS {
+    if now.wrapping_sub(cpu.other.restarted) > RESTART_TICKS {
         cpu.other.restarted = now;
-        apic::start_other();
+        restore();
+        apic::start(1 - cpu.index);
     }
 }
