@@ -19,6 +19,7 @@ mod fpu;
 mod fuzz;
 mod handles;
 mod isolation;
+mod page_race;
 mod random;
 mod ready;
 mod reserved;
@@ -47,6 +48,7 @@ fn program(start: &Start) -> u32 {
         Some("no-rights") => handles::without_rights(start),
         Some("fuzz") => fuzz::victim(start),
         Some("run-page") => run_page::victim(start),
+        Some("page-race") => page_race::victim(start),
         Some("hog") => exhaustion::hog(start),
         Some("die-in-run") => vm::die_in_run(start),
         Some("same-address") => isolation::same_address(start),
