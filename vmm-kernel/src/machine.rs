@@ -109,9 +109,10 @@ fn stop_others() {
     }
 }
 
-/// After an NMI: stops this processor, if the machine is at its end.
+/// After an NMI: stops this processor, if another one has ended the machine. The one that does goes on, whatever NMI
+/// the host sends meanwhile.
 pub fn stop_if_ended() {
-    if ENDED_BY.load(Ordering::SeqCst) != NOBODY {
+    if ![NOBODY, this_cpu_number()].contains(&ENDED_BY.load(Ordering::SeqCst)) {
         halt();
     }
 }
