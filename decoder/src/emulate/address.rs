@@ -58,16 +58,19 @@ impl<M: Machine> Emulation<'_, M> {
         if is_good { Ok(()) } else { Err(Exception::of_segment(segment).into()) }
     }
 
-    /// The offset from a base that need not be 0. In 64-bit mode AMD's processors want it in canonical form as well,
-    /// first byte and last, and not just the sum, whether or not that is aligned; Intel's look at the sum alone.
+    /// In 64-bit mode AMD's processors want first byte and last in canonical form, of the sum with the base as well as
+    /// of the offset, before they look at alignment. Intel's look at the first byte of the sum, which
+    /// [`Self::check_segment`] has done, and at the last one when they translate it.
     #[cold]
-    pub(super) fn check_offset(&self, offset: u64, size: Size) -> Result<()> {
-        let is_canonical = |address| self.machine.paging().is_canonical(address);
-        let is_checked = self.instruction.vendor == Vendor::Amd && self.instruction.mode == Mode::Bits64;
-        if is_checked && !(is_canonical(offset) && is_canonical(offset.wrapping_add(size.bytes() - 1))) {
-            return Err(Exception::GENERAL_PROTECTION.into());
+    pub(super) fn check_ends(&self, segment: Segment, offset: u64, linear: u64, size: Size) -> Result<()> {
+        if self.instruction.vendor != Vendor::Amd || self.instruction.mode != Mode::Bits64 {
+            return Ok(());
         }
-        Ok(())
+        let last = size.bytes() - 1;
+        let paging = self.machine.paging();
+        let ends = [offset, offset.wrapping_add(last), linear, linear.wrapping_add(last)];
+        let is_good = ends.into_iter().all(|address| paging.is_canonical(address));
+        if is_good { Ok(()) } else { Err(Exception::of_segment(segment).into()) }
     }
 
     fn is_in_segment(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> bool {

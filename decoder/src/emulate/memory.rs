@@ -3,7 +3,7 @@
 use super::{Abort, Emulation, Result, Stop};
 use crate::bits::{CR0_AM, FLAG_AC};
 use crate::walk::{Access, Kind};
-use crate::{Attributes, Exception, Machine, Mode, PAGE_BYTES, Segment, Size, Vendor};
+use crate::{Attributes, Exception, Machine, PAGE_BYTES, Segment, Size, Vendor};
 
 /// How often a locked operation starts again because another vCPU was faster.
 const ATTEMPTS: u32 = 64;
@@ -99,16 +99,16 @@ impl<M: Machine> Emulation<'_, M> {
     #[inline]
     fn checked(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
         let linear = self.linear(segment, offset);
-        if matches!(segment, Segment::Fs | Segment::Gs) {
-            self.check_offset(offset, size)?;
-        }
         let is_aligned = linear & (size.bytes() - 1) == 0;
         if !is_aligned && self.instruction.attributes.contains(Attributes::ALIGNED) {
             return Err(Exception::GENERAL_PROTECTION.into());
         }
         self.check_segment(segment, offset, linear, size, kind)?;
+        if !is_aligned || matches!(segment, Segment::Fs | Segment::Gs) {
+            self.check_ends(segment, offset, linear, size)?;
+        }
         if !is_aligned {
-            self.check_misaligned(segment, offset, linear, size, kind)?;
+            self.check_alignment(size)?;
         }
         Ok(linear)
     }
@@ -136,24 +136,6 @@ impl<M: Machine> Emulation<'_, M> {
     #[inline]
     fn translate(&mut self, linear: u64, access: Access, segment: Segment) -> Result<u64> {
         self.machine.translate(linear, access).map_err(|error| Abort::from_walk(error, segment))
-    }
-
-    /// What comes before translation for an operand that isn't aligned: on AMD's processors the canonical form of its
-    /// last byte, which Intel's look at after #AC; and #AC.
-    #[cold]
-    fn check_misaligned(
-        &self,
-        segment: Segment,
-        offset: u64,
-        linear: u64,
-        size: Size,
-        kind: Kind,
-    ) -> Result<()> {
-        if self.instruction.vendor == Vendor::Amd && self.instruction.mode == Mode::Bits64 {
-            let last = linear.wrapping_add(size.bytes() - 1);
-            self.check_segment(segment, offset, last, size, kind)?;
-        }
-        self.check_alignment(size)
     }
 
     /// #AC if it is enabled, for an access of `size` that isn't aligned. Of moves of 16 bytes that need no alignment
