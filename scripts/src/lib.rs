@@ -18,6 +18,7 @@ pub mod log;
 pub mod lying_host;
 pub mod project;
 pub mod say;
+pub mod symbol;
 pub mod testing;
 pub mod tests;
 

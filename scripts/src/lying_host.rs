@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use object::{Object, ObjectSymbol};
-use plinth_qemu::{Gdb, Machine, Outcome, Qemu, Qmp, Serial, read_text};
+use plinth_qemu::{Gdb, Machine, Outcome, Qemu, Qmp, read_text};
 use vcpu_abi::boot::BootPage;
 use zerocopy::FromBytes;
+
+use crate::symbol;
+use crate::testing::Case;
 
 mod lie;
 
@@ -28,6 +30,9 @@ const HAS_IDT: &str = "as the host says";
 /// What the guest says at its end.
 const GUEST_DONE: &str = "hostile guest: done, as it should be";
 
+/// The part of the hostile guest that boots on such a host: it ends quickly, and uses timers and interrupts.
+pub const PART: u32 = 15;
+
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -37,11 +42,32 @@ pub enum End {
     Refused(String),
 }
 
-/// Boots an image whose guest ends with [`GUEST_DONE`] and a triple fault on a host that tells this lie.
-///
-/// # Errors
-/// When it ends in silence, by a panic, not at all, or by an error of QEMU's.
-pub fn boot(qemu: &Qemu, machine: &Machine, kernel: &Path, lie: &Lie, files: &Path) -> Result<End> {
+/// A host of two processors, with an image whose guest ends with [`GUEST_DONE`] and a triple fault.
+#[derive(Clone, Debug)]
+pub struct Host<'a> {
+    qemu: &'a Qemu,
+    machine: Machine,
+    kernel: PathBuf,
+}
+
+impl<'a> Host<'a> {
+    /// The host of an image of the hostile guest's [`PART`].
+    pub fn new(case: &Case, qemu: &'a Qemu, image: PathBuf) -> Self {
+        let mut machine = case.machine(image);
+        (machine.memory_mib, machine.processors) = (256, 2);
+        Self { qemu, machine, kernel: case.project().programs().join("vmm-kernel") }
+    }
+
+    /// Boots it, telling this lie. `files` are its console and log, with extensions of their own.
+    ///
+    /// # Errors
+    /// When it ends in silence, by a panic, not at all, or by an error of QEMU's.
+    pub fn boot(&self, lie: &Lie, files: &Path) -> Result<End> {
+        boot(self.qemu, &self.machine, &self.kernel, lie, files)
+    }
+}
+
+fn boot(qemu: &Qemu, machine: &Machine, kernel: &Path, lie: &Lie, files: &Path) -> Result<End> {
     let socket = |name| std::env::temp_dir().join(format!("plinth-lie-{}-{name}", std::process::id()));
     let (debugger, control) = (socket("gdb"), socket("qmp"));
     let (console, log) = (files.with_extension("console"), files.with_extension("log"));
@@ -50,7 +76,6 @@ pub fn boot(qemu: &Qemu, machine: &Machine, kernel: &Path, lie: &Lie, files: &Pa
         gdb: Some(Gdb::place(&debugger)),
         control: Some(control.clone()),
         stopped: true,
-        serial: Serial::Stdio,
         ..machine.clone()
     };
     let mut running = machine.start(qemu, &console)?;
@@ -82,11 +107,7 @@ fn remove(sockets: &[PathBuf]) -> Result<()> {
 
 /// Lets the machine run to the kernel's entry, and writes the lie where the loader has put the truth.
 fn tell(gdb: &mut Gdb, kernel: &Path, lie: &Lie) -> Result<()> {
-    let entry = symbol(kernel, "kernel_entry")?;
-    gdb.break_at(entry)?;
-    gdb.resume("c")?;
-    gdb.stopped()?;
-    gdb.unbreak(entry)?;
+    gdb.run_to(symbol::address(kernel, "kernel_entry")?)?;
     let address = vcpu_abi::boot::BOOT_PAGE_VIRTUAL;
     let bytes = gdb.read(address, size_of::<BootPage>())?;
     let boot = BootPage::read_from_bytes(&bytes).ok().context("the boot page is short")?;
@@ -104,15 +125,6 @@ fn tell(gdb: &mut Gdb, kernel: &Path, lie: &Lie) -> Result<()> {
         gdb.write(boot.vp_count_virtual, &processors.to_le_bytes())?;
     }
     Ok(())
-}
-
-/// An address of the kernel's.
-fn symbol(kernel: &Path, name: &str) -> Result<u64> {
-    let bytes = std::fs::read(kernel).with_context(|| format!("cannot read {}", kernel.display()))?;
-    let file =
-        object::File::parse(&*bytes).with_context(|| format!("{} is no ELF file", kernel.display()))?;
-    let found = file.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address());
-    found.with_context(|| format!("{} has no symbol {name}", kernel.display()))
 }
 
 fn judge(outcome: &Outcome, console: &Path, lie: &Lie) -> Result<End> {

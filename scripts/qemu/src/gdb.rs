@@ -69,6 +69,17 @@ impl Gdb {
         }
     }
 
+    /// Lets all processors run until one comes to `address`.
+    ///
+    /// # Errors
+    /// As [`Gdb::stopped`].
+    pub fn run_to(&mut self, address: u64) -> Result<(), QemuError> {
+        self.break_at(address)?;
+        self.resume("c")?;
+        self.stopped()?;
+        self.unbreak(address)
+    }
+
     /// One instruction of one processor (from 1 on), the others standing still.
     ///
     /// # Errors

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use plinth_qemu::Qemu;
 
-use crate::lying_host::{self, End, Lie};
+use crate::build;
+use crate::lying_host::{self, End, Host, Lie};
 use crate::project::Project;
 use crate::say;
 use crate::testing::Suite;
 use crate::tests::hostile;
-use crate::{build, tests};
 
 /// Boots on many lying hosts, one after the other; prints the seeds whose end nobody explains
 #[derive(Debug, clap::Args)]
@@ -36,14 +36,11 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let (mut ran, mut refused) = (0, 0);
     suite.check("hosts", |case| {
         hostile::build(project)?;
-        let image = hostile::image(case, tests::host::PART)?;
-        let mut machine = case.machine(image);
-        (machine.memory_mib, machine.processors) = (256, 2);
-        let kernel = project.programs().join("vmm-kernel");
+        let host = Host::new(case, &qemu, hostile::image(case, lying_host::PART)?);
         let bar = say::bar(options.count, "lying hosts");
         for seed in options.seed..options.seed + options.count {
             let lie = Lie::from_seed(seed);
-            match lying_host::boot(&qemu, &machine, &kernel, &lie, &case.sibling(&seed.to_string())) {
+            match host.boot(&lie, &case.sibling(&seed.to_string())) {
                 Ok(End::Ran) => ran += 1,
                 Ok(End::Refused(_)) => refused += 1,
                 Err(error) => findings.push(format!("seed {seed}: {lie}: {error:#}")),

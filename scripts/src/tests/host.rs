@@ -8,7 +8,7 @@ use plinth_qemu::{Boot, Machine, Outcome, Qemu, read_text};
 
 use super::hostile;
 use crate::image::Image;
-use crate::lying_host::{self, End, Lie};
+use crate::lying_host::{self, End, Host, Lie};
 use crate::testing::{Case, Suite};
 
 /// Features of QEMU's CPU models that Plinth needs, and what the console calls them.
@@ -27,8 +27,6 @@ const FEATURES: [(&str, &str); 13] = [
     ("fxsr", "FXSR"),
     ("cmov", "CMOV"),
 ];
-/// Which part of the hostile guest boots on a lying host: it ends quickly, and uses timers and interrupts.
-pub const PART: u32 = 15;
 /// Seeds of random lies; `scripts/lying-hosts` tries as many as one wants.
 const SEEDS: std::ops::Range<u64> = 0..12;
 
@@ -95,25 +93,27 @@ fn files(case: &Case, suffix: &str) -> PathBuf {
     case.sibling(&format!("{}{suffix}", case.name()))
 }
 
-/// Boots the hostile guest on a host that tells this lie.
-fn lied_to(case: &mut Case, qemu: &Qemu, suffix: &str, lie: &Lie) -> Result<End> {
-    let image = hostile::image(case, PART)?;
-    let mut machine = case.machine(image);
-    (machine.memory_mib, machine.processors) = (256, 2);
-    let kernel = case.project().programs().join("vmm-kernel");
-    let end = lying_host::boot(qemu, &machine, &kernel, lie, &files(case, suffix));
+/// A host with the guest.
+fn host<'a>(case: &Case, qemu: &'a Qemu) -> Result<Host<'a>> {
+    Ok(Host::new(case, qemu, hostile::image(case, lying_host::PART)?))
+}
+
+/// Boots the guest on a host that tells this lie.
+fn lied_to(case: &mut Case, host: &Host<'_>, suffix: &str, lie: &Lie) -> Result<End> {
+    let end = host.boot(lie, &files(case, suffix));
     case.note(format_args!("{lie}: {end:?}"));
     end
 }
 
 /// Memory where Plinth's own APICs are, or the board's devices: the guest has its own devices there all the same.
 fn devices(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
     for (index, place) in [0xfec0_0000..0xff00_0000, 0xe000_0000..0x1_0000_0000, 0xfee0_0000..0xfee0_1000]
         .into_iter()
         .enumerate()
     {
         let suffix = format!("-{index}");
-        let end = lied_to(case, qemu, &suffix, &Lie::with_memory(place))?;
+        let end = lied_to(case, &host, &suffix, &Lie::with_memory(place))?;
         ensure!(end == End::Ran, "{end:?}");
         case.expect(&files(case, &suffix).with_extension("log"), "memory where devices are")?;
     }
@@ -122,11 +122,12 @@ fn devices(case: &mut Case, qemu: &Qemu) -> Result<()> {
 
 /// Memory where there is none, and beyond the physical addresses.
 fn memory(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
     for (place, words) in [
         (0x4_0000_0000..0x4_4000_0000, "where nothing holds what is written"),
         (0x800_0000_0000..0x801_0000_0000, "past the processor's physical addresses"),
     ] {
-        let end = lied_to(case, qemu, "", &Lie::with_memory(place))?;
+        let end = lied_to(case, &host, "", &Lie::with_memory(place))?;
         ensure!(matches!(&end, End::Refused(said) if said.contains(words)), "{end:?}");
     }
     Ok(())
@@ -134,8 +135,9 @@ fn memory(case: &mut Case, qemu: &Qemu) -> Result<()> {
 
 /// More and fewer processors than there are.
 fn processors(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
     for count in [0, 1, 3, 64, 65, u32::MAX] {
-        let end = lied_to(case, qemu, "", &Lie::with_processors(count))?;
+        let end = lied_to(case, &host, "", &Lie::with_processors(count))?;
         ensure!(end == End::Ran, "{count} processors: {end:?}");
     }
     Ok(())
@@ -143,9 +145,10 @@ fn processors(case: &mut Case, qemu: &Qemu) -> Result<()> {
 
 /// NMIs from then on when the kernel has an IDT until the machine's end, at several distances, change nothing.
 fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
     for microseconds in [0, 100, 300, 1000, 2000, 5000] {
         let lie = Lie::with_events(Duration::from_micros(microseconds), "nmi", 20_000);
-        let end = lied_to(case, qemu, "", &lie)?;
+        let end = lied_to(case, &host, "", &lie)?;
         ensure!(end == End::Ran, "{end:?}");
     }
     Ok(())
@@ -153,16 +156,18 @@ fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
 
 /// A broken processor ends the machine, in words.
 fn machine_check(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
     let lie = Lie::with_events(Duration::from_millis(20), "mce 0 0 0xb200000000000000 0x0 0x0 0x0", 1);
-    let end = lied_to(case, qemu, "", &lie)?;
+    let end = lied_to(case, &host, "", &lie)?;
     ensure!(matches!(&end, End::Refused(words) if words.contains("machine check")), "{end:?}");
     Ok(())
 }
 
 /// Some of many.
 fn random(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
     for seed in SEEDS {
-        lied_to(case, qemu, "", &Lie::from_seed(seed))?;
+        lied_to(case, &host, "", &Lie::from_seed(seed))?;
     }
     Ok(())
 }

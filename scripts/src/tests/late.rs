@@ -1,14 +1,13 @@
 //! A processor that answers when the guest already runs: it must come into the kernel, not into what the guest left for it
 //! at the address where processors start (vmm-user/tests-guest/late.S). QEMU's debugger stub holds it back.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use object::{Object, ObjectSymbol};
 use plinth_qemu::{Gdb, Outcome, Qemu, wait_for};
 
 use super::hostile;
+use crate::symbol;
 use crate::testing::{Case, Suite};
 
 /// Which part of the hostile guest waits.
@@ -34,7 +33,9 @@ fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let mut gdb = Gdb::connect(&socket, limit)?;
     // The socket's name is of no use any more.
     std::fs::remove_file(&socket).context("the debugger stub's socket")?;
-    hold_back(&mut gdb, entry_of(&case.project().programs().join("vmm-kernel"))?)?;
+    // Firmware has done with all processors when the kernel is entered; from there on the first one runs alone.
+    gdb.run_to(symbol::address(&case.project().programs().join("vmm-kernel"), "kernel_entry")?)?;
+    gdb.resume("vCont;c:1")?;
     let waits = wait_for(&console, "hostile guest: waits", limit);
     // All of them.
     gdb.interrupt()?;
@@ -49,23 +50,4 @@ fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
     case.expect(&log, "did not start; it is left out")?;
     case.expect(&console, "hostile guest: the start page is not there")?;
     case.expect(&console, "hostile guest: done, as it should be")
-}
-
-/// Lets all processors run until firmware has done with them and the kernel is entered; from there on the first one only.
-fn hold_back(gdb: &mut Gdb, entry: u64) -> Result<()> {
-    gdb.break_at(entry)?;
-    gdb.resume("c")?;
-    gdb.stopped()?;
-    gdb.unbreak(entry)?;
-    Ok(gdb.resume("vCont;c:1")?)
-}
-
-/// The kernel's entry.
-fn entry_of(program: &Path) -> Result<u64> {
-    let what = || format!("the entry of {}", program.display());
-    let bytes = std::fs::read(program).with_context(what)?;
-    let file = object::File::parse(&*bytes).with_context(what)?;
-    let mut symbols = file.symbols();
-    let entry = symbols.find(|symbol| symbol.name() == Ok("kernel_entry")).with_context(what)?;
-    Ok(entry.address())
 }
