@@ -136,7 +136,7 @@ extern "C" fn boot_processor(boot_page: u64) -> ! {
 fn boot(boot_page: u64) -> Result<(), BootError> {
     let boot = read_boot_page(boot_page)?;
     log_ring::start(boot.flags & BOOT_FLAG_DEBUG != 0);
-    features::check(cpuid).map_err(BootError::Features)?;
+    features::check(cpuid, &backend::NEEDED).map_err(BootError::Features)?;
     let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
     machine::start(root, boot.flags);
     speculation::start(boot.flags & BOOT_FLAG_MITIGATIONS != 0);
@@ -349,7 +349,6 @@ impl core::fmt::Write for StartText {
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    log_ring::in_distress();
     console::last_words(format_args!("kernel panic: {info}"));
     machine::end(End::KernelPanic)
 }

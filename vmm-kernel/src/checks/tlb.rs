@@ -9,24 +9,18 @@ use x86_64::structures::paging::PhysFrame;
 use super::ON;
 use crate::cpu::{MAX_CPUS, this_cpu_number};
 use crate::memory::layout::{CpuArea, PAGE};
+use crate::memory::temporary::SLOTS;
 use crate::sync::SpinLock;
 
-/// Temporary pages of a processor.
-const SLOTS: usize = 8;
+/// The frames that a processor's temporary pages may still be; 0 for none.
+type Frames = [u64; SLOTS];
 
-/// What one processor may hold.
-struct Processor {
-    /// The frames of its temporary pages; 0 for none.
-    temporary: [u64; SLOTS],
-}
-
-static PROCESSORS: [SpinLock<Processor>; MAX_CPUS] =
-    [const { SpinLock::new(Processor { temporary: [0; SLOTS] }) }; MAX_CPUS];
+static HELD: [SpinLock<Frames>; MAX_CPUS] = [const { SpinLock::new([0; SLOTS]) }; MAX_CPUS];
 /// Each processor's CR3.
 static ROOTS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
-fn with_this<R>(f: impl FnOnce(&mut Processor) -> R) -> Option<R> {
-    PROCESSORS.get(this_cpu_number() as usize).map(|processor| f(&mut processor.lock()))
+fn with_this<R>(f: impl FnOnce(&mut Frames) -> R) -> Option<R> {
+    HELD.get(this_cpu_number() as usize).map(|held| f(&mut held.lock()))
 }
 
 fn slot(page: u64) -> usize {
@@ -39,9 +33,7 @@ pub fn page_is(page: u64, frame: Option<PhysFrame>) {
         return;
     }
     let new = frame.map_or(0, |frame| frame.start_address().as_u64());
-    let held = with_this(|processor| {
-        processor.temporary.get_mut(slot(page)).map(|held| core::mem::replace(held, new))
-    });
+    let held = with_this(|frames| frames.get_mut(slot(page)).map(|held| core::mem::replace(held, new)));
     if let Some(held) = held.flatten()
         && held != 0
     {
@@ -52,7 +44,7 @@ pub fn page_is(page: u64, frame: Option<PhysFrame>) {
 /// This processor has forgotten a page.
 pub fn page_flushed(page: u64) {
     if ON {
-        with_this(|processor| processor.temporary.get_mut(slot(page)).map(|held| *held = 0));
+        with_this(|frames| frames.get_mut(slot(page)).map(|held| *held = 0));
     }
 }
 
@@ -60,7 +52,7 @@ pub fn page_flushed(page: u64) {
 pub fn root_loaded(root: PhysFrame) {
     if ON && let Some(place) = ROOTS.get(this_cpu_number() as usize) {
         place.store(root.start_address().as_u64(), Ordering::SeqCst);
-        with_this(|processor| processor.temporary = [0; SLOTS]);
+        with_this(|frames| *frames = [0; SLOTS]);
     }
 }
 

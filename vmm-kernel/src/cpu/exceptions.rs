@@ -5,10 +5,10 @@ use x86_64::registers::control::Cr2;
 use super::interrupts::Frame;
 use super::this_cpu_number;
 use crate::console;
+use crate::machine;
 use crate::memory::user_copy;
 use crate::task::process::{self, EndCause};
 use crate::task::scheduler;
-use crate::{log_ring, machine};
 
 const NMI: u64 = 2;
 const DEVICE_NOT_AVAILABLE: u64 = 7;
@@ -88,14 +88,12 @@ pub fn handle_anywhere(frame: &mut Frame) {
 /// anything about the host's.
 #[cold]
 pub fn machine_check_in_guest() -> ! {
-    log_ring::in_distress();
-    log::error!("a machine check while a guest ran on cpu{}", this_cpu_number());
+    console::last_words(format_args!("a machine check while a guest ran on cpu{}", this_cpu_number()));
     machine::end(machine::End::KernelPanic)
 }
 
 /// Prints the registers and stops the machine.
 fn die(frame: &Frame) -> ! {
-    log_ring::in_distress();
     let [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15] = frame.gpr;
     console::last_words(format_args!(
         "{} (vector {}) in the kernel on cpu{}, error code {:#x}, address {:#x}",

@@ -1,5 +1,5 @@
-//! What the kernel needs of a processor. A host may offer any set of features, so each is looked for before it is used, and what is
-//! missing is named, all of it.
+//! What the kernel needs of a processor, and its backend. A host may offer any set of features, so each is looked for
+//! before it is used, and what is missing is named, all of it.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use super::Cpuid;
 
 /// Where CPUID says that a feature is there.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+pub enum Place {
     /// Leaf 1, EDX.
     BasicD(u32),
     /// Leaf 1, ECX.
@@ -22,8 +22,11 @@ enum Place {
     SvmD(u32),
 }
 
-/// Names and places (APM volume 3, appendix E).
-const NEEDED: [(&str, Place); 21] = [
+/// A feature: what messages call it, and where it is (APM volume 3, appendix E).
+pub type Feature = (&'static str, Place);
+
+/// What the kernel itself needs.
+const NEEDED: [Feature; 19] = [
     ("TSC", Place::BasicD(4)),
     ("MSR", Place::BasicD(5)),
     ("PAE", Place::BasicD(6)),
@@ -42,18 +45,25 @@ const NEEDED: [(&str, Place); 21] = [
     ("SYSCALL", Place::ExtendedD(11)),
     ("NX", Place::ExtendedD(20)),
     ("LM (64-bit mode)", Place::ExtendedD(29)),
-    ("SVM", Place::ExtendedC(2)),
-    ("NPT (nested paging)", Place::SvmD(0)),
     ("FPU", Place::BasicD(0)),
 ];
 
-/// A set of needed features, by index in [`NEEDED`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing(u32);
+/// All that is needed, the backend's behind the kernel's own.
+fn needed(of_backend: &'static [Feature]) -> impl Iterator<Item = Feature> {
+    NEEDED.into_iter().chain(of_backend.iter().copied())
+}
+
+/// Needed features that are not there.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing {
+    /// By index in [`needed`].
+    set: u32,
+    of_backend: &'static [Feature],
+}
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let missing = NEEDED.iter().enumerate().filter(|(index, _)| self.0 & 1 << index != 0);
+        let missing = needed(self.of_backend).enumerate().filter(|(index, _)| self.set & 1 << index != 0);
         for (count, (_, (name, _))) in missing.enumerate() {
             write!(f, "{}{name}", if count == 0 { "" } else { ", " })?;
         }
@@ -61,8 +71,8 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Looks for all of it.
-pub fn check(cpuid: impl Fn(u32, u32) -> Cpuid) -> Result<(), Missing> {
+/// Looks for all of it, and for what the backend needs besides.
+pub fn check(cpuid: impl Fn(u32, u32) -> Cpuid, of_backend: &'static [Feature]) -> Result<(), Missing> {
     // A leaf beyond the last one repeats another's bits (APM volume 3, E.2).
     let leaf = |leaf: u32| {
         let there = cpuid(leaf & 0x8000_0000, 0).eax >= leaf;
@@ -80,10 +90,10 @@ pub fn check(cpuid: impl Fn(u32, u32) -> Cpuid) -> Result<(), Missing> {
         };
         register & 1 << bit != 0
     };
-    let missing = (0..).zip(NEEDED).filter(|(_, (_, place))| !present(*place));
+    let missing = (0..).zip(needed(of_backend)).filter(|(_, (_, place))| !present(*place));
     match missing.fold(0, |set, (index, _)| set | 1u32 << index) {
         0 => Ok(()),
-        set => Err(Missing(set)),
+        set => Err(Missing { set, of_backend }),
     }
 }
 

@@ -11,11 +11,11 @@ use super::words::Words;
 use crate::cpu::this_cpu;
 
 /// How deep temporary mappings may nest: tables within tables, and a copy between two frames.
-const SLOTS: u32 = 8;
+pub const SLOTS: usize = 8;
 
 /// The slots in use, as a stack: closures nest.
 pub struct TemporarySlots {
-    used: Cell<u32>,
+    used: Cell<usize>,
 }
 
 impl TemporarySlots {
@@ -35,7 +35,7 @@ fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
     let slot = cpu.temporary.used.get();
     assert!(slot < SLOTS, "temporary mappings nest too deep");
     cpu.temporary.used.set(slot + 1);
-    let address = CpuArea::of(cpu.number).temporary() + u64::from(slot) * PAGE;
+    let address = CpuArea::of(cpu.number).temporary() + slot as u64 * PAGE;
     // SAFETY: the slot is this processor's and free: it was just taken from the stack, and interrupts are off.
     unsafe { self_map::repoint(address, Some(frame)) };
     let result = f(address);

@@ -8,7 +8,8 @@ pub mod vm;
 
 /// The backend that this kernel is built for. A backend gives what the rest of the kernel takes from here:
 ///
-/// - `start` and `init_cpu`: once at boot and once on each processor; `Unsupported` says why not;
+/// - `NEEDED`: what it needs of a processor; `start` and `init_cpu`: once at boot and once on each processor;
+///   `Unsupported` says why not;
 /// - `vcpu::BackendVcpu`: a vCPU's registers by group, events, windows, and the entry;
 /// - `vcpu::AddressSpace`: which guest memory that vCPU runs in;
 /// - `exit::Exit`: whose an exit is, and `state::LoadError`: why registers are refused;

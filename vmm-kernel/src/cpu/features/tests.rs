@@ -1,18 +1,19 @@
 //! A processor that has everything, and ones that lack something.
 
-use super::{NEEDED, Place, check};
+use super::{Place, check, needed};
 use crate::cpu::Cpuid;
+use crate::platform::backend;
 
 const EVERYTHING: Cpuid = Cpuid { eax: u32::MAX, ebx: u32::MAX, ecx: u32::MAX, edx: u32::MAX };
 
 fn said(cpuid: impl Fn(u32, u32) -> Cpuid) -> String {
-    check(cpuid).err().map_or_else(String::new, |missing| missing.to_string())
+    check(cpuid, &backend::NEEDED).err().map_or_else(String::new, |missing| missing.to_string())
 }
 
 #[test]
 fn one_after_the_other() {
     assert_eq!(said(|_, _| EVERYTHING), "");
-    for (name, place) in NEEDED {
+    for (name, place) in needed(&backend::NEEDED) {
         let without = |leaf: u32, _: u32| {
             let mut r = EVERYTHING;
             match (leaf, place) {
@@ -38,5 +39,5 @@ fn leaves_that_are_not_there() {
     };
     assert_eq!(said(few), "SMEP, SMAP, NPT (nested paging)");
     let none = |_: u32, _: u32| Cpuid { eax: 0, ebx: 0, ecx: 0, edx: 0 };
-    assert_eq!(said(none).split(", ").count(), NEEDED.len());
+    assert_eq!(said(none).split(", ").count(), needed(&backend::NEEDED).count());
 }

@@ -102,8 +102,9 @@ global_asm!(
     .endif
     .endm
 
-    // SYS_RUN, come from `syscall_entry`, which `sys_run` and `sys_run_resume` of the ABI's floor above complete: RDI the handle, RCX and R11 as SYSCALL left them, RSP the thread's kernel stack. Between a
-    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs. The four
+    // SYS_RUN, come from `syscall_entry`; `sys_run` and `sys_run_resume` of `abi::run` do what takes longer. RDI is
+    // the handle, RCX and R11 are as SYSCALL left them, RSP is the thread's kernel stack. Between a return from here
+    // and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs. The four
     // words pushed keep the stack aligned at each call.
     .macro run guarded
     push rcx

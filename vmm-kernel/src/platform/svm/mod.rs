@@ -12,9 +12,13 @@ pub mod window;
 
 use core::arch::asm;
 
+use crate::cpu::features::{Feature, Place};
 use crate::cpu::{cpuid, msr, this_cpu};
 use crate::memory::{MemoryError, frames};
 use crate::sync::SpinLock;
+
+/// What this backend needs of a processor.
+pub const NEEDED: [Feature; 2] = [("SVM", Place::ExtendedC(2)), ("NPT (nested paging)", Place::SvmD(0))];
 
 /// EFER.SVME.
 pub const EFER_SVME: u64 = 1 << 12;
@@ -23,12 +27,8 @@ const VM_CR_SVMDIS: u64 = 1 << 4;
 /// Why the platform cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
-    /// The processor has no SVM.
-    NoSvm,
     /// Firmware or host switched it off.
     Disabled,
-    /// SVM without nested paging.
-    NoNestedPaging,
     /// No memory for the backend's own pages.
     Memory(MemoryError),
 }
@@ -36,9 +36,7 @@ pub enum Unsupported {
 impl core::fmt::Display for Unsupported {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::NoSvm => write!(f, "there is none"),
             Self::Disabled => write!(f, "firmware or host has switched it off (VM_CR.SVMDIS)"),
-            Self::NoNestedPaging => write!(f, "it has no nested paging"),
             Self::Memory(error) => write!(f, "no memory for its own pages: {error:?}"),
         }
     }
@@ -52,16 +50,10 @@ pub fn maps() -> Option<(u64, u64)> {
     *MAPS.lock()
 }
 
-/// Checks for SVM and makes what all processors share; once, at boot.
+/// Makes what all processors share; once, at boot, where the processor has what is [`NEEDED`].
 pub fn start() -> Result<(), Unsupported> {
-    if cpuid(0x8000_0001, 0).ecx & 1 << 2 == 0 {
-        return Err(Unsupported::NoSvm);
-    }
     if msr::read(msr::VM_CR) & VM_CR_SVMDIS != 0 {
         return Err(Unsupported::Disabled);
-    }
-    if cpuid(0x8000_000a, 0).edx & 1 == 0 {
-        return Err(Unsupported::NoNestedPaging);
     }
     tlb::start();
     let (io, msr_map) = permissions::build().map_err(Unsupported::Memory)?;

@@ -37,6 +37,8 @@ pub struct BackendVcpu {
     page: SharedRunPage,
     physical: u64,
     space: AddressSpace,
+    /// Physical addresses of the permission maps.
+    maps: (u64, u64),
     /// What [`set_windows`](Self::set_windows) last set.
     window: Cell<u32>,
 }
@@ -47,8 +49,8 @@ impl BackendVcpu {
     /// # Errors
     /// [`Status::WrongState`] before [`start`](super::start).
     pub fn try_new(page: SharedRunPage, physical: u64, space: AddressSpace) -> Result<Self, Status> {
-        maps().ok_or(Status::WrongState)?;
-        let vcpu = Self { page, physical, space, window: Cell::new(run_page::window::NONE) };
+        let maps = maps().ok_or(Status::WrongState)?;
+        let vcpu = Self { page, physical, space, maps, window: Cell::new(run_page::window::NONE) };
         tlb::model::vcpu_made(vcpu.vmcb());
         vcpu.reset();
         Ok(vcpu)
@@ -63,9 +65,7 @@ impl BackendVcpu {
     #[cold]
     pub fn reset(&self) {
         self.window.set(run_page::window::NONE);
-        if let Some(maps) = maps() {
-            state::reset(self.vmcb(), maps, self.space.root, self.space.asid());
-        }
+        state::reset(self.vmcb(), self.maps, self.space.root, self.space.asid());
     }
 
     /// Loads the groups that the VMM marked from the run page, but those of the FPU.
@@ -103,10 +103,8 @@ impl BackendVcpu {
             window::set(vmcb, want);
             self.window.set(if is_late { u32::MAX } else { want });
         }
-        vmcb.control.intercept1.update(|bits| bits & !intercept1::IRET);
-        if self.page.nmi_return() & 1 != 0 {
-            vmcb.control.intercept1.update(|bits| bits | intercept1::IRET);
-        }
+        let iret = if self.page.nmi_return() & 1 != 0 { intercept1::IRET } else { 0 };
+        vmcb.control.intercept1.update(|bits| bits & !intercept1::IRET | iret);
     }
 
     /// Whether the window is the one that the run page asks for.

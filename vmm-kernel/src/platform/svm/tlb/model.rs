@@ -8,16 +8,13 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::vmcb::Vmcb;
+use super::super::vmcb::tlb_control::{self, FLUSH_ALL, FLUSH_ASID};
 use crate::checks::ON;
 use crate::cpu::{MAX_CPUS, this_cpu_number};
 use crate::memory::layout::vcpu_area;
 use crate::platform::vcpu::VCPUS_MAX;
 use crate::platform::vm::VMS_MAX;
 use crate::sync::SpinLock;
-
-/// What VMRUN finds in TLB_CONTROL: all entries, those of this ASID.
-const FLUSH_ALL: u64 = 1;
-const FLUSH_ASID: u64 = 3;
 
 /// Whose translations an ASID's entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +51,7 @@ fn paging(vmcb: &Vmcb) -> [u64; 4] {
 /// ASID and TLB_CONTROL.
 fn asid_and_flush(vmcb: &Vmcb) -> (usize, u64) {
     let both = vmcb.control.asid_and_tlb_control.get();
-    (both as u32 as usize, both >> 32 & 0xff)
+    (both as u32 as usize, both & tlb_control::ALL)
 }
 
 /// There is a new vCPU in a place.
