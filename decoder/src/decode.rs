@@ -1,8 +1,8 @@
 //! From bytes to an [`Instruction`]: prefixes, opcode, operands (APM 3, chapter 1).
 //!
-//! [`form`] holds the tables of what is accepted; all else is a [`Rejection`]. The decoder is written out rather than
-//! taken from a full decoder: those known allocate their tables at first use, and one that knows a hundred opcodes is
-//! small enough to be read. A full decoder is what tests compare it with.
+//! [`form`] holds the tables of what is accepted; all else is a [`Rejection`]. The decoder is written out
+//! rather than taken from a full decoder: those known allocate their tables at first use, and one that knows
+//! a hundred opcodes is small enough to be read. A full decoder is what tests compare it with.
 
 mod address;
 mod cursor;
@@ -27,15 +27,15 @@ pub enum Rejection {
     TooLong,
     /// The processor has no such instruction in this mode: #UD.
     Undefined,
-    /// An instruction of the accepted families that accesses no memory. It can't be why the guest left: the code
-    /// has been changed since, and the guest is to be run again.
+    /// An instruction of the accepted families that accesses no memory. It can't be why the guest left: the
+    /// code has been changed since, and the guest is to be run again.
     NoMemory,
     /// Something else, which may or may not exist: a logged stop.
     Unsupported,
 }
 
-/// Decodes the instruction at the start of `bytes`; what follows it is not looked at. What `processor` does not have is
-/// [`Rejection::Undefined`].
+/// Decodes the instruction at the start of `bytes`; what follows it is not looked at. What `processor` does
+/// not have is [`Rejection::Undefined`].
 ///
 /// # Errors
 /// A [`Rejection`]; [`Rejection::Truncated`] only if `bytes` has fewer than 15.
@@ -182,8 +182,8 @@ impl Decoding {
         })
     }
 
-    /// Without REX, byte registers 4 to 7 are AH, CH, DH, BH (APM 3, 1.2.7). The size of a register operand is the
-    /// operation's, so MOVZX from a byte doesn't come here with one.
+    /// Without REX, byte registers 4 to 7 are AH, CH, DH, BH (APM 3, 1.2.7). The size of a register operand
+    /// is the operation's, so MOVZX from a byte doesn't come here with one.
     fn register(&self, number: u8) -> Operand {
         match number {
             4..=7 if self.size == Size::B1 && self.prefixes.rex == 0 => Operand::HighByte(number - 4),

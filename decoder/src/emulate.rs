@@ -1,8 +1,8 @@
 //! Carries out an [`Instruction`] over a [`Machine`].
 //!
 //! Every check that can fault is made, and every page translated, before a register or memory changes; only a
-//! repeated string instruction may stop between two iterations, as it may on the processor. Debug registers are not
-//! looked at: breakpoints on emulated accesses don't fire.
+//! repeated string instruction may stop between two iterations, as it may on the processor. Debug registers
+//! are not looked at: breakpoints on emulated accesses don't fire.
 
 mod address;
 mod alu;
@@ -28,8 +28,8 @@ pub enum Outcome {
         /// RFLAGS.TF was set: #DB with DR6.BS is due before the next instruction.
         single_step: bool,
     },
-    /// A repeated string instruction has iterations left: registers and memory are between two of them, RIP is where
-    /// it was. Interrupts may be taken now; emulating the instruction again goes on with it.
+    /// A repeated string instruction has iterations left: registers and memory are between two of them, RIP
+    /// is where it was. Interrupts may be taken now; emulating the instruction again goes on with it.
     Repeat {
         /// As for [`Outcome::Done`]: with TF set, each iteration is a step.
         single_step: bool,
@@ -42,8 +42,8 @@ pub enum Outcome {
         /// The value of the source operand: of OUT, LMSW and moves to control and debug registers; else 0.
         value: u64,
     },
-    /// Nothing has changed: run the guest again. Other vCPUs changed memory under the emulation again and again, or
-    /// it came to a port that the processor has not checked ([`Machine::may_access_port`]).
+    /// Nothing has changed: run the guest again. Other vCPUs changed memory under the emulation again and
+    /// again, or it came to a port that the processor has not checked ([`Machine::may_access_port`]).
     Retry,
     /// The emulation can't be had; nothing has changed but iterations that were complete.
     Stop(Stop),
@@ -94,8 +94,8 @@ impl Abort {
     }
 }
 
-/// Emulates `instruction`, which was decoded from the bytes at CS:RIP. A repeated string instruction does at most
-/// `max_iterations` (at least one).
+/// Emulates `instruction`, which was decoded from the bytes at CS:RIP. A repeated string instruction does at
+/// most `max_iterations` (at least one).
 #[inline(always)]
 pub fn emulate(instruction: &Instruction, machine: &mut impl Machine, max_iterations: u32) -> Outcome {
     let mut emulation = Emulation { instruction, machine, pages: [None; 2] };

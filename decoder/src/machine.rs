@@ -1,5 +1,5 @@
-//! What the crate needs to know of a vCPU and its memory. The VMM implements these traits over its run page and
-//! its guest memory; tests implement them over arrays.
+//! What the crate needs to know of a vCPU and its memory. The VMM implements these traits over its run page
+//! and its guest memory; tests implement them over arrays.
 
 use crate::bits::{FLAG_RF, FLAG_TF};
 use crate::walk::{self, Access, Paging, WalkError};
@@ -7,8 +7,8 @@ use crate::{Instruction, Mode, Processor, Segment, Size};
 
 /// Guest physical memory.
 ///
-/// `None` from any of these means that the address is not RAM: nothing has been done. An access never crosses a
-/// 4 KiB boundary and is never [`Size::B16`], but need not be aligned.
+/// `None` from any of these means that the address is not RAM: nothing has been done. An access never crosses
+/// a 4 KiB boundary and is never [`Size::B16`], but need not be aligned.
 pub trait GuestMemory {
     /// Reads a little-endian value, zero-extended.
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64>;
@@ -16,8 +16,8 @@ pub trait GuestMemory {
     /// Writes the low `size` bytes of `value`.
     fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()>;
 
-    /// Stores `new` if memory holds `expected`; returns what it held. Atomic against other vCPUs if the address is
-    /// aligned to `size`; where it isn't, as atomic as the implementation can make it.
+    /// Stores `new` if memory holds `expected`; returns what it held. Atomic against other vCPUs if the
+    /// address is aligned to `size`; where it isn't, as atomic as the implementation can make it.
     fn compare_exchange(&mut self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64>;
 
     /// The same with sixteen bytes; `gpa` is aligned to sixteen.
@@ -65,7 +65,8 @@ pub struct PortRequest {
 
 /// One vCPU, as the emulator sees it.
 ///
-/// General registers are numbered as in encodings: rAX 0, rCX 1, rDX 2, rBX 3, rSP 4, rBP 5, rSI 6, rDI 7, R8 to R15.
+/// General registers are numbered as in encodings: rAX 0, rCX 1, rDX 2, rBX 3, rSP 4, rBP 5, rSI 6, rDI 7, R8
+/// to R15.
 pub trait Machine: GuestMemory {
     /// A whole general register; `number` is below 16.
     fn gpr(&self, number: u8) -> u64;
@@ -110,9 +111,10 @@ pub trait Machine: GuestMemory {
     /// Writes to a device, or to absent memory, at an address that is not RAM. Never [`Size::B16`].
     fn device_write(&mut self, gpa: u64, size: Size, value: u64);
 
-    /// Whether the processor has checked the guest's right to just this access (CPL, IOPL, and the TSS's permission
-    /// map), which it does before the intercept. The bytes may be others since: INS and OUTS are carried out behind
-    /// an exit for such an access only. Else the guest is run again, and the processor checks.
+    /// Whether the processor has checked the guest's right to just this access (CPL, IOPL, and the TSS's
+    /// permission map), which it does before the intercept. The bytes may be others since: INS and OUTS are
+    /// carried out behind an exit for such an access only. Else the guest is run again, and the processor
+    /// checks.
     fn may_access_port(&self, request: PortRequest) -> bool;
 
     /// Reads a port, for INS, after [`Machine::may_access_port`].
@@ -121,8 +123,8 @@ pub trait Machine: GuestMemory {
     /// Writes a port, for OUTS, after [`Machine::may_access_port`].
     fn port_write(&mut self, port: u16, size: Size, value: u32);
 
-    /// Translates a linear address to a guest physical one. By default a full walk; an implementation that caches
-    /// translations overrides this.
+    /// Translates a linear address to a guest physical one. By default a full walk; an implementation that
+    /// caches translations overrides this.
     #[inline]
     fn translate(&mut self, linear: u64, access: Access) -> Result<u64, WalkError> {
         let paging = self.paging();
@@ -137,8 +139,8 @@ pub trait Machine: GuestMemory {
 }
 
 impl Instruction {
-    /// Moves RIP behind the instruction, as the processor does when it completes; for those the VMM carries out.
-    /// Returns whether the guest is single-stepping, so that #DB (DR6.BS) is due.
+    /// Moves RIP behind the instruction, as the processor does when it completes; for those the VMM carries
+    /// out. Returns whether the guest is single-stepping, so that #DB (DR6.BS) is due.
     #[inline]
     pub fn advance(&self, machine: &mut impl Machine) -> bool {
         self.mode.advance(machine, self.length)
@@ -146,7 +148,8 @@ impl Instruction {
 }
 
 impl Mode {
-    /// [`Instruction::advance`] where only the length is known. RF is cleared, as by every instruction that completes.
+    /// [`Instruction::advance`] where only the length is known. RF is cleared, as by every instruction that
+    /// completes.
     #[inline]
     pub fn advance(self, machine: &mut impl Machine, length: u8) -> bool {
         let next = machine.rip().wrapping_add(u64::from(length)) & self.linear_mask();

@@ -1,7 +1,7 @@
 //! What the guest's processor is: its maker, and which of the accepted instructions it has.
 //!
-//! Makers differ in a few things that a guest can see, and a guest believes what CPUID tells it. So both come from the
-//! guest's own CPUID: what it does not offer is #UD here as well, whatever the processor below has.
+//! Makers differ in a few things that a guest can see, and a guest believes what CPUID tells it. So both come
+//! from the guest's own CPUID: what it does not offer is #UD here as well, whatever the processor below has.
 
 use bitflags::bitflags;
 
@@ -15,7 +15,8 @@ pub enum Vendor {
 }
 
 bitflags! {
-    /// Instructions that CPUID may or may not offer. What is not named here every processor with SVM or VMX has.
+    /// Instructions that CPUID may or may not offer. What is not named here every processor with SVM or VMX
+    /// has.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Features: u8 {
         /// CMPXCHG8B.
@@ -33,7 +34,8 @@ bitflags! {
     }
 }
 
-/// What decoding and emulating depend on besides the machine's state. It stays the same for as long as a guest lives.
+/// What decoding and emulating depend on besides the machine's state. It stays the same for as long as a
+/// guest lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Processor {
     /// Its maker.

@@ -30,7 +30,8 @@ impl AcpiEntry {
         Self::Isa(device(name, id, None, resources))
     }
 
-    /// The same for one of several of a kind, whose number ends the name and is the _UID: a name of three characters.
+    /// The same for one of several of a kind, whose number ends the name and is the _UID: a name of three
+    /// characters.
     pub fn numbered(name: &str, number: u8, id: &str, resources: &[&dyn Aml]) -> Self {
         Self::Isa(device(&format!("{name}{number:X}"), id, Some(number), resources))
     }

@@ -31,7 +31,8 @@ pack_bare() {
         die "the image could not be packed"
 }
 
-# config_with NAME FILE SETTING...: writes a configuration of the project's with more settings of its last process.
+# config_with NAME FILE SETTING...: writes a configuration of the project's with more settings of its last
+# process.
 config_with() {
     { cat "$root/vmm-user/config/$1.conf" && printf '  set %s\n' "${@:3}"; } >"$2"
 }

@@ -1,5 +1,5 @@
-//! Programs in assembly and C, for the bare machine: the test guests, the benchmark's guest, a process in C. gcc and ld
-//! are the system's.
+//! Programs in assembly and C, for the bare machine: the test guests, the benchmark's guest, a process in C.
+//! gcc and ld are the system's.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 
 use crate::command::output;
 
-/// Options of every C program here: freestanding, no registers but the general ones, nothing that needs a library.
+/// Options of every C program here: freestanding, no registers but the general ones, nothing that needs a
+/// library.
 pub const C_FLAGS: [&str; 11] = [
     "-O2",
     "-Wall",

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use iced_x86::{Code, Decoder, DecoderOptions, Mnemonic, OpKind, Register};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
-/// The functions of an ELF file and the bytes that each subtracts from RSP, the largest first. What is pushed is not
-/// counted: six registers at most.
+/// The functions of an ELF file and the bytes that each subtracts from RSP, the largest first. What is pushed
+/// is not counted: six registers at most.
 ///
 /// # Errors
 /// When the file can't be read, or has no symbols or no code.

@@ -1,6 +1,7 @@
-//! A host that lies: what it says of memory and processors is changed behind the loader's back, by the debugger stub, at
-//! the kernel's first instruction; and it injects NMIs and machine checks while everything runs. Whatever it says, the
-//! machine must come to an end that somebody explains: the guest runs, or the console says why not.
+//! A host that lies: what it says of memory and processors is changed behind the loader's back, by the
+//! debugger stub, at the kernel's first instruction; and it injects NMIs and machine checks while everything
+//! runs. Whatever it says, the machine must come to an end that somebody explains: the guest runs, or the
+//! console says why not.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

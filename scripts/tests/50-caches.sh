@@ -1,13 +1,14 @@
 # shellcheck shell=bash
-# What the VMM remembers of the guest's code must not show, nor that it batches, nor the kernel's short cuts: a guest that changes its code, and
-# Linux, with each of them and without.
+# What the VMM remembers of the guest's code must not show, nor that it batches, nor the kernel's short cuts:
+# a guest that changes its code, and Linux, with each of them and without.
 
 . "$root/scripts/lib/bench.sh"
 
 # The VMM that can do without.
 step_vmm=$target/$bare/release/step-vmm
 
-# changing_code NAME SHORTCUTS [SETTING]: the guest of scripts/tests/guests/changing-code.S, with one more setting of the VMM's.
+# changing_code NAME SHORTCUTS [SETTING]: the guest of scripts/tests/guests/changing-code.S, with one more
+# setting of the VMM's.
 changing_code() {
     local name=$1 end
     gcc -I"$root/benches/guest" -c -o "$bench/changing-code.o" "$root/scripts/tests/guests/changing-code.S"
@@ -18,7 +19,8 @@ changing_code() {
     end=$(memory=256 boot_guest "$name" pvh 1)
     cat "$tests/$name.console"
     [[ $end == reboot ]] || trouble "$tests/$name.log" "ended with $end, not with the guest's reset"
-    # 35 checks of eight calls, and one of one: a call that fails ends its check early, so that fewer are counted.
+    # 35 checks of eight calls, and one of one: a call that fails ends its check early, so that fewer are
+    # counted.
     expect "$tests/$name.console" "CHANGED 281 0"
 }
 

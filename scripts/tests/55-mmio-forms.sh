@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Every accepted form that reaches memory, on a device that behaves like memory and on memory itself: no differences.
+# Every accepted form that reaches memory, on a device that behaves like memory and on memory itself: no
+# differences.
 
 . "$root/scripts/lib/bench.sh"
 
@@ -27,7 +28,8 @@ mmio_build() {
 # every STEP FIRST COUNT: how many of COUNT numbers from FIRST on are multiples of STEP.
 every() { echo $((($2 + $3 - 1) / $1 - ($2 - 1) / $1)); }
 
-# mmio_compare NAME [SETTING]: the guest, with one more setting of the VMM's. It counts cases, skipped ones and differences.
+# mmio_compare NAME [SETTING]: the guest, with one more setting of the VMM's. It counts cases, skipped ones
+# and differences.
 mmio_compare() {
     local name=$1 end long=$((mmio_forms[0] * mmio_each)) wide=$((mmio_forms[1] * mmio_each)) narrow=$((mmio_forms[2] * mmio_each))
     config_with vmm "$tests/$name.conf" "memory-device yes" "${@:2}"

@@ -1,5 +1,6 @@
-//! What a kernel for tests looks after while it runs (`--features vmm-kernel/checks`): how deep its stacks are, and
-//! what the processors' TLBs may still hold. Without the feature [`ON`] is false, and callers leave nothing behind.
+//! What a kernel for tests looks after while it runs (`--features vmm-kernel/checks`): how deep its stacks
+//! are, and what the processors' TLBs may still hold. Without the feature [`ON`] is false, and callers leave
+//! nothing behind.
 
 pub mod stacks;
 pub mod tlb;

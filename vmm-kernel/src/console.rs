@@ -1,6 +1,6 @@
-//! The host's first serial port, for the last words of a machine that cannot begin or go on: the log of an image that
-//! is not a debug one tells the host nothing, and a user in front of a silent console even less. Polled; with no
-//! device there, it goes nowhere.
+//! The host's first serial port, for the last words of a machine that cannot begin or go on: the log of an
+//! image that is not a debug one tells the host nothing, and a user in front of a silent console even less.
+//! Polled; with no device there, it goes nowhere.
 
 use core::fmt::{self, Write};
 
@@ -39,8 +39,8 @@ impl Write for Serial {
     }
 }
 
-/// Says a line there, and then in the log, since this processor is about to stop the machine. Nothing in it may be a
-/// secret of the guest's. Takes no lock of its own: whoever held it may have been stopped for good.
+/// Says a line there, and then in the log, since this processor is about to stop the machine. Nothing in it
+/// may be a secret of the guest's. Takes no lock of its own: whoever held it may have been stopped for good.
 pub fn last_words(words: fmt::Arguments<'_>) {
     log_ring::in_distress();
     // Writing cannot fail.

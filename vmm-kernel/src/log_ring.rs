@@ -1,9 +1,9 @@
-//! The log: a ring in memory. A debug image copies each line to the host's debug console; no other image tells the
-//! host.
+//! The log: a ring in memory. A debug image copies each line to the host's debug console; no other image
+//! tells the host.
 //!
-//! A fault, an NMI or a machine check may come while a line is being written, and what it says is what one wants to
-//! read: so a processor never waits for itself, and once a processor is about to stop the machine, not for ever for
-//! another. Lines are then cut, not lost.
+//! A fault, an NMI or a machine check may come while a line is being written, and what it says is what one
+//! wants to read: so a processor never waits for itself, and once a processor is about to stop the machine,
+//! not for ever for another. Lines are then cut, not lost.
 
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -13,7 +13,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::cpu::{ports, this_cpu_number, time};
 use crate::sync::turn::{Taken, Turn};
 
-/// QEMU's debug console device (`-debugcon`), which reads back its own port number's low byte e9h when present.
+/// QEMU's debug console device (`-debugcon`), which reads back its own port number's low byte e9h when
+/// present.
 const DEBUG_CONSOLE_PORT: u16 = 0x402;
 const RING_BYTES: usize = 64 * 1024;
 
@@ -29,7 +30,8 @@ static RING: Ring = Ring { bytes: [const { AtomicU8::new(0) }; RING_BYTES], writ
 static TURN: Turn = Turn::new();
 /// A processor is about to stop the machine: nobody waits long for another, which may have stopped already.
 static DISTRESS: AtomicBool = AtomicBool::new(false);
-/// How often a processor looks whether the other has written its line, in distress. A line takes some thousand.
+/// How often a processor looks whether the other has written its line, in distress. A line takes some
+/// thousand.
 const LOOKS_IN_DISTRESS: u64 = 10_000_000;
 static TO_CONSOLE: AtomicBool = AtomicBool::new(false);
 static LOGGER: KernelLog = KernelLog;
@@ -89,7 +91,8 @@ pub fn write_line(level: Level, who: &str, text: core::fmt::Arguments<'_>) {
     });
 }
 
-/// From now on a line that another processor does not end is interrupted: this one is about to stop the machine.
+/// From now on a line that another processor does not end is interrupted: this one is about to stop the
+/// machine.
 pub fn in_distress() {
     DISTRESS.store(true, Ordering::Relaxed);
 }

@@ -96,8 +96,8 @@ pub fn end(end: End) -> ! {
     halt()
 }
 
-/// Stops all other processors, by NMI: whatever they do, in a guest, a process or the kernel. Of several that want to, the first one does;
-/// a processor that fails on its way here once more goes on.
+/// Stops all other processors, by NMI: whatever they do, in a guest, a process or the kernel. Of several that
+/// want to, the first one does; a processor that fails on its way here once more goes on.
 fn stop_others() {
     let me = this_cpu_number();
     match ENDED_BY.compare_exchange(NOBODY, me, Ordering::SeqCst, Ordering::SeqCst) {
@@ -109,8 +109,8 @@ fn stop_others() {
     }
 }
 
-/// After an NMI: stops this processor, if another one has ended the machine. The one that does goes on, whatever NMI
-/// the host sends meanwhile.
+/// After an NMI: stops this processor, if another one has ended the machine. The one that does goes on,
+/// whatever NMI the host sends meanwhile.
 pub fn stop_if_ended() {
     if ![NOBODY, this_cpu_number()].contains(&ENDED_BY.load(Ordering::SeqCst)) {
         halt();
@@ -125,7 +125,8 @@ fn halt() -> ! {
     }
 }
 
-/// Switches a q35 off by its ICH9's power management: without firmware nobody has placed its ports yet (Intel ICH9, 13.8.3).
+/// Switches a q35 off by its ICH9's power management: without firmware nobody has placed its ports yet (Intel
+/// ICH9, 13.8.3).
 fn power_off() {
     const LPC: u32 = 0x8000_f800;
     const PM_BASE: u16 = 0x600;

@@ -29,8 +29,9 @@ use crate::task::process::{self, Process};
 use crate::task::{elf, files, scheduler};
 use crate::{checks, console, log_ring, memory};
 
-/// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor, of which docs/decisions.md has what
-/// it is used for. With the most processors it still fits an ordinary image's window.
+/// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor, of which
+/// docs/decisions.md has what it is used for. With the most processors it still fits an ordinary image's
+/// window.
 const KEEP_BASE: u64 = 6 * 1024 * 1024;
 const KEEP_PER_CPU: u64 = 320 * 1024;
 const LARGE_PAGE: u64 = memory::tables::LARGE_PAGE;
@@ -87,8 +88,8 @@ impl From<MapError> for BootError {
     }
 }
 
-/// Where the image's context enters: RDI has the boot page's address, RSP a stack, interrupts are off. All compiled code may have CMOV
-/// in it, `features::check` too; a host that offers none hears so from here.
+/// Where the image's context enters: RDI has the boot page's address, RSP a stack, interrupts are off. All
+/// compiled code may have CMOV in it, `features::check` too; a host that offers none hears so from here.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.entry")]
@@ -175,8 +176,8 @@ fn host_u32(address: u64) -> u32 {
     unsafe { (address as *const u32).read_volatile() }
 }
 
-/// Checks the host's memory map, splits it between Plinth and guest, and starts the frame allocator. Returns the number of
-/// processors that the host claims.
+/// Checks the host's memory map, splits it between Plinth and guest, and starts the frame allocator. Returns
+/// the number of processors that the host claims.
 fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
     let usable = read_host_map(boot)?;
     let claimed = host_u32(boot.vp_count_virtual);
@@ -248,7 +249,8 @@ fn enter_cpu(number: u32, space: PhysFrame) {
     checks::tlb::root_loaded(space);
     descriptors::load(area);
     interrupts::load();
-    // SAFETY: the kernel is mapped W^X, uses no user memory outside `user_copy`, and relies on none of what this forbids.
+    // SAFETY: the kernel is mapped W^X, uses no user memory outside `user_copy`, and relies on none of what
+    // this forbids.
     unsafe {
         Cr0::write(Cr0::read() | Cr0Flags::WRITE_PROTECT);
         Cr4::write(

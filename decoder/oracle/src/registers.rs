@@ -1,7 +1,7 @@
 //! What is the same in each [`Machine`](decoder::Machine) of the oracle: registers that are plain fields.
 
-/// The methods of a `Machine` that read and write the fields `gprs`, `rip`, `rflags`, `segments`, `cpl`, `processor`
-/// and `paging`.
+/// The methods of a `Machine` that read and write the fields `gprs`, `rip`, `rflags`, `segments`, `cpl`,
+/// `processor` and `paging`.
 macro_rules! plain_registers {
     () => {
         fn gpr(&self, number: u8) -> u64 {

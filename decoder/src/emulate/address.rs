@@ -40,7 +40,8 @@ impl<M: Machine> Emulation<'_, M> {
         }
     }
 
-    /// Whether the segment lets `size` bytes at `offset` be accessed; in 64-bit mode, whether `linear` is canonical.
+    /// Whether the segment lets `size` bytes at `offset` be accessed; in 64-bit mode, whether `linear` is
+    /// canonical.
     #[inline]
     pub(super) fn check_segment(
         &self,
@@ -58,9 +59,9 @@ impl<M: Machine> Emulation<'_, M> {
         if is_good { Ok(()) } else { Err(Exception::of_segment(segment).into()) }
     }
 
-    /// In 64-bit mode AMD's processors want first byte and last in canonical form, of the sum with the base as well as
-    /// of the offset, before they look at alignment. Intel's look at the first byte of the sum, which
-    /// [`Self::check_segment`] has done, and at the last one when they translate it.
+    /// In 64-bit mode AMD's processors want first byte and last in canonical form, of the sum with the base
+    /// as well as of the offset, before they look at alignment. Intel's look at the first byte of the sum,
+    /// which [`Self::check_segment`] has done, and at the last one when they translate it.
     #[cold]
     pub(super) fn check_ends(&self, segment: Segment, offset: u64, linear: u64, size: Size) -> Result<()> {
         if self.instruction.vendor != Vendor::Amd || self.instruction.mode != Mode::Bits64 {

@@ -52,8 +52,8 @@ impl<M: Machine> Emulation<'_, M> {
         self.place(self.instruction.segment, offset, self.instruction.memory_size, kind)
     }
 
-    /// Checks and translates `size` bytes at `segment:offset`. The order of the checks is the processor's: it shows
-    /// where an access fails more than one.
+    /// Checks and translates `size` bytes at `segment:offset`. The order of the checks is the processor's: it
+    /// shows where an access fails more than one.
     #[inline]
     pub(super) fn place(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<Place> {
         let linear = self.checked(segment, offset, size, kind)?;
@@ -65,8 +65,9 @@ impl<M: Machine> Emulation<'_, M> {
         self.crossing_place(segment, offset, linear, size, access)
     }
 
-    /// [`Emulation::place`] for string instructions, which go to the same page again and again: `slot` tells rSI from
-    /// rDI. A translation may be kept for as long as an instruction lasts, as a processor's TLB does.
+    /// [`Emulation::place`] for string instructions, which go to the same page again and again: `slot` tells
+    /// rSI from rDI. A translation may be kept for as long as an instruction lasts, as a processor's TLB
+    /// does.
     pub(super) fn string_place(
         &mut self,
         slot: usize,
@@ -138,8 +139,8 @@ impl<M: Machine> Emulation<'_, M> {
         self.machine.translate(linear, access).map_err(|error| Abort::from_walk(error, segment))
     }
 
-    /// #AC if it is enabled, for an access of `size` that isn't aligned. Of moves of 16 bytes that need no alignment
-    /// manuals leave it open: AMD's processors check them, Intel's don't.
+    /// #AC if it is enabled, for an access of `size` that isn't aligned. Of moves of 16 bytes that need no
+    /// alignment manuals leave it open: AMD's processors check them, Intel's don't.
     fn check_alignment(&self, size: Size) -> Result<()> {
         let is_checked = (size != Size::B16 || self.instruction.vendor == Vendor::Amd)
             && self.machine.rflags() & FLAG_AC != 0
@@ -196,8 +197,9 @@ impl<M: Machine> Emulation<'_, M> {
         }
     }
 
-    /// Replaces an operand of at most eight bytes by what `change` makes of it, atomically if the instruction is
-    /// locked and the operand is in RAM. Returns the old value; `change` may have been called more than once.
+    /// Replaces an operand of at most eight bytes by what `change` makes of it, atomically if the instruction
+    /// is locked and the operand is in RAM. Returns the old value; `change` may have been called more than
+    /// once.
     #[inline]
     pub(super) fn modify(&mut self, place: Place, mut change: impl FnMut(u64) -> u64) -> Result<u64> {
         if !self.instruction.attributes.contains(Attributes::LOCK) {
@@ -224,7 +226,8 @@ impl<M: Machine> Emulation<'_, M> {
         Err(Abort::Retry)
     }
 
-    /// [`Emulation::modify`] for CMPXCHG16B, whose operand is aligned: stores `new` if the operand is `expected`.
+    /// [`Emulation::modify`] for CMPXCHG16B, whose operand is aligned: stores `new` if the operand is
+    /// `expected`.
     pub(super) fn compare_exchange_wide(&mut self, place: Place, expected: u128, new: u128) -> u128 {
         if self.instruction.attributes.contains(Attributes::LOCK)
             && let Some(found) = self.machine.compare_exchange_wide(place.gpa, expected, new)

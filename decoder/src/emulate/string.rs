@@ -31,8 +31,8 @@ impl<M: Machine> Emulation<'_, M> {
                 return Ok(Outcome::Repeat { single_step });
             }
             if let Err(abort) = self.iterate() {
-                // A fault leaves registers as the last iteration did. Flags, too, on AMD's processors; on Intel's
-                // they are as the instruction found them (SDM 2, REP).
+                // A fault leaves registers as the last iteration did. Flags, too, on AMD's processors; on
+                // Intel's they are as the instruction found them (SDM 2, REP).
                 if self.instruction.vendor == Vendor::Intel {
                     self.machine.set_rflags(flags);
                 }

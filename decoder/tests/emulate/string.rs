@@ -64,7 +64,8 @@ fn each_moves_its_registers() {
 
 #[test]
 fn comparisons_end_repetitions() {
-    // Code, the byte scanned for, iterations done, whether equal at the end. Memory at rSI counts up from 0, at rDI from 20h.
+    // Code, the byte scanned for, iterations done, whether equal at the end. Memory at rSI counts up from 0,
+    // at rDI from 20h.
     let table: &[(&[u8], u64, u64, bool)] = &[
         (&[0xf2, 0xae], 0x23, 4, true),
         (&[0xf2, 0xae], 0x77, 8, false),
@@ -86,8 +87,9 @@ fn comparisons_end_repetitions() {
 /// INSB at port 1F0h.
 const INSB: PortRequest = PortRequest { port: 0x1f0, size: Size::B1, is_in: true, is_repeated: false };
 
-/// What the processor has checked, INS and OUTS, and whether they are carried out. The bytes behind an exit may be others
-/// than those it was for: then the guest is run again, and the processor checks what is there now.
+/// What the processor has checked, INS and OUTS, and whether they are carried out. The bytes behind an exit
+/// may be others than those it was for: then the guest is run again, and the processor checks what is there
+/// now.
 #[test]
 fn ports_are_only_touched_as_the_processor_has_checked() {
     let insb = Some(INSB);

@@ -185,8 +185,8 @@ fn flags_of_a_faulting_repetition() {
     }
 }
 
-/// An offset from FS or GS that isn't canonical, in the first byte or in the last, with a sum that is: measured on an
-/// EPYC of family 19h, with and without alignment checks.
+/// An offset from FS or GS that isn't canonical, in the first byte or in the last, with a sum that is:
+/// measured on an EPYC of family 19h, with and without alignment checks.
 #[test]
 fn offsets_that_are_not_canonical() {
     let above = 0xffff_8000_0000_0000;

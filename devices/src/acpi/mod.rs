@@ -1,8 +1,9 @@
 //! ACPI tables for exactly what is there (ACPI 6.5).
 //!
-//! The result is one blob for the firmware area: RSDP at its start, the tables behind it, every pointer made for the
-//! address the blob is to lie at. [`AcpiConfig`] says what every machine has; each device brings its own
-//! [`AcpiEntry`]s. Addresses are taken from the device models' `spec`, so that tables and devices cannot disagree.
+//! The result is one blob for the firmware area: RSDP at its start, the tables behind it, every pointer made
+//! for the address the blob is to lie at. [`AcpiConfig`] says what every machine has; each device brings its
+//! own [`AcpiEntry`]s. Addresses are taken from the device models' `spec`, so that tables and devices cannot
+//! disagree.
 
 mod dsdt;
 mod fixed;
@@ -42,7 +43,8 @@ pub struct AcpiConfig {
 pub enum AcpiError {
     /// More CPUs than the tables can name (4096).
     Cpus,
-    /// The blob does not start at a multiple of 64 (the FACS' alignment), or its area does not end below 4 GiB.
+    /// The blob does not start at a multiple of 64 (the FACS' alignment), or its area does not end below 4
+    /// GiB.
     Base,
     /// The tables are larger than the area for them.
     TooLarge {
@@ -89,7 +91,8 @@ impl Blob {
 }
 
 impl AcpiTables {
-    /// Makes the tables of a machine and its devices' `entries`, for a blob at `base` that may have `limit_bytes`.
+    /// Makes the tables of a machine and its devices' `entries`, for a blob at `base` that may have
+    /// `limit_bytes`.
     pub fn new(
         config: &AcpiConfig,
         entries: &[AcpiEntry],

@@ -1,12 +1,14 @@
 //! What a device is to the board: its name, which capabilities it has, and its entries in the ACPI tables.
 //!
-//! A [`Device`] says of each capability whether it is [`Present`] or [`Missing`]. The capability's own trait can be
-//! implemented only by a device that says `Present`, and a device that says so must implement it: the compiler
-//! refuses both mistakes, so that adding a device to the board takes one line and nothing can be forgotten there.
-//! The claims (ports, addresses, lines) are the device's own words, by the methods of those traits.
+//! A [`Device`] says of each capability whether it is [`Present`] or [`Missing`]. The capability's own trait
+//! can be implemented only by a device that says `Present`, and a device that says so must implement it: the
+//! compiler refuses both mistakes, so that adding a device to the board takes one line and nothing can be
+//! forgotten there. The claims (ports, addresses, lines) are the device's own words, by the methods of those
+//! traits.
 //!
-//! The traits [`Ports`], [`Mmio`], [`Timer`], [`Lines`] and [`Input`] are the board's side of this. They carry an
-//! access to a device that has the capability, and give what the bus gives where it is missing: all-ones.
+//! The traits [`Ports`], [`Mmio`], [`Timer`], [`Lines`] and [`Input`] are the board's side of this. They
+//! carry an access to a device that has the capability, and give what the bus gives where it is missing:
+//! all-ones.
 
 use alloc::vec::Vec;
 

@@ -1,9 +1,9 @@
 //! The small traits a device is made of. A device implements those whose capability it has, and no more; its
 //! [`Device`] implementation says which these are, and the compiler holds the two against each other.
 //!
-//! Vocabulary: a *line* is a global system interrupt (GSI) input of the I/O APIC; lines 0 to 15 are the ISA interrupts
-//! and reach the PIC as well (line 0, the PIT, reaches the I/O APIC as GSI 2: the interrupt router does that).
-//! A guest's mistake is register state or an all-ones read, never an error and never a panic.
+//! Vocabulary: a *line* is a global system interrupt (GSI) input of the I/O APIC; lines 0 to 15 are the ISA
+//! interrupts and reach the PIC as well (line 0, the PIT, reaches the I/O APIC as GSI 2: the interrupt router
+//! does that). A guest's mistake is register state or an all-ones read, never an error and never a panic.
 
 mod device;
 
@@ -72,7 +72,8 @@ pub trait Platform {
     fn power(&mut self, event: PowerEvent);
 }
 
-/// A device with I/O ports. `port` is the absolute port number; only ports of [`Self::ports`] are given to it.
+/// A device with I/O ports. `port` is the absolute port number; only ports of [`Self::ports`] are given to
+/// it.
 pub trait PortDevice: Device<Ports = Present> {
     /// The ports it claims. Asked once, when the device is added to the board.
     fn ports(&self) -> &[PortRange];
@@ -82,7 +83,8 @@ pub trait PortDevice: Device<Ports = Present> {
     fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform);
 }
 
-/// A device with memory-mapped registers. `offset` is from the start of the range of [`Self::ranges`] that was hit.
+/// A device with memory-mapped registers. `offset` is from the start of the range of [`Self::ranges`] that
+/// was hit.
 pub trait MmioDevice: Device<Mmio = Present> {
     /// The guest physical addresses it claims. Asked once, when the device is added to the board.
     fn ranges(&self) -> &[MmioRange];

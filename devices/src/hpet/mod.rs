@@ -1,8 +1,8 @@
 //! The high precision event timer: a 64-bit counter at 100 MHz and three comparators.
 //!
-//! All three can be periodic, none offers messages (FSB delivery). Timers 0 and 1 may be routed to lines 20 to 23,
-//! timer 2 to line 11 as well, as in ICH9; with legacy replacement, timers 0 and 1 drive lines 0 and 8 in place of
-//! the PIT and the RTC.
+//! All three can be periodic, none offers messages (FSB delivery). Timers 0 and 1 may be routed to lines 20
+//! to 23, timer 2 to line 11 as well, as in ICH9; with legacy replacement, timers 0 and 1 drive lines 0 and 8
+//! in place of the PIT and the RTC.
 //!
 //! Source: IA-PC HPET specification 1.0a; the ICH9 datasheet, "High Precision Event Timer Registers".
 
@@ -25,8 +25,8 @@ pub const HPET_BASE: u64 = 0xfed0_0000;
 pub const HPET_BYTES: u64 = 0x400;
 /// The counter's period in nanoseconds.
 pub const HPET_TICK_NS: u64 = 10;
-/// The low 32 bits of the capabilities register, which the ACPI table repeats: vendor 8086h, legacy replacement,
-/// 64 bits, three timers, revision 1.
+/// The low 32 bits of the capabilities register, which the ACPI table repeats: vendor 8086h, legacy
+/// replacement, 64 bits, three timers, revision 1.
 pub const HPET_ID: u32 = 0x8086_a201;
 
 /// Registers and bits.
@@ -239,7 +239,8 @@ fn acpi_table() -> AcpiEntry {
     AcpiEntry::table(*b"HPET", 1, &body)
 }
 
-/// Its lines are those that the guest chooses, and with legacy replacement the PIT's and the RTC's: it owns none.
+/// Its lines are those that the guest chooses, and with legacy replacement the PIT's and the RTC's: it owns
+/// none.
 impl Device for Hpet {
     const NAME: &'static str = "HPET";
     type Ports = Missing;

@@ -1,11 +1,13 @@
 //! A 16550A UART.
 //!
-//! Transmission takes no time: a byte written to THR is with the backend before the `OUT` is done, so THR is always
-//! empty. Reception is bounded by the FIFO: the UART takes a byte from its backend only when it has room, and looks again
-//! after each access, so no byte is lost however slow the guest is. The character timeout does not wait four character
-//! times: a FIFO below its trigger level interrupts at once, which a guest cannot tell from a sender that paused.
+//! Transmission takes no time: a byte written to THR is with the backend before the `OUT` is done, so THR is
+//! always empty. Reception is bounded by the FIFO: the UART takes a byte from its backend only when it has
+//! room, and looks again after each access, so no byte is lost however slow the guest is. The character
+//! timeout does not wait four character times: a FIFO below its trigger level interrupts at once, which a
+//! guest cannot tell from a sender that paused.
 //!
-//! The modem lines say that a terminal is connected and ready. Baud rate, word length and parity are kept and do nothing.
+//! The modem lines say that a terminal is connected and ready. Baud rate, word length and parity are kept and
+//! do nothing.
 
 pub mod spec;
 
@@ -162,7 +164,8 @@ impl<B: SerialBackend> Uart<B> {
     }
 
     fn update(&mut self, platform: &mut dyn Platform) {
-        // In loopback the OUT2 pin is inactive, and with it the gate on a PC's interrupt line (datasheet, 8.6.7).
+        // In loopback the OUT2 pin is inactive, and with it the gate on a PC's interrupt line (datasheet,
+        // 8.6.7).
         let gate = self.mcr.contains(Mcr::OUT2) && !self.mcr.contains(Mcr::LOOP);
         let level = gate && self.pending() != Interrupt::None;
         if level != self.line_level {
@@ -201,7 +204,8 @@ impl<B: SerialBackend> Uart<B> {
         self.fcr = if fcr.contains(Fcr::ENABLE) { fcr & (Fcr::ENABLE | Fcr::TRIGGER) } else { Fcr::empty() };
     }
 
-    /// In loopback the modem outputs are wired to the modem inputs: RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD.
+    /// In loopback the modem outputs are wired to the modem inputs: RTS to CTS, DTR to DSR, OUT1 to RI, OUT2
+    /// to DCD.
     fn write_mcr(&mut self, value: u8) {
         self.mcr = Mcr::from_bits_truncate(value);
         let mut lines = Msr::CTS | Msr::DSR | Msr::DCD;

@@ -1,9 +1,10 @@
 //! The NATIVE VP context: which ones this loader can set, and the processor structures that set them.
 //!
-//! The last instruction before the image runs is `mov cr3, rax`, mapped just below the image's entry point: when it
-//! has run, the next fetch is at the entry point in the image's own page tables. So RAX has to be CR3, and the entry
-//! point has to be in the upper half, away from the loader's identity mapping. Everything else that can be set
-//! otherwise than the context says would be a different start than QEMU's own loader gives, and is refused.
+//! The last instruction before the image runs is `mov cr3, rax`, mapped just below the image's entry point:
+//! when it has run, the next fetch is at the entry point in the image's own page tables. So RAX has to be
+//! CR3, and the entry point has to be in the upper half, away from the loader's identity mapping. Everything
+//! else that can be set otherwise than the context says would be a different start than QEMU's own loader
+//! gives, and is refused.
 
 use igvm_defs::IgvmNativeVpContextX64;
 
@@ -99,8 +100,9 @@ pub struct Processor {
     pub extended: u32,
 }
 
-/// Checks that the processor has what the context switches on: a bit that it does not know is a fault at best, and without NX the
-/// image's page tables have reserved bits set. Nothing could tell any more, as there is no IDT by then.
+/// Checks that the processor has what the context switches on: a bit that it does not know is a fault at
+/// best, and without NX the image's page tables have reserved bits set. Nothing could tell any more, as there
+/// is no IDT by then.
 ///
 /// # Errors
 /// [`ContextError::Feature`].
@@ -124,7 +126,8 @@ pub fn check_processor(context: &IgvmNativeVpContextX64, processor: Processor) -
     Ok(())
 }
 
-/// Checks, once everything is loaded, that the entry point and the stack are there: `memory` is what was loaded.
+/// Checks, once everything is loaded, that the entry point and the stack are there: `memory` is what was
+/// loaded.
 ///
 /// # Errors
 /// [`ContextError::EntryUnmapped`], [`ContextError::StackUnmapped`].
@@ -144,7 +147,8 @@ pub fn check_mapped(context: &IgvmNativeVpContextX64, memory: &impl Memory) -> R
     Ok(())
 }
 
-/// A GDT whose descriptors at the context's selectors are as the context says. `None` after a failed [`check`] only.
+/// A GDT whose descriptors at the context's selectors are as the context says. `None` after a failed
+/// [`check`] only.
 pub fn gdt(context: &IgvmNativeVpContextX64) -> Option<[u64; GDT_ENTRIES]> {
     let mut gdt = [0; GDT_ENTRIES];
     for (selector, attributes) in
@@ -155,7 +159,8 @@ pub fn gdt(context: &IgvmNativeVpContextX64) -> Option<[u64; GDT_ENTRIES]> {
     Some(gdt)
 }
 
-/// A flat segment descriptor (APM volume 2, section 4.7). Attributes are laid out as in its upper half, from bit 8 on.
+/// A flat segment descriptor (APM volume 2, section 4.7). Attributes are laid out as in its upper half, from
+/// bit 8 on.
 fn descriptor(attributes: u16) -> u64 {
     let attributes = u64::from(attributes);
     0x000f_0000_0000_ffff | (attributes & 0xff) << 40 | (attributes >> 12) << 52

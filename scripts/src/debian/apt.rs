@@ -1,5 +1,6 @@
-//! An apt of the scripts' own, with its own sources, lists and cache under `cache/apt`. The machine's apt is read (which
-//! mirror, which proxy) and never changed. What is downloaded has been checked by apt against the archive's signing keys.
+//! An apt of the scripts' own, with its own sources, lists and cache under `cache/apt`. The machine's apt is
+//! read (which mirror, which proxy) and never changed. What is downloaded has been checked by apt against the
+//! archive's signing keys.
 
 mod settings;
 
@@ -40,7 +41,8 @@ impl Apt {
         apt.configure()?;
         say::say("reading Debian's package lists");
         let spinner = say::spinner("reading");
-        // A suite that fails (no network, no key) is left out by apt; what is missing shows when a package is asked for.
+        // A suite that fails (no network, no key) is left out by apt; what is missing shows when a package is
+        // asked for.
         let read = quietly(apt.tool("apt-get").arg("update"), &apt.work.join("apt-lists.log"));
         spinner.finish_and_clear();
         if let Err(error) = read {

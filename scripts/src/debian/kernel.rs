@@ -13,8 +13,8 @@ use crate::say;
 
 const META: &str = "linux-image-cloud-amd64";
 
-/// Returns the path of a vmlinuz, downloaded if it is not there or old. `release` is `newest` or the start of a version,
-/// such as `6.1`.
+/// Returns the path of a vmlinuz, downloaded if it is not there or old. `release` is `newest` or the start of
+/// a version, such as `6.1`.
 ///
 /// # Errors
 /// When there is no such kernel to be had, nor was.

@@ -1,5 +1,5 @@
-//! How processes and the machine end: init's policies, and that nothing runs on when the machine has ended. The processes
-//! are roles of abi-test.
+//! How processes and the machine end: init's policies, and that nothing runs on when the machine has ended.
+//! The processes are roles of abi-test.
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -89,8 +89,8 @@ fn policies(case: &mut Case, qemu: &Qemu) -> Result<()> {
     Ok(())
 }
 
-/// One processor ends the machine, and nobody takes note, since isa-debug-exit is elsewhere: no other goes on, though it is
-/// in a process.
+/// One processor ends the machine, and nobody takes note, since isa-debug-exit is elsewhere: no other goes
+/// on, though it is in a process.
 fn stops(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let mut machine = case.machine(image(case, STOPS)?);
     (machine.memory_mib, machine.processors, machine.exit_port) = (256, 2, 0x4f0);

@@ -1,4 +1,5 @@
-//! Hosts that lack something, and hosts that lie: every end says why, and nothing of Plinth's is ever the guest's.
+//! Hosts that lack something, and hosts that lie: every end says why, and nothing of Plinth's is ever the
+//! guest's.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +28,15 @@ const FEATURES: [(&str, &str); 13] = [
     ("fxsr", "FXSR"),
     ("cmov", "CMOV"),
 ];
+/// A process that ends the machine at once, for those that only have to start.
+const QUICK_END: &str = "\
+process abi-test
+  grant log w
+  grant system r
+  set role die
+  set after-ms 20
+  set code 7
+";
 /// Seeds of random lies; `scripts/lying-hosts` tries as many as one wants.
 const SEEDS: std::ops::Range<u64> = 0..12;
 
@@ -78,8 +88,7 @@ fn features(case: &mut Case, qemu: &Qemu, loader: &str) -> Result<()> {
 
 /// That many processors run.
 fn many(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
-    let config = "process abi-test\n  grant log w\n  grant system r\n  set role die\n  set after-ms 20\n  set code 7\n";
-    let image = Image::new(case.project(), "abi-test")?.config(config).pack(&case.file("igvm"))?;
+    let image = Image::new(case.project(), "abi-test")?.config(QUICK_END).pack(&case.file("igvm"))?;
     let mut machine = case.machine(image);
     (machine.memory_mib, machine.processors) = (256, processors);
     let booted = case.boot(qemu, &machine)?;
@@ -105,7 +114,8 @@ fn lied_to(case: &mut Case, host: &Host<'_>, suffix: &str, lie: &Lie) -> Result<
     end
 }
 
-/// Memory where Plinth's own APICs are, or the board's devices: the guest has its own devices there all the same.
+/// Memory where Plinth's own APICs are, or the board's devices: the guest has its own devices there all the
+/// same.
 fn devices(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let host = host(case, qemu)?;
     for (index, place) in [0xfec0_0000..0xff00_0000, 0xe000_0000..0x1_0000_0000, 0xfee0_0000..0xfee0_1000]
@@ -143,7 +153,8 @@ fn processors(case: &mut Case, qemu: &Qemu) -> Result<()> {
     Ok(())
 }
 
-/// NMIs from then on when the kernel has an IDT until the machine's end, at several distances, change nothing.
+/// NMIs from then on when the kernel has an IDT until the machine's end, at several distances, change
+/// nothing.
 fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let host = host(case, qemu)?;
     for microseconds in [0, 100, 300, 1000, 2000, 5000] {

@@ -1,5 +1,5 @@
-//! A guest that means no good (vmm-user/tests-guest): it does its worst, says so, and triple-faults. Neither kernel nor
-//! VMM may mind.
+//! A guest that means no good (vmm-user/tests-guest): it does its worst, says so, and triple-faults. Neither
+//! kernel nor VMM may mind.
 
 use std::path::{Path, PathBuf};
 

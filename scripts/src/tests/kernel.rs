@@ -1,5 +1,5 @@
-//! The kernel from inside: the ABI's tests on a kernel that looks after its stacks and the processors' TLBs; how
-//! large the stack frames of the released one are; a fault where one is least convenient.
+//! The kernel from inside: the ABI's tests on a kernel that looks after its stacks and the processors' TLBs;
+//! how large the stack frames of the released one are; a fault where one is least convenient.
 
 use anyhow::{Context, Result, bail, ensure};
 use plinth_qemu::{Outcome, Qemu};

@@ -1,5 +1,6 @@
-//! A processor that answers when the guest already runs: it must come into the kernel, not into what the guest left for it
-//! at the address where processors start (vmm-user/tests-guest/late.S). QEMU's debugger stub holds it back.
+//! A processor that answers when the guest already runs: it must come into the kernel, not into what the
+//! guest left for it at the address where processors start (vmm-user/tests-guest/late.S). QEMU's debugger
+//! stub holds it back.
 
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let mut gdb = Gdb::connect(&socket, limit)?;
     // The socket's name is of no use any more.
     std::fs::remove_file(&socket).context("the debugger stub's socket")?;
-    // Firmware has done with all processors when the kernel is entered; from there on the first one runs alone.
+    // Firmware has done with all processors when the kernel is entered; from there on the first one runs
+    // alone.
     gdb.run_to(symbol::address(&case.project().programs().join("vmm-kernel"), "kernel_entry")?)?;
     gdb.resume("vCont;c:1")?;
     let waits = wait_for(&console, "hostile guest: waits", limit);

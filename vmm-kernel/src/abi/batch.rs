@@ -1,7 +1,8 @@
 //! Batches: operations one behind the other, in the caller's memory or in a vCPU's batch page.
 //!
-//! Each is copied in, executed and copied back. Between two of them interrupts are taken and other threads have their turn. Of accesses to the host's ports that follow each other only the first is, and the rest
-//! is done where it lies: [`in_place`](super::in_place).
+//! Each is copied in, executed and copied back. Between two of them interrupts are taken and other threads
+//! have their turn. Of accesses to the host's ports that follow each other only the first is, and the rest is
+//! done where it lies: [`in_place`](super::in_place).
 #![allow(unsafe_code, reason = "operations that are done where they lie")]
 
 use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Operation};
@@ -42,8 +43,8 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
         index += 1;
         if let Some(accesses) = more {
             let in_page = ((PAGE - place % PAGE) / BYTES).saturating_sub(1);
-            // SAFETY: what has just been written can be, and so can the rest of its page: nothing is ever unmapped from a
-            // process.
+            // SAFETY: what has just been written can be, and so can the rest of its page: nothing is ever
+            // unmapped from a process.
             index += unsafe { accesses.run(place + BYTES, in_page.min(count - index)) };
         }
     }
@@ -65,9 +66,9 @@ fn user_operation(
     Ok((status, operation.flags & FLAG_GO_ON != 0, more))
 }
 
-/// The operations in the batch page of a vCPU: how many there were, or the status of the one that failed and which it was. They are
-/// executed with the caller's handles, so they must be the caller's: who has the page mapped is the process that made the vCPU, and
-/// nobody else.
+/// The operations in the batch page of a vCPU: how many there were, or the status of the one that failed and
+/// which it was. They are executed with the caller's handles, so they must be the caller's: who has the page
+/// mapped is the process that made the vCPU, and nobody else.
 pub fn in_page(process: &Ref<Process>, vcpu: &Vcpu, count: u32) -> (Status, usize) {
     if vcpu.creator != process.serial {
         return (Status::NoRight, 0);

@@ -1,7 +1,8 @@
 //! Accesses to the host's ports, done where their operations lie.
 //!
-//! A driver's batch is mostly these, on one handle. After the first, which goes the general way, the handle is known to be good; the next
-//! ones are compared with it and done without a copy. Whatever is different, or wrong, is left to the general way.
+//! A driver's batch is mostly these, on one handle. After the first, which goes the general way, the handle
+//! is known to be good; the next ones are compared with it and done without a copy. Whatever is different, or
+//! wrong, is left to the general way.
 #![allow(unsafe_code, reason = "operations in memory that the caller shares, with SMAP opened for it")]
 
 use core::arch::asm;
@@ -49,10 +50,12 @@ impl PortAccesses {
         })
     }
 
-    /// Does at most `count` of them, which lie at `place`: until the first that is different, or that fails. Answers how many.
+    /// Does at most `count` of them, which lie at `place`: until the first that is different, or that fails.
+    /// Answers how many.
     ///
     /// # Safety
-    /// `count` operations at `place` lie in memory of the running process, or of a batch page, that can be written and stays mapped.
+    /// `count` operations at `place` lie in memory of the running process, or of a batch page, that can be
+    /// written and stays mapped.
     pub unsafe fn run(self, place: u64, count: u64) -> u64 {
         if !place.is_multiple_of(align_of::<u64>() as u64) {
             return 0;
@@ -78,7 +81,8 @@ impl PortAccesses {
     /// # Safety
     /// As for [`Self::run`].
     unsafe fn run_some(self, place: u64, count: u64) -> u64 {
-        // SAFETY: opens SMAP, and closes it again behind the loop, which calls nothing that could block or fault.
+        // SAFETY: opens SMAP, and closes it again behind the loop, which calls nothing that could block or
+        // fault.
         unsafe { asm!("stac", options(nostack)) };
         let done = (0..count).find(|index| {
             // SAFETY: the caller's promise.
@@ -96,7 +100,8 @@ impl PortAccesses {
     #[inline(always)]
     unsafe fn access(self, place: u64) -> bool {
         let words = place as *mut u64;
-        // SAFETY: the caller's promise; volatile, since the process may change it meanwhile: each word is looked at once.
+        // SAFETY: the caller's promise; volatile, since the process may change it meanwhile: each word is
+        // looked at once.
         let [header, handle, target, data] = [0, 1, 2, 3].map(|i| unsafe { words.add(i).read_volatile() });
         if header != self.header || handle as u32 != self.handle || data >> 32 != 0 {
             return false;

@@ -1,7 +1,7 @@
 //! `SYS_RUN`: the vCPU's pending batch, then the guest until its next exit.
 //!
-//! Most exits do not come by here, but take the short way in `enter` of the platform's backend, which this module lets
-//! them take.
+//! Most exits do not come by here, but take the short way in `enter` of the platform's backend, which this
+//! module lets them take.
 #![allow(unsafe_code, reason = "two functions are called by name from the backend's entry code")]
 
 use core::sync::atomic::Ordering;
@@ -35,7 +35,8 @@ extern "C" fn sys_run(handle: u64) -> Answer {
     back_to_user(run_handle(handle))
 }
 
-/// Whatever ended the run, an interrupt of the host's may have made another thread ready meanwhile, and the timer is not armed for it.
+/// Whatever ended the run, an interrupt of the host's may have made another thread ready meanwhile, and the
+/// timer is not armed for it.
 fn back_to_user(answer: Answer) -> Answer {
     if answer.status != Status::Ok as i64 || this_cpu().reschedule.load(Ordering::Relaxed) {
         // Nothing is held here any more: the thread may end.
@@ -158,8 +159,8 @@ fn load_fpu(vcpu: &Vcpu, dirty: Groups) -> Result<(), Status> {
     if taken { Ok(()) } else { Err(Status::BadArgument) }
 }
 
-/// Enters the guest until there is a reason to go back to the VMM. Returns one that is not the guest's exit itself,
-/// NONE when the process ends.
+/// Enters the guest until there is a reason to go back to the VMM. Returns one that is not the guest's exit
+/// itself, NONE when the process ends.
 fn enter_until_exit(
     cpu: &PerCpu,
     vcpu: &Vcpu,
@@ -180,8 +181,8 @@ fn enter_until_exit(
     }
 }
 
-/// What an entry depends on, besides the registers. Afterwards the next `SYS_RUN` of the same handle finds all of it in order, unless
-/// somebody says otherwise ([`ReadyVcpu`](crate::cpu::ready::ReadyVcpu)).
+/// What an entry depends on, besides the registers. Afterwards the next `SYS_RUN` of the same handle finds
+/// all of it in order, unless somebody says otherwise ([`ReadyVcpu`](crate::cpu::ready::ReadyVcpu)).
 fn prepare_entry(
     cpu: &PerCpu,
     vcpu: &Vcpu,
@@ -253,7 +254,8 @@ fn halt(vcpu: &Vcpu) -> Option<u32> {
         scheduler::block(deadline);
     }
     vcpu.set_sleeper(None);
-    // From here on a kick takes an IPI again. One that saw the place before has set its work before, which is looked at below.
+    // From here on a kick takes an IPI again. One that saw the place before has set its work before, which is
+    // looked at below.
     vcpu.set_place(place::AWAKE);
     if !scheduler::give_way() {
         return Some(reason::NONE);

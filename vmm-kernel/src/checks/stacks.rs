@@ -1,4 +1,5 @@
-//! How much of the kernel's stacks was never used: they are painted when they are mapped, and looked at in the end.
+//! How much of the kernel's stacks was never used: they are painted when they are mapped, and looked at in
+//! the end.
 #![allow(unsafe_code, reason = "looks at stacks as memory")]
 
 use super::ON;

@@ -1,6 +1,6 @@
-//! A model of what the processors' TLBs may still hold of the kernel, which panics where one could be used that is
-//! not so any more: a page that is mapped somewhere else must have been flushed on this processor, and tables that
-//! are freed must be in no processor's CR3. The backend has the like for guests.
+//! A model of what the processors' TLBs may still hold of the kernel, which panics where one could be used
+//! that is not so any more: a page that is mapped somewhere else must have been flushed on this processor,
+//! and tables that are freed must be in no processor's CR3. The backend has the like for guests.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,5 +1,5 @@
-//! What the kernel needs of a processor, and its backend. A host may offer any set of features, so each is looked for
-//! before it is used, and what is missing is named, all of it.
+//! What the kernel needs of a processor, and its backend. A host may offer any set of features, so each is
+//! looked for before it is used, and what is missing is named, all of it.
 
 use core::fmt;
 

@@ -1,8 +1,9 @@
 //! The FPU: whose registers are in the processor.
 //!
-//! Kernel and ordinary processes are soft-float, so a guest's registers stay in the processor across its exits, and are saved only
-//! when another owner wants it. CR0.TS is set whenever neither an owner of the FPU's own process nor the kernel's swap runs: a
-//! process that has not asked for the FPU faults on its first FPU instruction instead of reading a guest's registers.
+//! Kernel and ordinary processes are soft-float, so a guest's registers stay in the processor across its
+//! exits, and are saved only when another owner wants it. CR0.TS is set whenever neither an owner of the
+//! FPU's own process nor the kernel's swap runs: a process that has not asked for the FPU faults on its first
+//! FPU instruction instead of reading a guest's registers.
 #![allow(unsafe_code, reason = "XSAVE, XRSTOR, XSETBV and CR0.TS")]
 
 use core::arch::asm;
@@ -81,7 +82,8 @@ fn set_xcr0(value: u64) {
 }
 
 fn save(area: u64) {
-    // SAFETY: the area is a mapped page of the kernel's own, aligned, and large enough for the states in XCR0.
+    // SAFETY: the area is a mapped page of the kernel's own, aligned, and large enough for the states in
+    // XCR0.
     unsafe { asm!("xsave64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack)) };
 }
 
@@ -199,7 +201,8 @@ impl FpuArea {
         this_cpu().fpu.area() == self.address && !self.fresh.get()
     }
 
-    /// XCR0 as the owner has it. It is asked for, not remembered: not every emulated processor lets XSETBV exit.
+    /// XCR0 as the owner has it. It is asked for, not remembered: not every emulated processor lets XSETBV
+    /// exit.
     pub fn xcr0(&self) -> u64 {
         if self.is_loaded() { get_xcr0() } else { kept_xcr0(self.address) }
     }
@@ -210,7 +213,8 @@ impl FpuArea {
             with_all_states(|| save(self.address));
         }
         let words = self.address as *const u64;
-        // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here, reaches it.
+        // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here, reaches
+        // it.
         (0..AREA_BYTES / 8).map(move |index| unsafe { words.add(index).read_volatile() })
     }
 
@@ -227,7 +231,8 @@ impl FpuArea {
         self.load_for_guest(this_cpu());
         with_all_states(|| {
             save(self.address);
-            // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here, reaches it.
+            // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here,
+            // reaches it.
             let own = unsafe { core::slice::from_raw_parts_mut(self.address as *mut u8, AREA_BYTES) };
             let merged = xsave_image::merge(alleged, own, supported_states(), |state| cpuid(0xd, state));
             if merged.is_some() {

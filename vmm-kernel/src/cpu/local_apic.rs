@@ -67,7 +67,8 @@ pub fn enable() {
     let mode = if X2APIC.load(Ordering::Relaxed) { 3 << 10 } else { 1 << 11 };
     // The host may have put it elsewhere, over memory; the flag of the boot processor stays.
     let flags = msr::read(msr::APIC_BASE) & (PAGE - 1);
-    // SAFETY: enables the APIC at the address that `map` mapped and that is never memory, in the mode `map` chose.
+    // SAFETY: enables the APIC at the address that `map` mapped and that is never memory, in the mode `map`
+    // chose.
     unsafe { msr::write(msr::APIC_BASE, APIC_PHYSICAL | flags | mode) };
     write(LVT_TIMER, LVT_MASKED);
     write(DIVIDE, 0b1011);

@@ -1,12 +1,13 @@
 //! The vCPU that a processor may enter at once.
 //!
-//! Most entries follow an exit of the same vCPU, on the same processor, by the same thread, with nothing changed in between. So
-//! an entry that has seen to everything (the handle, the claim, pending work, the timer, the FPU, another thread's turn) leaves the
-//! vCPU's handle here, and whatever changes one of these takes it away again: [`ReadyVcpu::forget`]. `SYS_RUN` of a handle that is
-//! here enters the guest straight from the entry code (`enter` of the platform's backend); every other goes through `abi::run`.
+//! Most entries follow an exit of the same vCPU, on the same processor, by the same thread, with nothing
+//! changed in between. So an entry that has seen to everything (the handle, the claim, pending work, the
+//! timer, the FPU, another thread's turn) leaves the vCPU's handle here, and whatever changes one of these
+//! takes it away again: [`ReadyVcpu::forget`]. `SYS_RUN` of a handle that is here enters the guest straight
+//! from the entry code (`enter` of the platform's backend); every other goes through `abi::run`.
 //!
-//! Another processor that takes the handle away comes too late for an entry that has just begun; it must send an interrupt as well,
-//! which stops the guest. Closing a handle needs none: a run may have begun before.
+//! Another processor that takes the handle away comes too late for an entry that has just begun; it must send
+//! an interrupt as well, which stops the guest. Closing a handle needs none: a run may have begun before.
 
 use core::cell::Cell;
 use core::mem::offset_of;
@@ -17,8 +18,9 @@ use vcpu_abi::run_page::RunPage;
 use super::per_cpu;
 use crate::machine;
 
-/// What the entry code looks at while no vCPU is ready: a run page, as far as it looks, in which every group is marked, so that it goes
-/// the long way. A handle that nobody has would not do instead: a process gives what it likes.
+/// What the entry code looks at while no vCPU is ready: a run page, as far as it looks, in which every group
+/// is marked, so that it goes the long way. A handle that nobody has would not do instead: a process gives
+/// what it likes.
 static REFUSAL: [u32; offset_of!(RunPage, dirty) / 4 + 1] = [u32::MAX; offset_of!(RunPage, dirty) / 4 + 1];
 
 const fn refusal() -> *mut u32 {

@@ -1,7 +1,8 @@
 //! Measures against speculative execution with what another party left in the processor.
 //!
-//! On the way out of a guest they are in the entry code (`enter` of the platform's backend), which has a variant with and one without them; here
-//! is the choice, made by the image, and what is done elsewhere. docs/decisions.md says what is not done.
+//! On the way out of a guest they are in the entry code (`enter` of the platform's backend), which has a
+//! variant with and one without them; here is the choice, made by the image, and what is done elsewhere.
+//! docs/decisions.md says what is not done.
 #![allow(unsafe_code, reason = "MSRs that command the branch predictors")]
 
 use core::sync::atomic::{AtomicBool, Ordering};

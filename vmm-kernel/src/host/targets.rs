@@ -1,5 +1,5 @@
-//! Fuzz targets: what hostile files, processes and hosts give, and what must hold whatever it is. For libFuzzer
-//! (`fuzz/`), and for the smoke run in this module's tests.
+//! Fuzz targets: what hostile files, processes and hosts give, and what must hold whatever it is. For
+//! libFuzzer (`fuzz/`), and for the smoke run in this module's tests.
 
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
@@ -26,8 +26,8 @@ pub const TARGETS: [Target; 3] = [("elf", load_elf), ("host_map", parse_host_map
 /// Pages that loading a file may take: few, so that running out of them is common.
 const PAGES: usize = 64;
 
-/// Loads a file into a process's address space. Whatever it is, all frames are free again afterwards; what was
-/// loaded is what the file says.
+/// Loads a file into a process's address space. Whatever it is, all frames are free again afterwards; what
+/// was loaded is what the file says.
 ///
 /// # Panics
 /// If a property does not hold, like the others.
@@ -68,7 +68,8 @@ fn check_loaded(space: &Space, file: &[u8]) {
 }
 
 /// Parses a memory map, for a processor with as many bits of physical address as the first byte says. What is
-/// believed is in order, in whole pages, in the physical address space, and none of it a device's or reserved.
+/// believed is in order, in whole pages, in the physical address space, and none of it a device's or
+/// reserved.
 ///
 /// # Panics
 /// If a property does not hold.

@@ -10,12 +10,13 @@ pub const MAX_RANGES: usize = 64;
 const PHYSICAL_BITS: u32 = 40;
 const ENTRY_BYTES: usize = 24;
 const TYPE_MEMORY: u16 = 0;
-/// What is never memory on a PC, whatever the host says. Memory there would be Plinth's own APICs in the guest's
-/// hands, or would hide the devices that the VMM puts on the guest's board.
+/// What is never memory on a PC, whatever the host says. Memory there would be Plinth's own APICs in the
+/// guest's hands, or would hide the devices that the VMM puts on the guest's board.
 pub const NEVER_MEMORY: [Range; 2] = [
     // Video memory and ROMs; QEMU's map has no hole there.
     Range { start: 0xa_0000, end: 0x10_0000 },
-    // The board's ECAM window, I/O APIC, HPET and local APICs; the host's, its flash, and where it places its devices.
+    // The board's ECAM window, I/O APIC, HPET and local APICs; the host's, its flash, and where it places its
+    // devices.
     Range { start: 0xe000_0000, end: 0x1_0000_0000 },
 ];
 /// The lowest of the two is not worth a word: the map of an ordinary host has it.
@@ -177,9 +178,9 @@ fn entries(area: &[u8]) -> impl Iterator<Item = (usize, Entry)> {
     area.chunks_exact(ENTRY_BYTES).map(entry).take_while(|entry| entry.pages != 0).enumerate()
 }
 
-/// Reads a memory map for a processor with so many bits of physical address. Entries of memory must be in order and
-/// within reach; what any other entry covers is not memory, wherever that entry comes and whatever else the map says
-/// of the place.
+/// Reads a memory map for a processor with so many bits of physical address. Entries of memory must be in
+/// order and within reach; what any other entry covers is not memory, wherever that entry comes and whatever
+/// else the map says of the place.
 pub fn parse(area: &[u8], physical_bits: u32) -> Result<HostMap, MapError> {
     let limit = 1u64 << (physical_bits.clamp(32, PHYSICAL_BITS) - 12);
     let mut usable = Ranges::new();
@@ -205,9 +206,9 @@ pub fn parse(area: &[u8], physical_bits: u32) -> Result<HostMap, MapError> {
     Ok(HostMap { usable, over_devices })
 }
 
-/// Tries what the map calls memory: `holds` says whether the page at an address keeps what is written to it. Of each
-/// range the first and the last page are tried, and pages between at steps that make it [`SAMPLES`] at most: gigabytes
-/// are not walked.
+/// Tries what the map calls memory: `holds` says whether the page at an address keeps what is written to it.
+/// Of each range the first and the last page are tried, and pages between at steps that make it [`SAMPLES`]
+/// at most: gigabytes are not walked.
 pub fn check(ranges: &[Range], mut holds: impl FnMut(u64) -> bool) -> Result<(), MapError> {
     for range in ranges.iter().filter(|range| range.start < range.end) {
         let step = ((range.end - range.start) / SAMPLES).next_multiple_of(PAGE).max(SAMPLE_STEP);

@@ -1,4 +1,5 @@
-//! Whether there is memory where the host says so: what is written has to be read back. Before anything is taken for a page frame.
+//! Whether there is memory where the host says so: what is written has to be read back. Before anything is
+//! taken for a page frame.
 #![allow(unsafe_code, reason = "writes to memory that is nobody's yet, and puts back what was there")]
 
 use core::arch::x86_64::{_mm_clflush, _mm_mfence};
@@ -10,17 +11,18 @@ use x86_64::structures::paging::PhysFrame;
 use super::layout::PAGE;
 use super::self_map;
 
-/// Where the page is mapped meanwhile: the last page of the boot page's page table, which the image brings and uses the front of. There
-/// is no frame allocator yet that could give another table.
+/// Where the page is mapped meanwhile: the last page of the boot page's page table, which the image brings
+/// and uses the front of. There is no frame allocator yet that could give another table.
 const PLACE: u64 = BOOT_PAGE_VIRTUAL + 511 * PAGE;
 
-/// Whether the page at a physical address keeps what is written to it. Its last eight bytes are tried: a device that the host calls
-/// memory has registers at the beginning, if anywhere.
+/// Whether the page at a physical address keeps what is written to it. Its last eight bytes are tried: a
+/// device that the host calls memory has registers at the beginning, if anywhere.
 pub fn holds(physical: u64) -> bool {
     let word = (PLACE + PAGE - 8) as *mut u64;
     let frame = PhysFrame::containing_address(PhysAddr::new_truncate(physical));
-    // SAFETY: the image's tables have the page table, and nothing else uses this page of it; one processor runs, interrupts are off. The
-    // memory is not the image's, and holds the guest's payload at most, which is put back.
+    // SAFETY: the image's tables have the page table, and nothing else uses this page of it; one processor
+    // runs, interrupts are off. The memory is not the image's, and holds the guest's payload at most, which
+    // is put back.
     unsafe {
         self_map::repoint(PLACE, Some(frame));
         let before = word.read_volatile();

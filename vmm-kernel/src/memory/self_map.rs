@@ -1,6 +1,7 @@
 //! The kernel's own page tables, reached through the PML4 slot that maps the tables themselves.
 //!
-//! Only the kernel's area is changed here. Its PML4 entry is made once, at boot, so every process's tables share what is below.
+//! Only the kernel's area is changed here. Its PML4 entry is made once, at boot, so every process's tables
+//! share what is below.
 #![allow(unsafe_code, reason = "page tables say what memory is")]
 
 use vcpu_abi::boot::SELF_MAP_SLOT;
@@ -64,7 +65,8 @@ unsafe fn clear(page: u64) {
 fn ensure_table(address: u64) -> Result<(), MemoryError> {
     for level in (2..=4).rev() {
         let place = entry(address, level);
-        // SAFETY: the tables above exist (higher levels first), so the entry is visible in the self-map; the lock is held.
+        // SAFETY: the tables above exist (higher levels first), so the entry is visible in the self-map; the
+        // lock is held.
         let place = unsafe { &*place };
         if place.get() != 0 {
             continue;
@@ -141,7 +143,8 @@ pub unsafe fn repoint(address: u64, frame: Option<PhysFrame>) {
     let flags = MapKind::Data.flags() - Flags::GLOBAL;
     place.set(frame.map_or(0, |frame| Entry::new(frame.start_address(), flags).0));
     if frame.is_none() {
-        // Where nothing was mapped, nothing has to be forgotten: what is not present is not cached (APM volume 2, 5.5.2).
+        // Where nothing was mapped, nothing has to be forgotten: what is not present is not cached (APM
+        // volume 2, 5.5.2).
         tlb::flush(VirtAddr::new(address));
         checks::tlb::page_flushed(address);
     }

@@ -1,6 +1,7 @@
-//! A page as words, and the words of a page table. Whoever sees a page may not be the only one: the processor walks
-//! page tables, processes and guests write their memory, and the kernel's tables are everybody's. So a page is
-//! looked at by volatile loads and stores behind a shared reference, of which there may be any number.
+//! A page as words, and the words of a page table. Whoever sees a page may not be the only one: the processor
+//! walks page tables, processes and guests write their memory, and the kernel's tables are everybody's. So a
+//! page is looked at by volatile loads and stores behind a shared reference, of which there may be any
+//! number.
 
 use x86_64::PhysAddr;
 use x86_64::structures::paging::PageTableFlags as Flags;

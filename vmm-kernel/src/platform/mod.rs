@@ -1,5 +1,5 @@
-//! What stands between a vCPU and the platform. `vm` and `vcpu` are the objects that the ABI knows; a backend is what
-//! they use, each in a folder of its own. The kernel is built for one of them: [`backend`].
+//! What stands between a vCPU and the platform. `vm` and `vcpu` are the objects that the ABI knows; a backend
+//! is what they use, each in a folder of its own. The kernel is built for one of them: [`backend`].
 
 pub mod run_page;
 pub mod svm;

@@ -12,7 +12,8 @@ pub struct SharedRunPage(*mut RunPage);
 
 macro_rules! load {
     ($page:expr, $($field:tt)+) => {
-        // SAFETY: the page is mapped as long as its vCPU lives; volatile, as it is shared; every bit pattern is a value.
+        // SAFETY: the page is mapped as long as its vCPU lives; volatile, as it is shared; every bit pattern
+        // is a value.
         unsafe { (&raw const (*$page).$($field)+).read_volatile() }
     };
 }
@@ -174,7 +175,8 @@ impl SharedRunPage {
     /// The words of the XSAVE area, each loaded once.
     pub fn xsave(self) -> impl Iterator<Item = u64> {
         let area = self.xsave_area();
-        // SAFETY: within the area, in a page that is mapped as long as the vCPU lives; volatile, as it is shared.
+        // SAFETY: within the area, in a page that is mapped as long as the vCPU lives; volatile, as it is
+        // shared.
         (0..XSAVE_BYTES / 8).map(move |index| unsafe { area.add(index).read_volatile() })
     }
 

@@ -23,12 +23,14 @@ use crate::task::thread::Thread;
 /// The most vCPUs there are.
 pub const VCPUS_MAX: usize = 64;
 static VCPUS: Pool<Vcpu, VCPUS_MAX> = Pool::new();
-/// Physical addresses of the pages of each place (the backend's page, run page, batch page): they stay for the next vCPU there.
+/// Physical addresses of the pages of each place (the backend's page, run page, batch page): they stay for
+/// the next vCPU there.
 static PAGES: [SpinLock<[Option<u64>; 3]>; VCPUS_MAX] = [const { SpinLock::new([None; 3]) }; VCPUS_MAX];
 
 /// Where a vCPU is.
 pub mod place {
-    /// In the guest, in its VMM, or with another thread in its place: a kick takes an IPI to its processor, lest the guest goes on.
+    /// In the guest, in its VMM, or with another thread in its place: a kick takes an IPI to its processor,
+    /// lest the guest goes on.
     pub const AWAKE: u32 = 0;
     /// Halted: a kick wakes its thread.
     pub const HALTED: u32 = 1;
@@ -54,8 +56,8 @@ pub struct Vcpu {
     sleeper: SpinLock<Option<Ref<Thread>>>,
 }
 
-// SAFETY: `busy` is only touched on the vCPU's processor; `backend` and `fpu` are only touched by the thread that
-// holds `busy`, on the vCPU's own processor; the run page's accessors are volatile.
+// SAFETY: `busy` is only touched on the vCPU's processor; `backend` and `fpu` are only touched by the thread
+// that holds `busy`, on the vCPU's own processor; the run page's accessors are volatile.
 unsafe impl Sync for Vcpu {}
 // SAFETY: nothing in it belongs to a thread.
 unsafe impl Send for Vcpu {}
@@ -157,7 +159,8 @@ impl Vcpu {
 
     /// Copies an operation out of the batch page: once, since the VMM may change it meanwhile.
     pub fn batch_operation(&self, index: usize) -> Operation {
-        // SAFETY: the batch page is mapped as long as the vCPU lives; the index is cut to it; volatile, as it is shared.
+        // SAFETY: the batch page is mapped as long as the vCPU lives; the index is cut to it; volatile, as it
+        // is shared.
         unsafe { (self.batch_place(index) as *const Operation).read_volatile() }
     }
 

@@ -1,5 +1,5 @@
-//! A lock for what has to go on when its holder cannot: whoever waits for it may give up, and its own holder does
-//! not wait at all.
+//! A lock for what has to go on when its holder cannot: whoever waits for it may give up, and its own holder
+//! does not wait at all.
 //!
 //! It guards no value: what is written without it must be safe to write nevertheless.
 
@@ -43,8 +43,8 @@ impl Turn {
         }
     }
 
-    /// Runs `f` when it is this processor's turn: at once when it is already, and when `is_patient`, which is told
-    /// how many looks there have been, says no.
+    /// Runs `f` when it is this processor's turn: at once when it is already, and when `is_patient`, which is
+    /// told how many looks there have been, says no.
     pub fn with<R>(&self, processor: u32, is_patient: impl Fn(u64) -> bool, f: impl FnOnce(Taken) -> R) -> R {
         let taken = self.take(processor, is_patient);
         let result = f(taken);

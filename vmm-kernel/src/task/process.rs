@@ -22,7 +22,8 @@ use crate::sync::SpinLock;
 const PROCESSES_MAX: usize = 16;
 static PROCESSES: Pool<Process, PROCESSES_MAX> = Pool::new();
 
-/// The most events that one process's end signals. One never takes another's place: a process must not hide its end.
+/// The most events that one process's end signals. One never takes another's place: a process must not hide
+/// its end.
 const WATCHERS_MAX: usize = 4;
 
 /// Longest name, for the log.
@@ -183,8 +184,8 @@ impl Process {
     }
 }
 
-/// Starts a process with its first thread, when `fill` has written its start page. One that could not be started is
-/// as new as before.
+/// Starts a process with its first thread, when `fill` has written its start page. One that could not be
+/// started is as new as before.
 pub fn start(
     process: &Ref<Process>,
     fill: impl FnOnce(&Space) -> Result<(), Status>,
@@ -217,7 +218,8 @@ pub fn add_thread(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) 
     })
 }
 
-/// Ends the running thread's process. Its threads stop as they come by; the caller's must not go back to user mode.
+/// Ends the running thread's process. Its threads stop as they come by; the caller's must not go back to user
+/// mode.
 pub fn end_current(cause: EndCause) {
     let me = scheduler::current();
     let process = &me.process;

@@ -1,7 +1,8 @@
 //! The scheduler of each processor: fixed priorities, round robin within one, threads that never move.
 //!
-//! The kernel is not preempted: a thread loses its processor where it blocks, yields, is between two operations of a batch, or is
-//! about to go back to user mode or to its guest while `reschedule` is set. Only a processor's ready queue is touched by others; an ordinary exit touches none of it.
+//! The kernel is not preempted: a thread loses its processor where it blocks, yields, is between two
+//! operations of a batch, or is about to go back to user mode or to its guest while `reschedule` is set. Only
+//! a processor's ready queue is touched by others; an ordinary exit touches none of it.
 #![allow(unsafe_code, reason = "switching stacks")]
 
 use core::arch::global_asm;
@@ -54,8 +55,8 @@ impl RunQueue {
         }
     }
 
-    /// Puts a thread in the queue of its priority if `condition` holds, which is asked under the queue's lock: whether a
-    /// thread is blocked and whether it is queued change together.
+    /// Puts a thread in the queue of its priority if `condition` holds, which is asked under the queue's
+    /// lock: whether a thread is blocked and whether it is queued change together.
     fn push_if(&self, thread: &Ref<Thread>, condition: impl FnOnce(&Queue) -> bool) -> bool {
         let mut ready = self.ready.lock();
         let Some(queue) = ready.get_mut(usize::from(thread.priority)) else { return false };
@@ -115,8 +116,8 @@ pub fn current() -> Ref<Thread> {
 /// The thread that makes a system call, without counting a reference: `None` while idle.
 #[inline]
 pub fn running(cpu: &PerCpu) -> Option<&Thread> {
-    // SAFETY: a thread in its own system call is referred to by `current`, by its queue or by what it waits for, until
-    // `exit_thread`, from which it does not come back.
+    // SAFETY: a thread in its own system call is referred to by `current`, by its queue or by what it waits
+    // for, until `exit_thread`, from which it does not come back.
     unsafe { cpu.queue.running.get().as_ref() }
 }
 
@@ -218,8 +219,8 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
     };
     let load = match &to {
         Some(thread) => {
-            // SAFETY: the stack is the thread's; so is, by its process, the address space, and `current` keeps both until another
-            // thread's is loaded, or the kernel's own, below.
+            // SAFETY: the stack is the thread's; so is, by its process, the address space, and `current`
+            // keeps both until another thread's is loaded, or the kernel's own, below.
             unsafe {
                 descriptors::set_kernel_stack(thread.stack_top);
                 crate::machine::load_space(thread.process.space.root());
@@ -242,13 +243,14 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
         cpu.queue.previous.replace(ended);
     }
     plan_quantum(cpu);
-    // SAFETY: both stacks are kernel stacks in the area that all address spaces share; `load` was saved by this function or
-    // laid out by `thread::spawn`.
+    // SAFETY: both stacks are kernel stacks in the area that all address spaces share; `load` was saved by
+    // this function or laid out by `thread::spawn`.
     unsafe { context_switch(save, load) };
     finish_switch();
 }
 
-/// The first thing of a new thread. Its process may have ended since it was made, unseen by who looked for threads to end.
+/// The first thing of a new thread. Its process may have ended since it was made, unseen by who looked for
+/// threads to end.
 pub extern "C" fn begin_thread() {
     finish_switch();
     before_user();
@@ -272,8 +274,8 @@ pub fn exit_thread() -> ! {
     unreachable!("a thread that ended was run again");
 }
 
-/// Lets other threads run, if they should. `false`: the running thread is to end, as soon as its callers have let go of what
-/// they hold: its stack is never unwound.
+/// Lets other threads run, if they should. `false`: the running thread is to end, as soon as its callers have
+/// let go of what they hold: its stack is never unwound.
 #[must_use]
 #[cold]
 pub fn give_way() -> bool {
@@ -288,8 +290,9 @@ pub fn give_way() -> bool {
     }
 }
 
-/// What comes between two operations of a batch: interrupts are taken, and other threads run, if they should. So that what keeps a
-/// processor from either is one operation at most. `false`: as for [`give_way`]. The caller holds nothing.
+/// What comes between two operations of a batch: interrupts are taken, and other threads run, if they should.
+/// So that what keeps a processor from either is one operation at most. `false`: as for [`give_way`]. The
+/// caller holds nothing.
 #[must_use]
 pub fn take_turns() -> bool {
     interrupts::take_pending();
@@ -304,7 +307,8 @@ pub fn before_user() {
     }
 }
 
-/// The running thread used the FPU while a guest's registers, or nobody's, were in the processor. `false`: it never asked for it.
+/// The running thread used the FPU while a guest's registers, or nobody's, were in the processor. `false`: it
+/// never asked for it.
 pub fn give_fpu_back() -> bool {
     with_current(|me| {
         let asked = me.process.uses_fpu.load(Ordering::Relaxed);
@@ -315,7 +319,8 @@ pub fn give_fpu_back() -> bool {
     })
 }
 
-/// Arms the timer for the scheduler's own sake or for `deadline_tsc`, whichever is first, unless it is so armed already.
+/// Arms the timer for the scheduler's own sake or for `deadline_tsc`, whichever is first, unless it is so
+/// armed already.
 #[inline]
 pub fn arm_timer(cpu: &PerCpu, deadline_tsc: u64) {
     let want = deadline_tsc.min(cpu.queue.next_wake.get());

@@ -1,5 +1,6 @@
-//! A guest's page tables: what one vCPU, or one CR3, has made of an address is not what another finds there. On QEMU
-//! that is so by itself; a kernel for tests holds it against its model of the TLBs (`vmm-kernel/src/checks/tlb.rs`).
+//! A guest's page tables: what one vCPU, or one CR3, has made of an address is not what another finds there.
+//! On QEMU that is so by itself; a kernel for tests holds it against its model of the TLBs
+//! (`vmm-kernel/src/checks/tlb.rs`).
 #![allow(unsafe_code, reason = "guest memory and run pages at addresses of our choice")]
 
 use runtime::abi::exit::reason;
@@ -16,7 +17,8 @@ use crate::vm::Machine;
 const READ: &[u8] = &[0xa1, 0x00, 0x00, 0x40, 0x00, 0xf4];
 /// Where `Machine` puts it.
 const CODE: u64 = 0xd_0000;
-/// The pages behind: two directories, a table for the code, and of each directory a table and what it leads to.
+/// The pages behind: two directories, a table for the code, and of each directory a table and what it leads
+/// to.
 const PAGES: u64 = CODE + 0x1000;
 const COUNT: u64 = 7;
 /// Present, writable, the user's.

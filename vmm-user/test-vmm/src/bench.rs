@@ -1,6 +1,6 @@
-//! The device that the exit benchmark's guest expects (`benches/guest/contract.h`): it takes what is written and gives a
-//! constant, so that what is measured is the way to a device and back. And as many more devices as one asks for, which
-//! the guest leaves alone.
+//! The device that the exit benchmark's guest expects (`benches/guest/contract.h`): it takes what is written
+//! and gives a constant, so that what is measured is the way to a device and back. And as many more devices
+//! as one asks for, which the guest leaves alone.
 
 use alloc::vec::Vec;
 use core::slice;
@@ -91,8 +91,8 @@ pub struct ExtraDevice {
 }
 
 impl ExtraDevice {
-    /// The device of a number. Ports and pages are not neighbours, so that each is a region of its own, and the pages
-    /// lie on both sides of the benchmark's device.
+    /// The device of a number. Ports and pages are not neighbours, so that each is a region of its own, and
+    /// the pages lie on both sides of the benchmark's device.
     pub fn new(number: u16) -> Self {
         let away = (u64::from(number / 2) + 1) * 0x2000;
         let [below, above] = RANGES.map(|range| range.gpa);

@@ -1,9 +1,9 @@
-//! Devices for measurements and tests, and two virtual machine monitors that have them, over the same library as the
-//! VMM of an ordinary image.
+//! Devices for measurements and tests, and two virtual machine monitors that have them, over the same library
+//! as the VMM of an ordinary image.
 //!
-//! `test-vmm` is that VMM and more devices. `step-vmm` can besides switch off what a VMM does to be quick; it is a
-//! program of its own since a second loop around the handling of exits would change the code that is measured.
-//! What they add is asked for in `init.conf`:
+//! `test-vmm` is that VMM and more devices. `step-vmm` can besides switch off what a VMM does to be quick; it
+//! is a program of its own since a second loop around the handling of exits would change the code that is
+//! measured. What they add is asked for in `init.conf`:
 //!
 //! | line | what | by |
 //! |---|---|---|

@@ -1,8 +1,8 @@
 //! The board: the devices that all vCPUs share, who owns which port and address, and the way of interrupts.
 //!
-//! Each device has a lock of its own. The router's (PIC, I/O APIC) is taken inside a device's, never the other way. A
-//! vCPU's own local APIC is not here. Timers of the board's devices, and their input from the host, are served by the
-//! thread of vCPU 0.
+//! Each device has a lock of its own. The router's (PIC, I/O APIC) is taken inside a device's, never the
+//! other way. A vCPU's own local APIC is not here. Timers of the board's devices, and their input from the
+//! host, are served by the thread of vCPU 0.
 
 mod builder;
 mod device;

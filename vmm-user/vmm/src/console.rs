@@ -1,7 +1,7 @@
 //! The guest's console: its first UART, connected to the host's first serial port.
 //!
-//! Output goes to the host's transmitter as it comes; input waits until the guest's UART takes it. The host is not
-//! trusted with more than the bytes: what its registers say only delays them.
+//! Output goes to the host's transmitter as it comes; input waits until the guest's UART takes it. The host
+//! is not trusted with more than the bytes: what its registers say only delays them.
 
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -67,7 +67,8 @@ impl HostSerial {
     }
 }
 
-/// Says a line on the host's serial port when there will be no guest: the log tells only a debug image's user.
+/// Says a line on the host's serial port when there will be no guest: the log tells only a debug image's
+/// user.
 pub fn last_words(ports: Option<Handle>, words: fmt::Arguments<'_>) {
     let mut serial = HostSerial::open(ports);
     for byte in alloc::format!("Plinth: {words}\r\n").bytes() {

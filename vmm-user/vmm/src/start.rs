@@ -73,7 +73,8 @@ fn kernel(what: &'static str) -> impl FnOnce(Status) -> StartError {
     move |status| StartError::Kernel(what, status)
 }
 
-/// What a program over this library adds to the machine. The VMM of a product adds nothing ([`Extension::NONE`]).
+/// What a program over this library adds to the machine. The VMM of a product adds nothing
+/// ([`Extension::NONE`]).
 #[derive(Clone, Copy)]
 pub struct Extension {
     /// Puts further devices on the board.

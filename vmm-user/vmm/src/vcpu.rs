@@ -83,7 +83,8 @@ bitflags! {
     }
 }
 
-/// What HLT does. A program that measures exits may have it end at once; see [`Waits`] for what a guest expects.
+/// What HLT does. A program that measures exits may have it end at once; see [`Waits`] for what a guest
+/// expects.
 pub trait HaltPolicy {
     /// Whether the vCPU waits for an event.
     fn waits(&self) -> bool;
@@ -159,7 +160,8 @@ pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
     let address = heap::reserve(2 * PAGE_BYTES as u64).ok_or(Status::Exhausted)?;
     let created = call(vm, VcpuCreate { address, cpu, handle: 0 })?;
     #[allow(unsafe_code, reason = "pages at an address")]
-    // SAFETY: the kernel has just mapped run page and batch page there, and nothing is unmapped from a process.
+    // SAFETY: the kernel has just mapped run page and batch page there, and nothing is unmapped from a
+    // process.
     let page = unsafe { RunPagePointer::new(address) };
     Ok(Created { handle: created.handle, page })
 }
@@ -282,7 +284,8 @@ impl Vcpu {
         });
     }
 
-    /// Kicks the vCPUs that an access posted something to. This one looks anyway, and at whether the machine is to end.
+    /// Kicks the vCPUs that an access posted something to. This one looks anyway, and at whether the machine
+    /// is to end.
     #[inline(always)]
     fn finish(&mut self, access: &Access<'_>) {
         if let Some(kicks) = access.kicks() {

@@ -41,8 +41,8 @@ pub struct Report {
     pub differences: Vec<String>,
 }
 
-/// Runs at least `cases` cases over all forms, the same ones for the same `seed`. To be called once in a process that has
-/// one thread.
+/// Runs at least `cases` cases over all forms, the same ones for the same `seed`. To be called once in a
+/// process that has one thread.
 pub fn run(seed: u64, cases: u64) -> Report {
     mapping::set_up();
     let no_segments = descriptors::set_up().err();
@@ -205,8 +205,9 @@ fn difference(
     memory_difference(twin)
 }
 
-/// The fault of rSI's operand, where the emulator found that rDI's faults, if a processor may show it instead: in REPE
-/// CMPSB some of AMD's (Zen 4) look at rSI's operand first, others (Zen 3) at rDI's. CPUID does not tell which.
+/// The fault of rSI's operand, where the emulator found that rDI's faults, if a processor may show it
+/// instead: in REPE CMPSB some of AMD's (Zen 4) look at rSI's operand first, others (Zen 3) at rDI's. CPUID
+/// does not tell which.
 fn source_fault(case: &Case, twin: &mut Twin, outcome: Outcome) -> Option<Fault> {
     if !matches!(outcome, Outcome::Exception(_)) {
         return None;
@@ -226,9 +227,9 @@ fn source_fault(case: &Case, twin: &mut Twin, outcome: Outcome) -> Option<Fault>
     }
 }
 
-/// The bits of a register that are compared. Repeated string instructions with 32-bit addresses in 64-bit mode clear the
-/// upper halves of rCX, rSI and rDI with the first iteration; some processors do so before it, so that it shows if
-/// there is none.
+/// The bits of a register that are compared. Repeated string instructions with 32-bit addresses in 64-bit
+/// mode clear the upper halves of rCX, rSI and rDI with the first iteration; some processors do so before it,
+/// so that it shows if there is none.
 fn compared(case: &Case, register: usize) -> u64 {
     let clears = case.instruction.is_some_and(|instruction| {
         instruction.address_size == Size::B4

@@ -1,6 +1,6 @@
 //! Cases for a guest that runs each twice, on memory and on a device that behaves like memory, and compares
-//! (`scripts/tests/guests/mmio-forms.c`, which reads what is written here). They are drawn as those for the processor are,
-//! and kept if the emulator completes them: what faults is compared natively.
+//! (`scripts/tests/guests/mmio-forms.c`, which reads what is written here). They are drawn as those for the
+//! processor are, and kept if the emulator completes them: what faults is compared natively.
 
 use super::cases::{self, Case, Form};
 use super::compare;
@@ -130,8 +130,8 @@ fn uses_port(instruction: &Instruction) -> bool {
     matches!(instruction.operation, Operation::Ins | Operation::Outs)
 }
 
-/// Whether it completes on a processor of either maker: which one the guest runs on, and whether QEMU's TCG does as that
-/// one does, then makes no difference.
+/// Whether it completes on a processor of either maker: which one the guest runs on, and whether QEMU's TCG
+/// does as that one does, then makes no difference.
 fn completes(case: &Case) -> bool {
     let on_both = [Vendor::Amd, Vendor::Intel].into_iter().all(|vendor| {
         let instruction = decoder::decode(&case.code, case.mode, Processor::full(vendor));
@@ -141,7 +141,8 @@ fn completes(case: &Case) -> bool {
     on_both && case.fills.len() <= MAX_FILLS
 }
 
-/// What the emulator makes of it, with more flags, and whether it reached memory of which nobody knows what is there.
+/// What the emulator makes of it, with more flags, and whether it reached memory of which nobody knows what
+/// is there.
 fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, bool) {
     let mut twin = Twin::new(PROCESSOR);
     for (address, bytes) in &case.fills {
@@ -158,9 +159,10 @@ fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, bool
     (decoder::emulate(instruction, &mut twin, 100), twin.is_unsafe)
 }
 
-/// Forms that QEMU's TCG has otherwise than processors, on memory too, so that the processor itself is their only oracle: TEST as F6 /1
-/// and F7 /1 is #UD (7.2, 10.2); MOVBE in 16-bit code has four bytes without an operand-size prefix and two with it (7.2);
-/// CMPXCHG8B and CMPXCHG16B with 66, F2 or F3, which mean nothing there, are #UD (10.2).
+/// Forms that QEMU's TCG has otherwise than processors, on memory too, so that the processor itself is their
+/// only oracle: TEST as F6 /1 and F7 /1 is #UD (7.2, 10.2); MOVBE in 16-bit code has four bytes without an
+/// operand-size prefix and two with it (7.2); CMPXCHG8B and CMPXCHG16B with 66, F2 or F3, which mean nothing
+/// there, are #UD (10.2).
 fn is_wrong_in_tcg(form: &Form) -> bool {
     match form.escape {
         [] => matches!(form.opcode, 0xf6 | 0xf7) && form.reg == 1,
@@ -170,8 +172,9 @@ fn is_wrong_in_tcg(form: &Form) -> bool {
     }
 }
 
-/// The same of prefixes that are drawn. In 64-bit code TCG also lets ES, CS, SS and DS, which mean nothing there, undo a GS before them, and
-/// with an operand-size prefix its MOVBE has two bytes even where REX.W says eight (7.2).
+/// The same of prefixes that are drawn. In 64-bit code TCG also lets ES, CS, SS and DS, which mean nothing
+/// there, undo a GS before them, and with an operand-size prefix its MOVBE has two bytes even where REX.W
+/// says eight (7.2).
 fn has_wrong_prefixes(case: &Case, instruction: &Instruction) -> bool {
     let has = |prefixes: &[u8]| case.code.iter().any(|byte| prefixes.contains(byte));
     let undoes = |bytes: &[u8]| matches!(bytes, [0x65, 0x26 | 0x2e | 0x36 | 0x3e]);
@@ -182,13 +185,15 @@ fn has_wrong_prefixes(case: &Case, instruction: &Instruction) -> bool {
     }
 }
 
-/// Whether a case may be single-stepped: behind the last iteration of a repetition, TCG still has RIP at the instruction (10.2).
+/// Whether a case may be single-stepped: behind the last iteration of a repetition, TCG still has RIP at the
+/// instruction (10.2).
 fn can_be_stepped(case: &Case, instruction: &Instruction) -> bool {
     let is_repeated = instruction.attributes.intersects(Attributes::REP | Attributes::REPNE);
     !is_repeated || matches!(emulate(case, instruction, FLAG_TF).0, Outcome::Repeat { .. })
 }
 
-/// A 16-bit stack, and an address that depends on all of ESP: a return to user mode leaves the kernel's upper half in it.
+/// A 16-bit stack, and an address that depends on all of ESP: a return to user mode leaves the kernel's upper
+/// half in it.
 fn depends_on_upper_half_of_esp(case: &Case, instruction: &Instruction) -> bool {
     let is_small = case.segments[Segment::Ss as usize].attributes & SegmentState::BIG == 0;
     let is_base = instruction.base == Register::Gpr(SP) && instruction.address_size == Size::B4;

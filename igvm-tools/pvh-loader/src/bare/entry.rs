@@ -1,7 +1,8 @@
 //! The PVH entry: 32-bit protected mode without paging, EBX = physical address of `hvm_start_info`.
 //!
-//! It clears the BSS, maps the first 4 GiB by identity in 2 MiB pages, switches to long mode and calls `start` on
-//! the loader's stack. The processor is whatever the host made it: one without long mode gets a message and a halt.
+//! It clears the BSS, maps the first 4 GiB by identity in 2 MiB pages, switches to long mode and calls
+//! `start` on the loader's stack. The processor is whatever the host made it: one without long mode gets a
+//! message and a halt.
 #![allow(unsafe_code, reason = "the first instructions, before Rust can run")]
 
 use core::arch::global_asm;
@@ -55,7 +56,8 @@ pvh_entry:
     cpuid
     bt edx, 29
     jnc no_long_mode
-    // PAE and MSRs, without which there is none either, whatever the leaf above says; and CMOV, which compiled code has in it.
+    // PAE and MSRs, without which there is none either, whatever the leaf above says; and CMOV, which
+    // compiled code has in it.
     mov eax, 1
     cpuid
     and edx, 1 << 15 | 1 << 6 | 1 << 5

@@ -9,9 +9,9 @@ use clap::{Args, ValueEnum};
 
 /// Boots a guest under Plinth, with its console on this terminal
 ///
-/// Installs what is missing, builds Plinth, packs an IGVM file with Debian's cloud kernel and a small initramfs in it,
-/// boots it in QEMU and gives you the guest's console. Type `poweroff` in the guest to end, `reboot` to start it again;
-/// ctrl-a x ends QEMU, ctrl-a h lists QEMU's other keys.
+/// Installs what is missing, builds Plinth, packs an IGVM file with Debian's cloud kernel and a small
+/// initramfs in it, boots it in QEMU and gives you the guest's console. Type `poweroff` in the guest to end,
+/// `reboot` to start it again; ctrl-a x ends QEMU, ctrl-a h lists QEMU's other keys.
 #[derive(Debug, Args)]
 #[command(override_usage = "scripts/run [OPTION]... [-- QEMU-ARGUMENT...]")]
 pub struct Options {

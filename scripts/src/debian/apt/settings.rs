@@ -21,7 +21,8 @@ pub fn sources(keyring: &str, main: &str, security: &str) -> String {
     main.chain(security).map(line).collect()
 }
 
-/// The configuration. The machine's own settings are read before it, so a proxy stays; its hooks are not ours to run.
+/// The configuration. The machine's own settings are read before it, so a proxy stays; its hooks are not ours
+/// to run.
 pub fn configuration(folder: &Path) -> String {
     let folder = folder.display();
     format!(

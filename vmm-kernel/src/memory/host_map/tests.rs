@@ -55,7 +55,8 @@ fn devices_are_never_memory() {
 
 #[test]
 fn what_is_reserved_is_not_memory() {
-    // Behind the memory, before it, across its ends, twice, all of it but a page, past every address, wrapping.
+    // Behind the memory, before it, across its ends, twice, all of it but a page, past every address,
+    // wrapping.
     assert_eq!(
         usable(&[(0x180, 0x10, RESERVED), (0x100, 0x100, MEMORY), (0x1f0, 0x100, RESERVED), (0x188, 4, 7)]),
         [(0x10_0000, 0x18_0000), (0x19_0000, 0x1f_0000)]

@@ -1,12 +1,15 @@
-//! The way into the guest and out again: VMRUN, what must be around it, and the entry that needs nothing else.
+//! The way into the guest and out again: VMRUN, what must be around it, and the entry that needs nothing
+//! else.
 //!
-//! Guest general registers go straight from the run page into the processor and back; RAX, RSP, RIP and RFLAGS are the VMCB's.
-//! VMSAVE and VMLOAD exchange what VMRUN leaves alone (FS, GS, TR, LDTR, SYSCALL and SYSENTER MSRs): the kernel needs its own GS
-//! and SYSCALL MSRs before the next exit can be handled in user mode, so every exit pays for both.
+//! Guest general registers go straight from the run page into the processor and back; RAX, RSP, RIP and
+//! RFLAGS are the VMCB's. VMSAVE and VMLOAD exchange what VMRUN leaves alone (FS, GS, TR, LDTR, SYSCALL and
+//! SYSENTER MSRs): the kernel needs its own GS and SYSCALL MSRs before the next exit can be handled in user
+//! mode, so every exit pays for both.
 //!
-//! Interrupts: IF is clear from before the last look at pending work, so that a kick's interrupt waits; GIF is cleared before IF is
-//! set, and VMRUN sets it: the interrupt then stops the guest at once. IF is set for VMRUN, because with
-//! V_INTR_MASKING the host's IF decides whether a host interrupt stops the guest (APM volume 2, 15.21.1).
+//! Interrupts: IF is clear from before the last look at pending work, so that a kick's interrupt waits; GIF
+//! is cleared before IF is set, and VMRUN sets it: the interrupt then stops the guest at once. IF is set for
+//! VMRUN, because with V_INTR_MASKING the host's IF decides whether a host interrupt stops the guest (APM
+//! volume 2, 15.21.1).
 #![allow(unsafe_code, reason = "VMRUN")]
 
 use core::arch::global_asm;
@@ -34,8 +37,9 @@ macro_rules! vmcb {
 
 global_asm!(
     r#"
-    // Loads the guest's registers, runs it, stores them. RSI: run page. All registers are lost but RSP; RSI is the run page again.
-    // With `guarded`, what the guest left in the registers and in the return-stack buffer is no more to be speculated with.
+    // Loads the guest's registers, runs it, stores them. RSI: run page. All registers are lost but RSP; RSI
+    // is the run page again. With `guarded`, what the guest left in the registers and in the return-stack
+    // buffer is no more to be speculated with.
     .macro world_switch guarded
     push qword ptr gs:[{host}]
     mov rax, gs:[{vmcb}]
@@ -102,10 +106,10 @@ global_asm!(
     .endif
     .endm
 
-    // SYS_RUN, come from `syscall_entry`; `sys_run` and `sys_run_resume` of `abi::run` do what takes longer. RDI is
-    // the handle, RCX and R11 are as SYSCALL left them, RSP is the thread's kernel stack. Between a return from here
-    // and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread runs. The four
-    // words pushed keep the stack aligned at each call.
+    // SYS_RUN, come from `syscall_entry`; `sys_run` and `sys_run_resume` of `abi::run` do what takes longer.
+    // RDI is the handle, RCX and R11 are as SYSCALL left them, RSP is the thread's kernel stack. Between a
+    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no
+    // other thread runs. The four words pushed keep the stack aligned at each call.
     .macro run guarded
     push rcx
     push r11
@@ -240,11 +244,12 @@ unsafe extern "C" {
     fn svm_enter_guarded(run_page: *const RunPage);
 }
 
-/// Enters the guest of the vCPU that this processor's `ready` has selected, and comes back with its next exit.
+/// Enters the guest of the vCPU that this processor's `ready` has selected, and comes back with its next
+/// exit.
 ///
 /// # Safety
-/// `run_page` is that vCPU's, claimed by the calling thread, and its VMCB one of ours. GIF is set and IF is clear; both are again
-/// afterwards.
+/// `run_page` is that vCPU's, claimed by the calling thread, and its VMCB one of ours. GIF is set and IF is
+/// clear; both are again afterwards.
 pub unsafe fn enter(run_page: *const RunPage) {
     // SAFETY: the caller's promise.
     unsafe { if speculation::is_guarded() { svm_enter_guarded(run_page) } else { svm_enter(run_page) } }

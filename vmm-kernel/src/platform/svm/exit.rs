@@ -53,7 +53,8 @@ fn simple_reason(code: u64) -> u32 {
     }
 }
 
-/// Fills the record of the exit that the vCPU with this run page has just made. Returns an [`Exit`]. Called by the entry code.
+/// Fills the record of the exit that the vCPU with this run page has just made. Returns an [`Exit`]. Called
+/// by the entry code.
 ///
 /// # Safety
 /// The page is a vCPU's that no other thread runs.

@@ -142,7 +142,8 @@ impl BackendVcpu {
         }
     }
 
-    /// After an exit for the host, before the next entry: an event that was being delivered is delivered then.
+    /// After an exit for the host, before the next entry: an event that was being delivered is delivered
+    /// then.
     pub fn redeliver(&self) {
         let vmcb = self.vmcb();
         if let Some(event) = state::decode_event(vmcb.control.exit_int_info.get()) {
@@ -155,8 +156,8 @@ impl BackendVcpu {
     /// After [`Exit::Refused`]: why the run ends, or nothing where the guest can be entered again.
     ///
     /// QEMU's emulation also ends so the run of a guest that sets reserved bits of CR3, instead of #GP. So
-    /// VMRUN is asked again, with an interrupt pending, for which it exits before the guest executes anything:
-    /// a state that it refused, it refuses again.
+    /// VMRUN is asked again, with an interrupt pending, for which it exits before the guest executes
+    /// anything: a state that it refused, it refuses again.
     #[cold]
     pub fn after_refusal(&self) -> Option<u32> {
         const GENERAL_PROTECTION: u64 = 13;
@@ -185,8 +186,8 @@ impl BackendVcpu {
     }
 }
 
-/// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done, and
-/// the entry code goes the long way. Called by the entry code.
+/// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done,
+/// and the entry code goes the long way. Called by the entry code.
 ///
 /// # Safety
 /// The page is a vCPU's, which the calling thread may run.

@@ -7,10 +7,10 @@
 //! write while it asks for that.
 //!
 //! While a window is asked for, writes of CR8 exit in any case: QEMU's emulation aborts at one when a virtual
-//! interrupt waits. That may be an interrupt to deliver, too: where its gate or its stack is not in order, the
-//! emulation raises the fault and keeps the request, and the fault's handler may write CR8. A processor takes
-//! the request back first (APM volume 2, 15.21.4), so only under emulation does an interrupt have those writes
-//! exit, until one has come.
+//! interrupt waits. That may be an interrupt to deliver, too: where its gate or its stack is not in order,
+//! the emulation raises the fault and keeps the request, and the fault's handler may write CR8. A processor
+//! takes the request back first (APM volume 2, 15.21.4), so only under emulation does an interrupt have those
+//! writes exit, until one has come.
 
 use vcpu_abi::run_page::window;
 

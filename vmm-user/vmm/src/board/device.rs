@@ -90,8 +90,8 @@ impl<D: Device> BoardDevice for D {
     }
 }
 
-/// The interrupt router, which lines reach as well as accesses. The vCPUs that must be kicked for an access are the
-/// access's, not those of whoever drives a line next.
+/// The interrupt router, which lines reach as well as accesses. The vCPUs that must be kicked for an access
+/// are the access's, not those of whoever drives a line next.
 pub struct SharedRouter(pub Arc<Mutex<Router>>);
 
 impl SharedRouter {

@@ -91,8 +91,9 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
     Ok(plan.entry)
 }
 
-/// Tells Linux the TSC's frequency, as a boot loader may, unless the user has. Linux reads CPUID leaf 15h on Intel's processors only,
-/// and its measurements fail where an exit takes as long as it does under emulation: the TSC would then be called unstable.
+/// Tells Linux the TSC's frequency, as a boot loader may, unless the user has. Linux reads CPUID leaf 15h on
+/// Intel's processors only, and its measurements fail where an exit takes as long as it does under emulation:
+/// the TSC would then be called unstable.
 fn add_tsc_frequency(command_line: &mut Vec<u8>, tsc_hz: u64) {
     command_line.truncate(command_line.trim_ascii_end().len());
     let parameter = b"tsc_early_khz=";

@@ -55,8 +55,8 @@ impl Vcpu {
         self.fetch_and_emulate();
     }
 
-    /// The access by INS or OUTS whose right the processor has checked before the exit, if that is what the exit
-    /// was for. The guest's bytes may be others by now.
+    /// The access by INS or OUTS whose right the processor has checked before the exit, if that is what the
+    /// exit was for. The guest's bytes may be others by now.
     pub(super) fn checked_port(&self) -> Option<PortRequest> {
         let access = (self.page.reason() == reason::PORT).then(|| PortAccess(self.page.qualification()))?;
         string_request(access)

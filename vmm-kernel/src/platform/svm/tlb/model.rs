@@ -1,9 +1,9 @@
-//! A model of what the processors' TLBs may still hold of guests, which panics where one could be used that is not
-//! so any more. QEMU's TCG forgets guests' translations at every entry, so that a flush that is missing does not show
-//! there. Only a kernel for tests has it ([`checks`](crate::checks)).
+//! A model of what the processors' TLBs may still hold of guests, which panics where one could be used that
+//! is not so any more. QEMU's TCG forgets guests' translations at every entry, so that a flush that is
+//! missing does not show there. Only a kernel for tests has it ([`checks`](crate::checks)).
 //!
-//! Entries of an ASID stay on a processor until it is told to flush them (APM volume 2, 15.16). They must be the
-//! entered vCPU's own, of this life of its place, under the paging registers that the processor knows of.
+//! Entries of an ASID stay on a processor until it is told to flush them (APM volume 2, 15.16). They must be
+//! the entered vCPU's own, of this life of its place, under the paging registers that the processor knows of.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

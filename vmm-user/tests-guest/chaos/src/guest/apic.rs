@@ -61,8 +61,8 @@ pub fn send_to_self(vector: u64) {
     set_register(COMMAND, FIXED | TO_SELF | vector as u32);
 }
 
-/// Starts processor 1, or starts it again; processor 0 only if it has got an INIT, of which it has no other way
-/// back.
+/// Starts processor 1, or starts it again; processor 0 only if it has got an INIT, of which it has no other
+/// way back.
 pub fn start(destination: u64) {
     super::entry::place_low_code();
     super::tables::describe_real_mode();
