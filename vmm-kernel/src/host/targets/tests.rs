@@ -2,8 +2,8 @@
 
 use super::TARGETS;
 
-/// Inputs a target; few where every instruction is interpreted.
-const INPUTS: u64 = if cfg!(miri) { 20 } else { 20_000 };
+/// Inputs a target.
+const INPUTS: u64 = 20_000;
 
 /// A generator of numbers (xorshift64): the same in every run.
 struct Random(u64);

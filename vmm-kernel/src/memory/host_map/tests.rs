@@ -158,8 +158,9 @@ fn random_maps() {
         state ^= state << 17;
         state
     };
+    let maps = if cfg!(miri) { 100 } else { 100_000 };
     let mut accepted = 0;
-    for _ in 0..100_000 {
+    for _ in 0..maps {
         let count = random() % 8;
         let mut page = 0u64;
         let entries: Vec<_> = (0..count)
@@ -187,5 +188,5 @@ fn random_maps() {
             assert!(reserved.start >= reserved.end || !usable.overlaps(reserved), "{entries:x?}");
         }
     }
-    assert!(accepted > 10_000, "{accepted}");
+    assert!(accepted > maps / 10, "{accepted} of {maps}");
 }
