@@ -256,6 +256,36 @@ fn a_new_event_replaces_what_was_not_delivered() {
 }
 
 #[test]
+fn an_interrupt_replaces_an_exception_that_was_not_delivered() {
+    let pages = Pages::new();
+    let (vmcb, page) = pages.parts();
+    vmcb.control.event_injection.set(EVENT_VALID | 3 << 8 | 6);
+    pages.set_injection(event(event_kind::INTERRUPT, 0x41, 0, 0));
+    assert_eq!(load(vmcb, page, Groups::INJECTION), Ok(()));
+    assert_eq!(vmcb.control.event_injection.get(), 0);
+    assert!(interrupt_requested(vmcb));
+}
+
+#[test]
+fn a_task_priority_reaches_no_other_bit() {
+    let pages = Pages::new();
+    let (vmcb, page) = pages.parts();
+    vmcb.control.vintr.set(vintr::MASKING | 3);
+    pages.set_cr8(!0xa);
+    assert_eq!(load(vmcb, page, Groups::TPR), Ok(()));
+    assert_eq!(vmcb.control.vintr.get(), vintr::MASKING | 5);
+}
+
+#[test]
+fn svme_stays_set_whatever_the_vmm_loads() {
+    let pages = Pages::new();
+    let (vmcb, page) = pages.parts();
+    page.set_control(0x10, 0, 0, 0);
+    assert_eq!(load(vmcb, page, Groups::SYSTEM), Ok(()));
+    assert_eq!(vmcb.save.efer.get(), EFER_SVME);
+}
+
+#[test]
 fn what_an_emulator_let_the_guest_do_is_repaired() {
     const INTERRUPTED: u64 = 0x8000_0000 | 3 << 8 | 1;
     let code = |attributes| Segment { attributes, ..segment(8) };

@@ -3,6 +3,7 @@
 use super::*;
 use crate::platform::run_page::SharedRunPage;
 use vcpu_abi::exit::ExitRecord;
+use vcpu_abi::registers::EventInjection;
 
 #[repr(C, align(4096))]
 struct Place([u64; 1024]);
@@ -27,6 +28,18 @@ impl Pages {
     pub fn exit(&self) -> ExitRecord {
         // SAFETY: as in `parts`; every bit pattern is a record.
         unsafe { (&raw const (*self.parts().1.address()).exit).read_volatile() }
+    }
+
+    /// An event, as a VMM asks for it.
+    pub fn set_injection(&self, event: EventInjection) {
+        // SAFETY: as in `parts`.
+        unsafe { (&raw mut (*self.parts().1.address().cast_mut()).injection).write_volatile(event) };
+    }
+
+    /// A task priority, as a VMM asks for it.
+    pub fn set_cr8(&self, cr8: u32) {
+        // SAFETY: as in `parts`.
+        unsafe { (&raw mut (*self.parts().1.address().cast_mut()).cr8).write_volatile(cr8) };
     }
 }
 
