@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use flate2::{Compression, GzBuilder};
 
+use crate::build::cargo;
 use crate::command::output;
 use crate::debian::apt::Apt;
 use crate::debian::package;
@@ -50,6 +51,31 @@ impl Initramfs {
             tree.entries.insert(format!("etc/{name}"), (FILE, read(&guest.join(name))?));
         }
         Ok(tree)
+    }
+
+    /// Adds `port`, a command that reads and writes I/O ports (`vmm-user/tests-guest/port`).
+    ///
+    /// # Errors
+    /// When cargo fails.
+    pub fn add_port_command(&mut self, project: &Project) -> Result<()> {
+        const LINUX: &str = "x86_64-unknown-linux-gnu";
+        // Nothing of the machine's own libraries is in the guest.
+        let linked = format!("target.{LINUX}.rustflags=['-Ctarget-feature=+crt-static', '-Cstrip=symbols']");
+        let mut cargo = cargo(&project.root);
+        cargo.args([
+            "build",
+            "--quiet",
+            "--release",
+            "-p",
+            "guest-port",
+            "--target",
+            LINUX,
+            "--config",
+            &linked,
+        ]);
+        output(cargo.arg("--target-dir").arg(&project.target))?;
+        self.program("bin/port", read(&project.target.join(LINUX).join("release/port"))?);
+        Ok(())
     }
 
     /// Adds a folder.

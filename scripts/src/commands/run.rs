@@ -99,7 +99,11 @@ fn payload(project: &Project, options: &Options) -> Result<Payload> {
     };
     let initrd = match &options.initrd {
         Some(file) => readable(file)?,
-        None => Initramfs::new(project)?.pack(&project.work.join("initrd.gz"))?,
+        None => {
+            let mut tree = Initramfs::new(project)?;
+            tree.add_port_command(project)?;
+            tree.pack(&project.work.join("initrd.gz"))?
+        }
     };
     Ok(Payload { kernel, initrd: Some(initrd), append: options.append.clone() })
 }

@@ -1,0 +1,111 @@
+//! `port`: reads and writes I/O ports from the guest's shell, in any width.
+//!
+//! Debian's kernels for the cloud have no `/dev/port`, and that one knows bytes only. This is how a guest reaches a
+//! device that somebody is adding (docs/add-a-device.md).
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+mod access;
+
+use access::{Permitted, Width};
+
+const USAGE: &str = "port: reads and writes I/O ports
+
+Usage: port read8|read16|read32 PORT
+       port write8|write16|write32 PORT VALUE
+
+Numbers are decimal, or hexadecimal after 0x. What is read is printed in hexadecimal.";
+
+/// What the command line asks for.
+#[derive(Debug, Eq, PartialEq)]
+enum Request {
+    Read { width: Width, port: u16 },
+    Write { width: Width, port: u16, value: u32 },
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match parse(&arguments).and_then(|request| carry_out(&request)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("port: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: &[&str]) -> Result<Request> {
+    let (direction, width) = match arguments.first().and_then(|name| Width::split(name)) {
+        Some(found) => found,
+        None => bail!("no such command\n\n{USAGE}"),
+    };
+    match (direction, &arguments[1..]) {
+        ("read", [port]) => Ok(Request::Read { width, port: number(port)?.try_into().context("PORT")? }),
+        ("write", [port, value]) => {
+            let (port, value) = (number(port)?.try_into().context("PORT")?, number(value)?);
+            if value > width.largest() {
+                bail!("VALUE {value:#x} has more than {} bits", width.bits());
+            }
+            Ok(Request::Write { width, port, value })
+        }
+        _ => bail!("{direction} takes other arguments\n\n{USAGE}"),
+    }
+}
+
+fn number(text: &str) -> Result<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+    .with_context(|| format!("{text} is no number of 32 bits"))
+}
+
+fn carry_out(request: &Request) -> Result<()> {
+    match *request {
+        Request::Read { width, port } => {
+            let digits = width.bits() as usize / 4;
+            println!("{:0digits$x}", permitted(port, width)?.read());
+        }
+        Request::Write { width, port, value } => permitted(port, width)?.write(value),
+    }
+    Ok(())
+}
+
+fn permitted(port: u16, width: Width) -> Result<Permitted> {
+    Permitted::ask(port, width).map_err(|error| {
+        let hint = if error.kind() == ErrorKind::PermissionDenied { "; only root may" } else { "" };
+        anyhow::Error::new(error).context(format!("no access to port {port:#x}{hint}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_says_direction_width_port_and_value() {
+        for (arguments, wanted) in [
+            (&["read8", "0x524"][..], Some(Request::Read { width: Width::Byte, port: 0x524 })),
+            (&["read32", "1312"], Some(Request::Read { width: Width::Dword, port: 0x520 })),
+            (
+                &["write16", "0x80", "0xffff"],
+                Some(Request::Write { width: Width::Word, port: 0x80, value: 0xffff }),
+            ),
+            (&["write16", "0x80", "0x10000"], None),
+            (&["read8", "0x10000"], None),
+            (&["read8"], None),
+            (&["read8", "1", "2"], None),
+            (&["write8", "1"], None),
+            (&["read64", "1"], None),
+            (&["peek8", "1"], None),
+            (&["read8", "x"], None),
+            (&[], None),
+        ] {
+            assert_eq!(parse(arguments).ok(), wanted, "{arguments:?}");
+        }
+    }
+}
