@@ -11,6 +11,8 @@ pub mod chaos;
 pub mod command;
 pub mod commands;
 pub mod debian;
+#[cfg(test)]
+mod floors;
 pub mod frames;
 pub mod image;
 pub mod initramfs;

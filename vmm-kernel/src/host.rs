@@ -7,8 +7,8 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::layout::PAGE;
 use crate::memory::frames;
-use crate::memory::layout::PAGE;
 
 pub mod targets;
 

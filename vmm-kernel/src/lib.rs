@@ -15,15 +15,21 @@ pub mod abi;
 pub mod checks;
 pub mod console;
 pub mod cpu;
+pub mod guest;
 #[cfg(not(target_os = "none"))]
 pub mod host;
+pub mod image;
+pub mod layout;
 pub mod log_ring;
 pub mod machine;
 pub mod memory;
 #[cfg(target_os = "none")]
 mod no_heap;
+pub mod object;
 pub mod platform;
+pub mod run_page;
 pub mod start;
 pub mod sync;
 pub mod task;
+pub mod trap;
 pub mod volatile;

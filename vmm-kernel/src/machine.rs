@@ -1,16 +1,10 @@
-//! The machine as a whole: what the image says of it, and how it ends.
-#![allow(unsafe_code, reason = "CR3, and stopping")]
+//! The machine as a whole: how it ends.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use vcpu_abi::boot::BOOT_FLAG_NO_SHORTCUTS;
-use x86_64::PhysAddr;
-use x86_64::registers::control::{Cr3, Cr3Flags};
-use x86_64::structures::paging::PhysFrame;
-
-use crate::checks;
-use crate::cpu::{local_apic, per_cpu, ports, this_cpu, this_cpu_number};
+use crate::cpu::{local_apic, per_cpu, ports, this_cpu_number};
 use crate::memory::frames;
+use crate::{checks, console};
 
 /// QEMU's `isa-debug-exit` device: its exit status is `value << 1 | 1`.
 pub const DEBUG_EXIT_PORT: u16 = 0xf4;
@@ -19,8 +13,6 @@ pub const DEBUG_EXIT_PORT: u16 = 0xf4;
 const NOBODY: u32 = u32::MAX;
 /// The processor that ends the machine.
 static ENDED_BY: AtomicU32 = AtomicU32::new(NOBODY);
-static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
-static BOOT_FLAGS: AtomicU32 = AtomicU32::new(0);
 
 /// Why the machine ends. The value tells a script that watches QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,40 +34,6 @@ pub enum End {
     TestsFailed = 0x21,
 }
 
-/// Remembers what the image says; once, at boot.
-pub fn start(kernel_root: PhysFrame, boot_flags: u32) {
-    KERNEL_ROOT.store(kernel_root.start_address().as_u64(), Ordering::Relaxed);
-    BOOT_FLAGS.store(boot_flags, Ordering::Relaxed);
-}
-
-/// The kernel's own page tables, with nothing in the lower half.
-pub fn kernel_root() -> PhysFrame {
-    PhysFrame::containing_address(PhysAddr::new(KERNEL_ROOT.load(Ordering::Relaxed)))
-}
-
-/// `BOOT_FLAG_*` of the image.
-pub fn boot_flags() -> u32 {
-    BOOT_FLAGS.load(Ordering::Relaxed)
-}
-
-/// Whether runs and operations may go a shorter way than the general one.
-pub fn takes_shortcuts() -> bool {
-    boot_flags() & BOOT_FLAG_NO_SHORTCUTS == 0
-}
-
-/// Makes an address space this processor's, if it is not.
-///
-/// # Safety
-/// It is the root of tables that share the kernel's half, and they stay until another is loaded.
-pub unsafe fn load_space(root: PhysFrame) {
-    let cpu = this_cpu();
-    if cpu.space.replace(root) != root {
-        // SAFETY: the caller's promise; in the kernel's half this code, its stack and its data lie.
-        unsafe { Cr3::write(root, Cr3Flags::empty()) };
-        checks::tlb::root_loaded(root);
-    }
-}
-
 /// Ends the machine: stops the other processors, tells QEMU why, if it listens; else resets or stops.
 pub fn end(end: End) -> ! {
     let (kept, free) = frames::budget();
@@ -94,6 +52,14 @@ pub fn end(end: End) -> ! {
         _ => {}
     }
     halt()
+}
+
+/// A machine check while a guest ran: a guest has machine-check registers of its own, and could not do
+/// anything about the host's.
+#[cold]
+pub fn end_by_machine_check() -> ! {
+    console::last_words(format_args!("a machine check while a guest ran on cpu{}", this_cpu_number()));
+    end(End::KernelPanic)
 }
 
 /// Stops all other processors, by NMI: whatever they do, in a guest, a process or the kernel. Of several that

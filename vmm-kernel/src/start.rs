@@ -1,5 +1,9 @@
 //! The stages of the boot.
-#![allow(unsafe_code, reason = "the entry, and control registers")]
+#![allow(unsafe_code, reason = "the entry, and what the loader left in memory")]
+
+mod init;
+mod processor;
+mod smp;
 
 use core::arch::naked_asm;
 #[cfg(target_os = "none")]
@@ -7,27 +11,20 @@ use core::panic::PanicInfo;
 
 use igvm_defs::PAGE_SIZE_4K;
 use vcpu_abi::boot::{BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage};
-use vcpu_abi::operation::Rights;
 use x86_64::PhysAddr;
-use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use x86_64::structures::paging::PhysFrame;
 
-use crate::checks::stacks::{self, Kind};
-use crate::cpu::descriptors::ist;
 use crate::cpu::{
-    MAX_CPUS, cpuid, descriptors, features, fpu, interrupts, io_apic, local_apic, msr, per_cpu, smp,
-    speculation, syscall_entry, this_cpu, time,
+    calibration, cpuid, features, interrupts, io_apic, local_apic, speculation, this_cpu, time,
 };
+use crate::layout::{self, MAX_CPUS};
 use crate::machine::{self, End};
 use crate::memory::host_map::{self, MapError, Range};
-use crate::memory::layout::{CpuArea, PAGE, USER_START_PAGE};
-use crate::memory::space::Space;
-use crate::memory::{MemoryError, frames, guest_memory, probe, self_map};
+use crate::memory::self_map::{self, MapKind};
+use crate::memory::{self, MemoryError, frames, guest_memory, probe};
 use crate::platform::backend::{self, Unsupported};
-use crate::task::handle::{HostPorts, Object};
-use crate::task::process::{self, Process};
-use crate::task::{elf, files, scheduler};
-use crate::{checks, console, log_ring, memory};
+use crate::task::{files, scheduler};
+use crate::{console, image, log_ring};
 
 /// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor, of which
 /// docs/decisions.md has what it is used for. With the most processors it still fits an ordinary image's
@@ -139,17 +136,15 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     log_ring::start(boot.flags & BOOT_FLAG_DEBUG != 0);
     features::check(cpuid, &backend::NEEDED).map_err(BootError::Features)?;
     let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
-    machine::start(root, boot.flags);
+    image::start(root, boot.flags);
     speculation::start(boot.flags & BOOT_FLAG_MITIGATIONS != 0);
     let cpus = start_memory(&boot)?;
-    prepare_cpu(0)?;
+    processor::prepare(0)?;
     interrupts::build();
-    enter_cpu(0, root);
+    processor::enter(0, root);
     log::info!("Plinth {} on {} processor(s) as the host says", env!("CARGO_PKG_VERSION"), cpus);
-    local_apic::map()?;
-    io_apic::map()?;
-    local_apic::enable();
-    time::calibrate();
+    start_apics()?;
+    calibration::calibrate();
     backend::start().map_err(BootError::Platform)?;
     backend::init_cpu()?;
     let started = smp::start_others(cpus, other_processor)?;
@@ -158,7 +153,19 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     }
     log::info!("{} processor(s) run", started.running);
     files::start(&boot)?;
-    start_init()
+    let init = files::open(b"init").ok_or(BootError::NoInit)?;
+    init::start(init).map_err(BootError::Init)
+}
+
+/// Maps the registers of the host's APICs and starts them.
+fn start_apics() -> Result<(), MemoryError> {
+    if local_apic::choose_mode() {
+        self_map::map_physical(layout::LOCAL_APIC, local_apic::PHYSICAL, MapKind::Device)?;
+    }
+    self_map::map_physical(layout::IO_APIC, io_apic::PHYSICAL, MapKind::Device)?;
+    io_apic::start();
+    local_apic::enable();
+    Ok(())
 }
 
 fn read_boot_page(address: u64) -> Result<BootPage, BootError> {
@@ -223,62 +230,12 @@ fn physical_bits() -> u32 {
     if cpuid(0x8000_0000, 0).eax >= 0x8000_0008 { cpuid(0x8000_0008, 0).eax & 0xff } else { 36 }
 }
 
-/// Maps the area of a processor: temporary pages, per-CPU structure, stacks.
-pub fn prepare_cpu(number: u32) -> Result<(), MemoryError> {
-    let area = CpuArea::of(number);
-    self_map::prepare_temporary(area.temporary())?;
-    let per_cpu_bytes = (size_of::<per_cpu::PerCpu>() as u64).next_multiple_of(PAGE);
-    self_map::map_new(area.per_cpu(), per_cpu_bytes)?;
-    map_stack(Kind::Idle, area.idle_stack_top(), CpuArea::IDLE_STACK_BYTES)?;
-    (0..ist::COUNT)
-        .try_for_each(|index| map_stack(Kind::Interrupt, area.ist_stack_top(index), CpuArea::IST_STACK_BYTES))
-}
-
-fn map_stack(kind: Kind, top: u64, bytes: u64) -> Result<(), MemoryError> {
-    self_map::map_new(top - bytes, bytes)?;
-    // SAFETY: just mapped, and its processor does not run yet, or is on the image's boot stack.
-    unsafe { stacks::paint(kind, top - bytes, bytes) };
-    Ok(())
-}
-
-/// Makes the processor the kernel's: per-CPU area, descriptors, interrupts, system calls, protections.
-fn enter_cpu(number: u32, space: PhysFrame) {
-    let area = CpuArea::of(number);
-    // SAFETY: `prepare_cpu` mapped the area for this processor alone.
-    unsafe { per_cpu::install(area.per_cpu() as *mut per_cpu::PerCpu, number, initial_apic_id(), space) };
-    checks::tlb::root_loaded(space);
-    descriptors::load(area);
-    interrupts::load();
-    // SAFETY: the kernel is mapped W^X, uses no user memory outside `user_copy`, and relies on none of what
-    // this forbids.
-    unsafe {
-        Cr0::write(Cr0::read() | Cr0Flags::WRITE_PROTECT);
-        Cr4::write(
-            Cr4::read()
-                | Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION
-                | Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION
-                | Cr4Flags::PAGE_GLOBAL
-                // Without it a machine check is a shutdown, which nobody can say a word about.
-                | Cr4Flags::MACHINE_CHECK_EXCEPTION,
-        );
-        msr::write(msr::EFER, msr::read(msr::EFER) | 1 << 11);
-    }
-    fpu::enable();
-    speculation::enable();
-    syscall_entry::enable();
-}
-
-/// The local APIC's ID at reset (CPUID leaf 1), before the APIC is mapped.
-fn initial_apic_id() -> u32 {
-    cpuid(1, 0).ebx >> 24
-}
-
 /// Every other processor, on its idle stack, still on the start page's tables.
 extern "C" fn other_processor(number: u32) -> ! {
-    let root = machine::kernel_root();
+    let root = image::kernel_root();
     // SAFETY: the kernel's half is the same in both tables.
     unsafe { x86_64::registers::control::Cr3::write(root, x86_64::registers::control::Cr3Flags::empty()) };
-    enter_cpu(number, root);
+    processor::enter(number, root);
     local_apic::enable();
     if let Err(error) = backend::init_cpu() {
         log::error!("cpu{number}: {error:?}");
@@ -287,64 +244,6 @@ extern "C" fn other_processor(number: u32) -> ! {
     smp::started(number);
     log::debug!("cpu{} runs, local APIC ID {}", number, this_cpu().apic_id);
     scheduler::idle()
-}
-
-/// Host ports that processes may be given: the first serial port.
-const SERIAL_PORTS: HostPorts = HostPorts { first: 0x3f8, count: 8 };
-const SERIAL_LINE: u8 = 4;
-/// The host's real-time clock: index and data.
-const CLOCK_PORTS: HostPorts = HostPorts { first: 0x70, count: 2 };
-
-/// Starts the first process, with a handle to everything there is.
-fn start_init() -> Result<(), BootError> {
-    let file = files::open(b"init").ok_or(BootError::NoInit)?;
-    let init = Process::try_new(b"init", file).map_err(BootError::Init)?;
-    let all = Rights::all();
-    let mut text = StartText::new();
-    for (name, object) in [
-        ("system", Object::System),
-        ("log", Object::Log),
-        ("files", Object::Files),
-        ("guest-memory", Object::GuestMemory),
-        ("serial-ports", Object::HostPorts(SERIAL_PORTS)),
-        ("serial-interrupt", Object::HostInterrupt(SERIAL_LINE)),
-        ("clock-ports", Object::HostPorts(CLOCK_PORTS)),
-    ] {
-        let handle = init.handles.lock().insert(object, all).map_err(BootError::Init)?;
-        text.add(name, handle);
-    }
-    let fill = |space: &Space| elf::copy(space, USER_START_PAGE, text.as_bytes());
-    process::start(&init, fill, 0, 3).map_err(BootError::Init)
-}
-
-/// The start page of the first process: a line `handle NAME NUMBER` for each handle.
-struct StartText {
-    bytes: [u8; 512],
-    used: usize,
-}
-
-impl StartText {
-    const fn new() -> Self {
-        Self { bytes: [0; 512], used: 0 }
-    }
-
-    fn add(&mut self, name: &str, handle: u32) {
-        // A line for each handle fits.
-        let _ = core::fmt::Write::write_fmt(self, format_args!("handle {name} {handle}\n"));
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.used).unwrap_or(&[])
-    }
-}
-
-impl core::fmt::Write for StartText {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let place = self.bytes.get_mut(self.used..self.used + text.len()).ok_or(core::fmt::Error)?;
-        place.copy_from_slice(text.as_bytes());
-        self.used += text.len();
-        Ok(())
-    }
 }
 
 // On the host, where the kernel is only checked, this is the standard library's.

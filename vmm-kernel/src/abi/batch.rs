@@ -11,10 +11,10 @@ use vcpu_abi::status::Status;
 use super::in_place::PortAccesses;
 use super::{Answer, execute};
 use crate::cpu::this_cpu;
-use crate::memory::layout::PAGE;
+use crate::guest::vcpu::Vcpu;
+use crate::layout::PAGE;
 use crate::memory::user_copy;
-use crate::platform::vcpu::Vcpu;
-use crate::task::pool::Ref;
+use crate::object::pool::Ref;
 use crate::task::process::Process;
 use crate::task::scheduler;
 

@@ -6,17 +6,17 @@
 #![allow(unsafe_code, reason = "operations in memory that the caller shares, with SMAP opened for it")]
 
 use core::arch::asm;
-use core::sync::atomic::Ordering;
 
 use vcpu_abi::operation::{Call, Handle, Operation, PortRead, PortWrite};
 use vcpu_abi::status::Status;
 
 use super::system;
 use crate::cpu::{interrupts, this_cpu};
-use crate::machine;
+use crate::image;
+use crate::object::pool::Ref;
 use crate::task::handle::{self, HostPorts, Object};
-use crate::task::pool::Ref;
 use crate::task::process::Process;
+use crate::task::scheduler;
 
 /// The most accesses between two looks at interrupts.
 const UNINTERRUPTED: u64 = 16;
@@ -36,7 +36,7 @@ impl PortAccesses {
     #[inline(always)]
     pub fn like(process: &Ref<Process>, operation: &Operation) -> Option<Self> {
         let object = match operation.code {
-            _ if !machine::takes_shortcuts() => return None,
+            _ if !image::takes_shortcuts() => return None,
             PortWrite::CODE => handle::resolve::<PortWrite>(process, operation),
             PortRead::CODE => handle::resolve::<PortRead>(process, operation),
             _ => return None,
@@ -71,7 +71,7 @@ impl PortAccesses {
             }
             interrupts::take_pending();
             // Another thread may close the handle: the general way looks for it again.
-            if this_cpu().reschedule.load(Ordering::Relaxed) {
+            if scheduler::wants_turn(this_cpu()) {
                 break;
             }
         }

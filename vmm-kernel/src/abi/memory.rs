@@ -6,8 +6,8 @@ use vcpu_abi::status::Status;
 use super::process::only_self;
 use crate::memory::guest_memory;
 use crate::memory::space::Protection;
+use crate::object::pool::Ref;
 use crate::task::handle::{self, Object};
-use crate::task::pool::Ref;
 use crate::task::process::Process;
 
 type Done = Result<(), Status>;
@@ -34,7 +34,7 @@ pub fn map(process: &Ref<Process>, _: Object, call: &mut MemoryMap) -> Done {
     if !guest_memory::contains(call.gpa, call.bytes) {
         return Err(Status::NotFound);
     }
-    if !call.gpa.is_multiple_of(crate::memory::layout::PAGE) {
+    if !call.gpa.is_multiple_of(crate::layout::PAGE) {
         return Err(Status::BadArgument);
     }
     Ok(process.space.map_foreign(call.address, call.gpa, call.bytes, Protection::ReadWrite)?)

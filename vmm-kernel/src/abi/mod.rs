@@ -3,6 +3,7 @@
 //! Everything a process gives is hostile. An operation's payload is copied in once, its handle is resolved to an object of the
 //! right kind with the rights it takes, and the handler sees typed values. There are two outcomes: a status, or the
 //! caller's death (for a call that does not exist, or an exception of its own).
+#![allow(unsafe_code, reason = "a function is called by name from the entry code")]
 
 mod batch;
 mod in_place;
@@ -22,8 +23,8 @@ use vcpu_abi::operation::{
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_THREAD_EXIT, SYS_YIELD};
 
+use crate::object::pool::Ref;
 use crate::task::handle::{self, Object};
-use crate::task::pool::Ref;
 use crate::task::process::{EndCause, Process, end_current};
 use crate::task::scheduler;
 
@@ -42,6 +43,7 @@ impl Answer {
 }
 
 /// What the entry code calls for every system call but `SYS_RUN`.
+#[unsafe(no_mangle)]
 pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answer {
     let answer = match number {
         SYS_BATCH => batch::in_user_memory(first, second),

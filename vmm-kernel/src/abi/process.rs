@@ -8,14 +8,14 @@ use vcpu_abi::operation::{
 };
 use vcpu_abi::status::Status;
 
-use crate::cpu::ready;
-use crate::memory::layout::{PAGE, USER_END, USER_START, USER_START_PAGE};
+use crate::cpu::per_cpu;
+use crate::layout::{PAGE, USER_END, USER_START, USER_START_PAGE};
 use crate::memory::space::Space;
 use crate::memory::user_copy::AllegedRange;
+use crate::object::pool::Ref;
 use crate::task::elf;
 use crate::task::event::Event;
 use crate::task::handle::{self, Object};
-use crate::task::pool::Ref;
 use crate::task::process::{self, EndCause, Life, Process};
 use crate::task::scheduler::PRIORITIES;
 use crate::task::thread::Start;
@@ -129,7 +129,7 @@ pub fn handle_close(process: &Ref<Process>, object: Object, call: &mut HandleClo
     only_self(process, &object)?;
     let entry = process.handles.lock().remove(call.handle)?;
     process.handle_epoch.fetch_add(1, Ordering::SeqCst);
-    ready::forget_everywhere();
+    per_cpu::forget_ready_everywhere();
     drop(entry);
     Ok(())
 }

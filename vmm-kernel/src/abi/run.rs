@@ -13,11 +13,12 @@ use vcpu_abi::run_page::activity;
 use vcpu_abi::status::Status;
 
 use super::{Answer, batch};
-use crate::cpu::{PerCpu, exceptions, interrupts, this_cpu, time};
+use crate::cpu::{PerCpu, interrupts, this_cpu, time};
+use crate::guest::vcpu::{Vcpu, place};
+use crate::machine;
 use crate::platform::backend::exit::Exit;
 use crate::platform::backend::state::LoadError;
 use crate::platform::backend::vcpu::BackendVcpu;
-use crate::platform::vcpu::{Vcpu, place};
 use crate::task::handle::{self, Object};
 use crate::task::scheduler;
 use crate::task::thread::Thread;
@@ -38,7 +39,7 @@ extern "C" fn sys_run(handle: u64) -> Answer {
 /// Whatever ended the run, an interrupt of the host's may have made another thread ready meanwhile, and the
 /// timer is not armed for it.
 fn back_to_user(answer: Answer) -> Answer {
-    if answer.status != Status::Ok as i64 || this_cpu().reschedule.load(Ordering::Relaxed) {
+    if answer.status != Status::Ok as i64 || scheduler::wants_turn(this_cpu()) {
         // Nothing is held here any more: the thread may end.
         scheduler::before_user();
     }
@@ -190,7 +191,7 @@ fn prepare_entry(
     named: Option<(&Thread, Named)>,
 ) -> Option<u32> {
     let (page, ready) = (vcpu.run_page, &cpu.entry.ready);
-    if cpu.reschedule.load(Ordering::Relaxed) && !scheduler::give_way() {
+    if scheduler::wants_turn(cpu) && !scheduler::give_way() {
         return Some(reason::NONE);
     }
     scheduler::arm_timer(cpu, page.deadline_tsc());
@@ -221,7 +222,7 @@ fn handle_own(cpu: &PerCpu, vcpu: &Vcpu, backend: &BackendVcpu, exit: Exit) -> O
         Exit::Vmm => return None,
         Exit::HostInterrupt => count(cpu, handled::HOST_INTERRUPT),
         Exit::HostNmi => count(cpu, handled::HOST_NMI),
-        Exit::MachineCheck => exceptions::machine_check_in_guest(),
+        Exit::MachineCheck => machine::end_by_machine_check(),
         Exit::Refused => return backend.after_refusal(),
     }
     backend.redeliver();

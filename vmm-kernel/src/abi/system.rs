@@ -10,12 +10,13 @@ use vcpu_abi::status::Status;
 use core::sync::atomic::Ordering;
 
 use crate::cpu::{cpuid, per_cpu, ports, time};
+use crate::image;
 use crate::log_ring;
 use crate::machine::{self, End};
 use crate::memory::frames;
 use crate::memory::user_copy::AllegedRange;
+use crate::object::pool::Ref;
 use crate::task::handle::{self, HostPorts, Object};
-use crate::task::pool::Ref;
 use crate::task::process::Process;
 use crate::task::{events_of_host, files};
 
@@ -28,7 +29,7 @@ pub fn info(_: &Ref<Process>, _: Object, call: &mut SystemInfo) -> Done {
         kept_bytes,
         free_bytes,
         cpus: per_cpu::all().count() as u32,
-        boot_flags: machine::boot_flags(),
+        boot_flags: image::boot_flags(),
         boot_tsc: time::boot_tsc(),
     };
     Ok(())

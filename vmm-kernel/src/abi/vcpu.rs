@@ -9,12 +9,12 @@ use vcpu_abi::status::Status;
 
 use super::run;
 use crate::cpu::this_cpu;
-use crate::memory::layout::PAGE;
+use crate::guest::vcpu::Vcpu;
+use crate::guest::vm::Vm;
+use crate::layout::PAGE;
 use crate::memory::space::Protection;
-use crate::platform::vcpu::Vcpu;
-use crate::platform::vm::Vm;
+use crate::object::pool::Ref;
 use crate::task::handle::{self, Object};
-use crate::task::pool::Ref;
 use crate::task::process::Process;
 
 type Done = Result<(), Status>;

@@ -7,10 +7,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::structures::paging::PhysFrame;
 
 use super::ON;
-use crate::cpu::{MAX_CPUS, this_cpu_number};
-use crate::memory::layout::{CpuArea, PAGE};
-use crate::memory::temporary::SLOTS;
+use crate::cpu::this_cpu_number;
+use crate::layout::{CpuArea, MAX_CPUS, PAGE};
 use crate::sync::SpinLock;
+
+const SLOTS: usize = CpuArea::TEMPORARY_PAGES;
 
 /// The frames that a processor's temporary pages may still be; 0 for none.
 type Frames = [u64; SLOTS];

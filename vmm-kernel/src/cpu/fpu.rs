@@ -14,7 +14,6 @@ use vcpu_abi::run_page::{XSAVE_BYTES, xsave};
 use vcpu_abi::xcr0;
 
 use super::{PerCpu, cpuid, per_cpu, this_cpu, xsave_image};
-use crate::sync::SpinLock;
 
 /// Size of an XSAVE area: x87, SSE, AVX and what lies between (APM volume 2, 11.5).
 pub const AREA_BYTES: usize = 4096;
@@ -32,25 +31,6 @@ pub struct FpuArea {
     cpu: u32,
     /// The registers were never loaded from here yet.
     fresh: Cell<bool>,
-}
-
-/// This processor's owner, kept in its per-CPU area.
-pub struct FpuOwner {
-    /// Address of the owner's page; 0 for nobody.
-    area: AtomicU64,
-    /// Held while the owner changes: the page of one that is gone must not be written any more.
-    changing: SpinLock<()>,
-}
-
-impl FpuOwner {
-    /// Nobody.
-    pub const fn new() -> Self {
-        Self { area: AtomicU64::new(0), changing: SpinLock::new(()) }
-    }
-
-    fn area(&self) -> u64 {
-        self.area.load(Ordering::Relaxed)
-    }
 }
 
 /// What the host's processor can save, of what a run page's area takes (CPUID leaf 0Dh).

@@ -1,8 +1,10 @@
 //! The IDT and the way into the kernel on exceptions and interrupts.
 //!
-//! Every vector has a stub that pushes its number; a common tail saves the registers and calls [`handle`]. NMI, machine check,
-//! double fault and debug exceptions may come at any instruction, between SYSCALL and SWAPGS too: they have stacks of their own
-//! (IST) and look at the GS base itself, not at the interrupted CPL, to see whose it is.
+//! Every vector has a stub that pushes its number; a common tail saves the registers and calls `handle_trap`
+//! of the [`trap`](crate::trap) module, which decides what the vector means, by its name alone: this file
+//! knows nothing of what stands above. NMI, machine check, double fault and debug exceptions may come at any
+//! instruction, between SYSCALL and SWAPGS too: they have stacks of their own (IST), look at the GS base
+//! itself, not at the interrupted CPL, to see whose it is, and call `handle_paranoid_trap`.
 #![allow(unsafe_code, reason = "the entry code, and the table that leads to it")]
 
 use core::arch::{asm, global_asm};
@@ -12,8 +14,6 @@ use x86_64::VirtAddr;
 use x86_64::structures::idt::InterruptDescriptorTable;
 
 use super::descriptors::ist;
-use super::{exceptions, io_apic, local_apic};
-use crate::task::{events_of_host, scheduler};
 
 /// The registers of what was interrupted, as the entry code pushes them.
 #[repr(C)]
@@ -111,7 +111,7 @@ interrupt_common:
     lfence
 1:  save_registers
     mov rdi, rsp
-    call {handle}
+    call handle_trap
     restore_registers
     test byte ptr [rsp + 8], 3
     jz 1f
@@ -130,16 +130,14 @@ interrupt_paranoid:
     lfence
     mov ebx, 1
 1:  mov rdi, rsp
-    call {handle_paranoid}
+    call handle_paranoid_trap
     test ebx, ebx
     jz 1f
     swapgs
 1:  restore_registers
     iretq
     .popsection
-    "#,
-    handle = sym handle,
-    handle_paranoid = sym handle_paranoid,
+    "#
 );
 
 unsafe extern "C" {
@@ -202,45 +200,4 @@ pub fn take_pending() {
 pub fn load() {
     // SAFETY: the table is static and complete: `build` has run.
     unsafe { (*IDT.0.get()).load_unsafe() };
-}
-
-/// What the entry code calls for every vector but the paranoid ones. Interrupts are off.
-extern "C" fn handle(frame: &mut Frame) {
-    let vector = frame.vector as u8;
-    if vector < 32 {
-        exceptions::handle(frame);
-    } else {
-        handle_interrupt(vector);
-    }
-    if frame.is_user() {
-        scheduler::before_user();
-    }
-}
-
-/// What the entry code calls for the vectors that may come at any instruction.
-extern "C" fn handle_paranoid(frame: &mut Frame) {
-    exceptions::handle_anywhere(frame);
-}
-
-fn handle_interrupt(vector: u8) {
-    match vector {
-        local_apic::TIMER_VECTOR => {
-            local_apic::end_of_interrupt();
-            scheduler::timer_fired();
-        }
-        local_apic::KICK_VECTOR => {
-            local_apic::end_of_interrupt();
-            scheduler::kicked();
-        }
-        local_apic::SPURIOUS_VECTOR => {}
-        _ => {
-            local_apic::end_of_interrupt();
-            let line = vector.wrapping_sub(io_apic::FIRST_VECTOR);
-            if line < io_apic::LINES {
-                events_of_host::interrupt(line);
-            } else {
-                log::warn!("the host sent an interrupt on vector {vector:#x}, which nothing asked for");
-            }
-        }
-    }
 }

@@ -2,11 +2,11 @@
 #![allow(unsafe_code, reason = "device registers in memory")]
 
 use super::ports;
-use crate::memory::layout;
-use crate::memory::self_map::{self, MapKind};
+use crate::layout;
 use crate::sync::SpinLock;
 
-const IO_APIC_PHYSICAL: u64 = 0xfec0_0000;
+/// Where the registers are, to be mapped at [`layout::IO_APIC`].
+pub const PHYSICAL: u64 = 0xfec0_0000;
 /// Lines of the host that may be bound: the ISA interrupts.
 pub const LINES: u8 = 16;
 /// Vector of line 0; the others follow.
@@ -16,16 +16,16 @@ static LOCK: SpinLock<()> = SpinLock::new(());
 
 fn write(register: u32, value: u32) {
     let select = layout::IO_APIC as *mut u32;
-    // SAFETY: the page is mapped uncached by `map` before any access; select and window are 10h apart.
+    // SAFETY: the page is mapped uncached before `start`, the first access; select and window are 10h apart.
     unsafe {
         select.write_volatile(register);
         select.byte_add(0x10).write_volatile(value);
     }
 }
 
-/// Maps the registers and masks every line, of the PIC too: firmware may have left it delivering the PIT's interrupt.
-pub fn map() -> Result<(), crate::memory::MemoryError> {
-    self_map::map_physical(layout::IO_APIC, IO_APIC_PHYSICAL, MapKind::Device)?;
+/// Masks every line, of the PIC too: firmware may have left it delivering the PIT's interrupt. Once, when the
+/// registers are mapped.
+pub fn start() {
     for data_port in [0x21, 0xa1] {
         ports::write_u8(data_port, 0xff);
     }
@@ -33,7 +33,6 @@ pub fn map() -> Result<(), crate::memory::MemoryError> {
     for line in 0..24 {
         write(0x10 + line * 2, 1 << 16);
     }
-    Ok(())
 }
 
 /// Opens a line: edge-triggered, active high, to the processor with this APIC ID.

@@ -3,9 +3,8 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{msr, time};
-use crate::memory::layout::{self, PAGE};
-use crate::memory::self_map::{self, MapKind};
+use super::{cpuid, msr, time};
+use crate::layout::{self, PAGE};
 
 /// Vector of the timer.
 pub const TIMER_VECTOR: u8 = 0xf0;
@@ -14,7 +13,8 @@ pub const KICK_VECTOR: u8 = 0xf1;
 /// Vector of spurious interrupts.
 pub const SPURIOUS_VECTOR: u8 = 0xff;
 
-const APIC_PHYSICAL: u64 = 0xfee0_0000;
+/// Where the registers are in xAPIC mode, to be mapped at [`layout::LOCAL_APIC`].
+pub const PHYSICAL: u64 = 0xfee0_0000;
 /// Register numbers: xAPIC offset / 16.
 const ID: u32 = 0x02;
 const EOI: u32 = 0x0b;
@@ -37,7 +37,7 @@ fn read(number: u32) -> u32 {
     if X2APIC.load(Ordering::Relaxed) {
         msr::read(msr::X2APIC + number) as u32
     } else {
-        // SAFETY: the page is mapped uncached by `map` before any access, and the number is one of the above.
+        // SAFETY: the page is mapped uncached before `enable`, the first access, and the number is one of the above.
         unsafe { register_address(number).read_volatile() }
     }
 }
@@ -52,14 +52,11 @@ fn write(number: u32, value: u32) {
     }
 }
 
-/// Finds the mode and maps the registers; once, before the first [`enable`].
-pub fn map() -> Result<(), crate::memory::MemoryError> {
-    let has_x2apic = super::cpuid(1, 0).ecx & 1 << 21 != 0;
+/// Chooses the mode; once, before the first [`enable`]. Returns whether registers have to be mapped for it.
+pub fn choose_mode() -> bool {
+    let has_x2apic = cpuid(1, 0).ecx & 1 << 21 != 0;
     X2APIC.store(has_x2apic, Ordering::Relaxed);
-    if !has_x2apic {
-        self_map::map_physical(layout::LOCAL_APIC, APIC_PHYSICAL, MapKind::Device)?;
-    }
-    Ok(())
+    !has_x2apic
 }
 
 /// Enables this processor's APIC, its timer masked.
@@ -67,9 +64,8 @@ pub fn enable() {
     let mode = if X2APIC.load(Ordering::Relaxed) { 3 << 10 } else { 1 << 11 };
     // The host may have put it elsewhere, over memory; the flag of the boot processor stays.
     let flags = msr::read(msr::APIC_BASE) & (PAGE - 1);
-    // SAFETY: enables the APIC at the address that `map` mapped and that is never memory, in the mode `map`
-    // chose.
-    unsafe { msr::write(msr::APIC_BASE, APIC_PHYSICAL | flags | mode) };
+    // SAFETY: enables the APIC at the address that is mapped and never memory, in the mode chosen.
+    unsafe { msr::write(msr::APIC_BASE, PHYSICAL | flags | mode) };
     write(LVT_TIMER, LVT_MASKED);
     write(DIVIDE, 0b1011);
     write(SPURIOUS, 1 << 8 | u32::from(SPURIOUS_VECTOR));

@@ -5,16 +5,16 @@
 #![allow(unsafe_code, reason = "the area is found through the GS base, which only this module sets")]
 
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use x86_64::structures::paging::PhysFrame;
 
 use super::descriptors::Descriptors;
-use super::fpu::FpuOwner;
+use super::fpu_owner::FpuOwner;
+use super::msr;
 use super::ready::ReadyVcpu;
-use super::{MAX_CPUS, msr};
-use crate::memory::temporary::TemporarySlots;
-use crate::task::scheduler::RunQueue;
+use super::room::Room;
+use crate::layout::{CpuArea, MAX_CPUS};
 
 /// What assembly reads through GS, by fixed offset.
 #[repr(C)]
@@ -48,6 +48,9 @@ pub mod entry {
     pub const READY_OF_PROCESSOR: usize = READY + offset_of!(ReadyVcpu, of_processor);
 }
 
+/// Room for what the scheduler keeps for a processor: its threads.
+const SCHEDULER_WORDS: usize = 896;
+
 /// One processor's area.
 #[repr(C)]
 pub struct PerCpu {
@@ -59,18 +62,14 @@ pub struct PerCpu {
     pub apic_id: u32,
     /// GDT, TSS.
     pub descriptors: UnsafeCell<Descriptors>,
-    /// Temporary mappings in use.
-    pub temporary: TemporarySlots,
-    /// Threads and what runs.
-    pub queue: RunQueue,
+    /// How many of its temporary pages are in use: they nest.
+    pub temporary_pages: Cell<usize>,
+    /// The scheduler's own state.
+    pub scheduler: Room<SCHEDULER_WORDS>,
     /// Whose FPU registers are in the processor.
     pub fpu: FpuOwner,
     /// The address space in CR3.
     pub space: Cell<PhysFrame>,
-    /// TSC value the local APIC's timer is armed for; `u64::MAX` when it is not.
-    pub armed_tsc: Cell<u64>,
-    /// Set when another thread should run before this processor goes back to a user or a guest.
-    pub reschedule: AtomicBool,
     /// What the kernel handled by itself while a guest ran, by `vcpu_abi::operation::handled`.
     pub handled: [AtomicU64; vcpu_abi::operation::handled::END as usize],
 }
@@ -99,7 +98,8 @@ pub fn of(number: u32) -> Option<&'static PerCpu> {
     unsafe { area.as_ref() }
 }
 
-/// Makes the area at `address`, zeroed memory mapped for ever, this processor's.
+/// Makes the area at `address`, zeroed memory mapped for ever, this processor's. Other processors see it when
+/// it is [`publish`]ed.
 ///
 /// # Safety
 /// `address` is mapped, writable, aligned and large enough, used for nothing else; once per processor.
@@ -116,19 +116,47 @@ pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: Ph
             number,
             apic_id,
             descriptors: UnsafeCell::new(Descriptors::new()),
-            temporary: TemporarySlots::new(),
-            queue: RunQueue::new(),
+            temporary_pages: Cell::new(0),
+            scheduler: Room::new(),
             fpu: FpuOwner::new(),
             space: Cell::new(space),
-            armed_tsc: Cell::new(u64::MAX),
-            reschedule: AtomicBool::new(false),
             handled: [const { AtomicU64::new(0) }; vcpu_abi::operation::handled::END as usize],
         });
         msr::write(msr::GS_BASE, address as u64);
         msr::write(msr::KERNEL_GS_BASE, 0);
     }
-    if let Some(place) = AREAS.get(number as usize) {
-        place.store(address, Ordering::Release);
+}
+
+/// Lets the other processors see this one, when all of its area is filled.
+pub fn publish() {
+    let cpu = this_cpu();
+    if let Some(place) = AREAS.get(cpu.number as usize) {
+        place.store(cpu.entry.this.get().cast_mut(), Ordering::Release);
+    }
+}
+
+/// Fills and loads this processor's descriptor tables. Its area must be installed and its stacks mapped.
+pub fn load_descriptors(area: CpuArea) {
+    // SAFETY: only this processor touches its descriptors, and only here and in `set_kernel_stack`, which do
+    // not nest; the area lives for ever.
+    unsafe { (*this_cpu().descriptors.get()).load(area) };
+}
+
+/// Sets the stack that interrupts and system calls from user mode use.
+///
+/// # Safety
+/// `top` is that of a stack of the thread that is about to run, mapped for ever.
+pub unsafe fn set_kernel_stack(top: u64) {
+    let cpu = this_cpu();
+    cpu.entry.kernel_stack.set(top);
+    // SAFETY: as in `load_descriptors`; the processor reads it at the next interrupt from user mode.
+    unsafe { (*cpu.descriptors.get()).set_kernel_stack(top) };
+}
+
+/// A handle was closed, and may be the one that is ready on any processor.
+pub fn forget_ready_everywhere() {
+    for cpu in all() {
+        cpu.entry.ready.forget();
     }
 }
 

@@ -15,8 +15,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use vcpu_abi::run_page::RunPage;
 
-use super::per_cpu;
-use crate::machine;
+use crate::image;
 
 /// What the entry code looks at while no vCPU is ready: a run page, as far as it looks, in which every group
 /// is marked, so that it goes the long way. A handle that nobody has would not do instead: a process gives
@@ -62,7 +61,7 @@ impl ReadyVcpu {
 
     /// Lets the next `SYS_RUN` of this handle enter the vCPU selected.
     pub fn allow(&self, handle: u32) {
-        if !machine::takes_shortcuts() {
+        if !image::takes_shortcuts() {
             return;
         }
         self.handle.set(u64::from(handle));
@@ -72,12 +71,5 @@ impl ReadyVcpu {
     /// Sends the next `SYS_RUN` through `abi::run`.
     pub fn forget(&self) {
         self.open_page.store(refusal(), Ordering::SeqCst);
-    }
-}
-
-/// A handle was closed, and may be any processor's.
-pub fn forget_everywhere() {
-    for cpu in per_cpu::all() {
-        cpu.entry.ready.forget();
     }
 }

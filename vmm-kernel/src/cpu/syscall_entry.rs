@@ -1,7 +1,9 @@
 //! SYSCALL: the way in and out for a process (APM volume 2, 6.1.1).
 //!
-//! Rust keeps RBX, RBP and R12-R15 by its calling convention; the rest is cleared on the way out, so that nothing of the
-//! kernel's leaks. RIP, RFLAGS and RSP of the user lie on the thread's kernel stack meanwhile. SYSRET is safe: the address behind a
+//! What a system call means is decided above: `syscall_dispatch` of the [`abi`](crate::abi) module is called by
+//! its name alone, as is the platform's entry code for `SYS_RUN`. Rust keeps RBX, RBP and R12-R15 by its
+//! calling convention; the rest is cleared on the way out, so that nothing of the kernel's leaks. RIP, RFLAGS
+//! and RSP of the user lie on the thread's kernel stack meanwhile. SYSRET is safe: the address behind a
 //! SYSCALL is below the end of user space, whose last page is never mapped, so RCX is canonical.
 #![allow(unsafe_code, reason = "the entry code, and the MSRs that lead to it")]
 
@@ -23,7 +25,7 @@ global_asm!(
     push r11
     sub rsp, 8
     mov rdx, rax
-    call {dispatch}
+    call syscall_dispatch
     add rsp, 8
     pop r11
     pop rcx
@@ -47,7 +49,6 @@ syscall_entry_guarded:
     .popsection
     "#,
     sys_run = const vcpu_abi::syscall::SYS_RUN,
-    dispatch = sym crate::abi::syscall_dispatch,
 );
 
 unsafe extern "C" {

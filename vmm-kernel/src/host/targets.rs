@@ -9,7 +9,7 @@ use vcpu_abi::run_page::xsave::{HEADER_END, MXCSR, XSTATE_BV};
 
 use super::PhysicalMemory;
 use crate::cpu::{Cpuid, xsave_image};
-use crate::memory::layout::{USER_END, USER_START};
+use crate::layout::{USER_END, USER_START};
 use crate::memory::space::Space;
 use crate::memory::{frames, host_map, temporary};
 use crate::task::elf;

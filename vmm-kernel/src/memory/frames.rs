@@ -1,137 +1,25 @@
-//! Page frames: a bitmap over what Plinth keeps of its window.
+//! Page frames, zeroed, of what Plinth keeps of its window.
 
-use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;
 
-use super::layout::PAGE;
-use super::{MemoryError, temporary};
-use crate::sync::SpinLock;
-
-/// The largest window: 128 MiB.
-const MAX_FRAMES: usize = 32 * 1024;
-
-struct Bitmap {
-    /// Bit set: in use.
-    used: [u64; MAX_FRAMES / 64],
-    base: u64,
-    frames: usize,
-    free: usize,
-    /// Where the search starts.
-    next: usize,
-}
-
-static BITMAP: SpinLock<Bitmap> = SpinLock::new(Bitmap::new());
-
-impl Bitmap {
-    const fn new() -> Self {
-        Self { used: [u64::MAX; MAX_FRAMES / 64], base: 0, frames: 0, free: 0, next: 0 }
-    }
-
-    fn start(&mut self, base: u64, bytes: u64, first_free: u64) {
-        self.used.fill(u64::MAX);
-        (self.base, self.free) = (base, 0);
-        self.frames = ((bytes / PAGE) as usize).min(MAX_FRAMES);
-        let first = (first_free.saturating_sub(base)).div_ceil(PAGE) as usize;
-        for index in first..self.frames {
-            self.give(index);
-        }
-        self.next = first;
-    }
-
-    fn is_free(&self, index: usize) -> bool {
-        self.used.get(index / 64).is_some_and(|word| word & 1 << (index % 64) == 0)
-    }
-
-    fn set(&mut self, index: usize, used: bool) {
-        if let Some(word) = self.used.get_mut(index / 64) {
-            let bit = 1 << (index % 64);
-            if used { *word |= bit } else { *word &= !bit }
-        }
-    }
-
-    /// Makes a frame free, if it is one of ours and in use.
-    fn give(&mut self, index: usize) {
-        if index < self.frames && !self.is_free(index) {
-            self.set(index, false);
-            self.free += 1;
-        }
-    }
-
-    fn take_adjacent(&mut self, count: usize) -> Option<usize> {
-        let starts = (self.frames + 1).saturating_sub(count);
-        let start = (0..starts).find(|&start| (start..start + count).all(|i| self.is_free(i)))?;
-        (start..start + count).for_each(|index| self.set(index, true));
-        self.free -= count;
-        Some(start)
-    }
-
-    fn take(&mut self) -> Option<usize> {
-        let words = self.frames.div_ceil(64);
-        let start = self.next / 64;
-        for step in 0..words {
-            let at = (start + step) % words;
-            let word = *self.used.get(at)?;
-            if word != u64::MAX {
-                let index = at * 64 + word.trailing_ones() as usize;
-                self.set(index, true);
-                self.free -= 1;
-                self.next = index;
-                return Some(index);
-            }
-        }
-        None
-    }
-}
-
-/// Gives the allocator the memory from `base` to `base + bytes`, of which all below `first_free` is in use.
-pub fn start(base: u64, bytes: u64, first_free: u64) {
-    BITMAP.lock().start(base, bytes, first_free);
-}
-
-/// Takes a frame, contents as they were left.
-fn take() -> Result<PhysFrame, MemoryError> {
-    let mut bitmap = BITMAP.lock();
-    let index = bitmap.take().ok_or(MemoryError::NoFrames)?;
-    Ok(PhysFrame::containing_address(PhysAddr::new(bitmap.base + index as u64 * PAGE)))
-}
+pub use super::bitmap::{budget, free, start};
+use super::{MemoryError, bitmap, temporary};
 
 /// Takes a zeroed frame.
 pub fn allocate_zeroed() -> Result<PhysFrame, MemoryError> {
-    let frame = take()?;
+    let frame = bitmap::take()?;
     temporary::with_frame(frame, |words| words.fill(0));
     Ok(frame)
 }
 
-/// Takes a frame that the self-map is about to make visible, and that is zeroed then.
-pub fn allocate_unzeroed() -> Result<PhysFrame, MemoryError> {
-    take()
-}
-
-/// Gives a frame back. Nothing may refer to it any more.
-pub fn free(frame: PhysFrame) {
-    let mut bitmap = BITMAP.lock();
-    let index = (frame.start_address().as_u64().wrapping_sub(bitmap.base) / PAGE) as usize;
-    bitmap.give(index);
-}
-
-/// Bytes kept, and bytes free.
-pub fn budget() -> (u64, u64) {
-    let bitmap = BITMAP.lock();
-    (bitmap.frames as u64 * PAGE, bitmap.free as u64 * PAGE)
-}
-
-/// Takes `count` adjacent zeroed frames, for what the processor wants contiguous; at boot only. Answers the first.
+/// Takes `count` adjacent zeroed frames, for what the processor wants contiguous; at boot only. Returns the
+/// first.
 pub fn allocate_contiguous(count: usize) -> Result<PhysFrame, MemoryError> {
-    let first = {
-        let mut bitmap = BITMAP.lock();
-        let start = bitmap.take_adjacent(count).ok_or(MemoryError::NoFrames)?;
-        bitmap.base + start as u64 * PAGE
-    };
+    let first = bitmap::take_adjacent(count)?;
     for index in 0..count as u64 {
-        let frame = PhysFrame::containing_address(PhysAddr::new(first + index * PAGE));
-        temporary::with_frame(frame, |words| words.fill(0));
+        temporary::with_frame(first + index, |words| words.fill(0));
     }
-    Ok(PhysFrame::containing_address(PhysAddr::new(first)))
+    Ok(first)
 }
 
 #[cfg(test)]

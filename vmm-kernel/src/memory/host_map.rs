@@ -2,7 +2,7 @@
 //!
 //! Form: IGVM's `IGVM_VHS_MEMORY_MAP_ENTRY` (crate `igvm_defs`): page number, pages, type, flags.
 
-use super::layout::PAGE;
+use crate::layout::PAGE;
 
 /// The most usable ranges.
 pub const MAX_RANGES: usize = 64;

@@ -3,10 +3,10 @@
 //! There is no direct map. A frame is reached through a [`temporary`] mapping of this processor, for the time of one closure; the
 //! kernel's own tables through the [`self_map`].
 
+pub mod bitmap;
 pub mod frames;
 pub mod guest_memory;
 pub mod host_map;
-pub mod layout;
 pub mod probe;
 pub mod self_map;
 pub mod space;

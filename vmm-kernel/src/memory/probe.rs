@@ -8,8 +8,8 @@ use vcpu_abi::boot::BOOT_PAGE_VIRTUAL;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;
 
-use super::layout::PAGE;
 use super::self_map;
+use crate::layout::PAGE;
 
 /// Where the page is mapped meanwhile: the last page of the boot page's page table, which the image brings
 /// and uses the front of. There is no frame allocator yet that could give another table.

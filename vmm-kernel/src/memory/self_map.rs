@@ -9,10 +9,10 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::layout::{KERNEL_AREA, PAGE};
 use super::words::{Entry, Words};
-use super::{MemoryError, frames};
+use super::{MemoryError, bitmap};
 use crate::checks;
+use crate::layout::{KERNEL_AREA, PAGE};
 use crate::sync::SpinLock;
 use crate::volatile::Volatile;
 
@@ -71,7 +71,7 @@ fn ensure_table(address: u64) -> Result<(), MemoryError> {
         if place.get() != 0 {
             continue;
         }
-        let frame = frames::allocate_unzeroed()?;
+        let frame = bitmap::take()?;
         place.set(Entry::new(frame.start_address(), Flags::PRESENT | Flags::WRITABLE).0);
         let table = (entry(address, level - 1) as u64) & !(PAGE - 1);
         // SAFETY: the new table has just become visible at this address, and nothing uses it yet.
@@ -107,8 +107,8 @@ pub fn map_physical(address: u64, physical: u64, kind: MapKind) -> Result<(), Me
 
 /// Maps a new page, zeroed, for good.
 fn map_new_page(address: u64) -> Result<(), MemoryError> {
-    let frame = frames::allocate_unzeroed()?;
-    map_frame(address, frame).inspect_err(|_| frames::free(frame))?;
+    let frame = bitmap::take()?;
+    map_frame(address, frame).inspect_err(|_| bitmap::free(frame))?;
     // SAFETY: just mapped, for the caller alone.
     unsafe { clear(address) };
     Ok(())

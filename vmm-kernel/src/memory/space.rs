@@ -1,11 +1,15 @@
 //! The address space of a process.
+#![allow(unsafe_code, reason = "CR3 says what memory is")]
 
 use vcpu_abi::status::Status;
+use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::layout::{PAGE, USER_END, USER_START};
 use super::tables::{OWNED, Tables};
 use super::{MemoryError, frames};
+use crate::checks;
+use crate::cpu::this_cpu;
+use crate::layout::{PAGE, USER_END, USER_START};
 use crate::sync::SpinLock;
 
 /// What a process may do with a page of its own.
@@ -34,6 +38,19 @@ impl Protection {
 pub struct Space {
     tables: SpinLock<Tables>,
     root: PhysFrame,
+}
+
+/// Makes an address space this processor's, if it is not.
+///
+/// # Safety
+/// It is the root of tables that share the kernel's half, and they stay until another is loaded.
+pub unsafe fn load(root: PhysFrame) {
+    let cpu = this_cpu();
+    if cpu.space.replace(root) != root {
+        // SAFETY: the caller's promise; in the kernel's half this code, its stack and its data lie.
+        unsafe { Cr3::write(root, Cr3Flags::empty()) };
+        checks::tlb::root_loaded(root);
+    }
 }
 
 /// Checks that a range is whole pages of the user's half.

@@ -4,10 +4,10 @@
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::layout::PAGE;
 use super::words::{COUNT, Entry};
 use super::{MemoryError, frames, temporary};
 use crate::checks;
+use crate::layout::PAGE;
 
 /// Marks a leaf whose frame belongs to the tables and is freed with them (a bit the processor ignores).
 pub const OWNED: Flags = Flags::BIT_9;

@@ -1,29 +1,12 @@
 //! Temporary mappings: a frame in the kernel's address space for the time of one closure, on one processor.
 #![allow(unsafe_code, reason = "the only way to memory that is not mapped")]
 
-use core::cell::Cell;
-
 use x86_64::structures::paging::PhysFrame;
 
-use super::layout::{CpuArea, PAGE};
 use super::self_map;
 use super::words::Words;
 use crate::cpu::this_cpu;
-
-/// How deep temporary mappings may nest: tables within tables, and a copy between two frames.
-pub const SLOTS: usize = 8;
-
-/// The slots in use, as a stack: closures nest.
-pub struct TemporarySlots {
-    used: Cell<usize>,
-}
-
-impl TemporarySlots {
-    /// None in use.
-    pub const fn new() -> Self {
-        Self { used: Cell::new(0) }
-    }
-}
+use crate::layout::{CpuArea, PAGE};
 
 /// Runs `f` with the address at which `frame` is mapped.
 fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
@@ -32,16 +15,16 @@ fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
         return f(frame.start_address().as_u64());
     }
     let cpu = this_cpu();
-    let slot = cpu.temporary.used.get();
-    assert!(slot < SLOTS, "temporary mappings nest too deep");
-    cpu.temporary.used.set(slot + 1);
+    let slot = cpu.temporary_pages.get();
+    assert!(slot < CpuArea::TEMPORARY_PAGES, "temporary mappings nest too deep");
+    cpu.temporary_pages.set(slot + 1);
     let address = CpuArea::of(cpu.number).temporary() + slot as u64 * PAGE;
     // SAFETY: the slot is this processor's and free: it was just taken from the stack, and interrupts are off.
     unsafe { self_map::repoint(address, Some(frame)) };
     let result = f(address);
     // SAFETY: the closure is over, and what it was given does not outlive it.
     unsafe { self_map::repoint(address, None) };
-    cpu.temporary.used.set(slot);
+    cpu.temporary_pages.set(slot);
     result
 }
 

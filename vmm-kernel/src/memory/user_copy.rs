@@ -9,7 +9,7 @@ use core::arch::global_asm;
 use vcpu_abi::status::Status;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::layout::{USER_END, USER_START};
+use crate::layout::{USER_END, USER_START};
 
 global_asm!(
     r#"

@@ -1,10 +1,7 @@
-//! What stands between a vCPU and the platform. `vm` and `vcpu` are the objects that the ABI knows; a backend
-//! is what they use, each in a folder of its own. The kernel is built for one of them: [`backend`].
+//! What stands between a vCPU and the platform: backends, each in a folder of its own. The objects of
+//! [`guest`](crate::guest) use the one that the kernel is built for: [`backend`].
 
-pub mod run_page;
 pub mod svm;
-pub mod vcpu;
-pub mod vm;
 
 /// The backend that this kernel is built for. A backend gives what the rest of the kernel takes from here:
 ///

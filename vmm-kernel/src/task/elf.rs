@@ -5,7 +5,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, endian};
 use vcpu_abi::status::Status;
 
-use crate::memory::layout::{PAGE, USER_END, USER_START};
+use crate::layout::{PAGE, USER_END, USER_START};
 use crate::memory::space::{Protection, Space};
 use crate::memory::temporary;
 

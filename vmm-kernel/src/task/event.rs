@@ -5,10 +5,10 @@
 
 use vcpu_abi::status::Status;
 
-use super::pool::{Pool, Ref};
 use super::scheduler;
 use super::thread::Thread;
-use crate::platform::vcpu::Vcpu;
+use crate::guest::vcpu::Vcpu;
+use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
 
 /// The most events there are.

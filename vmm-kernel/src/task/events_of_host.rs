@@ -3,9 +3,9 @@
 use vcpu_abi::status::Status;
 
 use super::event::Event;
-use super::pool::Ref;
 use crate::cpu::io_apic;
 use crate::cpu::per_cpu;
+use crate::object::pool::Ref;
 use crate::sync::SpinLock;
 
 static BOUND: [SpinLock<Option<Ref<Event>>>; io_apic::LINES as usize] =

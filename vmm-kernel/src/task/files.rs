@@ -8,7 +8,7 @@ use core::cell::UnsafeCell;
 
 use vcpu_abi::boot::{BootPage, DirectoryEntry, NAME_BYTES, file_kind};
 
-use crate::memory::layout::{FILES, PAGE};
+use crate::layout::{FILES, PAGE};
 use crate::memory::self_map::{self, MapKind};
 use crate::memory::{MemoryError, guest_memory};
 

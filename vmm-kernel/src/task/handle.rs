@@ -5,10 +5,10 @@ use vcpu_abi::status::Status;
 
 use super::event::Event;
 use super::files::File;
-use super::pool::Ref;
 use super::process::Process;
-use crate::platform::vcpu::Vcpu;
-use crate::platform::vm::Vm;
+use crate::guest::vcpu::Vcpu;
+use crate::guest::vm::Vm;
+use crate::object::pool::Ref;
 
 /// The most handles a process holds.
 pub const HANDLES_MAX: usize = 96;

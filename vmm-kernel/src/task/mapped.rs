@@ -3,9 +3,10 @@
 
 use vcpu_abi::status::Status;
 
-use super::pool::Ref;
-use crate::platform::vcpu::{VCPUS_MAX, Vcpu};
-use crate::platform::vm::{VMS_MAX, Vm};
+use crate::guest::vcpu::Vcpu;
+use crate::guest::vm::Vm;
+use crate::layout::{VCPUS_MAX, VMS_MAX};
+use crate::object::pool::Ref;
 
 /// References to what is mapped: a place for each object there can be.
 pub struct Mapped {

@@ -3,11 +3,9 @@
 pub mod elf;
 pub mod event;
 pub mod events_of_host;
-pub mod fifo;
 pub mod files;
 pub mod handle;
 pub mod mapped;
-pub mod pool;
 pub mod process;
 pub mod scheduler;
 mod sleepers;

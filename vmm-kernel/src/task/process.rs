@@ -9,13 +9,13 @@ use super::event::Event;
 use super::files::File;
 use super::handle::HandleTable;
 use super::mapped::Mapped;
-use super::pool::{Pool, Ref};
 use super::thread::{self, Start};
 use super::{elf, scheduler};
-use crate::cpu::{exceptions, per_cpu};
-use crate::memory::layout::{PAGE, USER_STACK_BYTES, USER_STACK_TOP, USER_START_PAGE};
+use crate::cpu::{exception_names, per_cpu};
+use crate::layout::{PAGE, USER_STACK_BYTES, USER_STACK_TOP, USER_START_PAGE};
 use crate::memory::space::{Protection, Space};
 use crate::memory::temporary;
+use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
 
 /// The most processes there are.
@@ -107,7 +107,7 @@ impl Process {
     /// A process of an ELF file, not yet running.
     pub fn try_new(name: &[u8], file: File) -> Result<Ref<Self>, Status> {
         PROCESSES.try_insert(|_| {
-            let space = Space::try_new(crate::machine::kernel_root())?;
+            let space = Space::try_new(crate::image::kernel_root())?;
             let entry = elf::load(&space, file.contents())?;
             space.allocate(USER_STACK_TOP - USER_STACK_BYTES, USER_STACK_BYTES, Protection::ReadWrite)?;
             space.allocate(USER_START_PAGE, PAGE, Protection::Read)?;
@@ -244,7 +244,7 @@ fn report(process: &Process, cause: EndCause) {
         EndCause::Fault { vector, rip, address, error_code } => log::error!(
             "process {}: {} at {rip:#x}, address {address:#x}, error code {error_code:#x}",
             process.name(),
-            exceptions::describe(vector)
+            exception_names::name(u64::from(vector))
         ),
     }
 }

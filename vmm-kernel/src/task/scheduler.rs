@@ -3,18 +3,18 @@
 //! The kernel is not preempted: a thread loses its processor where it blocks, yields, is between two
 //! operations of a batch, or is about to go back to user mode or to its guest while `reschedule` is set. Only
 //! a processor's ready queue is touched by others; an ordinary exit touches none of it.
-#![allow(unsafe_code, reason = "switching stacks")]
+#![allow(unsafe_code, reason = "switching stacks, and state in the area of each processor")]
 
 use core::arch::global_asm;
 use core::cell::{Cell, RefCell};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::fifo::Fifo;
-use super::pool::Ref;
 use super::process::{self, Process};
 use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
-use crate::cpu::{PerCpu, descriptors, fpu, interrupts, local_apic, per_cpu, speculation, this_cpu, time};
+use crate::cpu::{PerCpu, fpu, interrupts, local_apic, per_cpu, speculation, this_cpu, time};
+use crate::object::fifo::Fifo;
+use crate::object::pool::Ref;
 use crate::sync::SpinLock;
 
 /// Number of priorities.
@@ -28,7 +28,7 @@ const QUANTUM_MS: u64 = 10;
 type Queue = Fifo<Thread, QUEUE_MAX>;
 
 /// What one processor runs.
-pub struct RunQueue {
+struct RunQueue {
     ready: SpinLock<[Queue; PRIORITIES]>,
     current: RefCell<Option<Ref<Thread>>>,
     /// What `current` refers to; null while idle.
@@ -38,12 +38,38 @@ pub struct RunQueue {
     idle_stack: Cell<u64>,
     sleepers: RefCell<Sleepers<Thread, QUEUE_MAX>>,
     /// The earliest TSC value at which the scheduler wants the timer.
-    pub next_wake: Cell<u64>,
+    next_wake: Cell<u64>,
+    /// TSC value the local APIC's timer is armed for; `u64::MAX` when it is not.
+    armed_tsc: Cell<u64>,
+    /// Set when another thread should run before this processor goes back to a user or a guest.
+    reschedule: AtomicBool,
+}
+
+/// Of `RunQueue`, other processors touch `ready` and `reschedule` alone.
+#[inline(always)]
+fn queue(cpu: &PerCpu) -> &RunQueue {
+    // SAFETY: `start_cpu` filled it before any thread ran on the processor and before others saw it.
+    unsafe { cpu.scheduler.get() }
+}
+
+/// Makes this processor one that can run threads, before it is published.
+///
+/// # Safety
+/// Once on each processor.
+pub unsafe fn start_cpu() {
+    // SAFETY: the caller's promise; nobody else sees the processor's area yet.
+    unsafe { this_cpu().scheduler.fill(const { RunQueue::new() }) };
+}
+
+/// Whether another thread should run before this processor goes back to a user or a guest.
+#[inline(always)]
+pub fn wants_turn(cpu: &PerCpu) -> bool {
+    queue(cpu).reschedule.load(Ordering::Relaxed)
 }
 
 impl RunQueue {
     /// Nothing to run.
-    pub const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             ready: SpinLock::new([const { Fifo::new() }; PRIORITIES]),
             current: RefCell::new(None),
@@ -52,6 +78,8 @@ impl RunQueue {
             idle_stack: Cell::new(0),
             sleepers: RefCell::new(Sleepers::new()),
             next_wake: Cell::new(u64::MAX),
+            armed_tsc: Cell::new(u64::MAX),
+            reschedule: AtomicBool::new(false),
         }
     }
 
@@ -107,7 +135,7 @@ unsafe extern "C" {
 
 /// The running thread. Only called where there is one: system calls, and exceptions of user mode.
 pub fn current() -> Ref<Thread> {
-    match this_cpu().queue.current.borrow().as_ref() {
+    match queue(this_cpu()).current.borrow().as_ref() {
         Some(thread) => thread.clone(),
         None => unreachable!("a system call came from no thread"),
     }
@@ -118,12 +146,12 @@ pub fn current() -> Ref<Thread> {
 pub fn running(cpu: &PerCpu) -> Option<&Thread> {
     // SAFETY: a thread in its own system call is referred to by `current`, by its queue or by what it waits
     // for, until `exit_thread`, from which it does not come back.
-    unsafe { cpu.queue.running.get().as_ref() }
+    unsafe { queue(cpu).running.get().as_ref() }
 }
 
 /// Runs `f` with the running thread, without counting a reference.
 pub fn with_current<R>(f: impl FnOnce(&Ref<Thread>) -> R) -> R {
-    match this_cpu().queue.current.borrow().as_ref() {
+    match queue(this_cpu()).current.borrow().as_ref() {
         Some(thread) => f(thread),
         None => unreachable!("a system call came from no thread"),
     }
@@ -131,7 +159,7 @@ pub fn with_current<R>(f: impl FnOnce(&Ref<Thread>) -> R) -> R {
 
 /// Makes a processor come by [`before_user`] or the run loop.
 fn call(cpu: &PerCpu) {
-    cpu.reschedule.store(true, Ordering::SeqCst);
+    queue(cpu).reschedule.store(true, Ordering::SeqCst);
     cpu.entry.ready.forget();
     if cpu.number != this_cpu().number {
         local_apic::kick(cpu.apic_id);
@@ -141,7 +169,7 @@ fn call(cpu: &PerCpu) {
 /// Puts a new thread in its processor's queue.
 pub fn enqueue(thread: &Ref<Thread>) {
     if let Some(cpu) = per_cpu::of(thread.cpu)
-        && cpu.queue.push_if(thread, |_| true)
+        && queue(cpu).push_if(thread, |_| true)
     {
         call(cpu);
     }
@@ -150,7 +178,7 @@ pub fn enqueue(thread: &Ref<Thread>) {
 /// Makes a blocked thread ready; does nothing to one that is not blocked.
 pub fn wake(thread: &Ref<Thread>) {
     if let Some(cpu) = per_cpu::of(thread.cpu)
-        && cpu.queue.push_if(thread, |_| thread.unblock())
+        && queue(cpu).push_if(thread, |_| thread.unblock())
     {
         call(cpu);
     }
@@ -174,29 +202,29 @@ pub fn block(deadline_tsc: u64) {
         return;
     }
     if deadline_tsc != u64::MAX {
-        cpu.queue.sleepers.borrow_mut().add(deadline_tsc, me.clone());
-        cpu.queue.next_wake.set(cpu.queue.next_wake.get().min(deadline_tsc));
+        queue(cpu).sleepers.borrow_mut().add(deadline_tsc, me.clone());
+        queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(deadline_tsc));
     }
     schedule();
     if deadline_tsc != u64::MAX {
-        cpu.queue.sleepers.borrow_mut().remove(&me);
+        queue(cpu).sleepers.borrow_mut().remove(&me);
     }
 }
 
 /// Lets another thread run, if one is ready.
 pub fn schedule() {
     let cpu = this_cpu();
-    cpu.reschedule.store(false, Ordering::SeqCst);
+    queue(cpu).reschedule.store(false, Ordering::SeqCst);
     cpu.entry.ready.forget();
-    let me = cpu.queue.current.take();
+    let me = queue(cpu).current.take();
     if let Some(me) = &me {
         // A thread that was woken before it had left is in the queue already.
-        cpu.queue.push_if(me, |queue| !me.is_blocked() && !me.is_ended() && !queue.contains(me));
+        queue(cpu).push_if(me, |queue| !me.is_blocked() && !me.is_ended() && !queue.contains(me));
     }
-    let next = cpu.queue.pop();
+    let next = queue(cpu).pop();
     match (&me, &next) {
         (Some(a), Some(b)) if a.same(b) => {
-            cpu.queue.current.replace(next);
+            queue(cpu).current.replace(next);
             plan_quantum(cpu);
         }
         (None, None) => {}
@@ -205,9 +233,9 @@ pub fn schedule() {
 }
 
 fn plan_quantum(cpu: &PerCpu) {
-    if cpu.queue.any_ready() {
+    if queue(cpu).any_ready() {
         let end = time::now() + time::tsc_hz() / 1000 * QUANTUM_MS;
-        cpu.queue.next_wake.set(cpu.queue.next_wake.get().min(end));
+        queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(end));
     }
     arm_timer(cpu, u64::MAX);
 }
@@ -215,15 +243,15 @@ fn plan_quantum(cpu: &PerCpu) {
 fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
     let save = match &from {
         Some(thread) => thread.saved_stack.as_ptr(),
-        None => cpu.queue.idle_stack.as_ptr(),
+        None => queue(cpu).idle_stack.as_ptr(),
     };
     let load = match &to {
         Some(thread) => {
             // SAFETY: the stack is the thread's; so is, by its process, the address space, and `current`
             // keeps both until another thread's is loaded, or the kernel's own, below.
             unsafe {
-                descriptors::set_kernel_stack(thread.stack_top);
-                crate::machine::load_space(thread.process.space.root());
+                per_cpu::set_kernel_stack(thread.stack_top);
+                crate::memory::space::load(thread.process.space.root());
             }
             speculation::forget_branches();
             fpu::switch_to(&thread.fpu, thread.process.uses_fpu.load(Ordering::Relaxed));
@@ -231,16 +259,16 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
         }
         None => {
             // SAFETY: the kernel's own tables stay.
-            unsafe { crate::machine::load_space(crate::machine::kernel_root()) };
-            cpu.queue.idle_stack.get()
+            unsafe { crate::memory::space::load(crate::image::kernel_root()) };
+            queue(cpu).idle_stack.get()
         }
     };
-    cpu.queue.running.set(to.as_ref().map_or(core::ptr::null(), |thread| &raw const **thread));
-    cpu.queue.current.replace(to);
+    queue(cpu).running.set(to.as_ref().map_or(core::ptr::null(), |thread| &raw const **thread));
+    queue(cpu).current.replace(to);
     // The old thread's reference outlives its stack by this.
     let ended = from.filter(|t| t.is_ended());
     if ended.is_some() {
-        cpu.queue.previous.replace(ended);
+        queue(cpu).previous.replace(ended);
     }
     plan_quantum(cpu);
     // SAFETY: both stacks are kernel stacks in the area that all address spaces share; `load` was saved by
@@ -258,7 +286,7 @@ pub extern "C" fn begin_thread() {
 
 /// The first thing on another stack: drops the thread that ended on the old one.
 fn finish_switch() {
-    let ended = this_cpu().queue.previous.take();
+    let ended = queue(this_cpu()).previous.take();
     drop(ended);
 }
 
@@ -283,7 +311,7 @@ pub fn give_way() -> bool {
         if with_current(|me| me.process.is_ending()) {
             return false;
         }
-        if !this_cpu().reschedule.load(Ordering::SeqCst) {
+        if !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
             return true;
         }
         schedule();
@@ -297,7 +325,7 @@ pub fn give_way() -> bool {
 pub fn take_turns() -> bool {
     interrupts::take_pending();
     // A process that ends on another processor has this one reschedule.
-    !this_cpu().reschedule.load(Ordering::Relaxed) || give_way()
+    !wants_turn(this_cpu()) || give_way()
 }
 
 /// What every way back to user mode passes, the ordinary exit's aside. The callers hold nothing.
@@ -323,15 +351,15 @@ pub fn give_fpu_back() -> bool {
 /// armed already.
 #[inline]
 pub fn arm_timer(cpu: &PerCpu, deadline_tsc: u64) {
-    let want = deadline_tsc.min(cpu.queue.next_wake.get());
-    if want != cpu.armed_tsc.get() && want != u64::MAX {
+    let want = deadline_tsc.min(queue(cpu).next_wake.get());
+    if want != queue(cpu).armed_tsc.get() && want != u64::MAX {
         rearm_timer(cpu, want);
     }
 }
 
 #[cold]
 fn rearm_timer(cpu: &PerCpu, tsc: u64) {
-    cpu.armed_tsc.set(tsc);
+    queue(cpu).armed_tsc.set(tsc);
     cpu.entry.ready.forget();
     local_apic::arm_timer(tsc);
 }
@@ -339,20 +367,20 @@ fn rearm_timer(cpu: &PerCpu, tsc: u64) {
 /// The timer's interrupt: wakes who has slept long enough.
 pub fn timer_fired() {
     let cpu = this_cpu();
-    cpu.armed_tsc.set(u64::MAX);
+    queue(cpu).armed_tsc.set(u64::MAX);
     cpu.entry.ready.forget();
     let now = time::now();
-    if cpu.queue.next_wake.get() > now {
+    if queue(cpu).next_wake.get() > now {
         arm_timer(cpu, u64::MAX);
         return;
     }
-    let mut sleepers = cpu.queue.sleepers.borrow_mut();
+    let mut sleepers = queue(cpu).sleepers.borrow_mut();
     while let Some(thread) = sleepers.take_due(now) {
         wake(&thread);
     }
-    cpu.queue.next_wake.set(sleepers.next_tsc());
-    if cpu.queue.any_ready() {
-        cpu.reschedule.store(true, Ordering::SeqCst);
+    queue(cpu).next_wake.set(sleepers.next_tsc());
+    if queue(cpu).any_ready() {
+        queue(cpu).reschedule.store(true, Ordering::SeqCst);
     }
     arm_timer(cpu, u64::MAX);
 }
@@ -364,7 +392,7 @@ pub fn kicked() {}
 pub fn idle() -> ! {
     loop {
         schedule();
-        if !this_cpu().reschedule.load(Ordering::SeqCst) {
+        if !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
             x86_64::instructions::interrupts::enable_and_hlt();
             x86_64::instructions::interrupts::disable();
         }

@@ -1,6 +1,6 @@
 //! The threads of a processor that sleep until some time.
 
-use super::pool::Ref;
+use crate::object::pool::Ref;
 
 /// A thread, and the TSC value at which it is to be woken.
 type Sleeper<T> = (u64, Ref<T>);

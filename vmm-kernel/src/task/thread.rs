@@ -11,15 +11,15 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use vcpu_abi::operation::Handle;
 use vcpu_abi::status::Status;
 
-use super::pool::{Pool, Ref};
 use super::process::Process;
 use super::scheduler;
 use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::{USER_CODE, USER_DATA};
 use crate::cpu::fpu::FpuArea;
-use crate::memory::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
+use crate::guest::vcpu::Vcpu;
+use crate::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
 use crate::memory::self_map;
-use crate::platform::vcpu::Vcpu;
+use crate::object::pool::{Pool, Ref};
 
 /// The most threads there are.
 const THREADS_MAX: usize = 128;

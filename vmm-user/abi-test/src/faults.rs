@@ -21,7 +21,7 @@ const PAGE: u32 = exit_code::FAULT | 14;
 /// Where emulators and processors differ (#SS or #GP; #GP or, with SMAP, #PF; #DB or #UD): any fault, or none.
 const SOME: u32 = u32::MAX;
 
-/// The kernel's own area, its image, its page tables, its boot page (see `vmm-kernel/src/memory/layout.rs`).
+/// The kernel's own area, its image, its page tables, its boot page (see `vmm-kernel/src/layout.rs`).
 const KERNEL: [u64; 4] =
     [0xffff_fe00_0000_0000, 0xffff_ffff_8000_0000, 0xffff_ff00_0000_0000, 0xffff_fe80_0000_0000];
 

@@ -21,7 +21,7 @@ use vcpu_abi::run_page::RunPage;
 use super::vmcb::Vmcb;
 use crate::cpu::per_cpu::entry;
 use crate::cpu::speculation;
-use crate::memory::layout::PAGE;
+use crate::layout::PAGE;
 
 /// What the entry code loads without asking Rust.
 const GENERAL: u32 = Groups::GENERAL.bits();
@@ -236,7 +236,7 @@ svm_enter_guarded:
     general = const GENERAL,
     rare = const RARE,
     record = sym super::exit::record,
-    load = sym super::vcpu::load_marked,
+    load = sym super::short_way::load_marked,
 );
 
 unsafe extern "C" {

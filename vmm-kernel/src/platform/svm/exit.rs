@@ -6,9 +6,9 @@ use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::RunPage;
 
 use super::vmcb::{Vmcb, exit_code as code};
-use super::{state, tlb};
+use super::{state, tlb_model, window};
 use crate::cpu::this_cpu;
-use crate::platform::run_page::SharedRunPage;
+use crate::run_page::SharedRunPage;
 
 /// Whose an exit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
     let vmcb = Vmcb::beside(page);
     let control = &vmcb.control;
     let code = control.exit_code.get();
-    tlb::model::guest_left(vmcb);
+    tlb_model::guest_left(vmcb);
     match code {
         code::IOIO => {
             page.set_reason(reason::PORT);
@@ -101,7 +101,7 @@ fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> u32 {
         return Exit::MachineCheck as u32;
     }
     if code == code::CR8_WRITE {
-        super::window::cr8_was_written(vmcb, page.window());
+        window::cr8_was_written(vmcb, page.window());
     }
     let why = simple_reason(code);
     page.set_reason(why);
@@ -157,7 +157,7 @@ fn finish(vmcb: &Vmcb, page: SharedRunPage, code: u64, groups: Groups, flags: Ex
     let flags = flags.bits() | shadow;
     page.set_cr8(vmcb.control.vintr.get() as u8 & 0xf);
     page.set_flags(flags, groups.bits());
-    if state::has_event(vmcb) || state::is_requested(vmcb) {
+    if state::has_event(vmcb) || window::is_requested(vmcb) {
         return finish_event(vmcb, page, flags, groups);
     }
     Exit::Vmm as u32
@@ -171,7 +171,7 @@ fn finish_event(vmcb: &Vmcb, page: SharedRunPage, flags: u32, groups: Groups) ->
         page.set_interrupted_event(event);
         flags |= ExitFlags::EVENT;
     }
-    if state::interrupt_requested(vmcb) {
+    if window::interrupt_requested(vmcb) {
         flags |= ExitFlags::INJECTION_PENDING;
     }
     page.set_flags(flags.bits(), groups.bits());

@@ -4,8 +4,10 @@
 pub mod enter;
 pub mod exit;
 pub mod permissions;
+pub mod short_way;
 pub mod state;
 pub mod tlb;
+pub mod tlb_model;
 pub mod vcpu;
 pub mod vmcb;
 pub mod window;

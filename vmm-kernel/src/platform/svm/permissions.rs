@@ -3,7 +3,7 @@
 use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;
 
-use crate::memory::layout::PAGE;
+use crate::layout::PAGE;
 use crate::memory::{MemoryError, frames, temporary};
 
 /// MSRs the guest reads and writes without an exit: VMLOAD and VMSAVE carry them.

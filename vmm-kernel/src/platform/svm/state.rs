@@ -4,10 +4,10 @@ use vcpu_abi::exit::ExitFlags;
 use vcpu_abi::registers::{EventInjection, Groups, Segment, SystemRegisters, event_kind};
 use vcpu_abi::status::Status;
 
-use super::EFER_SVME;
 use super::vmcb::{Vmcb, intercept_cr, intercept_exceptions, intercept1, intercept2, vintr};
+use super::{EFER_SVME, cr0_intercept, tlb, window};
 use crate::cpu::{Cpuid, cpuid};
-use crate::platform::run_page::SharedRunPage;
+use crate::run_page::SharedRunPage;
 
 const EVENT_VALID: u64 = 1 << 31;
 const EVENT_HAS_ERROR: u64 = 1 << 11;
@@ -33,7 +33,7 @@ pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     // What a guest writes to CR0 and CR4 is the VMM's to check: the processor takes more than the guest's
     // CPUID offers, and an emulated one even what VMRUN then refuses. CR3 and CR0.TS, which change often, are
     // not among it; nor are DR6 and DR7, as QEMU's emulation arms breakpoints by MOV only.
-    control.intercept_cr.set(intercept_cr::CR4_WRITE | super::cr0_intercept());
+    control.intercept_cr.set(intercept_cr::CR4_WRITE | cr0_intercept());
     // Delivering #AC or #DB may raise it again, for ever and without an interrupt being taken (CVE-2015-5307,
     // CVE-2015-8104). A machine check is about the host's processor.
     let exceptions = intercept_exceptions::DB | intercept_exceptions::AC | intercept_exceptions::MC;
@@ -69,7 +69,7 @@ pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     control.iopm_base.set(maps.0);
     control.msrpm_base.set(maps.1);
     control.asid_and_tlb_control.set(u64::from(asid));
-    super::tlb::ask_flush(vmcb);
+    tlb::ask_flush(vmcb);
     let control = &vmcb.control;
     control.vintr.set(vintr::MASKING);
     control.nested_control.set(1);
@@ -113,29 +113,17 @@ fn request(vmcb: &Vmcb, vector: u8) {
     let request = request | u64::from(vector) << vintr::VECTOR_SHIFT;
     vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST | request);
     vmcb.control.intercept1.update(|bits| bits & !intercept1::VINTR);
-    vmcb.control.intercept_cr.update(super::window::with_cr8_under_emulation);
+    vmcb.control.intercept_cr.update(window::with_cr8_under_emulation);
 }
 
 /// An event that is no external interrupt, or none. It takes the place of an interrupt that was requested.
 #[cold]
 fn load_other_event(vmcb: &Vmcb, event: EventInjection) -> Result<(), Status> {
     vmcb.control.event_injection.set(encode(event)?);
-    if interrupt_requested(vmcb) {
+    if window::interrupt_requested(vmcb) {
         vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST);
     }
     Ok(())
-}
-
-/// Whether a virtual interrupt waits: an interrupt to deliver, or a window.
-#[inline(always)]
-pub fn is_requested(vmcb: &Vmcb) -> bool {
-    vmcb.control.vintr.get() & vintr::IRQ != 0
-}
-
-/// Whether an interrupt that [`load_event`] requested is not delivered yet. The window's request is the one that is intercepted.
-#[inline]
-pub fn interrupt_requested(vmcb: &Vmcb) -> bool {
-    vmcb.control.vintr.get() & vintr::IRQ != 0 && vmcb.control.intercept1.get() & intercept1::VINTR == 0
 }
 
 /// Injects an event that the processor itself reported as not yet delivered. An interrupt that waits besides goes on waiting.
@@ -328,7 +316,7 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
         save.efer.set(system.efer | EFER_SVME);
         if paging() != before {
             // What the guest's own write to these registers would have done (APM volume 2, 5.5.2 and 15.16).
-            super::tlb::ask_flush(vmcb);
+            tlb::ask_flush(vmcb);
         }
         save.cs.set(system.cs);
         save.ss.set(system.ss);

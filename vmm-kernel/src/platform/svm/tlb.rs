@@ -8,8 +8,6 @@
 //! An ASID for each vCPU would save the flush where several share a processor, which they do not in practice; but there may be more of
 //! them than a processor has ASIDs (16 in QEMU).
 
-pub mod model;
-
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::vmcb::{Vmcb, tlb_control};

@@ -1,20 +1,20 @@
 //! A vCPU as this backend has it: what the kernel does with a vCPU, in terms of the VMCB.
-#![allow(unsafe_code, reason = "the entry code says by a pointer what it is about to enter")]
+#![allow(unsafe_code, reason = "enters a guest")]
 
 use core::cell::Cell;
 
 use vcpu_abi::exit::reason;
 use vcpu_abi::registers::Groups;
-use vcpu_abi::run_page::{self, RunPage};
+use vcpu_abi::run_page;
 use vcpu_abi::status::Status;
 
 use super::enter::enter;
 use super::exit::{self, Exit};
 use super::state::{self, LoadError};
 use super::vmcb::{Vmcb, intercept1};
-use super::{maps, tlb, window};
+use super::{maps, tlb, tlb_model, window};
 use crate::cpu::{interrupts, local_apic, this_cpu};
-use crate::platform::run_page::SharedRunPage;
+use crate::run_page::SharedRunPage;
 
 /// The guest memory that a vCPU runs in.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ impl BackendVcpu {
     pub fn try_new(page: SharedRunPage, physical: u64, space: AddressSpace) -> Result<Self, Status> {
         let maps = maps().ok_or(Status::WrongState)?;
         let vcpu = Self { page, physical, space, maps, window: Cell::new(run_page::window::NONE) };
-        tlb::model::vcpu_made(vcpu.vmcb());
+        tlb_model::vcpu_made(vcpu.vmcb());
         vcpu.reset();
         Ok(vcpu)
     }
@@ -98,7 +98,7 @@ impl BackendVcpu {
     pub fn set_windows(&self) {
         let (vmcb, want) = (self.vmcb(), self.page.window());
         // While an interrupt waits itself, the window's turn comes when that is delivered.
-        let is_late = want != run_page::window::NONE && state::interrupt_requested(vmcb);
+        let is_late = want != run_page::window::NONE && window::interrupt_requested(vmcb);
         if is_late || want != self.window.get() {
             window::set(vmcb, want);
             self.window.set(if is_late { u32::MAX } else { want });
@@ -134,7 +134,7 @@ impl BackendVcpu {
     #[inline(always)]
     fn enter_once(&self) -> Exit {
         let page = self.page.address();
-        tlb::model::guest_enters(self.vmcb());
+        tlb_model::guest_enters(self.vmcb());
         // SAFETY: the page is the vCPU's, which is claimed and selected.
         unsafe {
             enter(page);
@@ -184,24 +184,4 @@ impl BackendVcpu {
         self.reset();
         Some(reason::INVALID_STATE)
     }
-}
-
-/// Loads what most injections take, for a vCPU that may be entered at once. 0: done. Else nothing was done,
-/// and the entry code goes the long way. Called by the entry code.
-///
-/// # Safety
-/// The page is a vCPU's, which the calling thread may run.
-pub unsafe extern "C" fn load_marked(page: *mut RunPage) -> u32 {
-    // SAFETY: the caller's promise.
-    let page = unsafe { SharedRunPage::new(page) };
-    let dirty = Groups::from_bits_retain(page.dirty());
-    let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
-    // An interrupt and a window share the VMCB's one virtual interrupt.
-    let shared = dirty.contains(Groups::INJECTION) && page.window() != run_page::window::NONE;
-    let vmcb = Vmcb::beside(page);
-    if !(dirty - usual).is_empty() || shared || state::load_usual(vmcb, page, dirty).is_err() {
-        return 1;
-    }
-    page.set_dirty(0);
-    0
 }

@@ -4,8 +4,8 @@
 //! reference is all that there ever is to a block.
 #![allow(unsafe_code, reason = "a block lies beside its run page, and is cleared as words")]
 
-use crate::memory::layout::PAGE;
-use crate::platform::run_page::SharedRunPage;
+use crate::layout::PAGE;
+use crate::run_page::SharedRunPage;
 use crate::volatile::{Volatile, VolatileSegment};
 
 /// Control area, offsets 000h to 3FFh.

@@ -14,8 +14,20 @@
 
 use vcpu_abi::run_page::window;
 
-use super::state;
 use super::vmcb::{Vmcb, intercept_cr, intercept1, vintr};
+
+/// Whether a virtual interrupt waits: an interrupt to deliver, or a window.
+#[inline(always)]
+pub fn is_requested(vmcb: &Vmcb) -> bool {
+    vmcb.control.vintr.get() & vintr::IRQ != 0
+}
+
+/// Whether an interrupt that was requested is not delivered yet. The window's request is the one that is
+/// intercepted.
+#[inline]
+pub fn interrupt_requested(vmcb: &Vmcb) -> bool {
+    vmcb.control.vintr.get() & vintr::IRQ != 0 && vmcb.control.intercept1.get() & intercept1::VINTR == 0
+}
 
 /// Has the guest exit as `want` says ([`vcpu_abi::run_page::window`]). While an interrupt waits itself, it
 /// has the one virtual interrupt, and the window has to be asked for again.
@@ -23,7 +35,7 @@ pub fn set(vmcb: &Vmcb, want: u32) {
     let control = &vmcb.control;
     let cr8 = if want & window::ALL != window::NONE { intercept_cr::CR8_WRITE } else { 0 };
     control.intercept_cr.update(|bits| bits & !intercept_cr::CR8_WRITE | cr8);
-    if state::interrupt_requested(vmcb) {
+    if interrupt_requested(vmcb) {
         control.intercept_cr.update(with_cr8_under_emulation);
         return;
     }
@@ -45,7 +57,7 @@ pub fn with_cr8_under_emulation(bits: u32) -> u32 {
 
 /// The guest has written CR8, which exits no more if neither an interrupt waits nor a window is asked for.
 pub fn cr8_was_written(vmcb: &Vmcb, want: u32) {
-    if want & window::ALL == window::NONE && !state::is_requested(vmcb) {
+    if want & window::ALL == window::NONE && !is_requested(vmcb) {
         vmcb.control.intercept_cr.update(|bits| bits & !intercept_cr::CR8_WRITE);
     }
 }

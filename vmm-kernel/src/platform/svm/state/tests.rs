@@ -236,7 +236,7 @@ fn an_interrupt_is_requested_as_a_virtual_one() {
     load_event(vmcb, event(event_kind::INTERRUPT, 0x61, 0, 0)).unwrap();
     assert_eq!(vmcb.control.vintr.get(), vintr::MASKING | 5 | 0x61 << 32 | 0x1f << 16 | 1 << 8);
     assert_eq!(vmcb.control.intercept1.get(), intercept1::NMI, "it is no window");
-    assert!(interrupt_requested(vmcb) && is_requested(vmcb));
+    assert!(window::interrupt_requested(vmcb) && window::is_requested(vmcb));
     // Another event takes its place.
     load_event(vmcb, event(event_kind::NMI, 2, 0, 0)).unwrap();
     assert_eq!(vmcb.control.vintr.get(), vintr::MASKING | 5);
@@ -263,7 +263,7 @@ fn an_interrupt_replaces_an_exception_that_was_not_delivered() {
     pages.set_injection(event(event_kind::INTERRUPT, 0x41, 0, 0));
     assert_eq!(load(vmcb, page, Groups::INJECTION), Ok(()));
     assert_eq!(vmcb.control.event_injection.get(), 0);
-    assert!(interrupt_requested(vmcb));
+    assert!(window::interrupt_requested(vmcb));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A vCPU's first two pages, as the kernel maps them, in memory of the test's own.
 
 use super::*;
-use crate::platform::run_page::SharedRunPage;
+use crate::run_page::SharedRunPage;
 use vcpu_abi::exit::ExitRecord;
 use vcpu_abi::registers::EventInjection;
 

@@ -48,7 +48,7 @@ fn under_emulation_an_interrupt_that_waits_has_cr8_exit_until_it_was_written() {
     for (first, after) in [(0, 0), (emulated, emulated | intercept_cr::CR8_WRITE)] {
         control.intercept_cr.set(first);
         let interrupt = EventInjection { kind: event_kind::INTERRUPT, vector: 0x61, ..Default::default() };
-        state::inject(vmcb, interrupt);
+        crate::platform::svm::state::inject(vmcb, interrupt);
         assert_eq!(control.intercept_cr.get(), after);
         set(vmcb, window::NONE);
         assert_eq!(control.intercept_cr.get(), after, "not delivered yet");

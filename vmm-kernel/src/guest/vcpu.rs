@@ -8,20 +8,18 @@ use vcpu_abi::operation::{BATCH_MAX, Operation};
 use vcpu_abi::run_page::RunPage;
 use vcpu_abi::status::Status;
 
-use super::backend::vcpu::BackendVcpu;
-use super::run_page::SharedRunPage;
 use super::vm::Vm;
 use crate::cpu::fpu::{FPU_PAGES, FpuArea};
 use crate::cpu::{local_apic, per_cpu, this_cpu};
-use crate::memory::layout::{PAGE, vcpu_area};
+use crate::layout::{PAGE, VCPUS_MAX, vcpu_area};
 use crate::memory::{frames, self_map};
+use crate::object::pool::{Pool, Ref};
+use crate::platform::backend::vcpu::BackendVcpu;
+use crate::run_page::SharedRunPage;
 use crate::sync::SpinLock;
-use crate::task::pool::{Pool, Ref};
 use crate::task::scheduler;
 use crate::task::thread::Thread;
 
-/// The most vCPUs there are.
-pub const VCPUS_MAX: usize = 64;
 static VCPUS: Pool<Vcpu, VCPUS_MAX> = Pool::new();
 /// Physical addresses of the pages of each place (the backend's page, run page, batch page): they stay for
 /// the next vCPU there.

@@ -3,16 +3,14 @@
 use vcpu_abi::status::Status;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::backend::vcpu::AddressSpace;
-use crate::memory::layout::PAGE;
+use crate::layout::{PAGE, VMS_MAX};
 use crate::memory::space::{Protection, Space};
 use crate::memory::tables::{OWNED, Tables};
 use crate::memory::{frames, guest_memory};
+use crate::object::pool::{Pool, Ref};
+use crate::platform::backend::vcpu::AddressSpace;
 use crate::sync::SpinLock;
-use crate::task::pool::{Pool, Ref};
 
-/// The most VMs there are.
-pub const VMS_MAX: usize = 4;
 static VMS: Pool<Vm, VMS_MAX> = Pool::new();
 /// Guest physical addresses end here: what four levels of nested tables reach.
 const GPA_END: u64 = 1 << 47;

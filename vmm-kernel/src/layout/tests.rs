@@ -1,19 +1,19 @@
 use super::*;
-use crate::cpu::MAX_CPUS;
 
 /// What the kernel maps in its area, for every processor, thread and vCPU there can be.
 fn mapped() -> Vec<(u64, u64)> {
     let mut ranges = vec![(LOCAL_APIC, PAGE), (IO_APIC, PAGE)];
     for area in (0..MAX_CPUS as u32).map(CpuArea::of) {
-        ranges.push((area.temporary(), 8 * PAGE));
+        ranges.push((area.temporary(), CpuArea::TEMPORARY_PAGES as u64 * PAGE));
         ranges.push((area.per_cpu(), 0x1_0000));
         ranges.push((area.idle_stack_top() - CpuArea::IDLE_STACK_BYTES, CpuArea::IDLE_STACK_BYTES));
-        let stacks = (0..ist::COUNT).map(|index| area.ist_stack_top(index) - CpuArea::IST_STACK_BYTES);
+        let stacks =
+            (0..CpuArea::IST_STACKS).map(|index| area.ist_stack_top(index) - CpuArea::IST_STACK_BYTES);
         ranges.extend(stacks.map(|bottom| (bottom, CpuArea::IST_STACK_BYTES)));
     }
     ranges.extend((0..128).map(|slot| (thread_stack_top(slot) - THREAD_STACK_BYTES, THREAD_STACK_BYTES)));
     ranges.extend((0..128).map(|slot| (thread_stack_top(slot) - 0xc000, PAGE)));
-    ranges.extend((0..64).map(|slot| (vcpu_area(slot), 6 * PAGE)));
+    ranges.extend((0..VCPUS_MAX).map(|slot| (vcpu_area(slot), 6 * PAGE)));
     ranges.sort_unstable();
     ranges
 }
@@ -33,7 +33,9 @@ fn below_each_stack_a_page_stays_unmapped() {
     for number in 0..MAX_CPUS as u32 {
         let area = CpuArea::of(number);
         assert!(!covers(area.idle_stack_top() - CpuArea::IDLE_STACK_BYTES - 8));
-        assert!((0..ist::COUNT).all(|i| !covers(area.ist_stack_top(i) - CpuArea::IST_STACK_BYTES - 8)));
+        assert!(
+            (0..CpuArea::IST_STACKS).all(|i| !covers(area.ist_stack_top(i) - CpuArea::IST_STACK_BYTES - 8))
+        );
     }
     assert!((0..128).all(|slot| !covers(thread_stack_top(slot) - THREAD_STACK_BYTES - 8)));
 }

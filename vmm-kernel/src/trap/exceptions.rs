@@ -1,46 +1,18 @@
-//! Processor exceptions: a fault of a process ends it; a fault of the kernel is a bug and ends the machine, saying where.
+//! Processor exceptions: a fault of a process ends it; a fault of the kernel is a bug and ends the machine,
+//! saying where.
 
 use x86_64::registers::control::Cr2;
 
-use super::interrupts::Frame;
-use super::this_cpu_number;
-use crate::console;
-use crate::machine;
+use crate::cpu::interrupts::Frame;
+use crate::cpu::{exception_names, this_cpu_number};
 use crate::memory::user_copy;
 use crate::task::process::{self, EndCause};
 use crate::task::scheduler;
+use crate::{console, machine};
 
 const NMI: u64 = 2;
 const DEVICE_NOT_AVAILABLE: u64 = 7;
 const PAGE_FAULT: u64 = 14;
-const NAMES: [&str; 22] = [
-    "divide error",
-    "debug",
-    "NMI",
-    "breakpoint",
-    "overflow",
-    "bound range",
-    "invalid opcode",
-    "device not available",
-    "double fault",
-    "coprocessor overrun",
-    "invalid TSS",
-    "segment not present",
-    "stack fault",
-    "general protection",
-    "page fault",
-    "reserved",
-    "x87 floating point",
-    "alignment check",
-    "machine check",
-    "SIMD floating point",
-    "virtualization",
-    "control protection",
-];
-
-fn name(vector: u64) -> &'static str {
-    NAMES.get(vector as usize).copied().unwrap_or("exception")
-}
 
 /// The address of a page fault; nothing for other exceptions.
 fn fault_address(frame: &Frame) -> u64 {
@@ -84,20 +56,12 @@ pub fn handle_anywhere(frame: &mut Frame) {
     }
 }
 
-/// A machine check while a guest ran: a guest has machine-check registers of its own, and could not do
-/// anything about the host's.
-#[cold]
-pub fn machine_check_in_guest() -> ! {
-    console::last_words(format_args!("a machine check while a guest ran on cpu{}", this_cpu_number()));
-    machine::end(machine::End::KernelPanic)
-}
-
 /// Prints the registers and stops the machine.
 fn die(frame: &Frame) -> ! {
     let [rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15] = frame.gpr;
     console::last_words(format_args!(
         "{} (vector {}) in the kernel on cpu{}, error code {:#x}, address {:#x}",
-        name(frame.vector),
+        exception_names::name(frame.vector),
         frame.vector,
         this_cpu_number(),
         frame.error_code,
@@ -116,9 +80,4 @@ fn die(frame: &Frame) -> ! {
     log::error!("r9  {r9:#018x} r10 {r10:#018x} r11 {r11:#018x} r12 {r12:#018x}");
     log::error!("r13 {r13:#018x} r14 {r14:#018x} r15 {r15:#018x}");
     machine::end(machine::End::KernelPanic)
-}
-
-/// How a process's fault reads in the log.
-pub fn describe(vector: u8) -> &'static str {
-    name(u64::from(vector))
 }

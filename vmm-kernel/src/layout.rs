@@ -1,7 +1,13 @@
-//! Where things are in the kernel's half of the address space. All of it is in one PML4 slot, shared by every process's tables;
-//! the image is in slot 511, the self-map in 510, the boot page in 509.
+//! Where things are in the kernel's half of the address space, and how many of each there may be. All of it
+//! is in one PML4 slot, shared by every process's tables; the image is in slot 511, the self-map in 510, the
+//! boot page in 509.
 
-use crate::cpu::descriptors::ist;
+/// The most processors Plinth runs on.
+pub const MAX_CPUS: usize = 64;
+/// The most VMs there are.
+pub const VMS_MAX: usize = 4;
+/// The most vCPUs there are.
+pub const VCPUS_MAX: usize = 64;
 
 /// Size of a page.
 pub const PAGE: u64 = 4096;
@@ -41,6 +47,8 @@ impl CpuArea {
     pub const fn of(number: u32) -> Self {
         Self(KERNEL_AREA + number as u64 * CPU_AREA_BYTES)
     }
+    /// How deep temporary mappings may nest: tables within tables, and a copy between two frames.
+    pub const TEMPORARY_PAGES: usize = 8;
     /// The pages for temporary mappings.
     pub const fn temporary(self) -> u64 {
         self.0
@@ -59,11 +67,13 @@ impl CpuArea {
     pub const fn ist_stack_top(self, index: usize) -> u64 {
         self.0 + 0x5_0000 + index as u64 * 0x1_0000
     }
+    /// How many interrupt stacks there are.
+    pub const IST_STACKS: usize = 4;
     /// Size of each interrupt stack.
     pub const IST_STACK_BYTES: u64 = 0x2000;
 }
 
-const _: () = assert!(0x5_0000 + ist::COUNT as u64 * 0x1_0000 <= CPU_AREA_BYTES);
+const _: () = assert!(0x5_0000 + CpuArea::IST_STACKS as u64 * 0x1_0000 <= CPU_AREA_BYTES);
 
 /// Top of the kernel stack of a thread.
 pub const fn thread_stack_top(slot: usize) -> u64 {

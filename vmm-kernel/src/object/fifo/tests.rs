@@ -1,5 +1,5 @@
 use super::*;
-use crate::task::pool::Pool;
+use crate::object::pool::Pool;
 
 static OBJECTS: Pool<u32, 16> = Pool::new();
 

@@ -12,9 +12,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::{MAX_CPUS, local_apic, per_cpu, time};
+use super::processor;
+use crate::cpu::{local_apic, per_cpu, time};
+use crate::layout::{CpuArea, MAX_CPUS};
 use crate::memory::host_map::Range;
-use crate::memory::layout::CpuArea;
 use crate::memory::tables::Tables;
 use crate::memory::{MemoryError, guest_memory, temporary};
 
@@ -132,7 +133,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
         if started.running as usize >= MAX_CPUS {
             break;
         }
-        crate::start::prepare_cpu(started.running)?;
+        processor::prepare(started.running)?;
         let stack = CpuArea::of(started.running).idle_stack_top();
         let root = tables.root().start_address().as_u64();
         copy_words(frame, PARAMETERS, &[root, stack, entry as usize as u64, u64::from(started.running)]);
@@ -152,7 +153,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
 /// paging on in it.
 fn prepare_page(frame: PhysFrame) -> Result<Tables, MemoryError> {
     let tables = Tables::try_new()?;
-    tables.share_kernel(crate::machine::kernel_root());
+    tables.share_kernel(crate::image::kernel_root());
     tables.map(START_PAGE, frame, Flags::PRESENT)?;
     temporary::copy_in(frame, 0, code());
     copy_words(frame, GDT, &FLAT_GDT);

@@ -7,13 +7,11 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::vmcb::Vmcb;
-use super::super::vmcb::tlb_control::{self, FLUSH_ALL, FLUSH_ASID};
+use super::vmcb::Vmcb;
+use super::vmcb::tlb_control::{self, FLUSH_ALL, FLUSH_ASID};
 use crate::checks::ON;
-use crate::cpu::{MAX_CPUS, this_cpu_number};
-use crate::memory::layout::vcpu_area;
-use crate::platform::vcpu::VCPUS_MAX;
-use crate::platform::vm::VMS_MAX;
+use crate::cpu::this_cpu_number;
+use crate::layout::{MAX_CPUS, VCPUS_MAX, VMS_MAX, vcpu_area};
 use crate::sync::SpinLock;
 
 /// Whose translations an ASID's entries are.

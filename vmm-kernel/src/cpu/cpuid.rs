@@ -1,0 +1,24 @@
+//! CPUID, as the host answers it.
+
+/// What CPUID answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpuid {
+    /// EAX.
+    pub eax: u32,
+    /// EBX.
+    pub ebx: u32,
+    /// ECX.
+    pub ecx: u32,
+    /// EDX.
+    pub edx: u32,
+}
+
+/// The host's CPUID.
+pub fn cpuid(leaf: u32, subleaf: u32) -> Cpuid {
+    // Miri has no such instruction.
+    if cfg!(miri) {
+        return Cpuid { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+    }
+    let r = core::arch::x86_64::__cpuid_count(leaf, subleaf);
+    Cpuid { eax: r.eax, ebx: r.ebx, ecx: r.ecx, edx: r.edx }
+}

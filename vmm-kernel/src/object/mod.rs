@@ -1,0 +1,4 @@
+//! Kernel objects in general: where they live, references to them, and queues of those.
+
+pub mod fifo;
+pub mod pool;

@@ -1,0 +1,68 @@
+//! Starts the first process.
+
+use vcpu_abi::operation::Rights;
+use vcpu_abi::status::Status;
+
+use crate::layout::USER_START_PAGE;
+use crate::memory::space::Space;
+use crate::task::elf;
+use crate::task::files::File;
+use crate::task::handle::{HostPorts, Object};
+use crate::task::process::{self, Process};
+
+/// Host ports that processes may be given: the first serial port.
+const SERIAL_PORTS: HostPorts = HostPorts { first: 0x3f8, count: 8 };
+const SERIAL_LINE: u8 = 4;
+/// The host's real-time clock: index and data.
+const CLOCK_PORTS: HostPorts = HostPorts { first: 0x70, count: 2 };
+
+/// Starts the first process, with a handle to everything there is.
+pub fn start(file: File) -> Result<(), Status> {
+    let init = Process::try_new(b"init", file)?;
+    let all = Rights::all();
+    let mut text = StartText::new();
+    for (name, object) in [
+        ("system", Object::System),
+        ("log", Object::Log),
+        ("files", Object::Files),
+        ("guest-memory", Object::GuestMemory),
+        ("serial-ports", Object::HostPorts(SERIAL_PORTS)),
+        ("serial-interrupt", Object::HostInterrupt(SERIAL_LINE)),
+        ("clock-ports", Object::HostPorts(CLOCK_PORTS)),
+    ] {
+        let handle = init.handles.lock().insert(object, all)?;
+        text.add(name, handle);
+    }
+    let fill = |space: &Space| elf::copy(space, USER_START_PAGE, text.as_bytes());
+    process::start(&init, fill, 0, 3)
+}
+
+/// The start page of the first process: a line `handle NAME NUMBER` for each handle.
+struct StartText {
+    bytes: [u8; 512],
+    used: usize,
+}
+
+impl StartText {
+    const fn new() -> Self {
+        Self { bytes: [0; 512], used: 0 }
+    }
+
+    fn add(&mut self, name: &str, handle: u32) {
+        // A line for each handle fits.
+        let _ = core::fmt::Write::write_fmt(self, format_args!("handle {name} {handle}\n"));
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.used).unwrap_or(&[])
+    }
+}
+
+impl core::fmt::Write for StartText {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let place = self.bytes.get_mut(self.used..self.used + text.len()).ok_or(core::fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.used += text.len();
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! What an exception or interrupt means: the entry code of `cpu::interrupts` says only that it came.
+#![allow(unsafe_code, reason = "two functions are called by name from the entry code")]
+
+mod exceptions;
+
+use crate::cpu::interrupts::Frame;
+use crate::cpu::{io_apic, local_apic};
+use crate::task::{events_of_host, scheduler};
+
+/// What the entry code calls for every vector but the paranoid ones. Interrupts are off.
+#[unsafe(no_mangle)]
+extern "C" fn handle_trap(frame: &mut Frame) {
+    let vector = frame.vector as u8;
+    if vector < 32 {
+        exceptions::handle(frame);
+    } else {
+        handle_interrupt(vector);
+    }
+    if frame.is_user() {
+        scheduler::before_user();
+    }
+}
+
+/// What the entry code calls for the vectors that may come at any instruction.
+#[unsafe(no_mangle)]
+extern "C" fn handle_paranoid_trap(frame: &mut Frame) {
+    exceptions::handle_anywhere(frame);
+}
+
+fn handle_interrupt(vector: u8) {
+    match vector {
+        local_apic::TIMER_VECTOR => {
+            local_apic::end_of_interrupt();
+            scheduler::timer_fired();
+        }
+        local_apic::KICK_VECTOR => {
+            local_apic::end_of_interrupt();
+            scheduler::kicked();
+        }
+        local_apic::SPURIOUS_VECTOR => {}
+        _ => {
+            local_apic::end_of_interrupt();
+            let line = vector.wrapping_sub(io_apic::FIRST_VECTOR);
+            if line < io_apic::LINES {
+                events_of_host::interrupt(line);
+            } else {
+                log::warn!("the host sent an interrupt on vector {vector:#x}, which nothing asked for");
+            }
+        }
+    }
+}
