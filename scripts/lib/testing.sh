@@ -10,16 +10,19 @@ measures=()
 # Seconds that one boot may take. A shared, emulated machine is slow; a hang is slower.
 boot_limit=${PLINTH_BOOT_LIMIT:-300}
 
-# check NAME COMMAND...: the command, in a shell of its own, passes or fails; a failure shows the end of what it printed.
+# check NAME COMMAND...: the command, in a shell of its own, passes or fails; a failure shows the end of what it
+# printed. xtask, which has made the folder, is told name and shell, and holds the check to its time limit.
 check() {
     local name=$1 out=$tests/$1.out began=$SECONDS status
     shift
     # Not `(...) || status=$?`, in which nothing inside would stop at a command that fails.
     set +e
     (
+        [[ -z ${PLINTH_KEEP_TESTS:-} ]] || printf 'checking %d %s\n' "$BASHPID" "$name" >&3
+        exec 3>&-
         set -e
         "$@"
-    ) >"$out" 2>&1 </dev/null
+    ) 3>&1 >"$out" 2>&1 </dev/null
     status=$?
     set -e
     if ((status == 0)); then

@@ -1,17 +1,19 @@
 //! Checks that are counted. A [`Suite`] runs them one by one, each with a [`Case`] that takes down what it says and
 //! boots machines; only a check that fails shows its words. The last line of [`Suite::finish`] is
-//! `N passed, N failed`.
+//! `N passed, N failed`. A check that takes longer than its limit is killed and has failed.
 
 mod booting;
 mod case;
+pub mod limit;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 pub use booting::Booted;
 pub use case::Case;
+use limit::{Limit, Victims};
 
 use crate::command::last_lines;
 use crate::project::{Project, make_folder, variable};
@@ -19,6 +21,12 @@ use crate::say;
 
 /// Lines of a failed check that are shown.
 const SHOWN: usize = 40;
+/// How long one boot may take. A shared, emulated machine is slow; a hang is slower.
+const BOOT_SECONDS: u64 = 300;
+/// How long one check may take. The longest known one took eleven minutes, on a busy machine.
+const CHECK_SECONDS: u64 = 20 * 60;
+/// How much longer than a boot a check may go on when its programs were killed: it may wait for words in a log.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// Checks and their counts.
 #[derive(Debug)]
@@ -29,6 +37,7 @@ pub struct Suite {
     failed: u32,
     measures: Vec<String>,
     boot_limit: Duration,
+    check_limit: Duration,
 }
 
 impl Suite {
@@ -42,7 +51,15 @@ impl Suite {
         }
         make_folder(folder)?;
         let (project, folder) = (project.clone(), folder.to_path_buf());
-        Ok(Self { project, folder, passed: 0, failed: 0, measures: Vec::new(), boot_limit: boot_limit()? })
+        let (boot_limit, check_limit) =
+            (seconds("PLINTH_BOOT_LIMIT", BOOT_SECONDS)?, seconds("PLINTH_CHECK_LIMIT", CHECK_SECONDS)?);
+        Ok(Self { project, folder, passed: 0, failed: 0, measures: Vec::new(), boot_limit, check_limit })
+    }
+
+    /// Gives each check this much time, whatever the environment says.
+    #[must_use]
+    pub fn with_check_limit(self, check_limit: Duration) -> Self {
+        Self { check_limit, ..self }
     }
 
     /// The project.
@@ -60,7 +77,14 @@ impl Suite {
         let began = Instant::now();
         let spinner = say::spinner(name);
         let mut case = Case::new(&self.project, &self.folder, name, self.boot_limit);
+        let limit = self.limit(name, Victims::All);
         let result = body(&mut case);
+        let late = limit.finish().map_or(Ok(()), |late| Err(anyhow!(late)));
+        // A late check fails whatever it says itself; its own words tell where it was.
+        let result = match (result, late) {
+            (Err(error), Err(late)) => Err(error.context(late)),
+            (result, late) => late.and(result),
+        };
         let result = result.and_then(|()| case.written());
         if let Err(error) = &result {
             // Not `{:?}`: a backtrace would push the words themselves out of what is shown.
@@ -82,6 +106,20 @@ impl Suite {
         result.is_ok()
     }
 
+    /// Starts the time of a check that has this name. If it can't be stopped, the run ends in words.
+    pub fn limit(&self, name: &str, victims: Victims) -> Limit {
+        let name = name.to_owned();
+        let (passed, failed, limit) = (self.passed, self.failed + 1, self.check_limit.as_secs());
+        Limit::start(self.check_limit, self.boot_limit + GRACE, victims, move || {
+            // Nobody is left to tell when standard output is closed.
+            let _ = say::print(format_args!(
+                "FAILED  {name}: no end after {limit} s (PLINTH_CHECK_LIMIT), nor when the programs that it started \
+                 were killed; the run ends here\n\n{passed} passed, {failed} failed\n"
+            ));
+            std::process::exit(1);
+        })
+    }
+
     /// Counts checks that another program ran.
     pub fn count(&mut self, passed: u32, failed: u32) {
         self.passed += passed;
@@ -99,6 +137,11 @@ impl Suite {
         self.measures.push(format!("{name:<58} {value}"));
     }
 
+    /// How many checks passed, and how many failed.
+    pub fn counts(&self) -> (u32, u32) {
+        (self.passed, self.failed)
+    }
+
     /// Prints what was measured and the counts; returns whether all passed, and there was one at all.
     pub fn finish(self) -> bool {
         if !self.measures.is_empty() {
@@ -109,13 +152,13 @@ impl Suite {
     }
 }
 
-/// How long one boot may take. A shared, emulated machine is slow; a hang is slower.
-fn boot_limit() -> Result<Duration> {
-    let seconds = match variable("PLINTH_BOOT_LIMIT") {
+/// A number of seconds in the environment.
+fn seconds(name: &str, otherwise: u64) -> Result<Duration> {
+    let seconds = match variable(name) {
         Some(text) => {
-            text.display().to_string().parse().context("PLINTH_BOOT_LIMIT is a number of seconds")?
+            text.display().to_string().parse().with_context(|| format!("{name} is a number of seconds"))?
         }
-        None => 300,
+        None => otherwise,
     };
     Ok(Duration::from_secs(seconds))
 }
@@ -136,7 +179,7 @@ mod tests {
         }));
         assert!(!suite.check("bad", |_| bail!("on purpose")));
         assert!(!suite.check("wrong", |case| case.expect_text("here", "a needle", "haystack")));
-        assert_eq!((suite.passed, suite.failed), (1, 2));
+        assert_eq!(suite.counts(), (1, 2));
         let said = plinth_qemu::read_text(&folder.join("wrong.out"));
         assert!(said.contains("expected \"haystack\" in here"), "{said}");
         assert_eq!(plinth_qemu::read_text(&folder.join("good.out")), "a word\n");

@@ -16,10 +16,9 @@ unit_tests() {
 # Where something is unsafe and can be run by an interpreter, it is: pools, queues, locks, run page and VMCB,
 # page tables in simulated memory, XSAVE images. By integers to pointers, as the kernel has them, so without
 # strict provenance. Left out is what takes minutes there and is safe code, above page tables that other tests
-# change: the loader of executables, the fuzz targets, a loop over every stack's address. What is slow
-# there by mistake ends after 20 minutes, so that the others still run.
+# change: the loader of executables, the fuzz targets, a loop over every stack's address.
 miri() {
-    in_root env MIRIFLAGS=-Zmiri-permissive-provenance timeout 1200 cargo +nightly miri test -p vmm-kernel -- \
+    in_root env MIRIFLAGS=-Zmiri-permissive-provenance cargo +nightly miri test -p vmm-kernel -- \
         --skip task::elf --skip host::targets --skip below_each_stack
 }
 

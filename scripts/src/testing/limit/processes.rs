@@ -1,0 +1,119 @@
+//! The processes below this one, as `/proc` has them.
+
+use std::collections::{HashMap, HashSet};
+
+use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
+
+/// Which of the processes below this one are killed.
+#[derive(Clone, Copy, Debug)]
+pub enum Victims {
+    /// All of them.
+    All,
+    /// Those of one check that a shell script runs in a shell of its own: that one and what is below it, and
+    /// orphans. The script itself goes on.
+    Check {
+        /// The script.
+        script: u32,
+        /// The check's shell.
+        shell: u32,
+    },
+}
+
+impl Victims {
+    /// Kills those that there are now.
+    pub fn kill(&self) {
+        let parents = parents();
+        let ours = getpid().as_raw_nonzero().get().cast_unsigned();
+        for &process in below(&parents, &self.roots(&parents, ours)).iter() {
+            let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) else { continue };
+            // One that has ended meanwhile needs no killing.
+            let _ = kill_process(process, Signal::KILL);
+        }
+    }
+
+    /// The victims whose parents are none.
+    fn roots(&self, parents: &HashMap<u32, u32>, ours: u32) -> Vec<u32> {
+        let is_root = |process: u32, parent: u32| match *self {
+            Self::All => parent == ours,
+            // The shell's number may be another's by now, but not below the script while the check runs.
+            Self::Check { script, shell } => {
+                (parent == ours && process != script) || (process == shell && parent == script)
+            }
+        };
+        parents
+            .iter()
+            .filter(|&(&process, &parent)| is_root(process, parent))
+            .map(|(&root, _)| root)
+            .collect()
+    }
+}
+
+/// Makes those whose parents end children of this process, lest they escape; they were of process 1 otherwise.
+pub fn adopt_orphans() {
+    // Where the system has no such thing, only the orphans escape.
+    let _ = set_child_subreaper(Some(getpid()));
+}
+
+/// These processes and all below them.
+fn below(parents: &HashMap<u32, u32>, roots: &[u32]) -> HashSet<u32> {
+    let mut found: HashSet<u32> = roots.iter().copied().collect();
+    loop {
+        let more: Vec<u32> = parents
+            .iter()
+            .filter(|(process, parent)| found.contains(parent) && !found.contains(process))
+            .map(|(&process, _)| process)
+            .collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+/// The parent of each process that runs.
+fn parents() -> HashMap<u32, u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return HashMap::new() };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let parent = |process: u32| {
+        let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
+        Some((process, parent_of(&String::from_utf8_lossy(&stat))?))
+    };
+    numbers.filter_map(parent).collect()
+}
+
+/// The parent in a line of `/proc/N/stat`, "N (NAME) STATE PARENT ..."; none for one that has ended. The name may
+/// have any letters in it.
+fn parent_of(stat: &str) -> Option<u32> {
+    let mut words = stat.rsplit_once(") ")?.1.split(' ');
+    let state = words.next()?;
+    let parent = words.next()?.parse().ok()?;
+    (state != "Z").then_some(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_stat() {
+        assert_eq!(parent_of("7 (sh) S 3 7 7 0"), Some(3));
+        assert_eq!(parent_of("7 (a) S 9 (b) R 3 7"), Some(3));
+        assert_eq!(parent_of("7 (sh) Z 3 7 7 0"), None);
+        assert_eq!(parent_of("7 (sh"), None);
+        assert_eq!(parents().get(&std::process::id()), Some(&std::os::unix::process::parent_id()));
+    }
+
+    /// We are 1. 2 is a script, with the shell 3 of a check and another program 4; 5 is an orphan.
+    #[test]
+    fn who_is_killed() {
+        let parents = HashMap::from([(1, 0), (2, 1), (3, 2), (4, 2), (5, 1), (6, 3), (7, 6), (8, 5), (9, 0)]);
+        let killed = |victims: Victims| {
+            let mut all: Vec<_> = below(&parents, &victims.roots(&parents, 1)).into_iter().collect();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(killed(Victims::All), [2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(killed(Victims::Check { script: 2, shell: 3 }), [3, 5, 6, 7, 8]);
+        assert_eq!(killed(Victims::Check { script: 2, shell: 8 }), [5, 8], "not the script's");
+    }
+}
