@@ -1,6 +1,6 @@
 //! The processes below this one, as `/proc` has them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 
@@ -24,7 +24,7 @@ impl Victims {
     pub fn kill(&self) {
         let parents = parents();
         let ours = getpid().as_raw_nonzero().get().cast_unsigned();
-        for &process in below(&parents, &self.roots(&parents, ours)).iter() {
+        for process in below(&parents, &self.roots(&parents, ours)) {
             let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) else { continue };
             // One that has ended meanwhile needs no killing.
             let _ = kill_process(process, Signal::KILL);
@@ -54,20 +54,19 @@ pub fn adopt_orphans() {
     let _ = set_child_subreaper(Some(getpid()));
 }
 
-/// These processes and all below them.
-fn below(parents: &HashMap<u32, u32>, roots: &[u32]) -> HashSet<u32> {
-    let mut found: HashSet<u32> = roots.iter().copied().collect();
-    loop {
-        let more: Vec<u32> = parents
-            .iter()
-            .filter(|(process, parent)| found.contains(parent) && !found.contains(process))
-            .map(|(&process, _)| process)
-            .collect();
-        if more.is_empty() {
-            return found;
-        }
+/// These processes and all below them, each after its parent: one that loses a child first would go on with what
+/// stands behind it.
+fn below(parents: &HashMap<u32, u32>, roots: &[u32]) -> Vec<u32> {
+    let mut found = roots.to_vec();
+    let mut seen = 0;
+    while seen < found.len() {
+        let children =
+            parents.iter().filter(|(_, parent)| **parent == found[seen]).map(|(&process, _)| process);
+        let more: Vec<u32> = children.filter(|process| !found.contains(process)).collect();
         found.extend(more);
+        seen += 1;
     }
+    found
 }
 
 /// The parent of each process that runs.
@@ -108,7 +107,9 @@ mod tests {
     fn who_is_killed() {
         let parents = HashMap::from([(1, 0), (2, 1), (3, 2), (4, 2), (5, 1), (6, 3), (7, 6), (8, 5), (9, 0)]);
         let killed = |victims: Victims| {
-            let mut all: Vec<_> = below(&parents, &victims.roots(&parents, 1)).into_iter().collect();
+            let mut all = below(&parents, &victims.roots(&parents, 1));
+            let place = |process| all.iter().position(|&other| other == process);
+            assert!(all.iter().all(|process| place(parents[process]) < place(*process)), "{all:?}");
             all.sort_unstable();
             all
         };
