@@ -217,7 +217,7 @@ fn a_fault_keeps_what_was_done() {
     assert_eq!((machine.gprs[1], machine.gprs[7], machine.rip), (2, 0x9000, 0x1000));
 }
 
-/// Found against the processor: of two bad operands of CMPS, rDI's faults.
+/// Found against the processor: of two bad operands of CMPS, rDI's faults; on others it is rSI's.
 #[test]
 fn cmps_looks_at_its_destination_first() {
     let mut machine = machine();

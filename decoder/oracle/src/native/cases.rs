@@ -103,7 +103,7 @@ fn is_port_string(operation: Operation) -> bool {
 /// A case to be run by both sides.
 pub(super) struct Case {
     pub(super) mode: Mode,
-    processor: Processor,
+    pub(super) processor: Processor,
     /// Where in the page of code it is.
     pub(super) offset: u64,
     pub(super) code: Vec<u8>,
