@@ -16,6 +16,7 @@ mod notices;
 mod page;
 mod page_cache;
 mod port;
+mod processor;
 mod reset;
 mod status_word;
 mod table_path;
@@ -28,7 +29,7 @@ use bitflags::bitflags;
 use code_cache::{CodeCache, Decoded, Lengths};
 use decoder::{Intercept, Mode, Processor};
 use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuSet};
-use devices::cpuid::{CpuidTable, Live};
+use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
 use notices::{Kind, Notices};
 use runtime::abi::operation::{Call, Handle, Operation, VcpuCreate, VcpuFetch, VcpuKick, end_reason};
@@ -193,19 +194,10 @@ impl ApicBus for Bus<'_, '_> {
     }
 }
 
-/// The processor that a guest with this CPUID believes to have.
-fn processor(cpuid: &CpuidTable) -> Processor {
-    let [leaf_0, leaf_1] = [0, 1].map(|leaf| {
-        let leaf = cpuid.lookup(leaf, 0, &Live { cr4: 0, xcr0: 1 });
-        [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]
-    });
-    Processor::from_cpuid(leaf_0, leaf_1)
-}
-
 impl Vcpu {
     /// A vCPU as after power-on.
     pub fn new(shared: &'static Shared, index: usize, created: Created, cpuid: CpuidTable) -> Option<Self> {
-        let processor = processor(&cpuid);
+        let processor = processor::of(&cpuid);
         let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: None };
         Some(Self {
             index,
