@@ -61,19 +61,26 @@ pub fn send_to_self(vector: u64) {
     set_register(COMMAND, FIXED | TO_SELF | vector as u32);
 }
 
-/// Starts processor 1, or starts it again; processor 0 only if it has got an INIT, of which it has no other
-/// way back.
+/// Starts processor 1, or starts a processor again. After an INIT, processor 1 waits for a SIPI. Processor 0
+/// begins where firmware would be: there is none, what it reads there is no instruction, and the interrupt
+/// table leads from real mode to the start page.
 pub fn start(destination: u64) {
-    super::entry::place_low_code();
-    super::tables::describe_real_mode();
-    if destination == 1 {
-        send_to(1, INIT);
-        watch::wait_us(200);
+    watch::restore();
+    send_to(destination, INIT);
+    watch::wait_us(200);
+    if destination == 0 {
+        return;
     }
     for _ in 0..2 {
         send_to(destination, STARTUP | (super::layout::TRAMPOLINE >> 12) as u32);
         watch::wait_us(200);
     }
+}
+
+/// Reads a register of the I/O APIC.
+pub fn io_register(index: u32) -> u32 {
+    write(IO_APIC, index);
+    read(IO_APIC + 0x10)
 }
 
 /// Writes a register of the I/O APIC.

@@ -1,7 +1,7 @@
 //! A processor: its area, what becomes of an interrupt, and its return to order.
 #![allow(unsafe_code, reason = "the entry code hands over the processor's area by address")]
 
-use super::entry::{go_on, place_low_code};
+use super::entry::go_on;
 use super::machine::{self, Order, read, write};
 use super::random::Random;
 use super::{apic, layout as l, paging, report, rounds, tables, watch};
@@ -90,6 +90,7 @@ pub struct Frame {
 /// More of them in one snippet end it.
 const MOST_EVENTS: u64 = 100;
 const RESUME: u64 = 1 << 16;
+const INTERRUPTS: u64 = 1 << 9;
 
 impl Cpu {
     pub fn area(&self) -> u64 {
@@ -104,6 +105,11 @@ impl Cpu {
     /// Says whether interrupts may come in the supervisor. Handlers look at it behind the compiler's back.
     pub fn set_window(&mut self, open: bool) {
         write((&raw const self.window) as u64, u64::from(open));
+    }
+
+    /// Whether so many interrupts came in this round that one which did not come may still be behind them.
+    pub fn is_flooded(&self) -> bool {
+        read::<u64>((&raw const self.events) as u64) > MOST_EVENTS
     }
 
     fn has_window(&self) -> bool {
@@ -155,6 +161,10 @@ pub extern "C" fn handle(frame: &mut Frame, cpu: &mut Cpu) {
             apic::end_interrupt();
             cpu.events += 1;
             if !cpu.is_in_snippet() {
+                if cpu.events > MOST_EVENTS {
+                    // A line that a snippet has left active comes again as soon as it is over.
+                    frame.rflags &= !INTERRUPTS;
+                }
                 return rounds::note_interrupt(cpu, vector);
             }
             if cpu.events < MOST_EVENTS {
@@ -203,10 +213,6 @@ fn recover(cpu: &mut Cpu) -> ! {
     }
     if cpu.random.once_in(8) {
         apic::restore(cpu.index);
-        if cpu.index == 0 {
-            watch::restore();
-        }
-        place_low_code();
         machine::write_msr(0xc000_0080, 0xd00);
     }
     go_on(cpu)

@@ -7,6 +7,7 @@ use core::mem::offset_of;
 
 use super::cpu::{Cpu, begin_round, come_back, handle};
 use super::layout as l;
+use super::machine::{correct, read};
 
 // The Linux boot protocol's header (Documentation/arch/x86/boot.rst of Linux): 64-bit entry only, at a fixed
 // address.
@@ -365,6 +366,8 @@ trampoline_16:
     shr ebx, 16
     mov ax, bx
     mov es, ax
+    mov fs, ax                          // else they would reach the interrupt table
+    mov gs, ax
     .byte 0x2e, 0x0f, 0x01, 0x1e        // lidt cs:[disp16]
     .word {low} + 6f - trampoline_16
     sti
@@ -444,22 +447,23 @@ pub fn stub_between() -> u64 {
 /// A sum of the supervisor's code and constants.
 pub fn sum() -> u64 {
     let (begin, end) = (&raw const image as u64, &raw const constants_end as u64);
-    let words = (begin..end).step_by(8).map(super::machine::read::<u64>);
+    let words = (begin..end).step_by(8).map(read::<u64>);
     words.fold(0, |sum, word| sum.rotate_left(1).wrapping_add(word))
 }
 
-/// Puts the code that has to be in low memory there.
-pub fn place_low_code() {
+/// Puts the code that has to be in low memory there. Returns how many bytes and words were not as they had to
+/// be.
+pub fn place_low_code() -> u64 {
     // Whoever strays into low memory goes through zeros, which are harmless instructions, to what comes next.
-    for offset in (0..0x1000).step_by(2) {
-        super::machine::write(l::TRAMPOLINE - 0x1000 + offset, 0x0b0fu16);
-    }
-    copy(l::TRAMPOLINE, &raw const trampoline, &raw const trampoline_end);
-    copy(LOW, &raw const trampoline_16, &raw const trampoline_16_end);
+    let end = (0..0x1000).step_by(8);
+    let ends =
+        end.map(|offset| u64::from(correct(l::TRAMPOLINE - 0x1000 + offset, 0x0b0f_0b0f_0b0f_0b0fu64)));
+    let ends: u64 = ends.sum();
+    ends + copy(l::TRAMPOLINE, &raw const trampoline, &raw const trampoline_end)
+        + copy(LOW, &raw const trampoline_16, &raw const trampoline_16_end)
 }
 
-fn copy(to: u64, from: *const u8, end: *const u8) {
-    for offset in 0..(end as u64 - from as u64) {
-        super::machine::write::<u8>(to + offset, super::machine::read(from as u64 + offset));
-    }
+fn copy(to: u64, from: *const u8, end: *const u8) -> u64 {
+    let bytes = 0..end as u64 - from as u64;
+    bytes.map(|offset| u64::from(correct::<u8>(to + offset, read(from as u64 + offset)))).sum()
 }

@@ -105,7 +105,7 @@ pub fn protected(cpu: &mut Cpu) -> ! {
 
 /// Real mode. The data segments lie where no table of the guest's is.
 pub fn real_mode(cpu: &mut Cpu) -> ! {
-    super::entry::place_low_code();
+    watch::restore();
     write_code(cpu, l::REAL_MODE);
     let segments: &[u64] = &[0x2000, 0x2800, 0xa000, 0xb800, 0xc000, 0xe000, 0xf000];
     for index in [0, 1, 2, 6, 7] {

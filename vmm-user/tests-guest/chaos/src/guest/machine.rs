@@ -21,6 +21,16 @@ pub fn write<T: Copy>(address: u64, value: T) {
     unsafe { (address as *mut T).write_volatile(value) }
 }
 
+/// Writes memory if it holds something else; returns whether it did. A needless write would have the processor
+/// forget what it has translated of the page.
+pub fn correct<T: Copy + PartialEq>(address: u64, value: T) -> bool {
+    let differs = read::<T>(address) != value;
+    if differs {
+        write(address, value);
+    }
+    differs
+}
+
 pub fn out8(port: u16, value: u8) {
     // SAFETY: a port write changes no memory of Rust's.
     unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags)) }

@@ -179,6 +179,25 @@ fn frame(page: u64) -> u64 {
 /// Processor 0 asks for a race and waits for processor 1 to take part.
 pub fn begin(cpu: &mut Cpu) -> ! {
     let kind = 1 + cpu.random.below(KINDS);
+    shared::set(Flag::RaceSeed, cpu.random.next());
+    shared::set(Flag::Race, kind);
+    let began = watch::ticks();
+    while shared::get(Flag::Racing) != kind {
+        if watch::ticks().wrapping_sub(began) > RACE_TICKS {
+            shared::set(Flag::Race, 0);
+            go_on(cpu);
+        }
+    }
+    prepare(cpu, kind);
+    let hpet = if kind == PAGES { read(l::HPET) } else { SECRET };
+    cpu.race = Running { kind, left: TIMES, began: watch::ticks(), hpet };
+    cpu.counts.races += 1;
+    again(cpu)
+}
+
+/// Makes memory and port as they have to stay. Processor 1 takes part already: before, its last snippet could
+/// have changed them.
+fn prepare(cpu: &mut Cpu, kind: u64) {
     for word in (0..0x1000).step_by(4) {
         write(frame(SECRET_PAGE) + word, SECRET);
         write(frame(CONSTANT_PAGE) + word, CONSTANT);
@@ -191,19 +210,6 @@ pub fn begin(cpu: &mut Cpu) -> ! {
     out8(SCRATCH_PORT - 4, 3); // the line control register: no divisor latch
     out8(SCRATCH_PORT, CANARY);
     write_code(cpu, kind);
-    shared::set(Flag::RaceSeed, cpu.random.next());
-    shared::set(Flag::Race, kind);
-    let began = watch::ticks();
-    while shared::get(Flag::Racing) != kind {
-        if watch::ticks().wrapping_sub(began) > RACE_TICKS {
-            shared::set(Flag::Race, 0);
-            go_on(cpu);
-        }
-    }
-    let hpet = if kind == PAGES { read(l::HPET) } else { SECRET };
-    cpu.race = Running { kind, left: TIMES, began: watch::ticks(), hpet };
-    cpu.counts.races += 1;
-    again(cpu)
 }
 
 fn map(page: u64, entry: u64) {
@@ -292,28 +298,38 @@ pub fn go_on_with(cpu: &mut Cpu) -> ! {
 }
 
 fn check(cpu: &Cpu) {
-    let detail = cpu.race.kind << 32 | cpu.ended.rip & 0xfff;
-    if cpu.race.kind == PRIVILEGED {
+    let kind = cpu.race.kind;
+    if kind == PRIVILEGED {
         return;
     }
+    let seen = harm(cpu);
+    // Once processor 1 does something else, its snippets may write what is looked at here; it says so before.
+    if let (Some(harm), true) = (seen, shared::get(Flag::Race) == kind) {
+        report::wrong(cpu.index, harm, kind << 32 | cpu.ended.rip & 0xfff);
+    }
+}
+
+/// What user code has done that it must not do, if anything.
+fn harm(cpu: &Cpu) -> Option<&'static str> {
     if in8(SCRATCH_PORT) != CANARY {
-        report::wrong(cpu.index, "user code reached a port that it may not", detail);
         out8(SCRATCH_PORT, CANARY);
+        return Some("user code reached a port that it may not");
     }
     if cpu.ended.vector == l::END_VECTOR && cpu.ended.r14 == 1 {
-        report::wrong(cpu.index, "user code read what it may not", detail);
+        return Some("user code read what it may not");
     }
     for word in (0..0x1000).step_by(4) {
         if read::<u32>(frame(SECRET_PAGE) + word) != SECRET {
-            return report::wrong(cpu.index, "user code wrote what it may not", detail);
+            return Some("user code wrote what it may not");
         }
         if read::<u32>(frame(CONSTANT_PAGE) + word) != CONSTANT {
-            return report::wrong(cpu.index, "user code wrote a read-only page", detail);
+            return Some("user code wrote a read-only page");
         }
         if read::<u32>(frame(DATA_PAGE) + word) == SECRET {
-            return report::wrong(cpu.index, "user code moved what it may not read", detail);
+            return Some("user code moved what it may not read");
         }
     }
+    None
 }
 
 /// Processor 1: changes things while a race is on.
@@ -336,6 +352,7 @@ pub fn take_part(cpu: &mut Cpu) {
             break;
         }
     }
+    shared::set(Flag::Race, 0);
     shared::set(Flag::Racing, 0);
     cpu.counts.races += 1;
 }

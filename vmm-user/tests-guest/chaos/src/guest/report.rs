@@ -112,7 +112,7 @@ pub fn done() -> ! {
     }
     let rounds = (shared::get(Flag::Rounds0), shared::get(Flag::Rounds1));
     let word = if shared::get(Flag::Wrong) == 0 { "done" } else { "ends, and something was WRONG" };
-    say(format_args!("{word}, rounds {} {}", rounds.0, rounds.1));
+    say(format_args!("{word}, rounds {} {}, repairs {}", rounds.0, rounds.1, shared::get(Flag::Repairs)));
     for _ in 0..1000 {
         out16(POWER_CONTROL, POWER_OFF);
     }

@@ -23,6 +23,8 @@ pub enum Flag {
     Sum,
     /// Whether anything was wrong.
     Wrong,
+    /// How often something of the watch was not as it has to be.
+    Repairs,
 }
 
 pub fn get(flag: Flag) -> u64 {

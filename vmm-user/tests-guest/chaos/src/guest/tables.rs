@@ -2,7 +2,7 @@
 
 use super::entry::{old_stub, stub, stub_between};
 use super::layout as l;
-use super::machine::{read, write};
+use super::machine::{correct, read, write};
 
 const DESCRIPTORS: [u64; 9] = [
     0,
@@ -81,11 +81,9 @@ pub fn describe_interrupts() {
     describe_operands();
 }
 
-/// Real mode's interrupts: whatever comes leads to the start of the processor.
-pub fn describe_real_mode() {
-    for vector in 0..256 {
-        write(vector * 4, REAL_MODE_VECTOR);
-    }
+/// Real mode's interrupts: whatever comes leads to the start of the processor. Returns how many did not.
+pub fn describe_real_mode() -> u64 {
+    (0..256).map(|vector| u64::from(correct(vector * 4, REAL_MODE_VECTOR))).sum()
 }
 
 /// The lower half of an interrupt gate, or a whole one of 32 bits.
