@@ -51,8 +51,6 @@ const CALLED_FROM_BELOW: &[&str] =
 
 /// Imports that are still against the rules: who names whom.
 const STILL_WRONG: &[(&str, &str)] = &[
-    ("abi/run", "abi/batch"),
-    ("abi/vcpu", "abi/run"),
     ("task/event", "guest/vcpu"),
     ("task/handle", "guest/vcpu"),
     ("task/handle", "guest/vm"),

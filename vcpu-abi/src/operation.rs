@@ -1,7 +1,8 @@
 //! Operations: what a process asks of an object it holds a handle to. One or many are given in a batch.
 //!
 //! An operation is 64 bytes: code, flags, handle, status, and a payload whose type the code decides. Each is declared once,
-//! below, by `operations!`; kernel dispatch, the runtime's wrappers and the C header derive from the declaration.
+//! below, by `operations!`; the kernel's dispatch ([`with_operation!`](crate::with_operation)), the runtime's wrappers and the C
+//! header derive from the declaration.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -92,8 +93,36 @@ pub enum ObjectKind {
     HostInterrupt = 11,
 }
 
+/// The types by which a kernel knows the objects, one for each [`ObjectKind`].
+pub trait Objects {
+    /// The machine as a whole.
+    type System;
+    /// The kernel's log.
+    type Log;
+    /// The image's directory of files.
+    type Files;
+    /// One file of it.
+    type File;
+    /// A process.
+    type Process;
+    /// An event.
+    type Event;
+    /// Guest memory.
+    type GuestMemory;
+    /// A virtual machine.
+    type Vm;
+    /// A virtual processor.
+    type Vcpu;
+    /// A range of the host's I/O ports.
+    type HostPorts;
+    /// An interrupt line of the host.
+    type HostInterrupt;
+}
+
 /// A typed operation: its payload, with the code, the kind of object and the rights it takes.
 pub trait Call: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
+    /// The object, as a kernel knows it.
+    type Object<O: Objects>;
     /// The object.
     const OBJECT: ObjectKind;
     /// The code: the object's kind in the high half.
@@ -156,9 +185,10 @@ const fn is_reserved(field: &str) -> bool {
     matches!(field.as_bytes(), b"reserved")
 }
 
-/// Declares operations: `Name(Object, number, RIGHTS) { field: type, ... }`, each with its documents.
+/// Declares operations: `Name(Object, number, RIGHTS) { field: type, ... }`, each with its documents. `$d` is a
+/// dollar sign, for the macro that is declared within.
 macro_rules! operations {
-    ($($(#[$meta:meta])* $name:ident($object:ident, $number:literal, $($right:ident)|+) {
+    ($d:tt $($(#[$meta:meta])* $name:ident($object:ident, $number:literal, $($right:ident)|+) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
     })*) => {
         $(
@@ -170,6 +200,7 @@ macro_rules! operations {
             }
 
             impl Call for $name {
+                type Object<O: Objects> = O::$object;
                 const OBJECT: ObjectKind = ObjectKind::$object;
                 const CODE: u32 = (ObjectKind::$object as u32) << 16 | $number;
                 const RIGHTS: Rights = Rights::empty()$(.union(Rights::$right))+;
@@ -190,10 +221,25 @@ macro_rules! operations {
             bytes: size_of::<$name>(),
             fields: &[$((stringify!($field), stringify!($type))),*],
         }),*];
+
+        /// An expression for the operation of a code, with a name for its type: `with_operation!(code, C => f::<C>(), else g())`.
+        /// It must hold for every operation, so that none can be forgotten; `else` is for codes that are none's.
+        #[macro_export]
+        macro_rules! with_operation {
+            ($d code:expr, $d call:ident => $d then:expr, else $d otherwise:expr) => {
+                match $d code {
+                    $(<$crate::operation::$name as $crate::operation::Call>::CODE => {
+                        type $d call = $crate::operation::$name;
+                        $d then
+                    })*
+                    _ => $d otherwise,
+                }
+            };
+        }
     };
 }
 
-operations! {
+operations! { $
     /// Facts about the machine.
     SystemInfo(System, 1, READ) {
         /// Out: frequency of the TSC in Hz, as calibrated.
@@ -533,6 +579,18 @@ mod tests {
         assert_eq!(PAYLOADS[0].reserved(), None);
         let write = OPERATIONS.iter().position(|(code, _)| *code == LogWrite::CODE).map(|i| &PAYLOADS[i]);
         assert_eq!(write.and_then(Payload::reserved), Some(20..24));
+    }
+
+    #[test]
+    fn each_code_has_its_operation() {
+        for (code, name) in OPERATIONS {
+            assert_eq!(
+                with_operation!(*code, C => Some((C::CODE, C::NAME)), else None),
+                Some((*code, *name))
+            );
+        }
+        assert_eq!(with_operation!(0, C => Some(C::NAME), else None), None);
+        assert_eq!(with_operation!(VcpuKick::CODE | 0xff, C => Some(C::NAME), else None), None);
     }
 
     #[test]

@@ -8,8 +8,9 @@
 use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Operation};
 use vcpu_abi::status::Status;
 
+use super::answer::Answer;
+use super::dispatch::execute;
 use super::in_place::PortAccesses;
-use super::{Answer, execute};
 use crate::cpu::this_cpu;
 use crate::guest::vcpu::Vcpu;
 use crate::layout::PAGE;

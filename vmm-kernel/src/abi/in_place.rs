@@ -10,11 +10,11 @@ use core::arch::asm;
 use vcpu_abi::operation::{Call, Handle, Operation, PortRead, PortWrite};
 use vcpu_abi::status::Status;
 
-use super::system;
+use super::host_port;
 use crate::cpu::{interrupts, this_cpu};
 use crate::image;
 use crate::object::pool::Ref;
-use crate::task::handle::{self, HostPorts, Object};
+use crate::task::handle::{self, HostPorts};
 use crate::task::process::Process;
 use crate::task::scheduler;
 
@@ -35,15 +35,14 @@ impl PortAccesses {
     /// Those like an operation that has succeeded; `None` if it was not to a port.
     #[inline(always)]
     pub fn like(process: &Ref<Process>, operation: &Operation) -> Option<Self> {
-        let object = match operation.code {
+        let rights = match operation.code {
             _ if !image::takes_shortcuts() => return None,
-            PortWrite::CODE => handle::resolve::<PortWrite>(process, operation),
-            PortRead::CODE => handle::resolve::<PortRead>(process, operation),
+            PortWrite::CODE => PortWrite::RIGHTS,
+            PortRead::CODE => PortRead::RIGHTS,
             _ => return None,
         };
-        let Ok(Object::HostPorts(ports)) = object else { return None };
         Some(Self {
-            ports,
+            ports: handle::find(process, operation.handle, rights).ok()?,
             is_write: operation.code == PortWrite::CODE,
             header: u64::from(operation.code) | u64::from(operation.flags) << 32,
             handle: operation.handle,
@@ -107,11 +106,11 @@ impl PortAccesses {
             return false;
         }
         let width = (target >> 32) as u32;
-        let Ok(port) = system::port(self.ports, target as u32, width) else { return false };
+        let Ok(port) = host_port::port(self.ports, target as u32, width) else { return false };
         if self.is_write {
-            system::write_port(port, width, data as u32);
+            host_port::write(port, width, data as u32);
         } else {
-            let value = system::read_port(port, width);
+            let value = host_port::read(port, width);
             // SAFETY: as for the loads.
             unsafe { words.add(3).write_volatile(value.into()) };
         }

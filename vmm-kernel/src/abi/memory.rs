@@ -1,56 +1,64 @@
 //! Operations on memory: a process's own, the guest's, and a VM's address space.
 
-use vcpu_abi::operation::{MemoryMap, MemoryRange, ObjectKind, ProcessAllocate, Rights, VmAllocate, VmMap};
+use vcpu_abi::operation::{MemoryMap, MemoryRange, ProcessAllocate, Rights, VmAllocate, VmMap};
 use vcpu_abi::status::Status;
 
+use super::execute::{Done, Execute};
 use super::process::only_self;
+use crate::guest::vm::Vm;
 use crate::memory::guest_memory;
 use crate::memory::space::Protection;
 use crate::object::pool::Ref;
-use crate::task::handle::{self, Object};
+use crate::task::handle::{self, GuestMemory};
 use crate::task::process::Process;
-
-type Done = Result<(), Status>;
 
 /// The most memory one call allocates: what a process may wait for in the kernel, where nothing preempts it.
 const ALLOCATE_MAX: u64 = 4 * 1024 * 1024;
 
-pub fn allocate(process: &Ref<Process>, object: Object, call: &mut ProcessAllocate) -> Done {
-    only_self(process, &object)?;
-    if call.bytes > ALLOCATE_MAX {
-        return Err(Status::BadArgument);
+impl Execute for ProcessAllocate {
+    fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
+        only_self(process, &target)?;
+        if self.bytes > ALLOCATE_MAX {
+            return Err(Status::BadArgument);
+        }
+        Ok(process.space.allocate(self.address, self.bytes, Protection::ReadWrite)?)
     }
-    Ok(process.space.allocate(call.address, call.bytes, Protection::ReadWrite)?)
 }
 
-pub fn range(_: &Ref<Process>, _: Object, call: &mut MemoryRange) -> Done {
-    let index = usize::try_from(call.index).map_err(|_| Status::NotFound)?;
-    let range = guest_memory::range(index).ok_or(Status::NotFound)?;
-    (call.gpa, call.bytes) = (range.start, range.end - range.start);
-    Ok(())
+impl Execute for MemoryRange {
+    fn execute(&mut self, _: &Ref<Process>, _: GuestMemory) -> Done {
+        let index = usize::try_from(self.index).map_err(|_| Status::NotFound)?;
+        let range = guest_memory::range(index).ok_or(Status::NotFound)?;
+        (self.gpa, self.bytes) = (range.start, range.end - range.start);
+        Ok(())
+    }
 }
 
-pub fn map(process: &Ref<Process>, _: Object, call: &mut MemoryMap) -> Done {
-    if !guest_memory::contains(call.gpa, call.bytes) {
-        return Err(Status::NotFound);
+impl Execute for MemoryMap {
+    fn execute(&mut self, process: &Ref<Process>, _: GuestMemory) -> Done {
+        if !guest_memory::contains(self.gpa, self.bytes) {
+            return Err(Status::NotFound);
+        }
+        if !self.gpa.is_multiple_of(crate::layout::PAGE) {
+            return Err(Status::BadArgument);
+        }
+        Ok(process.space.map_foreign(self.address, self.gpa, self.bytes, Protection::ReadWrite)?)
     }
-    if !call.gpa.is_multiple_of(crate::layout::PAGE) {
-        return Err(Status::BadArgument);
-    }
-    Ok(process.space.map_foreign(call.address, call.gpa, call.bytes, Protection::ReadWrite)?)
 }
 
-pub fn vm_map(process: &Ref<Process>, object: Object, call: &mut VmMap) -> Done {
-    let Object::Vm(vm) = object else { return Err(Status::BadHandle) };
-    handle::find(process, call.memory, ObjectKind::GuestMemory, Rights::MAP)?;
-    vm.map(call.gpa, call.bytes)
+impl Execute for VmMap {
+    fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
+        handle::find::<GuestMemory>(process, self.memory, Rights::MAP)?;
+        vm.map(self.gpa, self.bytes)
+    }
 }
 
-pub fn vm_allocate(process: &Ref<Process>, object: Object, call: &mut VmAllocate) -> Done {
-    let Object::Vm(vm) = object else { return Err(Status::BadHandle) };
-    if call.writable > 1 {
-        return Err(Status::BadArgument);
+impl Execute for VmAllocate {
+    fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
+        if self.writable > 1 {
+            return Err(Status::BadArgument);
+        }
+        process.mapped.lock().keep_vm(&vm)?;
+        vm.allocate(self.gpa, self.bytes, self.writable == 1, &process.space, self.address)
     }
-    process.mapped.lock().keep_vm(&vm)?;
-    vm.allocate(call.gpa, call.bytes, call.writable == 1, &process.space, call.address)
 }

@@ -1,104 +1,32 @@
-//! `SYS_RUN`: the vCPU's pending batch, then the guest until its next exit.
+//! A run of a vCPU: the guest, until its next exit that is the VMM's.
 //!
 //! Most exits do not come by here, but take the short way in `enter` of the platform's backend, which this
 //! module lets them take.
-#![allow(unsafe_code, reason = "two functions are called by name from the backend's entry code")]
 
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::exit::reason;
-use vcpu_abi::operation::{Call, Handle, ObjectKind, VcpuRun, handled};
+use vcpu_abi::operation::{Handle, handled};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::activity;
 use vcpu_abi::status::Status;
 
-use super::{Answer, batch};
-use crate::cpu::{PerCpu, interrupts, this_cpu, time};
+use crate::cpu::{PerCpu, interrupts, time};
 use crate::guest::vcpu::{Vcpu, place};
 use crate::machine;
 use crate::platform::backend::exit::Exit;
 use crate::platform::backend::state::LoadError;
 use crate::platform::backend::vcpu::BackendVcpu;
-use crate::task::handle::{self, Object};
 use crate::task::scheduler;
 use crate::task::thread::Thread;
 
 /// A vCPU that was named by a handle, when the process's table was at this epoch.
 #[derive(Clone, Copy)]
-struct Named {
-    handle: Handle,
-    epoch: u32,
-}
-
-/// What the backend's entry code calls for a `SYS_RUN` that it cannot enter at once.
-#[unsafe(no_mangle)]
-extern "C" fn sys_run(handle: u64) -> Answer {
-    back_to_user(run_handle(handle))
-}
-
-/// Whatever ended the run, an interrupt of the host's may have made another thread ready meanwhile, and the
-/// timer is not armed for it.
-fn back_to_user(answer: Answer) -> Answer {
-    if answer.status != Status::Ok as i64 || scheduler::wants_turn(this_cpu()) {
-        // Nothing is held here any more: the thread may end.
-        scheduler::before_user();
-    }
-    answer
-}
-
-fn run_handle(handle: u64) -> Answer {
-    let Ok(handle) = Handle::try_from(handle) else { return Answer::new(Status::BadHandle, 0) };
-    let cpu = this_cpu();
-    let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
-    let named = Named { handle, epoch: thread.process.handle_epoch.load(Ordering::Acquire) };
-    let vcpu = match find(cpu, thread, named) {
-        Ok(vcpu) => vcpu,
-        Err(status) => return Answer::new(status, 0),
-    };
-    let count = vcpu.run_page.batch_count();
-    if count != 0 {
-        let (status, index) = batch::in_page(&thread.process, vcpu, count);
-        if status != Status::Ok {
-            return Answer::new(status, index);
-        }
-    }
-    let status = run_named(cpu, vcpu, Some((thread, named))).err().unwrap_or(Status::Ok);
-    Answer::new(status, count as usize)
-}
-
-/// What the backend's entry code calls when the exit was the kernel's own: handles it, and resumes the run.
-#[unsafe(no_mangle)]
-extern "C" fn sys_run_resume(exit: u32) -> Answer {
-    let status = resume(Exit::from_code(exit)).err().unwrap_or(Status::Ok);
-    back_to_user(Answer::new(status, 0))
-}
-
-fn resume(exit: Exit) -> Result<(), Status> {
-    let cpu = this_cpu();
-    // The handle was ready, so this thread has run the vCPU before, and no other since.
-    let thread = scheduler::running(cpu).ok_or(Status::WrongState)?;
-    let (vcpu, handle, epoch) = thread.run_cache.last().ok_or(Status::WrongState)?;
-    let claim = vcpu.claim()?;
-    let backend = claim.backend();
-    let named = Some((thread, Named { handle, epoch }));
-    let why = match handle_own(cpu, vcpu, backend, exit) {
-        None => enter_until_exit(cpu, vcpu, backend, named),
-        why => why,
-    };
-    finish(vcpu, backend, why)
-}
-
-/// The vCPU behind a handle: the one of the last run, in most cases.
-fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, Status> {
-    if let Some(vcpu) = thread.run_cache.get(named.handle, named.epoch) {
-        return Ok(vcpu);
-    }
-    let object = handle::find(&thread.process, named.handle, ObjectKind::Vcpu, VcpuRun::RIGHTS)?;
-    let Object::Vcpu(vcpu) = object else { return Err(Status::BadHandle) };
-    // What is ready is what was run last: `resume` relies on it, and this run may come to nothing.
-    cpu.entry.ready.forget();
-    thread.run_cache.set(named.handle, named.epoch, vcpu);
-    thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
+pub struct Named {
+    /// The handle.
+    pub handle: Handle,
+    /// [`Process::handle_epoch`](crate::task::process::Process::handle_epoch) then.
+    pub epoch: u32,
 }
 
 /// Runs a vCPU until an exit that is the VMM's.
@@ -106,7 +34,8 @@ pub fn run(cpu: &PerCpu, vcpu: &Vcpu) -> Result<(), Status> {
     run_named(cpu, vcpu, None)
 }
 
-fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Result<(), Status> {
+/// The same, of a vCPU that a thread has named: its next run may be entered at once.
+pub fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Result<(), Status> {
     let page = vcpu.run_page;
     let claim = vcpu.claim()?;
     let backend = claim.backend();
@@ -129,6 +58,17 @@ fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> Resu
     let why = match page.activity() {
         activity::HALTED => halt(vcpu),
         _ => enter_until_exit(cpu, vcpu, backend, named),
+    };
+    finish(vcpu, backend, why)
+}
+
+/// Handles an exit that is the kernel's own, and resumes the run that it interrupted.
+pub fn resume(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>, exit: Exit) -> Result<(), Status> {
+    let claim = vcpu.claim()?;
+    let backend = claim.backend();
+    let why = match handle_own(cpu, vcpu, backend, exit) {
+        None => enter_until_exit(cpu, vcpu, backend, named),
+        why => why,
     };
     finish(vcpu, backend, why)
 }

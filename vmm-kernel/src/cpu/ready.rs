@@ -4,7 +4,7 @@
 //! changed in between. So an entry that has seen to everything (the handle, the claim, pending work, the
 //! timer, the FPU, another thread's turn) leaves the vCPU's handle here, and whatever changes one of these
 //! takes it away again: [`ReadyVcpu::forget`]. `SYS_RUN` of a handle that is here enters the guest straight
-//! from the entry code (`enter` of the platform's backend); every other goes through `abi::run`.
+//! from the entry code (`enter` of the platform's backend); every other goes through `abi::sys_run`.
 //!
 //! Another processor that takes the handle away comes too late for an entry that has just begun; it must send
 //! an interrupt as well, which stops the guest. Closing a handle needs none: a run may have begun before.
@@ -68,7 +68,7 @@ impl ReadyVcpu {
         self.open_page.store(self.run_page.get() as *mut u32, Ordering::SeqCst);
     }
 
-    /// Sends the next `SYS_RUN` through `abi::run`.
+    /// Sends the next `SYS_RUN` through `abi::sys_run`.
     pub fn forget(&self) {
         self.open_page.store(refusal(), Ordering::SeqCst);
     }

@@ -11,5 +11,5 @@ pub mod svm;
 /// - `vcpu::AddressSpace`: which guest memory that vCPU runs in;
 /// - `exit::Exit`: whose an exit is, and `state::LoadError`: why registers are refused;
 /// - the entry code of `SYS_RUN`, `sys_run_entry` and `sys_run_entry_guarded`, which calls `sys_run` and
-///   `sys_run_resume` of [`abi::run`](crate::abi::run) for what it cannot do at once.
+///   `sys_run_resume` of `abi::sys_run` for what it cannot do at once.
 pub use svm as backend;

@@ -7,12 +7,12 @@ use crate::layout::USER_START_PAGE;
 use crate::memory::space::Space;
 use crate::task::elf;
 use crate::task::files::File;
-use crate::task::handle::{HostPorts, Object};
+use crate::task::handle::{Directory, GuestMemory, HandleObject, HostLine, HostPorts, Log, Machine};
 use crate::task::process::{self, Process};
 
 /// Host ports that processes may be given: the first serial port.
 const SERIAL_PORTS: HostPorts = HostPorts { first: 0x3f8, count: 8 };
-const SERIAL_LINE: u8 = 4;
+const SERIAL_LINE: HostLine = HostLine(4);
 /// The host's real-time clock: index and data.
 const CLOCK_PORTS: HostPorts = HostPorts { first: 0x70, count: 2 };
 
@@ -22,15 +22,15 @@ pub fn start(file: File) -> Result<(), Status> {
     let all = Rights::all();
     let mut text = StartText::new();
     for (name, object) in [
-        ("system", Object::System),
-        ("log", Object::Log),
-        ("files", Object::Files),
-        ("guest-memory", Object::GuestMemory),
-        ("serial-ports", Object::HostPorts(SERIAL_PORTS)),
-        ("serial-interrupt", Object::HostInterrupt(SERIAL_LINE)),
-        ("clock-ports", Object::HostPorts(CLOCK_PORTS)),
+        ("system", Machine.into_object()),
+        ("log", Log.into_object()),
+        ("files", Directory { rights: all }.into_object()),
+        ("guest-memory", GuestMemory.into_object()),
+        ("serial-ports", SERIAL_PORTS.into_object()),
+        ("serial-interrupt", SERIAL_LINE.into_object()),
+        ("clock-ports", CLOCK_PORTS.into_object()),
     ] {
-        let handle = init.handles.lock().insert(object, all)?;
+        let handle = init.handles.lock().insert_object(object, all)?;
         text.add(name, handle);
     }
     let fill = |space: &Space| elf::copy(space, USER_START_PAGE, text.as_bytes());

@@ -1,6 +1,6 @@
 //! Handles: what a process may name, and what it may do with it.
 
-use vcpu_abi::operation::{Call, HANDLE_SELF, Handle, ObjectKind, Operation, Rights};
+use vcpu_abi::operation::{HANDLE_SELF, Handle, Objects, Rights};
 use vcpu_abi::status::Status;
 
 use super::event::Event;
@@ -22,15 +22,70 @@ pub struct HostPorts {
     pub count: u16,
 }
 
-/// What a handle names.
+/// The machine as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine;
+
+/// The kernel's log.
+#[derive(Clone, Copy, Debug)]
+pub struct Log;
+
+/// The image's directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Directory {
+    /// What its handle allows, and so those of the files that are found through it.
+    pub rights: Rights,
+}
+
+/// What of the machine's memory is the guest's.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestMemory;
+
+/// An interrupt line of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostLine(pub u8);
+
+/// The types of the objects, by the names that the ABI has for their kinds.
+pub struct Kinds;
+
+impl Objects for Kinds {
+    type System = Machine;
+    type Log = Log;
+    type Files = Directory;
+    type File = File;
+    type Process = Ref<Process>;
+    type Event = Ref<Event>;
+    type GuestMemory = GuestMemory;
+    type Vm = Ref<Vm>;
+    type Vcpu = Ref<Vcpu>;
+    type HostPorts = HostPorts;
+    type HostInterrupt = HostLine;
+}
+
+/// What a handle may name.
+pub trait HandleObject: Sized {
+    /// What a handle to it holds.
+    fn into_object(self) -> Object;
+
+    /// What a handle names, if it is of this type.
+    fn of(entry: &Entry) -> Option<Self>;
+
+    /// What [`HANDLE_SELF`] names, if it is of this type.
+    #[inline(always)]
+    fn of_self(_: &Ref<Process>) -> Option<Self> {
+        None
+    }
+}
+
+/// An object of any kind.
 #[derive(Clone)]
 pub enum Object {
     /// The machine.
-    System,
-    /// The log, with the name under which the process writes.
+    Machine,
+    /// The log.
     Log,
     /// The directory.
-    Files,
+    Directory,
     /// A file, by its place in the directory.
     File(File),
     /// A process.
@@ -46,24 +101,58 @@ pub enum Object {
     /// Ports.
     HostPorts(HostPorts),
     /// An interrupt line.
-    HostInterrupt(u8),
+    HostLine(HostLine),
 }
 
-impl Object {
-    fn kind(&self) -> ObjectKind {
-        match self {
-            Self::System => ObjectKind::System,
-            Self::Log => ObjectKind::Log,
-            Self::Files => ObjectKind::Files,
-            Self::File(_) => ObjectKind::File,
-            Self::Process(_) => ObjectKind::Process,
-            Self::Event(_) => ObjectKind::Event,
-            Self::GuestMemory => ObjectKind::GuestMemory,
-            Self::Vm(_) => ObjectKind::Vm,
-            Self::Vcpu(_) => ObjectKind::Vcpu,
-            Self::HostPorts(_) => ObjectKind::HostPorts,
-            Self::HostInterrupt(_) => ObjectKind::HostInterrupt,
-        }
+/// Objects that are all there is to a variant of [`Object`].
+macro_rules! handle_objects {
+    ($($type:ty: $object:pat => $found:expr, $own:expr;)*) => {
+        $(impl HandleObject for $type {
+            fn into_object(self) -> Object {
+                $own(self)
+            }
+
+            #[inline(always)]
+            fn of(entry: &Entry) -> Option<Self> {
+                if let $object = &entry.object { Some($found) } else { None }
+            }
+        })*
+    };
+}
+
+handle_objects! {
+    Machine: Object::Machine => Machine, |_| Object::Machine;
+    Log: Object::Log => Log, |_| Object::Log;
+    File: Object::File(file) => *file, Object::File;
+    Ref<Event>: Object::Event(event) => event.clone(), Object::Event;
+    GuestMemory: Object::GuestMemory => GuestMemory, |_| Object::GuestMemory;
+    Ref<Vm>: Object::Vm(vm) => vm.clone(), Object::Vm;
+    Ref<Vcpu>: Object::Vcpu(vcpu) => vcpu.clone(), Object::Vcpu;
+    HostPorts: Object::HostPorts(ports) => *ports, Object::HostPorts;
+    HostLine: Object::HostLine(line) => *line, Object::HostLine;
+}
+
+impl HandleObject for Directory {
+    fn into_object(self) -> Object {
+        Object::Directory
+    }
+
+    fn of(entry: &Entry) -> Option<Self> {
+        if let Object::Directory = &entry.object { Some(Self { rights: entry.rights }) } else { None }
+    }
+}
+
+impl HandleObject for Ref<Process> {
+    fn into_object(self) -> Object {
+        Object::Process(self)
+    }
+
+    fn of(entry: &Entry) -> Option<Self> {
+        if let Object::Process(process) = &entry.object { Some(process.clone()) } else { None }
+    }
+
+    fn of_self(caller: &Ref<Process>) -> Option<Self> {
+        Some(caller.clone())
     }
 }
 
@@ -89,7 +178,12 @@ impl HandleTable {
     }
 
     /// Adds one.
-    pub fn insert(&mut self, object: Object, rights: Rights) -> Result<Handle, Status> {
+    pub fn insert(&mut self, object: impl HandleObject, rights: Rights) -> Result<Handle, Status> {
+        self.insert_object(object.into_object(), rights)
+    }
+
+    /// Adds one of any kind.
+    pub fn insert_object(&mut self, object: Object, rights: Rights) -> Result<Handle, Status> {
         let first = HANDLE_SELF as usize + 1;
         let free = self.entries.iter().skip(first).position(Option::is_none).ok_or(Status::Exhausted)?;
         let index = first + free;
@@ -115,39 +209,16 @@ impl HandleTable {
     }
 }
 
-/// Finds what an operation is on, and checks kind and rights.
-pub fn resolve<C: Call>(process: &Ref<Process>, operation: &Operation) -> Result<Object, Status> {
-    find(process, operation.handle, C::OBJECT, C::RIGHTS)
-}
-
-/// What a handle allows; nothing, if there is none.
-pub fn rights_of(process: &Ref<Process>, handle: Handle) -> Rights {
-    process.handles.lock().get(handle).map_or(Rights::empty(), |entry| entry.rights)
-}
-
-/// Finds a handle of a kind, with rights.
-pub fn find(
-    process: &Ref<Process>,
-    handle: Handle,
-    kind: ObjectKind,
-    rights: Rights,
-) -> Result<Object, Status> {
+/// Finds what a handle names: an object of a type, with rights.
+pub fn find<T: HandleObject>(process: &Ref<Process>, handle: Handle, rights: Rights) -> Result<T, Status> {
     if handle == HANDLE_SELF {
-        return if kind == ObjectKind::Process {
-            Ok(Object::Process(process.clone()))
-        } else {
-            Err(Status::BadHandle)
-        };
+        return T::of_self(process).ok_or(Status::BadHandle);
     }
     let handles = process.handles.lock();
     let entry = handles.get(handle)?;
-    if entry.object.kind() != kind {
-        return Err(Status::BadHandle);
-    }
-    if !entry.rights.contains(rights) {
-        return Err(Status::NoRight);
-    }
-    Ok(entry.object.clone())
+    // That it is of another kind is told before what it allows.
+    let object = T::of(entry).ok_or(Status::BadHandle)?;
+    if entry.rights.contains(rights) { Ok(object) } else { Err(Status::NoRight) }
 }
 
 #[cfg(test)]

@@ -106,7 +106,8 @@ global_asm!(
     .endif
     .endm
 
-    // SYS_RUN, come from `syscall_entry`; `sys_run` and `sys_run_resume` of `abi::run` do what takes longer.
+    // SYS_RUN, come from `syscall_entry`; `sys_run` and `sys_run_resume` of `abi::sys_run` do what takes
+    // longer.
     // RDI is the handle, RCX and R11 are as SYSCALL left them, RSP is the thread's kernel stack. Between a
     // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no
     // other thread runs. The four words pushed keep the stack aligned at each call.

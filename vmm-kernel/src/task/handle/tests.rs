@@ -4,14 +4,14 @@ fn is_ports(entry: &Entry, first: u16) -> bool {
     matches!(&entry.object, Object::HostPorts(ports) if ports.first == first)
 }
 
-fn ports(first: u16) -> Object {
-    Object::HostPorts(HostPorts { first, count: 1 })
+fn ports(first: u16) -> HostPorts {
+    HostPorts { first, count: 1 }
 }
 
 #[test]
 fn handles_start_behind_the_process_itself() {
     let mut table = HandleTable::new();
-    assert_eq!(table.insert(Object::System, Rights::READ), Ok(2));
+    assert_eq!(table.insert(Machine, Rights::READ), Ok(2));
     assert_eq!(table.insert(ports(7), Rights::WRITE), Ok(3));
     assert!(table.get(3).is_ok_and(|entry| is_ports(entry, 7) && entry.rights == Rights::WRITE));
     for none in [0, 1, 4, 95, 96, u32::MAX] {
@@ -23,9 +23,9 @@ fn handles_start_behind_the_process_itself() {
 #[test]
 fn a_table_that_is_full_says_so_and_a_closed_handle_is_free() {
     let mut table = HandleTable::new();
-    let handles: Vec<_> = std::iter::from_fn(|| table.insert(Object::Log, Rights::empty()).ok()).collect();
+    let handles: Vec<_> = std::iter::from_fn(|| table.insert(Log, Rights::empty()).ok()).collect();
     assert_eq!(handles, (2..HANDLES_MAX as Handle).collect::<Vec<_>>());
-    assert_eq!(table.insert(Object::Log, Rights::empty()), Err(Status::Exhausted));
+    assert_eq!(table.insert(Log, Rights::empty()), Err(Status::Exhausted));
     assert!(table.remove(40).is_ok());
     assert_eq!(table.get(40).err(), Some(Status::BadHandle));
     assert_eq!(table.insert(ports(3), Rights::empty()), Ok(40));

@@ -1,0 +1,80 @@
+//! `SYS_RUN`: the vCPU's pending batch, then a run.
+#![allow(unsafe_code, reason = "two functions are called by name from the backend's entry code")]
+
+use core::sync::atomic::Ordering;
+
+use vcpu_abi::operation::{Call, Handle, VcpuRun};
+use vcpu_abi::status::Status;
+
+use super::answer::Answer;
+use super::batch;
+use super::run::{self, Named};
+use crate::cpu::{PerCpu, this_cpu};
+use crate::guest::vcpu::Vcpu;
+use crate::platform::backend::exit::Exit;
+use crate::task::handle;
+use crate::task::scheduler;
+use crate::task::thread::Thread;
+
+/// What the backend's entry code calls for a `SYS_RUN` that it cannot enter at once.
+#[unsafe(no_mangle)]
+extern "C" fn sys_run(handle: u64) -> Answer {
+    back_to_user(run_handle(handle))
+}
+
+/// Whatever ended the run, an interrupt of the host's may have made another thread ready meanwhile, and the
+/// timer is not armed for it.
+fn back_to_user(answer: Answer) -> Answer {
+    if answer.status != Status::Ok as i64 || scheduler::wants_turn(this_cpu()) {
+        // Nothing is held here any more: the thread may end.
+        scheduler::before_user();
+    }
+    answer
+}
+
+fn run_handle(handle: u64) -> Answer {
+    let Ok(handle) = Handle::try_from(handle) else { return Answer::new(Status::BadHandle, 0) };
+    let cpu = this_cpu();
+    let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
+    let named = Named { handle, epoch: thread.process.handle_epoch.load(Ordering::Acquire) };
+    let vcpu = match find(cpu, thread, named) {
+        Ok(vcpu) => vcpu,
+        Err(status) => return Answer::new(status, 0),
+    };
+    let count = vcpu.run_page.batch_count();
+    if count != 0 {
+        let (status, index) = batch::in_page(&thread.process, vcpu, count);
+        if status != Status::Ok {
+            return Answer::new(status, index);
+        }
+    }
+    let status = run::run_named(cpu, vcpu, Some((thread, named))).err().unwrap_or(Status::Ok);
+    Answer::new(status, count as usize)
+}
+
+/// What the backend's entry code calls when the exit was the kernel's own: handles it, and resumes the run.
+#[unsafe(no_mangle)]
+extern "C" fn sys_run_resume(exit: u32) -> Answer {
+    let status = resume(exit).err().unwrap_or(Status::Ok);
+    back_to_user(Answer::new(status, 0))
+}
+
+fn resume(exit: u32) -> Result<(), Status> {
+    let cpu = this_cpu();
+    // The handle was ready, so this thread has run the vCPU before, and no other since.
+    let thread = scheduler::running(cpu).ok_or(Status::WrongState)?;
+    let (vcpu, handle, epoch) = thread.run_cache.last().ok_or(Status::WrongState)?;
+    run::resume(cpu, vcpu, Some((thread, Named { handle, epoch })), Exit::from_code(exit))
+}
+
+/// The vCPU behind a handle: the one of the last run, in most cases.
+fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, Status> {
+    if let Some(vcpu) = thread.run_cache.get(named.handle, named.epoch) {
+        return Ok(vcpu);
+    }
+    let vcpu = handle::find(&thread.process, named.handle, VcpuRun::RIGHTS)?;
+    // What is ready is what was run last: `resume` relies on it, and this run may come to nothing.
+    cpu.entry.ready.forget();
+    thread.run_cache.set(named.handle, named.epoch, vcpu);
+    thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
+}
