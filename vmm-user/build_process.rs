@@ -1,4 +1,5 @@
-//! Shared by the build scripts of the processes: links them with the user script, for the bare-metal target only.
+//! Shared by the build scripts of the processes: links them with the user script, for the bare-metal target
+//! only.
 fn main() {
     let dir = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     println!("cargo:rerun-if-changed={dir}/../../vmm-user/user.ld");

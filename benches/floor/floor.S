@@ -1,7 +1,8 @@
 /* The floor: the least that leaving a guest and entering it again can cost in this environment.
  *
- * Bare metal, no operating system: VMLOAD, VMRUN, VMSAVE, all general registers saved and restored, the exit code compared,
- * RIP moved on. The guest is the benchmark's CPUID loop. Prints "ROW floor ticks iterations". */
+ * Bare metal, no operating system: VMLOAD, VMRUN, VMSAVE, all general registers saved and restored, the exit
+ * code compared, RIP moved on. The guest is the benchmark's CPUID loop. Prints "ROW floor ticks iterations".
+ * */
 #include "../guest/contract.h"
 .intel_syntax noprefix
 

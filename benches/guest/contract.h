@@ -1,5 +1,5 @@
-/* What the benchmark's guest expects of the machine it runs on, apart from a PC's own APIC and UART (3f8h): a device of
- * these ports and pages, which does nothing but take what is written and give a constant. */
+/* What the benchmark's guest expects of the machine it runs on, apart from a PC's own APIC and UART (3f8h): a
+ * device of these ports and pages, which does nothing but take what is written and give a constant. */
 
 /* A byte or doubleword register in user mode: writes are taken, reads give DEVICE_VALUE. */
 #define PORT_DEVICE 0x900
@@ -17,8 +17,9 @@
 /* The end: the PC's reset register takes 6. */
 #define PORT_RESET 0xcf9
 
-/* The guest's rows come in groups; the third number of its command line ("ITERATIONS ROUNDS GROUPS [ROW]") picks them. A
- * fourth word picks one row, before which the guest prints START, for a profile; `-` picks all of them. */
+/* The guest's rows come in groups; the third number of its command line ("ITERATIONS ROUNDS GROUPS [ROW]")
+ * picks them. A fourth word picks one row, before which the guest prints START, for a profile; `-` picks all
+ * of them. */
 #define GROUP_APIC 1  /* needs an APIC, or nothing */
 #define GROUP_HALT 2  /* HLT that ends at once: under KVM only without the in-kernel APIC */
 #define GROUP_MSR 4   /* an MSR that nobody knows */

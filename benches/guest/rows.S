@@ -1,10 +1,12 @@
 /* The rows: a loop for each kind of exit, and what runs them.
  *
- * Every loop is a preparation, then 16-byte aligned: body, `dec r15`, `jnz`. R15 = iterations. RBP and R12 to R14 are the
- * runner's. Each round prints "ROW id ticks iterations", the ticks being the time-stamp counter's around the whole loop. */
+ * Every loop is a preparation, then 16-byte aligned: body, `dec r15`, `jnz`. R15 = iterations. RBP and R12 to
+ * R14 are the runner's. Each round prints "ROW id ticks iterations", the ticks being the time-stamp counter's
+ * around the whole loop. */
 #include "contract.h"
 .intel_syntax noprefix
-.globl run_rows, row_done, print_row_name, print_newline, iterations, rounds, groups, only, row_stack, on_ipi, on_timer
+.globl run_rows, row_done, print_row_name, print_newline, iterations, rounds, groups, only, row_stack, on_ipi
+.globl on_timer
 
 /* What a row needs besides its group. */
 .set X2APIC, 0x100
@@ -207,7 +209,8 @@ row ipi, GROUP_APIC | X2APIC
     again
     cli
     ret
-/* HLT until the APIC's timer fires, after one period and after two: the difference is the waiting, the rest is cost. */
+/* HLT until the APIC's timer fires, after one period and after two: the difference is the waiting, the rest
+   is cost. */
 row hltt1, GROUP_TIMER | X2APIC, 1
     mov ebx, HALT_PERIOD
     jmp halt_timer

@@ -1,4 +1,5 @@
-/* The Linux boot protocol's header (Documentation/arch/x86/boot.rst of Linux): 64-bit entry only, at a fixed address. */
+/* The Linux boot protocol's header (Documentation/arch/x86/boot.rst of Linux): 64-bit entry only, at a fixed
+   address. */
 .section .setup, "a"
 header:
 .org header + 0x1f1

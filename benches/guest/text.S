@@ -3,7 +3,8 @@
 .text
 .globl number, token, print, print_number, print_char
 
-/* number: RAX = the decimal number at RSI, which moves past it and the blanks before it; 0 at the end of the text. */
+/* number: RAX = the decimal number at RSI, which moves past it and the blanks before it; 0 at the end of the
+   text. */
 number:
     xor eax, eax
     xor ecx, ecx
@@ -22,7 +23,8 @@ number:
     jmp 2b
 3:  ret
 
-/* token: RAX = the next word at RSI, which moves past it and the blanks before it: up to eight characters, then zeros. */
+/* token: RAX = the next word at RSI, which moves past it and the blanks before it: up to eight characters,
+   then zeros. */
 token:
     xor eax, eax
     xor ecx, ecx

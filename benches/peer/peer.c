@@ -2,8 +2,9 @@
  *
  *     peer GUEST ITERATIONS ROUNDS
  *
- * It has what the guest asks for (../guest/contract.h) and what it prints on its UART goes to standard output. The guest
- * counts for itself; nothing is measured here. The path from an exit to the next entry is as short as C makes it. */
+ * It has what the guest asks for (../guest/contract.h) and what it prints on its UART goes to standard
+ * output. The guest counts for itself; nothing is measured here. The path from an exit to the next entry is
+ * as short as C makes it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +46,8 @@ static int control(int file, unsigned long request, void *argument, const char *
     return result;
 }
 
-/* The bzImage by the boot protocol: the part after the setup sectors goes to the address it prefers. Returns the entry. */
+/* The bzImage by the boot protocol: the part after the setup sectors goes to the address it prefers. Returns
+   the entry. */
 static uint64_t load(struct machine *m, const char *path, const char *command_line)
 {
     static uint8_t file[1 << 20];
@@ -92,7 +94,9 @@ static void set_cpuid(struct machine *m)
 
 static void set_registers(struct machine *m, uint64_t entry)
 {
-    struct kvm_segment code = { .limit = 0xffffffff, .selector = 0x10, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
+    struct kvm_segment code = {
+        .limit = 0xffffffff, .selector = 0x10, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1
+    };
     struct kvm_segment data = code;
     data.selector = 0x18, data.type = 3, data.l = 0, data.db = 1;
     struct kvm_sregs s;
@@ -121,11 +125,16 @@ static void create(struct machine *m, unsigned groups)
     if (groups & (GROUP_APIC | GROUP_TIMER))
         control(m->vm, KVM_CREATE_IRQCHIP, 0, "create irqchip");
     if (groups & GROUP_MSR) {
-        struct kvm_enable_cap msrs = { .cap = KVM_CAP_X86_USER_SPACE_MSR, .args = { KVM_MSR_EXIT_REASON_UNKNOWN } };
+        struct kvm_enable_cap msrs = {
+            .cap = KVM_CAP_X86_USER_SPACE_MSR, .args = { KVM_MSR_EXIT_REASON_UNKNOWN }
+        };
         control(m->vm, KVM_ENABLE_CAP, &msrs, "msrs in user space");
     }
-    m->memory = mmap(0, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    struct kvm_userspace_memory_region region = { .memory_size = MEMORY_BYTES, .userspace_addr = (uintptr_t)m->memory };
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+    m->memory = mmap(0, MEMORY_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
+    struct kvm_userspace_memory_region region = {
+        .memory_size = MEMORY_BYTES, .userspace_addr = (uintptr_t)m->memory
+    };
     control(m->vm, KVM_SET_USER_MEMORY_REGION, &region, "memory");
     m->vcpu = control(m->vm, KVM_CREATE_VCPU, 0, "create vcpu");
     int bytes = control(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0, "run page");

@@ -1,5 +1,5 @@
-//! The work that `decoder-cost` counts, by time: decoding, page walks, fetching and emulating `mov` and `rep movs`, anew
-//! and cached.
+//! The work that `decoder-cost` counts, by time: decoding, page walks, fetching and emulating `mov` and `rep
+//! movs`, anew and cached.
 
 use criterion::Criterion;
 use decoder_oracle::cost::{Vcpu, WORK};

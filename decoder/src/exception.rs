@@ -21,7 +21,8 @@ pub mod vector {
 pub struct Exception {
     /// The vector, from [`vector`].
     pub vector: u8,
-    /// The error code, where the vector has one. In real mode none is pushed (APM 2, 8.2): leave it out there.
+    /// The error code, where the vector has one. In real mode none is pushed (APM 2, 8.2): leave it out
+    /// there.
     pub error_code: Option<u32>,
     /// What CR2 must hold, for #PF.
     pub cr2: Option<u64>,

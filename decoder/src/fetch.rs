@@ -1,7 +1,8 @@
 //! Fetching an instruction at CS:RIP.
 //!
-//! Bytes are copied once, and what is decoded is the copy: a guest that rewrites its code meanwhile gets either the
-//! old instruction or the new one. The page behind is only looked at if the instruction reaches into it.
+//! Bytes are copied once, and what is decoded is the copy: a guest that rewrites its code meanwhile gets
+//! either the old instruction or the new one. The page behind is only looked at if the instruction reaches
+//! into it.
 
 use crate::decode::{MAX_LENGTH, Rejection, decode};
 use crate::walk::{Access, WalkError};
@@ -17,7 +18,8 @@ pub enum FetchError {
         /// The address.
         gpa: u64,
     },
-    /// The guest is to be run again: page tables changed under the walk, or the instruction is none that exits.
+    /// The guest is to be run again: page tables changed under the walk, or the instruction is none that
+    /// exits.
     Retry,
     /// Not an instruction that is emulated: a logged stop. The bytes are in [`Code`].
     Unsupported,
@@ -86,8 +88,8 @@ impl Code {
     }
 }
 
-/// Fetches and decodes the instruction at CS:RIP. `code` holds the bytes afterwards, as far as they were needed,
-/// also if this fails.
+/// Fetches and decodes the instruction at CS:RIP. `code` holds the bytes afterwards, as far as they were
+/// needed, also if this fails.
 ///
 /// # Errors
 /// Each [`FetchError`].

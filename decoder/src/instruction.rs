@@ -28,8 +28,8 @@ impl Mode {
         }
     }
 
-    /// The bits of linear addresses, and of RIP: 16-bit code keeps 32 of it, as code that runs beyond the limit of CS
-    /// faults and doesn't wrap.
+    /// The bits of linear addresses, and of RIP: 16-bit code keeps 32 of it, as code that runs beyond the
+    /// limit of CS faults and doesn't wrap.
     #[inline]
     pub const fn linear_mask(self) -> u64 {
         match self {
@@ -125,7 +125,8 @@ pub enum Operation {
     Outs,
     Push,
     Pop,
-    /// A move between an XMM register and memory, of [`Instruction::memory_size`]; a load clears what it doesn't fill.
+    /// A move between an XMM register and memory, of [`Instruction::memory_size`]; a load clears what it
+    /// doesn't fill.
     MovVector,
     Cpuid,
     Rdmsr,
@@ -164,8 +165,8 @@ bitflags! {
     }
 }
 
-/// A decoded instruction: everything [`emulate`](crate::emulate) needs except the machine's state. It may be kept
-/// and emulated again as long as the code bytes and [`Mode`] are the same.
+/// A decoded instruction: everything [`emulate`](crate::emulate) needs except the machine's state. It may be
+/// kept and emulated again as long as the code bytes and [`Mode`] are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instruction {
     /// What it does.
@@ -180,7 +181,8 @@ pub struct Instruction {
     pub size: Size,
     /// The size of one access to memory.
     pub memory_size: Size,
-    /// The size of addresses, and of the registers that string operations count with: two, four or eight bytes.
+    /// The size of addresses, and of the registers that string operations count with: two, four or eight
+    /// bytes.
     pub address_size: Size,
     /// Prefixes and the like.
     pub attributes: Attributes,

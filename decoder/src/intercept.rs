@@ -1,8 +1,9 @@
 //! Lengths of intercepted instructions, without decoding more than is needed.
 //!
-//! An intercept names its instruction; only the length is missing. These instructions are prefixes and an opcode
-//! (IN and OUT may have an immediate byte), so a scan is enough. The bytes are the guest's and may have been
-//! rewritten since: if they don't hold the instruction, there is no length, and the guest is to be run again.
+//! An intercept names its instruction; only the length is missing. These instructions are prefixes and an
+//! opcode (IN and OUT may have an immediate byte), so a scan is enough. The bytes are the guest's and may
+//! have been rewritten since: if they don't hold the instruction, there is no length, and the guest is to be
+//! run again.
 
 use crate::Mode;
 use crate::decode::MAX_LENGTH;
@@ -40,8 +41,8 @@ pub fn intercept_length(intercept: Intercept, bytes: &[u8], mode: Mode) -> Optio
     (length <= MAX_LENGTH && usize::from(length) <= bytes.len()).then_some(length)
 }
 
-/// The index of the opcode, at most 14. A REX prefix only counts right before the opcode, but where it stands makes
-/// no difference to the length.
+/// The index of the opcode, at most 14. A REX prefix only counts right before the opcode, but where it stands
+/// makes no difference to the length.
 #[inline]
 fn skip_prefixes(bytes: &[u8], mode: Mode) -> Option<u8> {
     // Every opcode looked for but those of IN, OUT, INS and OUTS starts with 0F, F4 or 90.

@@ -1,18 +1,20 @@
 //! The restricted x86 decoder and emulator.
 //!
-//! A guest's device access arrives as a nested-page fault with an address and nothing else: no bytes, no length, no
-//! linear address. This crate walks the guest's page tables, fetches the instruction, decodes it and carries it out:
+//! A guest's device access arrives as a nested-page fault with an address and nothing else: no bytes, no
+//! length, no linear address. This crate walks the guest's page tables, fetches the instruction, decodes it
+//! and carries it out:
 //!
 //! * [`walk`]: guest virtual to guest physical, every paging mode, with the architected fault where it fails;
 //! * [`fetch`]: at most 15 bytes at CS:RIP, copied once;
-//! * [`intercept_length`]: for intercepts that need a length only, without decoding more than prefixes and opcode;
+//! * [`intercept_length`]: for intercepts that need a length only, without decoding more than prefixes and
+//!   opcode;
 //! * [`decode`]: bytes to an [`Instruction`], a small `Copy` value that may be kept and emulated again;
 //! * [`emulate`]: an [`Instruction`] over the [`Machine`] trait.
 //!
-//! What is decoded is what may fault or is intercepted, and nothing else: an instruction without a memory operand is
-//! a [`Rejection`], as it can't be why the guest left. The crate allocates nothing, knows no platform and never
-//! panics: everything it reads from a guest is hostile. Manuals named in comments: *APM* is AMD's Architecture
-//! Programmer's Manual, *SDM* Intel's Software Developer's Manual.
+//! What is decoded is what may fault or is intercepted, and nothing else: an instruction without a memory
+//! operand is a [`Rejection`], as it can't be why the guest left. The crate allocates nothing, knows no
+//! platform and never panics: everything it reads from a guest is hostile. Manuals named in comments: *APM*
+//! is AMD's Architecture Programmer's Manual, *SDM* Intel's Software Developer's Manual.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -50,7 +50,8 @@ impl Size {
         (value ^ self.sign_bit()).wrapping_sub(self.sign_bit())
     }
 
-    /// The largest access that is aligned at `address` and is not longer than `bytes` (1 or more) or than eight.
+    /// The largest access that is aligned at `address` and is not longer than `bytes` (1 or more) or than
+    /// eight.
     #[inline]
     pub(crate) const fn largest_aligned(address: u64, bytes: u64) -> Size {
         if bytes >= 8 && address.is_multiple_of(8) {

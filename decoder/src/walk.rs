@@ -1,12 +1,13 @@
 //! Walks of the guest's page tables, in every paging mode (APM 2, chapter 5; SDM 3, chapter 4).
 //!
-//! [`walk`] only looks. [`translate`] walks and then sets accessed and dirty bits, atomically and only after every
-//! check has passed, so that a walk which ends in a fault has changed nothing. A table entry that another vCPU changes
-//! in between makes the walk start again. Where there is no RAM an entry reads all-ones, as absent memory does: but for 32-bit paging it
-//! has reserved bits set, and never lacks an accessed or dirty bit.
+//! [`walk`] only looks. [`translate`] walks and then sets accessed and dirty bits, atomically and only after
+//! every check has passed, so that a walk which ends in a fault has changed nothing. A table entry that
+//! another vCPU changes in between makes the walk start again. Where there is no RAM an entry reads all-ones,
+//! as absent memory does: but for 32-bit paging it has reserved bits set, and never lacks an accessed or
+//! dirty bit.
 //!
-//! A [`Translation`] carries the [`Trace`] of the entries it came from: who keeps it may take it for right as long as the
-//! same registers are in force and memory holds the same entries.
+//! A [`Translation`] carries the [`Trace`] of the entries it came from: who keeps it may take it for right as
+//! long as the same registers are in force and memory holds the same entries.
 
 mod entry;
 mod legacy;
@@ -36,7 +37,8 @@ pub struct Paging {
     pub efer: u64,
     /// PKRU; looked at if CR4.PKE is set.
     pub pkru: u32,
-    /// Bits of a guest physical address, 32 to 52 (CPUID 8000_0008h EAX); entries that use more have reserved bits set.
+    /// Bits of a guest physical address, 32 to 52 (CPUID 8000_0008h EAX); entries that use more have reserved
+    /// bits set.
     pub physical_bits: u8,
     /// Whether the guest has 1 GiB pages (CPUID 8000_0001h EDX bit 26).
     pub gigabyte_pages: bool,

@@ -1,4 +1,5 @@
-//! What must hold for any input, on random ones; the fuzz targets check the same on inputs that are looked for.
+//! What must hold for any input, on random ones; the fuzz targets check the same on inputs that are looked
+//! for.
 
 use decoder::Outcome;
 use decoder_oracle::properties::{

@@ -1,7 +1,8 @@
 //! An egg timer: the example of docs/add-a-device.md. It has ports, time and an interrupt line.
 //!
-//! Writing a number to COUNT starts it with that many milliseconds, 0 stops it; reading COUNT gives what is left, rounded up.
-//! When the time is over, RANG is set in STATUS and the line is high until the guest writes RANG to STATUS.
+//! Writing a number to COUNT starts it with that many milliseconds, 0 stops it; reading COUNT gives what is
+//! left, rounded up. When the time is over, RANG is set in STATUS and the line is high until the guest writes
+//! RANG to STATUS.
 
 use devices::acpi_entry::AcpiEntry;
 use devices::bus::{DeviceId, PortClaim, PortMap};

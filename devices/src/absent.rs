@@ -1,5 +1,5 @@
-//! Nothing there: reads give all-ones, writes go nowhere. What a range that nobody claims does, as a device, for those
-//! who want to claim a range so (an empty legacy range, a policy's "absent").
+//! Nothing there: reads give all-ones, writes go nowhere. What a range that nobody claims does, as a device,
+//! for those who want to claim a range so (an empty legacy range, a policy's "absent").
 
 use alloc::vec::Vec;
 

@@ -1,5 +1,5 @@
-//! The interrupt controllers and timers wired up as a VMM does, by their public interface, under what Linux does with
-//! them at boot.
+//! The interrupt controllers and timers wired up as a VMM does, by their public interface, under what Linux
+//! does with them at boot.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use devices::apic::{ApicBus, Apics, Kick, LocalApic, LocalApicConfig, VcpuSet, spec};
@@ -106,7 +106,8 @@ impl Machine {
         }
     }
 
-    /// Goes to the next deadline, lets who wants it expire, and gives the interrupt that the processor then takes.
+    /// Goes to the next deadline, lets who wants it expire, and gives the interrupt that the processor then
+    /// takes.
     fn step(&mut self) -> Option<u8> {
         let deadlines = [self.pit.deadline_ns(), self.hpet.deadline_ns(), self.apic.deadline_ns()];
         let next_ns = deadlines.into_iter().flatten().min()?;
@@ -196,8 +197,8 @@ fn the_hpet_in_place_of_the_pit() {
     assert_eq!(taken.last(), Some(&(1_000_000_000, TIMER_VECTOR)));
 }
 
-/// calibrate_APIC_clock: the local APIC's count between two of the other timer's interrupts, a tenth of a second
-/// apart.
+/// calibrate_APIC_clock: the local APIC's count between two of the other timer's interrupts, a tenth of a
+/// second apart.
 #[test]
 fn linux_calibrates_the_local_apic_by_interrupts() {
     let mut machine = Machine::new();

@@ -1,6 +1,7 @@
 //! Writing a layout as an IGVM file: format version 1, platform NATIVE.
 //!
-//! Only directives that QEMU's loader carries out are used: any other is fatal there, even one marked as optional.
+//! Only directives that QEMU's loader carries out are used: any other is fatal there, even one marked as
+//! optional.
 
 use igvm::{IgvmDirectiveHeader, IgvmFile, IgvmPlatformHeader, IgvmRevision};
 use igvm_defs::{
@@ -105,8 +106,8 @@ fn parameter(
     ]
 }
 
-/// The state at entry, as `vcpu_abi::boot` promises it. The kernel brings its own GDT and IDT: until then there is
-/// none, and an exception shuts the processor down.
+/// The state at entry, as `vcpu_abi::boot` promises it. The kernel brings its own GDT and IDT: until then
+/// there is none, and an exception shuts the processor down.
 fn vp_context(layout: &Layout) -> IgvmNativeVpContextX64 {
     let mut context = IgvmNativeVpContextX64::new_zeroed();
     context.rip = layout.entry;

@@ -1,4 +1,5 @@
-//! What is in an IGVM file, as data: platforms, pages, parameters, context and, in an image of ours, its files.
+//! What is in an IGVM file, as data: platforms, pages, parameters, context and, in an image of ours, its
+//! files.
 
 mod contents;
 mod text;

@@ -1,9 +1,10 @@
-//! Giving everything a place: physical pages in the window and behind it, virtual addresses in the first page tables.
+//! Giving everything a place: physical pages in the window and behind it, virtual addresses in the first page
+//! tables.
 //!
-//! The window holds, from its start: boot page, directory, parameter areas, boot stack, kernel segments, page tables,
-//! RAM file system. Where things lie is the builder's choice; the kernel finds them through the boot page
-//! (`vcpu_abi::boot`). Virtual addresses: kernel segments as linked; boot page, directory, parameter areas and, behind
-//! a guard page, the boot stack from [`BOOT_PAGE_VIRTUAL`] on.
+//! The window holds, from its start: boot page, directory, parameter areas, boot stack, kernel segments, page
+//! tables, RAM file system. Where things lie is the builder's choice; the kernel finds them through the boot
+//! page (`vcpu_abi::boot`). Virtual addresses: kernel segments as linked; boot page, directory, parameter
+//! areas and, behind a guard page, the boot stack from [`BOOT_PAGE_VIRTUAL`] on.
 
 mod check;
 
@@ -250,7 +251,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Places the RAM file system in the window and the payload behind it; returns the directory and the payload's end.
+    /// Places the RAM file system in the window and the payload behind it; returns the directory and the
+    /// payload's end.
     fn files(&mut self, parts: &Parts) -> Result<(Vec<DirectoryEntry>, u64), LayoutError> {
         let mut directory = Vec::new();
         for file in &parts.files {

@@ -1,11 +1,13 @@
-//! Building, reading and measuring Plinth's IGVM images. The program `igvm-tools` is a thin shell over this library.
+//! Building, reading and measuring Plinth's IGVM images. The program `igvm-tools` is a thin shell over this
+//! library.
 //!
-//! The way of a build: [`recipe`] reads what is wanted and where it comes from, [`kernel`] takes the kernel's ELF
-//! file apart, [`layout`] gives every page a place in guest memory and an entry in the first [`page_table`]s, and
-//! [`image`] writes the IGVM directives in ascending order of address. The same inputs give the same bytes.
+//! The way of a build: [`recipe`] reads what is wanted and where it comes from, [`kernel`] takes the kernel's
+//! ELF file apart, [`layout`] gives every page a place in guest memory and an entry in the first
+//! [`page_table`]s, and [`image`] writes the IGVM directives in ascending order of address. The same inputs
+//! give the same bytes.
 //!
-//! Reading ([`inspect`], [`measure`]) uses the loader's own parser, so that a file these tools accept is one the
-//! loader accepts.
+//! Reading ([`inspect`], [`measure`]) uses the loader's own parser, so that a file these tools accept is one
+//! the loader accepts.
 #![forbid(unsafe_code)]
 
 pub mod image;

@@ -40,9 +40,9 @@ struct BuildArgs {
     /// The IGVM file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Say something else than the recipe: debug, mitigations, shortcuts, kernel, files.NAME, payload.NAME, layout.FIELD.
-    /// A file is what it is in the recipe, contents or a path (relative to the current directory); text:CONTENTS and
-    /// file:PATH say which; nothing leaves it out
+    /// Say something else than the recipe: debug, mitigations, shortcuts, kernel, files.NAME, payload.NAME,
+    /// layout.FIELD. A file is what it is in the recipe, contents or a path (relative to the current
+    /// directory); text:CONTENTS and file:PATH say which; nothing leaves it out
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Where to look for the recipe's relative paths, before its own folder (may be given several times)

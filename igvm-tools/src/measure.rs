@@ -1,9 +1,9 @@
 //! A digest of what a file loads, in the order in which it is loaded.
 //!
-//! It answers "is this the image I built?", whatever the file around it looks like: where in the file data lies, how
-//! pages were deduplicated, and directives for other platforms make no difference. It is not the launch digest of a
-//! confidential platform: NATIVE has none. `docs/images.md` describes it byte by byte; [`DOMAIN`] changes when the
-//! description does.
+//! It answers "is this the image I built?", whatever the file around it looks like: where in the file data
+//! lies, how pages were deduplicated, and directives for other platforms make no difference. It is not the
+//! launch digest of a confidential platform: NATIVE has none. `docs/images.md` describes it byte by byte;
+//! [`DOMAIN`] changes when the description does.
 
 use pvh_loader::PAGE_BYTES;
 use pvh_loader::file::{Directive, FileError, IgvmFile, ParameterAreas, ParameterKind};

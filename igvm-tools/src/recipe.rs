@@ -11,9 +11,9 @@
 //! }
 //! ```
 //!
-//! A file is named by its path alone, or by an empty path if it is for the command line to name; `{ "text": "..." }` gives its contents. A relative path is looked for under
-//! each file root given, in order, then in the recipe's folder; the first that exists is taken. Every mistake is
-//! reported with file, line and field.
+//! A file is named by its path alone, or by an empty path if it is for the command line to name; `{ "text":
+//! "..." }` gives its contents. A relative path is looked for under each file root given, in order, then in
+//! the recipe's folder; the first that exists is taken. Every mistake is reported with file, line and field.
 
 mod entries;
 mod error;
@@ -111,7 +111,8 @@ pub struct Built {
 }
 
 impl Loaded {
-    /// Reads a recipe, applies `overrides` (`KEY=VALUE`, see `docs/images.md`) and takes note of the file roots.
+    /// Reads a recipe, applies `overrides` (`KEY=VALUE`, see `docs/images.md`) and takes note of the file
+    /// roots.
     ///
     /// # Errors
     /// [`RecipeError`].

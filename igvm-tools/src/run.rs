@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn commands() {
-        let common = "qemu -accel tcg -cpu max -m 1G -smp 2 -nodefaults -display none -serial stdio -no-reboot \
-                      -device isa-debug-exit,iobase=0xf4,iosize=4";
+        let common = "qemu -accel tcg -cpu max -m 1G -smp 2 -nodefaults -display none -serial stdio \
+                      -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4";
         for (loader, image, end) in [
             (Loader::Igvm, "a,b", "-M q35,igvm-cfg=igvm0 -object igvm-cfg,id=igvm0,file=a,,b -s"),
             (Loader::Pvh("l".into()), "it's", "-M q35 -kernel l -initrd 'it'\\''s' -s"),

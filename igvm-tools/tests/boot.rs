@@ -1,6 +1,6 @@
-//! Images booted for real, by the PVH loader in the QEMU that is installed (`PLINTH_QEMU` names another), and by
-//! QEMU's own IGVM loader where `PLINTH_QEMU_IGVM` names one that has it. The kernel is `test-kernel`, which checks
-//! what it finds and prints it.
+//! Images booted for real, by the PVH loader in the QEMU that is installed (`PLINTH_QEMU` names another), and
+//! by QEMU's own IGVM loader where `PLINTH_QEMU_IGVM` names one that has it. The kernel is `test-kernel`,
+//! which checks what it finds and prints it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

@@ -52,7 +52,8 @@ impl Build {
         self.target_dir.join(BARE).join(folder)
     }
 
-    /// Builds, showing cargo's progress on a terminal, and its words when it fails; returns the programs' folder.
+    /// Builds, showing cargo's progress on a terminal, and its words when it fails; returns the programs'
+    /// folder.
     ///
     /// # Errors
     /// When cargo fails.

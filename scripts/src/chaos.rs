@@ -1,7 +1,7 @@
 //! Random guests (vmm-user/tests-guest/chaos): a guest does at random what a guest can do, on two processors,
-//! for some seconds. Its own end by a triple fault, a reset or the power switch is legal, and the next one takes
-//! the rest of the time. Anything else is a finding: the end of VMM, kernel or QEMU, a hang, or something that the guest
-//! calls WRONG.
+//! for some seconds. Its own end by a triple fault, a reset or the power switch is legal, and the next one
+//! takes the rest of the time. Anything else is a finding: the end of VMM, kernel or QEMU, a hang, or
+//! something that the guest calls WRONG.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

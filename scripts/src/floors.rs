@@ -1,9 +1,9 @@
 //! The kernel's floors: an import goes down, or stays within its folder.
 //!
-//! [`FLOORS`] says which folder stands on which; [`source`] reads which file of `vmm-kernel/src` names what of
-//! which other file, through `use`, paths in code and in macros, and re-exports; [`circles`] finds the files
-//! that name each other. A method's own file is not seen where nothing names its type: the value came from
-//! somewhere, and that import is seen.
+//! [`FLOORS`] says which folder stands on which; [`source`] reads which file of `vmm-kernel/src` names what
+//! of which other file, through `use`, paths in code and in macros, and re-exports; [`circles`] finds the
+//! files that name each other. A method's own file is not seen where nothing names its type: the value came
+//! from somewhere, and that import is seen.
 //!
 //! A file `tests.rs` may name whatever it needs, and is left out.
 
@@ -12,8 +12,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-/// The floors of `vmm-kernel/src`, from the ground up: the folders and files of each, by the beginning of their
-/// paths, of which the longest counts. Those of one floor know nothing of each other.
+/// The floors of `vmm-kernel/src`, from the ground up: the folders and files of each, by the beginning of
+/// their paths, of which the longest counts. Those of one floor know nothing of each other.
 const FLOORS: &[&[&str]] = &[
     // What knows nothing of the kernel.
     &["volatile", "sync", "layout", "image", "run_page", "no_heap"],

@@ -28,8 +28,8 @@ pub struct Payload {
 }
 
 impl Image {
-    /// An image of the project's programs by a recipe: a name in `igvm-tools/recipes`, or a file (with a `/` or ending
-    /// in `.json`).
+    /// An image of the project's programs by a recipe: a name in `igvm-tools/recipes`, or a file (with a `/`
+    /// or ending in `.json`).
     ///
     /// # Errors
     /// When there is no such recipe.
@@ -52,8 +52,9 @@ impl Image {
         self
     }
 
-    /// Says something else than the recipe; keys and values are those of `igvm-tools build --set` (docs/images.md):
-    /// `debug`, `mitigations`, `shortcuts`, `kernel`, `files.NAME`, `payload.NAME`, `layout.FIELD`.
+    /// Says something else than the recipe; keys and values are those of `igvm-tools build --set`
+    /// (docs/images.md): `debug`, `mitigations`, `shortcuts`, `kernel`, `files.NAME`, `payload.NAME`,
+    /// `layout.FIELD`.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
         self.overrides.push(format!("{key}={value}"));

@@ -14,6 +14,8 @@ pub mod debian;
 #[cfg(test)]
 mod floors;
 pub mod frames;
+#[cfg(test)]
+mod house;
 pub mod image;
 pub mod initramfs;
 pub mod log;

@@ -1,7 +1,7 @@
 //! What a debug image logs at port 402h, as text.
 
-/// The end of the log, with `count` lines at most. Firmware writes to the same port before Plinth does; its part is left
-/// out.
+/// The end of the log, with `count` lines at most. Firmware writes to the same port before Plinth does; its
+/// part is left out.
 pub fn tail(log: &str, count: usize) -> String {
     let lines: Vec<_> = log.lines().collect();
     let first = lines.iter().rposition(|line| line.starts_with("Booting from")).map_or(0, |at| at + 1);
@@ -20,7 +20,8 @@ pub struct ExitRow {
     pub by: String,
 }
 
-/// The lines of the table that the VMM of a debug image logs when it ends, without what the log puts before each.
+/// The lines of the table that the VMM of a debug image logs when it ends, without what the log puts before
+/// each.
 pub fn exit_table(log: &str) -> Vec<&str> {
     let from_begin = log.lines().skip_while(|line| !line.contains("exit-table begin")).skip(1);
     from_begin.take_while(|line| !line.contains("exit-table end")).map(bare).collect()

@@ -1,4 +1,5 @@
-//! The command line of the project's tools: `scripts/NAME` is `xtask NAME`, after what is missing was installed.
+//! The command line of the project's tools: `scripts/NAME` is `xtask NAME`, after what is missing was
+//! installed.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Speaking to the user. Progress goes to standard error, so that what a command is asked to print stays alone on
-//! standard output.
+//! Speaking to the user. Progress goes to standard error, so that what a command is asked to print stays
+//! alone on standard output.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -28,7 +28,8 @@ pub fn print(text: impl Display) -> std::io::Result<()> {
     write!(out, "{text}").and_then(|()| out.flush())
 }
 
-/// A bar for work of so many steps, on a terminal; elsewhere it draws nothing. It is gone when it is finished.
+/// A bar for work of so many steps, on a terminal; elsewhere it draws nothing. It is gone when it is
+/// finished.
 pub fn bar(steps: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(steps), target());
     if let Ok(style) =

@@ -1,6 +1,6 @@
-//! Checks that are counted. A [`Suite`] runs them one by one, each with a [`Case`] that takes down what it says and
-//! boots machines; only a check that fails shows its words. The last line of [`Suite::finish`] is
-//! `N passed, N failed`. A check that takes longer than its limit is killed and has failed.
+//! Checks that are counted. A [`Suite`] runs them one by one, each with a [`Case`] that takes down what it
+//! says and boots machines; only a check that fails shows its words. The last line of [`Suite::finish`] is `N
+//! passed, N failed`. A check that takes longer than its limit is killed and has failed.
 
 mod booting;
 mod case;
@@ -25,7 +25,8 @@ const SHOWN: usize = 40;
 const BOOT_SECONDS: u64 = 300;
 /// How long one check may take. The longest known one took eleven minutes, on a busy machine.
 const CHECK_SECONDS: u64 = 20 * 60;
-/// How much longer than a boot a check may go on when its programs were killed: it may wait for words in a log.
+/// How much longer than a boot a check may go on when its programs were killed: it may wait for words in a
+/// log.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// Checks and their counts.
@@ -113,8 +114,8 @@ impl Suite {
         Limit::start(self.check_limit, self.boot_limit + GRACE, victims, move || {
             // Nobody is left to tell when standard output is closed.
             let _ = say::print(format_args!(
-                "FAILED  {name}: no end after {limit} s (PLINTH_CHECK_LIMIT), nor when the programs that it started \
-                 were killed; the run ends here\n\n{passed} passed, {failed} failed\n"
+                "FAILED  {name}: no end after {limit} s (PLINTH_CHECK_LIMIT), nor when the programs that it \
+                 started were killed; the run ends here\n\n{passed} passed, {failed} failed\n"
             ));
             std::process::exit(1);
         })

@@ -1,5 +1,5 @@
-//! Checks that hang. They are a program of their own and one test, since what is killed is everything that the
-//! program has started.
+//! Checks that hang. They are a program of their own and one test, since what is killed is everything that
+//! the program has started.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 

@@ -1,13 +1,13 @@
 //! What the image builder tells the kernel: the boot page and the directory of files.
 //!
-//! `igvm-tools build` lays these structures into the image as measured pages, so the kernel may trust them as far
-//! as it trusts itself. What the *host* inserts at load time (memory map, VP count, environment info) lies in the
-//! parameter areas the boot page points to, and is hostile input.
+//! `igvm-tools build` lays these structures into the image as measured pages, so the kernel may trust them as
+//! far as it trusts itself. What the *host* inserts at load time (memory map, VP count, environment info)
+//! lies in the parameter areas the boot page points to, and is hostile input.
 //!
-//! At entry (IGVM NATIVE context): long mode, paging on with `CR3` = the image's page tables (also in `RAX`), `RDI` =
-//! virtual address of the [`BootPage`], `RSP` = top of the boot stack, interrupts off. The tables map the kernel's
-//! segments as its ELF program headers say (W^X), the boot page, the directory and the parameter areas (read-only),
-//! and themselves at PML4 slot [`SELF_MAP_SLOT`]; nothing else, and nothing by identity.
+//! At entry (IGVM NATIVE context): long mode, paging on with `CR3` = the image's page tables (also in `RAX`),
+//! `RDI` = virtual address of the [`BootPage`], `RSP` = top of the boot stack, interrupts off. The tables map
+//! the kernel's segments as its ELF program headers say (W^X), the boot page, the directory and the parameter
+//! areas (read-only), and themselves at PML4 slot [`SELF_MAP_SLOT`]; nothing else, and nothing by identity.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -23,14 +23,16 @@ pub const BOOT_PAGE_VIRTUAL: u64 = 0xffff_fe80_0000_0000;
 /// Set in [`BootPage::flags`]: the recipe asks for a debug image, whose log is copied to the host's console.
 pub const BOOT_FLAG_DEBUG: u32 = 1 << 0;
 
-/// Set in [`BootPage::flags`]: the recipe asks for measures against speculative execution with what others left in the processor.
+/// Set in [`BootPage::flags`]: the recipe asks for measures against speculative execution with what others
+/// left in the processor.
 pub const BOOT_FLAG_MITIGATIONS: u32 = 1 << 1;
 
-/// Set in [`BootPage::flags`]: the kernel takes no short cuts. Every run and every operation goes the general way, to compare.
+/// Set in [`BootPage::flags`]: the kernel takes no short cuts. Every run and every operation goes the general
+/// way, to compare.
 pub const BOOT_FLAG_NO_SHORTCUTS: u32 = 1 << 2;
 
-/// The page that describes the image to the kernel. All `_gpa` fields are page-aligned physical addresses as the host
-/// counts them, all `_virtual` fields where the initial page tables map the same page.
+/// The page that describes the image to the kernel. All `_gpa` fields are page-aligned physical addresses as
+/// the host counts them, all `_virtual` fields where the initial page tables map the same page.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct BootPage {
@@ -50,7 +52,8 @@ pub struct BootPage {
     pub page_table_root_gpa: u64,
     /// The directory: an array of [`DirectoryEntry`].
     pub directory_virtual: u64,
-    /// The IGVM memory map area: `IGVM_VHS_MEMORY_MAP_ENTRY`s, ended by one of zero pages or by the area's end.
+    /// The IGVM memory map area: `IGVM_VHS_MEMORY_MAP_ENTRY`s, ended by one of zero pages or by the area's
+    /// end.
     pub memory_map_virtual: u64,
     /// Size of the memory map area.
     pub memory_map_bytes: u64,

@@ -17,7 +17,8 @@ pub mod reason {
     pub const MSR_WRITE: u32 = 3;
     /// IN, OUT, INS or OUTS. `qualification`: [`super::PortAccess`]; `next_rip` is valid.
     pub const PORT: u32 = 4;
-    /// An access to a guest physical address that is not mapped, or not mapped that way. `gpa` and `access` are valid.
+    /// An access to a guest physical address that is not mapped, or not mapped that way. `gpa` and `access`
+    /// are valid.
     pub const MEMORY: u32 = 5;
     /// HLT.
     pub const HALT: u32 = 6;
@@ -46,9 +47,9 @@ pub mod reason {
     /// An instruction that writes a control register, in a way that the platform does not let through. It has
     /// not been executed yet, and the VMM is to decode it. The whole of SYSTEM is stored.
     pub const REGISTER_WRITE: u32 = 18;
-    /// #DB or #AC before its delivery, or another exception that the VMM is to deliver in the platform's place.
-    /// `qualification`: the vector, and the error code in the upper half. The whole of SYSTEM is stored; DR6 says
-    /// already why.
+    /// #DB or #AC before its delivery, or another exception that the VMM is to deliver in the platform's
+    /// place. `qualification`: the vector, and the error code in the upper half. The whole of SYSTEM is
+    /// stored; DR6 says already why.
     pub const EXCEPTION: u32 = 19;
     /// The first number that is no reason.
     pub const END: u32 = 20;
@@ -78,7 +79,8 @@ pub mod reason {
 }
 
 bitflags! {
-    /// How the guest touched memory. The first bits are those of a page fault's error code (APM volume 2, 8.4.2).
+    /// How the guest touched memory. The first bits are those of a page fault's error code (APM volume 2,
+    /// 8.4.2).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Access: u32 {
         /// The page is mapped, but not for this access.
@@ -119,8 +121,8 @@ bitflags! {
     }
 }
 
-/// Why and where the guest stopped. Only the fields that the reason names, and what `flags` and `groups` say, are valid:
-/// the record is filled per reason, not whole.
+/// Why and where the guest stopped. Only the fields that the reason names, and what `flags` and `groups` say,
+/// are valid: the record is filled per reason, not whole.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct ExitRecord {
@@ -154,8 +156,8 @@ pub struct ExitRecord {
     pub reserved: [u8; 7],
 }
 
-/// The qualification of a [`reason::PORT`] exit: laid out as SVM's EXITINFO1 (APM volume 2, 15.10.2). Bits that are not named here mean
-/// nothing.
+/// The qualification of a [`reason::PORT`] exit: laid out as SVM's EXITINFO1 (APM volume 2, 15.10.2). Bits
+/// that are not named here mean nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortAccess(pub u64);
 

@@ -1,7 +1,8 @@
 //! The ABI between Plinth's kernel and its processes, and between the image builder and the kernel.
 //!
-//! A leaf: it knows neither side. Every structure has fixed-width fields, explicit padding and asserts beside it, no
-//! `bool` and no `usize`; all but the run page (which two parties share) convert from and to bytes without copying.
+//! A leaf: it knows neither side. Every structure has fixed-width fields, explicit padding and asserts beside
+//! it, no `bool` and no `usize`; all but the run page (which two parties share) convert from and to bytes
+//! without copying.
 #![no_std]
 #![forbid(unsafe_code)]
 

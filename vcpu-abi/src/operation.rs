@@ -1,8 +1,9 @@
 //! Operations: what a process asks of an object it holds a handle to. One or many are given in a batch.
 //!
-//! An operation is 64 bytes: code, flags, handle, status, and a payload whose type the code decides. Each is declared once,
-//! below, by `operations!`; the kernel's dispatch ([`with_operation!`](crate::with_operation)), the runtime's wrappers and the C
-//! header derive from the declaration.
+//! An operation is 64 bytes: code, flags, handle, status, and a payload whose type the code decides. Each is
+//! declared once, below, by `operations!`; the kernel's dispatch
+//! ([`with_operation!`](crate::with_operation)), the runtime's wrappers and the C header derive from the
+//! declaration.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -132,7 +133,8 @@ pub trait Call: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
     /// The name, as documents and logs have it.
     const NAME: &'static str;
 
-    /// Whether the fields named `reserved` are zero. The kernel refuses an operation in which they are not, so that they can get a meaning.
+    /// Whether the fields named `reserved` are zero. The kernel refuses an operation in which they are not,
+    /// so that they can get a meaning.
     fn reserved_is_zero(&self) -> bool;
 
     /// This operation on `handle`.
@@ -185,8 +187,8 @@ const fn is_reserved(field: &str) -> bool {
     matches!(field.as_bytes(), b"reserved")
 }
 
-/// Declares operations: `Name(Object, number, RIGHTS) { field: type, ... }`, each with its documents. `$d` is a
-/// dollar sign, for the macro that is declared within.
+/// Declares operations: `Name(Object, number, RIGHTS) { field: type, ... }`, each with its documents. `$d` is
+/// a dollar sign, for the macro that is declared within.
 macro_rules! operations {
     ($d:tt $($(#[$meta:meta])* $name:ident($object:ident, $number:literal, $($right:ident)|+) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
@@ -222,8 +224,9 @@ macro_rules! operations {
             fields: &[$((stringify!($field), stringify!($type))),*],
         }),*];
 
-        /// An expression for the operation of a code, with a name for its type: `with_operation!(code, C => f::<C>(), else g())`.
-        /// It must hold for every operation, so that none can be forgotten; `else` is for codes that are none's.
+        /// An expression for the operation of a code, with a name for its type: `with_operation!(code, C =>
+        /// f::<C>(), else g())`. It must hold for every operation, so that none can be forgotten; `else` is
+        /// for codes that are none's.
         #[macro_export]
         macro_rules! with_operation {
             ($d code:expr, $d call:ident => $d then:expr, else $d otherwise:expr) => {
@@ -414,8 +417,8 @@ operations! { $
         /// Zero.
         reserved: u32,
     }
-    /// Asks that the calling process's threads may use the FPU: its registers are then saved and restored at their switches.
-    /// On [`HANDLE_SELF`] only.
+    /// Asks that the calling process's threads may use the FPU: its registers are then saved and restored at
+    /// their switches. On [`HANDLE_SELF`] only.
     ProcessUseFpu(Process, 9, WRITE) {
         /// Zero.
         reserved: u64,
@@ -430,7 +433,8 @@ operations! { $
         /// In: TSC value to wait for at most; `u64::MAX` for ever, 0 not to wait.
         deadline_tsc: u64,
     }
-    /// Makes every signal of the event set a bit of a vCPU's `pending_work` and kick it, instead of waking a waiter.
+    /// Makes every signal of the event set a bit of a vCPU's `pending_work` and kick it, instead of waking a
+    /// waiter.
     EventBindVcpu(Event, 3, WRITE) {
         /// In: a vCPU of the caller's.
         vcpu: Handle,
@@ -466,7 +470,8 @@ operations! { $
         /// In: size, in whole pages.
         bytes: u64,
     }
-    /// Gives the VM pages of its own, zeroed, at an address that is not guest memory (a ROM), and maps them in the calling process.
+    /// Gives the VM pages of its own, zeroed, at an address that is not guest memory (a ROM), and maps them
+    /// in the calling process.
     VmAllocate(Vm, 2, MAP) {
         /// In: guest physical address, page-aligned.
         gpa: u64,
@@ -493,7 +498,8 @@ operations! { $
         /// Zero.
         reserved: u32,
     }
-    /// Stores register groups in the run page: of a vCPU of the calling thread's processor that is not in a run.
+    /// Stores register groups in the run page: of a vCPU of the calling thread's processor that is not in a
+    /// run.
     VcpuFetch(Vcpu, 2, READ) {
         /// In: [`Groups`](crate::registers::Groups).
         groups: u32,

@@ -4,12 +4,14 @@ use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 bitflags! {
-    /// Register groups of the run page. In `dirty`: what the VMM changed and the kernel loads before it enters the guest. In
-    /// `deliver`: what the kernel stores at every exit. In an exit record: what is valid.
+    /// Register groups of the run page. In `dirty`: what the VMM changed and the kernel loads before it
+    /// enters the guest. In `deliver`: what the kernel stores at every exit. In an exit record: what is
+    /// valid.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Groups: u32 {
-        /// [`GeneralRegisters`]: stored at every exit. All but RAX, RSP, RIP and RFLAGS are always loaded, those when
-        /// dirty; dirty also says that the VMM completed an instruction, which ends an interrupt shadow.
+        /// [`GeneralRegisters`]: stored at every exit. All but RAX, RSP, RIP and RFLAGS are always loaded,
+        /// those when dirty; dirty also says that the VMM completed an instruction, which ends an interrupt
+        /// shadow.
         const GENERAL = 1 << 0;
         /// [`SystemRegisters`]: stored at every exit that takes decoding an instruction.
         const SYSTEM = 1 << 1;
@@ -72,7 +74,8 @@ pub struct Segment {
     pub base: u64,
 }
 
-/// Control registers, and the code and stack segment: what decoding an instruction and walking page tables takes.
+/// Control registers, and the code and stack segment: what decoding an instruction and walking page tables
+/// takes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SystemRegisters {

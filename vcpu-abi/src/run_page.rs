@@ -1,7 +1,9 @@
-//! The run page: one 4 KiB page a vCPU, mapped in the kernel and in the VMM, and the batch page that follows it.
+//! The run page: one 4 KiB page a vCPU, mapped in the kernel and in the VMM, and the batch page that follows
+//! it.
 //!
-//! The VMM writes it before [`SYS_RUN`](crate::syscall::SYS_RUN), the kernel before it comes back. While the vCPU runs, the VMM may
-//! read and write it, but what it then finds or changes there means nothing, `pending_work` aside.
+//! The VMM writes it before [`SYS_RUN`](crate::syscall::SYS_RUN), the kernel before it comes back. While the
+//! vCPU runs, the VMM may read and write it, but what it then finds or changes there means nothing,
+//! `pending_work` aside.
 
 use core::sync::atomic::AtomicU32;
 
@@ -14,10 +16,12 @@ pub const PAGE_BYTES: usize = 4096;
 /// Offset of the XSAVE area.
 pub const XSAVE_OFFSET: usize = 1024;
 
-/// Size of the XSAVE area: enough for x87, SSE, AVX, MPX, AVX-512 and protection keys. A processor's states that do not fit are not offered.
+/// Size of the XSAVE area: enough for x87, SSE, AVX, MPX, AVX-512 and protection keys. A processor's states
+/// that do not fit are not offered.
 pub const XSAVE_BYTES: usize = PAGE_BYTES - XSAVE_OFFSET;
 
-/// Where things are in the XSAVE area (APM volume 2, 11.5.2, standard form): byte offsets, and bits of XSTATE_BV.
+/// Where things are in the XSAVE area (APM volume 2, 11.5.2, standard form): byte offsets, and bits of
+/// XSTATE_BV.
 pub mod xsave {
     /// MXCSR, 4 bytes; taken whatever XSTATE_BV says.
     pub const MXCSR: usize = 24;
@@ -73,9 +77,11 @@ pub struct RunPage {
     pub batch_count: u32,
     /// VMM: [`activity`].
     pub activity: u32,
-    /// VMM: host TSC value at which the run ends with [`reason::DEADLINE`](crate::exit::reason::DEADLINE); `u64::MAX` for never.
+    /// VMM: host TSC value at which the run ends with [`reason::DEADLINE`](crate::exit::reason::DEADLINE);
+    /// `u64::MAX` for never.
     pub deadline_tsc: u64,
-    /// VMM: groups changed; [`Groups`](crate::registers::Groups). The kernel resets it when it has loaded them.
+    /// VMM: groups changed; [`Groups`](crate::registers::Groups). The kernel resets it when it has loaded
+    /// them.
     pub dirty: u32,
     /// VMM: groups to store at every exit.
     pub deliver: u32,

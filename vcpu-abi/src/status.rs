@@ -1,7 +1,7 @@
 //! What a call answers. A short, stable list; each code says whose fault it is.
 
-/// The outcome of a call or of one operation. Negative codes are the caller's fault, codes from 64 up say that Plinth
-/// has run out of something or that the thing is in the wrong state; neither changes anything.
+/// The outcome of a call or of one operation. Negative codes are the caller's fault, codes from 64 up say
+/// that Plinth has run out of something or that the thing is in the wrong state; neither changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Status {

@@ -1,17 +1,21 @@
 //! The system calls. There are five; everything else is an [operation](crate::operation) in a batch.
 //!
 //! Convention: `SYSCALL` with the number in `RAX`, arguments in `RDI`, `RSI`; the answer is a
-//! [`Status`](crate::status::Status) code in `EAX` and a second value in `RDX`. `RBX`, `RBP`, `RSP` and `R12`-`R15` are kept; every
-//! other general register is lost. `RCX` and `R11` are the instruction's own (APM volume 3, SYSCALL).
+//! [`Status`](crate::status::Status) code in `EAX` and a second value in `RDX`. `RBX`, `RBP`, `RSP` and
+//! `R12`-`R15` are kept; every other general register is lost. `RCX` and `R11` are the instruction's own (APM
+//! volume 3, SYSCALL).
 
 /// Ends the calling process. `RDI`: exit code. Does not return.
 pub const SYS_EXIT: u64 = 0;
-/// Executes operations. `RDI`: address of an array of [`Operation`](crate::operation::Operation), `RSI`: how many, at most
-/// [`BATCH_MAX`](crate::operation::BATCH_MAX). Answers the status of the first operation that stopped the batch, and in `RDX`
-/// its index (or the count, when all were done). Each operation's own status and output are written back to the array.
+/// Executes operations. `RDI`: address of an array of [`Operation`](crate::operation::Operation), `RSI`: how
+/// many, at most [`BATCH_MAX`](crate::operation::BATCH_MAX). Answers the status of the first operation that
+/// stopped the batch, and in `RDX` its index (or the count, when all were done). Each operation's own status
+/// and output are written back to the array.
 pub const SYS_BATCH: u64 = 1;
-/// Executes the vCPU's pending batch and runs it. `RDI`: vCPU handle. The operations lie in the vCPU's batch page, their
-/// number in its run page. Of the general registers only `RBX`, `RBP` and `RSP` are kept. Answers as [`SYS_BATCH`]; after [`Status::Ok`](crate::status::Status::Ok) the exit record says why the guest stopped.
+/// Executes the vCPU's pending batch and runs it. `RDI`: vCPU handle. The operations lie in the vCPU's batch
+/// page, their number in its run page. Of the general registers only `RBX`, `RBP` and `RSP` are kept. Answers
+/// as [`SYS_BATCH`]; after [`Status::Ok`](crate::status::Status::Ok) the exit record says why the guest
+/// stopped.
 pub const SYS_RUN: u64 = 2;
 /// Lets other threads of the same priority run first.
 pub const SYS_YIELD: u64 = 3;

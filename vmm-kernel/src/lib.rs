@@ -1,10 +1,11 @@
 //! Plinth's kernel: memory, tasks, IPC and vCPU entry; nothing else.
 //!
-//! It boots in named stages, from the state an IGVM file's context describes (see `vcpu_abi::boot`), brings up every
-//! processor, starts the process `init` from the image's files with a handle to everything, and from then on only
-//! answers system calls, interrupts and guests' exits.
+//! It boots in named stages, from the state an IGVM file's context describes (see `vcpu_abi::boot`), brings
+//! up every processor, starts the process `init` from the image's files with a handle to everything, and from
+//! then on only answers system calls, interrupts and guests' exits.
 //!
-//! A library, so that what needs no machine of its own is tested on the host; `main.rs` makes the image of it.
+//! A library, so that what needs no machine of its own is tested on the host; `main.rs` makes the image of
+//! it.
 #![cfg_attr(target_os = "none", no_std)]
 #![allow(
     clippy::new_without_default,

@@ -1,5 +1,5 @@
-//! The kernel has no heap. A dependency (`object`) links `alloc` without using it here, so the language asks for an allocator:
-//! this one has nothing to give.
+//! The kernel has no heap. A dependency (`object`) links `alloc` without using it here, so the language asks
+//! for an allocator: this one has nothing to give.
 #![allow(unsafe_code, reason = "the trait of global allocators is unsafe")]
 
 use core::alloc::{GlobalAlloc, Layout};

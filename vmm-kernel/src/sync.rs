@@ -1,4 +1,5 @@
-//! The kernel's spin lock. Interrupts are off whenever the kernel runs, so a holder is never preempted on its own processor.
+//! The kernel's spin lock. Interrupts are off whenever the kernel runs, so a holder is never preempted on its
+//! own processor.
 #![allow(unsafe_code, reason = "a lock hands out a mutable reference to what it guards")]
 
 pub mod turn;

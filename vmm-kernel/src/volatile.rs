@@ -1,7 +1,7 @@
 //! Places in memory that somebody else may read or write at any time: the processor, a device, a process.
 //!
-//! A shared reference is enough to load and to store, each once and in full, so that nobody ever needs `&mut` to such memory: any number
-//! of references may be there at once, across an entry of a guest too.
+//! A shared reference is enough to load and to store, each once and in full, so that nobody ever needs `&mut`
+//! to such memory: any number of references may be there at once, across an entry of a guest too.
 #![allow(unsafe_code, reason = "volatile loads and stores of the memory behind a shared reference")]
 
 use core::cell::UnsafeCell;

@@ -9,7 +9,8 @@ struct plinth_start;
 /* The program, which the process's author writes; its result is the process's exit code. */
 int plinth_program(const struct plinth_start *start);
 
-/* Executes operations; a status. To *index, unless it is NULL: how many were done, or which one stopped the batch. */
+/* Executes operations; a status. To *index, unless it is NULL: how many were done, or which one stopped the
+   batch. */
 int32_t plinth_batch(struct plinth_operation *operations, size_t count, uint64_t *index);
 /* Logs a line for information; a status. */
 int32_t plinth_log(uint32_t log, const char *text, size_t bytes);

@@ -13,8 +13,8 @@
     mov cr8, rax
 .endm
 
-/* An interrupt waits for the task priority; then many, while CR8 is written with interrupts off, on, and before
- * a halt. */
+/* An interrupt waits for the task priority; then many, while CR8 is written with interrupts off,
+ * on, and before a halt. */
 .set ROUNDS, 3000
 part_priority:
     mov r12d, ICR
@@ -95,7 +95,8 @@ part_priority:
     wrmsr
 .endm
 
-/* Every bit of CR4, CR0, EFER, PAT, DR6 and DR7: what is taken can be loaded again, and what is not is #GP. */
+/* Every bit of CR4, CR0, EFER, PAT, DR6 and DR7: what is taken can be loaded again, and what is not is
+   #GP. */
 part_control:
     /* SMEP and SMAP are among them: nothing here may be the user's. */
     and byte ptr level4[rip], ~4
@@ -129,7 +130,8 @@ part_control:
 4:  inc r13d
     cmp r13d, 64
     jne 2b
-    /* PAE off in long mode; LA57, VMXE, SMXE, PCIDE, CET, PKS, UINTR, which no guest is offered; what nobody has. */
+    /* PAE off in long mode; LA57, VMXE, SMXE, PCIDE, CET, PKS, UINTR, which no guest is offered; what nobody
+       has. */
     lea r12, cr4_never[rip]
 5:  movzx ecx, byte ptr [r12]
     mov rax, cr4

@@ -1,6 +1,7 @@
 /* Interrupts in storms, and the ends: each leaves the processor nothing to go on with. */
 #include "hostile.h"
-.globl part_interrupts, part_nmis, part_step, end_absent_idt, end_absent_stack, end_absent_tables, end_reset, end_absent_stack_at_interrupt
+.globl part_interrupts, part_nmis, part_step, end_absent_idt, end_absent_stack, end_absent_tables, end_reset
+.globl end_absent_stack_at_interrupt
 .text
 
 .set ICR, APIC + 0x300
@@ -40,7 +41,8 @@ part_interrupts:
     jae 3f
     call wrong
 3:  say "interrupts to itself"
-    /* The other processor, if there is one, and those that there are not: start-up, INIT, NMI, every mode and shorthand. */
+    /* The other processor, if there is one, and those that there are not: start-up, INIT, NMI, every mode and
+       shorthand. */
     mov dword ptr [0x8000], 0xfdebf4fa      /* cli; hlt; jmp to the hlt */
     mov dword ptr [8], 0x8000               /* real mode's NMI goes there too */
     mov r13d, 300
@@ -75,7 +77,8 @@ part_interrupts:
     say "interrupts to others"
     ret
 
-/* NMIs to itself, the next one sent by the handler of the one before: they are handled one after the other. */
+/* NMIs to itself, the next one sent by the handler of the one before: they are handled one after the
+   other. */
 .set NMIS, 30
 part_nmis:
     lea rsi, nmi_handler[rip]
@@ -171,7 +174,8 @@ end_absent_tables:
     mov cr3, rax
     ud2
 
-/* INIT to itself: what follows is at the reset vector, where there is nothing, and the fault goes through the vectors at zero. */
+/* INIT to itself: what follows is at the reset vector, where there is nothing, and the fault goes through the
+   vectors at zero. */
 end_reset:
     say "no firmware to reset to"
     mov dword ptr [0x18], 0x7000            /* invalid opcode: 0000:7000 */

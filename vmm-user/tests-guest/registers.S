@@ -3,7 +3,8 @@
 .globl part_msrs, part_ports, part_privileged
 .text
 
-/* Reads each MSR of a range and writes it: what it was, nothing, everything. IA32_APIC_BASE, EFER and the x2APIC's are other parts'. */
+/* Reads each MSR of a range and writes it: what it was, nothing, everything. IA32_APIC_BASE, EFER and the
+   x2APIC's are other parts'. */
 part_msrs:
     lea r12, msr_ranges[rip]
 1:  mov r13d, [r12]
@@ -226,9 +227,11 @@ part_privileged:
 nowhere:
     .quad WINDOW, WINDOW + 0xfff, 0xa0000, 0xbffff, 0xd0000000, 0x100000000 + 0x80000000, 0x7000000000, 0
 msr_ranges:
-    .long 0, 0x2000, 0x40000000, 0x200, 0xc0000000, 0x1200, 0xc0010000, 0x1200, 0x80000000, 0x10, 0xfffffff0, 0x10, 0, 0
+    .long 0, 0x2000, 0x40000000, 0x200, 0xc0000000, 0x1200
+    .long 0xc0010000, 0x1200, 0x80000000, 0x10, 0xfffffff0, 0x10, 0, 0
 leaves:
     .long 0, 0x10000000, 0x40000000, 0x40000100, 0x80000000, 0x8fffffff, 0xffffffc0, 1
-/* Controller and reset ports, and the eight before each that a wide access or a neighbour of theirs may be. */
+/* Controller and reset ports, and the eight before each that a wide access or a neighbour of theirs may
+   be. */
 quiet_ports:
     .word 0x64, 0x68, 0x92, 0x604, 0x60c, 0xcf9, 0xcff, 0

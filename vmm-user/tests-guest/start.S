@@ -1,7 +1,8 @@
-/* A guest that means no good: entry, tables, and faults that it survives. The first number of its command line says what it tries;
- * each part says so in the end, and then triple-faults on purpose. */
+/* A guest that means no good: entry, tables, and faults that it survives. The first number of its command
+ * line says what it tries; each part says so in the end, and then triple-faults on purpose. */
 #include "hostile.h"
-.globl gate, idt, resume, safe_stack, last_vector, last_error, level4, wrong, interrupts_seen, end_by_triple_fault
+.globl gate, idt, resume, safe_stack, last_vector, last_error, level4, wrong, interrupts_seen
+.globl end_by_triple_fault
 .text
 image:
     ud2                             /* the 32-bit entry, which is not offered */

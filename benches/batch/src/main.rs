@@ -1,8 +1,9 @@
 //! What an operation costs, alone in a system call and with others in a batch.
 //!
-//! The operation is the cheapest that reaches a device: an OUT of one byte, to the scratch register of the host's first UART. Prints
-//! `ROW batchN ticks operations` for batches of N to that UART: under `-icount shift=0` a tick is an instruction. What is timed is
-//! the loop around the system call; the operations are made before it and stay as they are, since this one gives nothing back.
+//! The operation is the cheapest that reaches a device: an OUT of one byte, to the scratch register of the
+//! host's first UART. Prints `ROW batchN ticks operations` for batches of N to that UART: under `-icount
+//! shift=0` a tick is an instruction. What is timed is the loop around the system call; the operations are
+//! made before it and stay as they are, since this one gives nothing back.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 extern crate alloc;

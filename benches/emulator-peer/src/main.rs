@@ -1,9 +1,10 @@
-//! Counts the instructions that libscemu, an emulator of user-mode x86 code on crates.io, takes for the instructions
-//! that `decoder-cost` counts, and prints rows for its table.
+//! Counts the instructions that libscemu, an emulator of user-mode x86 code on crates.io, takes for the
+//! instructions that `decoder-cost` counts, and prints rows for its table.
 //!
-//! It is asked as its documentation asks it: for one instruction (`step`), and for a run up to an address where that is
-//! one repeated instruction, as `step` ends after one iteration. Either way it fetches, decodes, writes the instruction
-//! down as text, and emulates. It has no page tables: memory is a list of ranges.
+//! It is asked as its documentation asks it: for one instruction (`step`), and for a run up to an address
+//! where that is one repeated instruction, as `step` ends after one iteration. Either way it fetches,
+//! decodes, writes the instruction down as text, and emulates. It has no page tables: memory is a list of
+//! ranges.
 
 use decoder_oracle::native::count;
 use libscemu::emu::Emu;

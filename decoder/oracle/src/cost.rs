@@ -1,8 +1,8 @@
-//! What decoding and emulating cost: pieces of work, on about as much of a vCPU as a VMM has. `decoder-cost` counts
-//! their instructions, the benchmark of the decoder takes their time.
+//! What decoding and emulating cost: pieces of work, on about as much of a vCPU as a VMM has. `decoder-cost`
+//! counts their instructions, the benchmark of the decoder takes their time.
 //!
-//! *Cached* is what a VMM gains that remembers: the decoded instruction is kept and emulated again, and pages are where they
-//! were found before. Finding out whether that is still so costs a VMM more, and is not in it.
+//! *Cached* is what a VMM gains that remembers: the decoded instruction is kept and emulated again, and pages
+//! are where they were found before. Finding out whether that is still so costs a VMM more, and is not in it.
 
 use decoder::fetch::{Code, fetch};
 use decoder::walk::{self, Access, Kind, Paging, WalkError};

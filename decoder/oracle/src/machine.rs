@@ -59,8 +59,8 @@ pub struct TestMachine {
 }
 
 impl TestMachine {
-    /// A machine in `mode` at CPL 0 with paging off (which long mode can't have, but the emulator doesn't mind), flat
-    /// segments, everything enabled, and no memory.
+    /// A machine in `mode` at CPL 0 with paging off (which long mode can't have, but the emulator doesn't
+    /// mind), flat segments, everything enabled, and no memory.
     pub fn new(mode: Mode) -> TestMachine {
         let (attributes, efer) = match mode {
             Mode::Bits16 => (0x93, 0),

@@ -45,7 +45,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Tables from physical address `base` on, empty so far; sets the machine's control registers to use them.
+    /// Tables from physical address `base` on, empty so far; sets the machine's control registers to use
+    /// them.
     pub fn new(machine: &mut TestMachine, style: Style, base: u64) -> Builder {
         machine.paging.cr3 = base;
         machine.paging.cr0 |= 0x8001_0001;
@@ -61,9 +62,9 @@ impl Builder {
         Builder { style, next_table: base + 0x1000, root: base }
     }
 
-    /// Maps the page of `linear` to `physical` with `flags` in the leaf; `depth` is how many levels are used, fewer than
-    /// there are for a large page. Tables made on the way get present, writable and user (a PAE root: present).
-    /// Returns the addresses of the entries from the root to the leaf.
+    /// Maps the page of `linear` to `physical` with `flags` in the leaf; `depth` is how many levels are used,
+    /// fewer than there are for a large page. Tables made on the way get present, writable and user (a PAE
+    /// root: present). Returns the addresses of the entries from the root to the leaf.
     pub fn map(
         &mut self,
         machine: &mut TestMachine,

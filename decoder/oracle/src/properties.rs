@@ -41,8 +41,8 @@ fn paging([cr0, cr3, cr4]: [u32; 3], selector: u8) -> Paging {
     }
 }
 
-/// What is accepted is what a full decoder reads; more bytes make no difference, fewer are too few. What is rejected is
-/// rejected for the same reason as soon as there are enough bytes.
+/// What is accepted is what a full decoder reads; more bytes make no difference, fewer are too few. What is
+/// rejected is rejected for the same reason as soon as there are enough bytes.
 ///
 /// # Panics
 /// If that is not so.

@@ -1,5 +1,5 @@
-//! A page walk written a second time, from the manuals' tables and without regard to speed: entries are gathered
-//! first, then judged.
+//! A page walk written a second time, from the manuals' tables and without regard to speed: entries are
+//! gathered first, then judged.
 
 use crate::page_tables::Style;
 use decoder::walk::{Kind, Paging};

@@ -4,7 +4,8 @@ use crate::registers::plain_registers;
 use decoder::walk::Paging;
 use decoder::{GuestMemory, Machine, PortRequest, Processor, Segment, SegmentState, Size, Vendor};
 
-/// Bytes of RAM, and of device registers, that there are: few, as fuzzing copies and compares them all the time.
+/// Bytes of RAM, and of device registers, that there are: few, as fuzzing copies and compares them all the
+/// time.
 pub const SMALL_BYTES: usize = 128;
 
 /// Addresses with this bit are a device's.
@@ -40,7 +41,8 @@ pub struct SmallMachine {
 }
 
 impl SmallMachine {
-    /// A machine at CPL 0 with flat segments, whose memory is `fill` again and again; devices have it in reverse.
+    /// A machine at CPL 0 with flat segments, whose memory is `fill` again and again; devices have it in
+    /// reverse.
     pub fn new(fill: &[u64; 8], paging: Paging) -> SmallMachine {
         let mut ram = [0; SMALL_BYTES];
         for (bytes, value) in ram.chunks_exact_mut(8).zip(fill.iter().cycle()) {

@@ -30,7 +30,8 @@ impl<M: Machine> Emulation<'_, M> {
         Ok(())
     }
 
-    /// Memory is written whether or not the comparison holds, so a page that can't be written faults in any case.
+    /// Memory is written whether or not the comparison holds, so a page that can't be written faults in any
+    /// case.
     pub(super) fn cmpxchg(&mut self) -> Result<()> {
         let size = self.instruction.size;
         let new = self.value(self.instruction.source);

@@ -44,7 +44,8 @@ impl<M: Machine> Emulation<'_, M> {
         }
     }
 
-    /// Sets the low `size` bytes of a general register: four clear the upper half, one and two leave the rest.
+    /// Sets the low `size` bytes of a general register: four clear the upper half, one and two leave the
+    /// rest.
     #[inline]
     pub(super) fn set_register(&mut self, number: u8, size: Size, value: u64) {
         let value = match size {

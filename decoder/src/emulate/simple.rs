@@ -1,8 +1,9 @@
-//! A short cut for what nearly every access to a device is: MOV or MOVZX in 64-bit code, its operand aligned, at a base
-//! register and a displacement.
+//! A short cut for what nearly every access to a device is: MOV or MOVZX in 64-bit code, its operand aligned,
+//! at a base register and a displacement.
 //!
-//! An aligned operand neither crosses a page nor is checked for alignment, and in 64-bit code most segments have neither
-//! base nor limit: what is left of the general way is little. Whatever needs more is left to it, and tests compare both.
+//! An aligned operand neither crosses a page nor is checked for alignment, and in 64-bit code most segments
+//! have neither base nor limit: what is left of the general way is little. Whatever needs more is left to it,
+//! and tests compare both.
 
 use super::Emulation;
 use crate::bits::{FLAG_RF, FLAG_TF};

@@ -81,8 +81,8 @@ impl<M: Machine> Emulation<'_, M> {
                 self.step(DI);
             }
             Operation::Cmps => {
-                // If both operands fault, one shows. The manuals don't say which; processors differ, and a guest
-                // that relies on either is wrong on another one (docs/decoder.md).
+                // If both operands fault, one shows. The manuals don't say which; processors differ, and a
+                // guest that relies on either is wrong on another one (docs/decoder.md).
                 let destination = self.destination_place(Kind::Read)?;
                 let source = self.source_place()?;
                 let left = self.load(source);

@@ -26,7 +26,8 @@ pub(super) const fn shift(level: u32) -> u32 {
     12 + 9 * (level - 1)
 }
 
-/// The bits that must be clear in present entries of every level (but a PAE directory pointer has more of them).
+/// The bits that must be clear in present entries of every level (but a PAE directory pointer has more of
+/// them).
 #[inline]
 pub(super) fn reserved(paging: &Paging, is_pae: bool) -> u64 {
     let physical_bits = u32::from(paging.physical_bits.clamp(32, 52));
@@ -35,8 +36,9 @@ pub(super) fn reserved(paging: &Paging, is_pae: bool) -> u64 {
     bits(physical_bits, end) | no_execute
 }
 
-/// A PAE directory pointer has neither rights nor bit 63 (SDM 3, table 4-8). It has no accessed bit either, but QEMU's TCG sets bit 5 there
-/// at each walk. That it is not looked at never shows: a processor that minds has faulted before it exits.
+/// A PAE directory pointer has neither rights nor bit 63 (SDM 3, table 4-8). It has no accessed bit either,
+/// but QEMU's TCG sets bit 5 there at each walk. That it is not looked at never shows: a processor that minds
+/// has faulted before it exits.
 pub(super) const RESERVED_IN_POINTER: u64 = NO_EXECUTE | bits(1, 3) | bits(6, 9);
 
 /// The bits that must be clear in an entry of `level` with PS set, if that is not level 1.

@@ -7,8 +7,8 @@ use crate::{GuestMemory, Size};
 
 const LARGE_PAGE_BYTES: u64 = 1 << 22;
 
-/// Bits of a 4 MiB page's entry that must be clear: bit 21, and those of PSE-36's bits 20:13 (which are bits 39:32
-/// of the address) that the guest has no physical address bits for.
+/// Bits of a 4 MiB page's entry that must be clear: bit 21, and those of PSE-36's bits 20:13 (which are bits
+/// 39:32 of the address) that the guest has no physical address bits for.
 fn reserved(paging: &Paging) -> u64 {
     let high_bits = u32::from(paging.physical_bits.clamp(32, 40)) - 32;
     (1 << 22) - (1 << (13 + high_bits))

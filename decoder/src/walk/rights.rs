@@ -55,7 +55,8 @@ impl Access {
         Access { kind, user: false, smap_off: false, probe: false }
     }
 
-    /// The same access, asked about but not yet made: [`translate`](super::translate) leaves accessed and dirty bits alone.
+    /// The same access, asked about but not yet made: [`translate`](super::translate) leaves accessed and
+    /// dirty bits alone.
     pub const fn probe(self) -> Access {
         Access { probe: true, ..self }
     }

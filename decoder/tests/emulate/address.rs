@@ -3,7 +3,8 @@
 use decoder::{Exception, Mode, SegmentState};
 use decoder_oracle::TestMachine;
 
-/// A machine in which every device byte reads as its page number's low byte, so that a load tells its address.
+/// A machine in which every device byte reads as its page number's low byte, so that a load tells its
+/// address.
 fn load_address(machine: &mut TestMachine, code: &[u8]) -> u64 {
     machine.ram.clear();
     machine.device_log.clear();

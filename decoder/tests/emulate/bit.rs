@@ -5,7 +5,8 @@ use decoder_oracle::TestMachine;
 
 const CF: u64 = 1;
 
-/// Code on `[rbx]`, the bit index in rAX, and what it does to the eight bytes there, which are 0F0F...; CF after.
+/// Code on `[rbx]`, the bit index in rAX, and what it does to the eight bytes there, which are 0F0F...; CF
+/// after.
 const CASES: &[(&[u8], u64, u64, u64)] = &[
     (&[0x0f, 0xa3, 0x03], 0, 0, CF),
     (&[0x0f, 0xa3, 0x03], 4, 0, 0),

@@ -30,8 +30,8 @@ fn addresses_that_are_not_canonical() {
     }
 }
 
-/// An entry that is not in RAM reads all-ones: its reserved bits are set. An entry of 32-bit paging that maps a small page has none, and
-/// means the page at FFFF_F000h.
+/// An entry that is not in RAM reads all-ones: its reserved bits are set. An entry of 32-bit paging that maps
+/// a small page has none, and means the page at FFFF_F000h.
 #[test]
 fn tables_outside_ram() {
     let accesses =

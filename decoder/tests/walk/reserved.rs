@@ -8,8 +8,9 @@ use decoder_oracle::page_tables::{Builder, Style};
 const LINEAR: u64 = 0x1234_5678;
 const READ: Access = Access::explicit(Kind::Read, 0, 0);
 
-/// Style, levels used, the level whose entry is changed, and the bits that are reserved in it with 40 physical address
-/// bits, no execute-disable and 1 GiB pages. A PAE directory pointer's bit 5 would be, but TCG uses it as the accessed bit.
+/// Style, levels used, the level whose entry is changed, and the bits that are reserved in it with 40
+/// physical address bits, no execute-disable and 1 GiB pages. A PAE directory pointer's bit 5 would be, but
+/// TCG uses it as the accessed bit.
 const CASES: &[(Style, usize, usize, u64)] = &[
     (Style::Bits32, 1, 0, 1 << 21),
     (Style::Bits32, 2, 0, 0),

@@ -58,7 +58,8 @@ fn root_bridge(config: &AcpiConfig, entries: &[AcpiEntry], aml: &mut Vec<u8>) {
         .to_aml_bytes(aml);
 }
 
-/// What the bridge passes on: all buses, all ports but its own, the legacy VGA range, and the windows for BARs.
+/// What the bridge passes on: all buses, all ports but its own, the legacy VGA range, and the windows for
+/// BARs.
 fn windows(config: &AcpiConfig) -> Name {
     let memory = |first: u32, last: u32| {
         AddressSpace::new_memory(AddressSpaceCacheable::NotCacheable, true, first, last, None)

@@ -64,8 +64,8 @@ pub fn fadt(config: &AcpiConfig, keyboard: bool, facs: u32, dsdt: u32) -> FADT {
     fadt.finalize()
 }
 
-/// WAET (Windows ACPI Emulated Devices Table): one read of the PM timer suffices. The RTC is not said to be enhanced:
-/// its flags have to be read like a real one's.
+/// WAET (Windows ACPI Emulated Devices Table): one read of the PM timer suffices. The RTC is not said to be
+/// enhanced: its flags have to be read like a real one's.
 pub fn waet() -> Sdt {
     const PM_TIMER_GOOD: u32 = 1 << 1;
     let mut table = header(*b"WAET", 1);

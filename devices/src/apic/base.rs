@@ -16,8 +16,8 @@ impl LocalApic {
         (mode == spec::BASE_ENABLE).then_some(self.base & !0xfff)
     }
 
-    /// Writes IA32_APIC_BASE. From disabled to x2APIC, from x2APIC to xAPIC, and x2APIC without enable are #GP (SDM,
-    /// "x2APIC State Transitions"). The BSP flag is fixed.
+    /// Writes IA32_APIC_BASE. From disabled to x2APIC, from x2APIC to xAPIC, and x2APIC without enable are
+    /// #GP (SDM, "x2APIC State Transitions"). The BSP flag is fixed.
     pub fn set_base(&mut self, value: u64) -> Result<(), GeneralProtection> {
         const MODE: u64 = spec::BASE_ENABLE | spec::BASE_EXTD;
         let address = (1_u64 << self.config.physical_address_bits.clamp(32, 52)) - 0x1000;
@@ -40,7 +40,8 @@ impl LocalApic {
             self.reset_registers();
         } else if from != to {
             if to == MODE {
-                // ICR's destination half has another meaning now (SDM, "x2APIC State Transitions": it is not kept).
+                // ICR's destination half has another meaning now (SDM, "x2APIC State Transitions": it is not
+                // kept).
                 self.icr &= u64::from(u32::MAX);
             }
             self.publish();

@@ -7,7 +7,8 @@ use super::spec;
 /// What the processor itself, not its local APIC, has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Startup {
-    /// INIT: all registers as after INIT. The bootstrap processor goes on at the reset vector, another one waits.
+    /// INIT: all registers as after INIT. The bootstrap processor goes on at the reset vector, another one
+    /// waits.
     Init,
     /// Start-up IPI after INIT: real mode at page `vector`, that is CS:IP = `vector` × 100h : 0.
     Sipi {
@@ -90,8 +91,8 @@ impl LocalApic {
         core::mem::take(&mut self.nmi)
     }
 
-    /// Whether the PIC's interrupt gets through to this processor: then its vector is the PIC's to give, by its
-    /// `acknowledge`, and [`Self::acknowledge_extint`] is called as well.
+    /// Whether the PIC's interrupt gets through to this processor: then its vector is the PIC's to give, by
+    /// its `acknowledge`, and [`Self::acknowledge_extint`] is called as well.
     #[inline]
     pub fn extint_pending(&self) -> bool {
         self.extint || (self.takes_lint0_extint() && self.shared().is_some_and(ApicShared::lint0))

@@ -62,8 +62,8 @@ pub struct LocalApic {
 }
 
 impl LocalApic {
-    /// The local APIC of vCPU number `vcpu` of `apics` as after power-on. vCPU 0 is the bootstrap processor, the
-    /// others wait for a start-up IPI. `None` if there is no such vCPU.
+    /// The local APIC of vCPU number `vcpu` of `apics` as after power-on. vCPU 0 is the bootstrap processor,
+    /// the others wait for a start-up IPI. `None` if there is no such vCPU.
     pub fn new(apics: Arc<Apics>, vcpu: usize, config: LocalApicConfig) -> Option<Self> {
         let id = apics.get(vcpu)?.id();
         let mut apic = Self {
@@ -152,9 +152,9 @@ impl LocalApic {
         self.publish();
     }
 
-    /// What firmware leaves behind for an operating system that uses the PIC: enabled by software, the PIC through
-    /// LINT0, NMI through LINT1 (MP specification, "Virtual Wire Mode"). For the bootstrap processor of a VM that has
-    /// no firmware.
+    /// What firmware leaves behind for an operating system that uses the PIC: enabled by software, the PIC
+    /// through LINT0, NMI through LINT1 (MP specification, "Virtual Wire Mode"). For the bootstrap processor
+    /// of a VM that has no firmware.
     pub fn enter_virtual_wire(&mut self) {
         self.svr = 0xff | spec::SVR_ENABLE;
         self.lvt[Lvt::Lint0 as usize] = 0x700;

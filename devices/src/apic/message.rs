@@ -59,8 +59,8 @@ impl InterruptMessage {
         if destination == 0xff { Self::BROADCAST } else { destination as u32 }
     }
 
-    /// Decodes an MSI write (SDM, "Message Signalled Interrupts"). `None` if the address is none of the interrupt
-    /// range FEE0_0000h to FEEF_FFFFh, or the delivery mode is none that an MSI can have.
+    /// Decodes an MSI write (SDM, "Message Signalled Interrupts"). `None` if the address is none of the
+    /// interrupt range FEE0_0000h to FEEF_FFFFh, or the delivery mode is none that an MSI can have.
     pub fn from_msi(address: u64, data: u32) -> Option<Self> {
         const REDIRECTION_HINT: u64 = 1 << 3;
         const LOGICAL: u64 = 1 << 2;

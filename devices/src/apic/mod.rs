@@ -1,24 +1,27 @@
 //! The local APIC, in xAPIC and in x2APIC mode, and what travels between local APICs.
 //!
-//! Vocabulary: the *owner* of a [`LocalApic`] is the thread of its vCPU, and nobody else ever touches it, so no
-//! register access takes a lock. What others may do to it (post a vector, an NMI, INIT, SIPI; ask where it is to be
-//! found) goes through its [`ApicShared`], which holds atomics only. All of a VM's shared parts together are its
-//! [`Apics`], in vCPU order. A *kick* makes a vCPU leave its guest or its sleep, and look at what was posted.
+//! Vocabulary: the *owner* of a [`LocalApic`] is the thread of its vCPU, and nobody else ever touches it, so
+//! no register access takes a lock. What others may do to it (post a vector, an NMI, INIT, SIPI; ask where it
+//! is to be found) goes through its [`ApicShared`], which holds atomics only. All of a VM's shared parts
+//! together are its [`Apics`], in vCPU order. A *kick* makes a vCPU leave its guest or its sleep, and look at
+//! what was posted.
 //!
-//! Invariants: a vector posted is in exactly one of the shared IRR and the private one; a poster is told to kick
-//! exactly when the target had nothing posted that it has not yet seen. The owner calls
-//! [`LocalApic::pending_interrupt`] or [`LocalApic::sync`] before each entry into the guest, and a kick that arrives
-//! after that must make the entry return at once.
+//! Invariants: a vector posted is in exactly one of the shared IRR and the private one; a poster is told to
+//! kick exactly when the target had nothing posted that it has not yet seen. The owner calls
+//! [`LocalApic::pending_interrupt`] or [`LocalApic::sync`] before each entry into the guest, and a kick that
+//! arrives after that must make the entry return at once.
 //!
 //! A vCPU's thread, in each round before it enters the guest:
-//! 1. [`LocalApic::set_cr8`] with what the guest left in CR8, and [`LocalApic::expire`] if the deadline is over;
+//! 1. [`LocalApic::set_cr8`] with what the guest left in CR8, and [`LocalApic::expire`] if the deadline is
+//!    over;
 //! 2. [`LocalApic::pending_interrupt`], which takes in what was posted; then [`LocalApic::take_startup`],
 //!    [`LocalApic::take_nmi`] and [`LocalApic::extint_pending`], which look at what was taken in;
-//! 3. a vector that the guest can take is injected and [`LocalApic::acknowledge`]d; for one that it cannot, a window
-//!    is opened with the priority of [`LocalApic::interrupt_above_service`];
+//! 3. a vector that the guest can take is injected and [`LocalApic::acknowledge`]d; for one that it cannot, a
+//!    window is opened with the priority of [`LocalApic::interrupt_above_service`];
 //! 4. the guest's CR8 becomes [`LocalApic::tpr`] / 16, and a timer is set for [`LocalApic::deadline_ns`].
 //!
-//! Sources: Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller"; AMD APM volume 2, chapter 16.
+//! Sources: Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller"; AMD APM volume 2,
+//! chapter 16.
 
 mod base;
 mod icr;

@@ -18,15 +18,15 @@ impl LocalApic {
         self.publish_priority();
     }
 
-    /// Whether a register was written, since [`Self::attend`], that decides about more than priorities: the owner has to look at
-    /// [`Self::deadline_ns`] anew, and at which interrupt the processor can take.
+    /// Whether a register was written, since [`Self::attend`], that decides about more than priorities: the
+    /// owner has to look at [`Self::deadline_ns`] anew, and at which interrupt the processor can take.
     #[inline]
     pub fn has_changed(&self) -> bool {
         self.changed
     }
 
-    /// Whether a vector is requested, of what was taken in already. After most writes to a task priority or EOI register none is, and there is
-    /// nothing to inject.
+    /// Whether a vector is requested, of what was taken in already. After most writes to a task priority or
+    /// EOI register none is, and there is nothing to inject.
     #[inline]
     pub fn has_requests(&self) -> bool {
         !self.irr.is_empty()
@@ -60,7 +60,8 @@ impl LocalApic {
         if self.tpr >> 4 >= in_service >> 4 { self.tpr } else { in_service & 0xf0 }
     }
 
-    /// The highest requested vector that the processor priority lets through, after taking in what was posted.
+    /// The highest requested vector that the processor priority lets through, after taking in what was
+    /// posted.
     #[inline]
     pub fn pending_interrupt(&mut self) -> Option<u8> {
         self.sync();
@@ -74,8 +75,8 @@ impl LocalApic {
         (u32::from(vector) >> 4 > self.ppr() >> 4).then_some(vector)
     }
 
-    /// The highest requested vector that would get through were TPR 0: what an interrupt window is opened for, as
-    /// the guest may lower CR8 without an exit. Call after [`Self::pending_interrupt`].
+    /// The highest requested vector that would get through were TPR 0: what an interrupt window is opened
+    /// for, as the guest may lower CR8 without an exit. Call after [`Self::pending_interrupt`].
     #[inline]
     pub fn interrupt_above_service(&self) -> Option<u8> {
         let vector = self.irr.highest()?;

@@ -1,5 +1,5 @@
-//! The registers that both modes have in common. What differs between the modes, and the ways to get here, are in
-//! `x2apic` and `xapic`.
+//! The registers that both modes have in common. What differs between the modes, and the ways to get here,
+//! are in `x2apic` and `xapic`.
 
 use super::local::{LocalApic, Lvt};
 use super::timer::Mode;

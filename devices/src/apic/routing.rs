@@ -110,8 +110,8 @@ impl Delivery<'_> {
         taken
     }
 
-    /// Posts to the one with the lowest task priority. Among equals the vector decides, which spreads interrupts
-    /// without state that all would share.
+    /// Posts to the one with the lowest task priority. Among equals the vector decides, which spreads
+    /// interrupts without state that all would share.
     fn lowest(&mut self, excluded: Option<usize>) -> bool {
         let apics = self.apics;
         let takers = || {
@@ -156,13 +156,15 @@ impl Delivery<'_> {
 }
 
 impl Apics {
-    /// Delivers a message from the I/O APIC or a device. Kicks whoever must be, and returns whether any local APIC
-    /// took it. A thread that is itself a vCPU may leave out the kick of that one if it looks before it enters.
+    /// Delivers a message from the I/O APIC or a device. Kicks whoever must be, and returns whether any local
+    /// APIC took it. A thread that is itself a vCPU may leave out the kick of that one if it looks before it
+    /// enters.
     pub fn deliver(&self, message: &InterruptMessage, kicks: &mut dyn Kick) -> bool {
         Delivery { apics: self, message, sender: None, kicks }.run(None)
     }
 
-    /// Delivers an IPI of vCPU `sender`, which is never kicked, and with `exclude_sender` not among the takers.
+    /// Delivers an IPI of vCPU `sender`, which is never kicked, and with `exclude_sender` not among the
+    /// takers.
     pub(super) fn deliver_ipi(
         &self,
         message: &InterruptMessage,

@@ -9,7 +9,8 @@ use crossbeam_utils::CachePadded;
 /// How many vCPUs a VM can have: the APIC IDs an 8-bit destination can name.
 pub const MAX_VCPUS: usize = 255;
 
-/// Flags of what was posted and not yet seen by the owner. The low byte has a bit for each word of the shared IRR.
+/// Flags of what was posted and not yet seen by the owner. The low byte has a bit for each word of the shared
+/// IRR.
 pub(super) mod posted {
     pub const NMI: u32 = 1 << 8;
     pub const INIT: u32 = 1 << 9;
@@ -103,8 +104,8 @@ impl ApicShared {
             return self.post(posted::ILLEGAL_VECTOR);
         }
         let (word, bit) = Vectors::place(vector);
-        // The trigger mode is there before the vector can be seen. The two kinds of one vector do not race in a sane
-        // guest; in another, the later one wins.
+        // The trigger mode is there before the vector can be seen. The two kinds of one vector do not race in
+        // a sane guest; in another, the later one wins.
         if level {
             self.level[word].fetch_or(bit, Ordering::Relaxed);
         } else if self.level[word].load(Ordering::Relaxed) & bit != 0 {

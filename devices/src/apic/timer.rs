@@ -46,7 +46,8 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// The period of one count in nanoseconds. Bits 3, 1, 0 of the divide configuration select 2, 4, ... 128, 1.
+    /// The period of one count in nanoseconds. Bits 3, 1, 0 of the divide configuration select 2, 4, ... 128,
+    /// 1.
     fn count_ns(&self) -> u64 {
         let bits = (self.divide & 3) | (self.divide >> 1 & 4);
         APIC_TIMER_TICK_NS << ((bits + 1) & 7)
@@ -96,7 +97,8 @@ impl Timer {
         }
     }
 
-    /// A new mode: into and out of TSC-deadline mode disarms (SDM, "TSC-Deadline Mode"), else the count goes on.
+    /// A new mode: into and out of TSC-deadline mode disarms (SDM, "TSC-Deadline Mode"), else the count goes
+    /// on.
     pub fn set_mode(&mut self, mode: Mode) {
         if mode == self.mode {
             return;

@@ -1,7 +1,7 @@
 //! x2APIC mode: registers are MSRs, and what is reserved is #GP.
 //!
-//! One `match` on the register number, which compiles to an indexed jump, and no more than that for the registers of
-//! the hot path.
+//! One `match` on the register number, which compiles to an indexed jump, and no more than that for the
+//! registers of the hot path.
 
 use super::local::LocalApic;
 use super::registers::lvt_of;
@@ -53,7 +53,8 @@ impl LocalApic {
         Ok(())
     }
 
-    /// The bits of a register that may be written as ones in x2APIC mode; `None` if it cannot be written at all.
+    /// The bits of a register that may be written as ones in x2APIC mode; `None` if it cannot be written at
+    /// all.
     fn x2apic_writable(&self, register: u32) -> Option<u64> {
         Some(match register {
             spec::ESR => 0,

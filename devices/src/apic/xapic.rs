@@ -29,8 +29,8 @@ impl LocalApic {
         u64::from(value) >> (8 * byte) & width.mask()
     }
 
-    /// Stores to the xAPIC page. Stores but of a whole register are undefined (SDM, "APIC Register Address Map"), and
-    /// ignored.
+    /// Stores to the xAPIC page. Stores but of a whole register are undefined (SDM, "APIC Register Address
+    /// Map"), and ignored.
     pub fn mmio_write(&mut self, offset: u64, width: Width, value: u64, bus: &mut dyn ApicBus) {
         if offset & 0xf != 0 || !matches!(width, Width::Dword | Width::Qword) {
             return;

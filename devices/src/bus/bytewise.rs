@@ -1,5 +1,5 @@
-//! Wide accesses to devices whose registers are bytes, as the ISA bridge does them: one byte cycle after the other,
-//! lowest address first.
+//! Wide accesses to devices whose registers are bytes, as the ISA bridge does them: one byte cycle after the
+//! other, lowest address first.
 
 use crate::capability::Width;
 

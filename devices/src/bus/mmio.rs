@@ -1,9 +1,10 @@
 //! The memory-mapped space: ranges sorted by start, found through a hash of page numbers.
 //!
-//! A range of up to [`SMALL_PAGES`] pages has a slot for each of its pages in an open-addressed table that is at most
-//! half full; the slot holds the first range that touches the page and says where to find the next. So a lookup costs one
-//! multiplication and, nearly always, one probe, whether there are three ranges or three thousand. Larger ranges
-//! (ECAM, BAR windows) would fill the table; they are few and found by binary search among themselves.
+//! A range of up to [`SMALL_PAGES`] pages has a slot for each of its pages in an open-addressed table that is
+//! at most half full; the slot holds the first range that touches the page and says where to find the next.
+//! So a lookup costs one multiplication and, nearly always, one probe, whether there are three ranges or
+//! three thousand. Larger ranges (ECAM, BAR windows) would fill the table; they are few and found by binary
+//! search among themselves.
 
 use super::{ClaimError, DeviceId};
 use crate::capability::{MmioRange, Width};
@@ -59,8 +60,8 @@ impl Range {
     }
 }
 
-/// A page, the first small range that touches it (a copy, so that a hit need look nowhere else), and the index of the
-/// range after that one.
+/// A page, the first small range that touches it (a copy, so that a hit need look nowhere else), and the
+/// index of the range after that one.
 #[derive(Clone, Copy)]
 struct Slot {
     page: u64,
@@ -206,7 +207,8 @@ impl MmioMap {
     }
 }
 
-/// Fibonacci hashing: the high bits of the product with 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4).
+/// Fibonacci hashing: the high bits of the product with 2^64 divided by the golden ratio (Knuth, TAOCP 3,
+/// 6.4).
 #[inline]
 fn hash(page: u64, shift: u32) -> usize {
     (page.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize

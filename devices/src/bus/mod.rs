@@ -1,12 +1,14 @@
 //! Dispatch: which device owns a port or a physical address.
 //!
-//! Two maps, built once at start from *claims* and never changed after: [`PortMap`] and [`MmioMap`]. A claim gives a
-//! range to a [`DeviceId`], a plain index into whatever table of devices the VMM keeps; the maps own no device and
-//! take no lock. Two claims that overlap are a mistake of the VMM's and a [`ClaimError`]; what nobody claims is absent.
+//! Two maps, built once at start from *claims* and never changed after: [`PortMap`] and [`MmioMap`]. A claim
+//! gives a range to a [`DeviceId`], a plain index into whatever table of devices the VMM keeps; the maps own
+//! no device and take no lock. Two claims that overlap are a mistake of the VMM's and a [`ClaimError`]; what
+//! nobody claims is absent.
 //!
-//! An access that touches two owners (or an owner and nothing) is cut into bytes, each given to its own owner, lowest
-//! first; absent bytes read all-ones. An access whose first and last byte have one owner goes to it whole: so a dword at
-//! CF8h reaches the PCI host although CF9h, the reset register, is somebody else's, and a byte at CF9h does not.
+//! An access that touches two owners (or an owner and nothing) is cut into bytes, each given to its own
+//! owner, lowest first; absent bytes read all-ones. An access whose first and last byte have one owner goes
+//! to it whole: so a dword at CF8h reaches the PCI host although CF9h, the reset register, is somebody
+//! else's, and a byte at CF9h does not.
 
 mod bytewise;
 mod mmio;

@@ -66,8 +66,8 @@ impl PortMap {
         (id != ABSENT).then_some(DeviceId(id))
     }
 
-    /// The one owner of a whole access, or `None` if it is absent or must be split. A caller in a hurry tries this and
-    /// falls back on [`Self::read`] or [`Self::write`], which take any access.
+    /// The one owner of a whole access, or `None` if it is absent or must be split. A caller in a hurry tries
+    /// this and falls back on [`Self::read`] or [`Self::write`], which take any access.
     #[inline]
     pub fn sole_owner(&self, port: u16, width: Width) -> Option<DeviceId> {
         let first = self.owner(port)?;

@@ -11,8 +11,9 @@ const fn bits(list: &[u32]) -> u32 {
     mask
 }
 
-/// Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C, RDRAND.
-/// Not: DTES64, MONITOR (3), VMX (5), PDCM, PCID (17, until TLB tags are ours to test), TSC-deadline (24), hypervisor (31).
+/// Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C,
+/// RDRAND. Not: DTES64, MONITOR (3), VMX (5), PDCM, PCID (17, until TLB tags are ours to test), TSC-deadline
+/// (24), hypervisor (31).
 pub const LEAF1_ECX: u32 = bits(&[0, 1, 9, 12, 13, 19, 20, 22, 23, 25, XSAVE, AVX, 29, 30]);
 /// Leaf 1 ECX: XSAVE.
 pub const XSAVE: u32 = 26;
@@ -23,7 +24,8 @@ pub const LEAF1_ECX_X2APIC: u32 = bits(&[21]);
 /// Leaf 1 ECX: follows CR4.OSXSAVE.
 pub const LEAF1_ECX_OSXSAVE: u32 = bits(&[27]);
 
-/// Leaf 1 EDX: FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, SEP, PGE, MCA, CMOV, PSE36, CLFSH, MMX, FXSR, SSE, SSE2.
+/// Leaf 1 EDX: FPU, VME, DE, PSE, TSC, MSR, PAE, MCE, CX8, SEP, PGE, MCA, CMOV, PSE36, CLFSH, MMX, FXSR, SSE,
+/// SSE2.
 pub const LEAF1_EDX: u32 = bits(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 14, 15, 17, 19, 23, 24, 25, 26]);
 /// Leaf 1 EDX: APIC, MTRR and PAT, emulated whatever the host has.
 pub const LEAF1_EDX_EMULATED: u32 = bits(&[9, 12, 16]);
@@ -33,8 +35,9 @@ pub const LEAF1_EDX_HTT: u32 = bits(&[28]);
 /// Leaf 6 EAX: the local APIC timer runs in all states. Ours does.
 pub const LEAF6_EAX_ARAT: u32 = bits(&[2]);
 
-/// Leaf 7 EBX: FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, AVX512F, AVX512DQ, RDSEED, ADX, SMAP, AVX512_IFMA, CLFLUSHOPT,
-/// CLWB, AVX512CD, SHA, AVX512BW, AVX512VL. Not: TSC_ADJUST (1), INVPCID, resource control, MPX, processor trace.
+/// Leaf 7 EBX: FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, AVX512F, AVX512DQ, RDSEED, ADX, SMAP, AVX512_IFMA,
+/// CLFLUSHOPT, CLWB, AVX512CD, SHA, AVX512BW, AVX512VL. Not: TSC_ADJUST (1), INVPCID, resource control, MPX,
+/// processor trace.
 pub const LEAF7_EBX: u32 = bits(&[0, 3, 5, 7, 8, 9, 16, 17, 18, 19, 20, 21, 23, 24, 28, 29, 30, 31]);
 /// Leaf 7 EBX: what needs AVX-512 state.
 pub const LEAF7_EBX_AVX512: u32 = bits(&[16, 17, 21, 28, 30, 31]);
@@ -55,7 +58,8 @@ pub const LEAF7_ECX_AVX512: u32 = bits(&[1, 6, 11, 12, 14]);
 /// Leaf 7 ECX: what needs AVX state.
 pub const LEAF7_ECX_AVX: u32 = bits(&[9, 10]);
 
-/// Leaf 7 EDX: fast short REP MOV. Not: anything that comes with an MSR (IBRS, STIBP, ARCH_CAPABILITIES, SSBD).
+/// Leaf 7 EDX: fast short REP MOV. Not: anything that comes with an MSR (IBRS, STIBP, ARCH_CAPABILITIES,
+/// SSBD).
 pub const LEAF7_EDX: u32 = bits(&[4]);
 
 /// Leaf 0Dh.1 EAX: XSAVEOPT, XSAVEC, XGETBV with ECX = 1. Not: XSAVES, which has an MSR.

@@ -1,10 +1,11 @@
 //! Leaf 15h: the TSC's frequency as a ratio of small numbers.
 
-/// A denominator (EAX) and numerator (EBX) so that `crystal_hz * numerator / denominator` is as near to `tsc_hz` as can be.
+/// A denominator (EAX) and numerator (EBX) so that `crystal_hz * numerator / denominator` is as near to
+/// `tsc_hz` as can be.
 ///
-/// Linux multiplies the numerator by the crystal's kHz in 32 bits (`native_calibrate_tsc`), so the numerator is bounded by
-/// that and the true ratio (tsc : crystal) will not do. The smallest denominator with the least error wins; at 3 GHz the
-/// error is below 3 parts in a million.
+/// Linux multiplies the numerator by the crystal's kHz in 32 bits (`native_calibrate_tsc`), so the numerator
+/// is bounded by that and the true ratio (tsc : crystal) will not do. The smallest denominator with the least
+/// error wins; at 3 GHz the error is below 3 parts in a million.
 pub fn crystal_ratio(tsc_hz: u64, crystal_hz: u32) -> (u32, u32) {
     let crystal = u64::from(crystal_hz.max(1_000));
     let largest = u64::from(u32::MAX) / (crystal / 1_000);

@@ -1,17 +1,20 @@
-//! What CPUID says: a table made once a vCPU from the host's answers and a policy, and looked up at each exit.
+//! What CPUID says: a table made once a vCPU from the host's answers and a policy, and looked up at each
+//! exit.
 //!
-//! The policy is an allow-list. A feature reaches the guest only if it is in `features`, which means that it works in
-//! the guest without our help or that we emulate it; every bit and leaf not understood reads 0. The host's answers are
-//! hostile: they may make the guest's CPU poorer or make it lie about its own instructions, never reach past a table.
+//! The policy is an allow-list. A feature reaches the guest only if it is in `features`, which means that it
+//! works in the guest without our help or that we emulate it; every bit and leaf not understood reads 0. The
+//! host's answers are hostile: they may make the guest's CPU poorer or make it lie about its own
+//! instructions, never reach past a table.
 //!
 //! # Calibration
 //!
-//! Linux (6.1 to 7.x, `native_calibrate_tsc` and `cpu_khz_from_cpuid`) reads leaves 15h and 16h only where the vendor
-//! string is Intel's, and the vendor must not be changed under a CPU that executes AMD's instructions (SYSENTER and
-//! SYSCALL differ in compatibility mode, and so do errata and mitigations). So on an AMD host the leaves serve other guests
-//! (and Linux on Intel); Linux itself takes `tsc_early_khz=` on its command line for the TSC, and still measures the CPU's
-//! own clock against PIT channel 2 for a few milliseconds.
-//! Invariant TSC (8000_0007h) must be there on AMD: without it Linux calls the TSC unstable as soon as there are two CPUs.
+//! Linux (6.1 to 7.x, `native_calibrate_tsc` and `cpu_khz_from_cpuid`) reads leaves 15h and 16h only where
+//! the vendor string is Intel's, and the vendor must not be changed under a CPU that executes AMD's
+//! instructions (SYSENTER and SYSCALL differ in compatibility mode, and so do errata and mitigations). So on
+//! an AMD host the leaves serve other guests (and Linux on Intel); Linux itself takes `tsc_early_khz=` on its
+//! command line for the TSC, and still measures the CPU's own clock against PIT channel 2 for a few
+//! milliseconds. Invariant TSC (8000_0007h) must be there on AMD: without it Linux calls the TSC unstable as
+//! soon as there are two CPUs.
 
 mod features;
 mod frequency;

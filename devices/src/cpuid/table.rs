@@ -72,7 +72,8 @@ impl CpuidTable {
         builder.table
     }
 
-    /// The answer to CPUID with EAX = `leaf` and ECX = `subleaf`. Leaves that are not there, 4000_00xxh among them, read 0.
+    /// The answer to CPUID with EAX = `leaf` and ECX = `subleaf`. Leaves that are not there, 4000_00xxh among
+    /// them, read 0.
     #[inline]
     pub fn lookup(&self, leaf: u32, subleaf: u32, live: &Live) -> Leaf {
         let slot = if leaf < EXTENDED {

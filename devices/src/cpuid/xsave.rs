@@ -33,7 +33,8 @@ impl XsaveAreas {
             if offered & 1 << component != 0 && fits && area.eax > 0 && area.ebx >= BASE_BYTES {
                 made.xcr0 |= 1 << component;
                 if let Some(slot) = made.areas.get_mut(component as usize) {
-                    // ECX bit 1: aligned to 64 bytes when compacted. Bit 0, supervisor state, is not for XCR0.
+                    // ECX bit 1: aligned to 64 bytes when compacted. Bit 0, supervisor state, is not for
+                    // XCR0.
                     *slot = Leaf { ecx: area.ecx & 2, edx: 0, ..area };
                 }
             }

@@ -1,7 +1,7 @@
 //! The debug console ports (E9h as Bochs has it, 402h as OVMF uses it) and the POST code port 80h.
 //!
-//! A byte written to a debug port goes to the backend; a read gives E9h, by which firmware knows the port is there.
-//! Port 80h takes anything and says nothing: Linux writes it to pass the time.
+//! A byte written to a debug port goes to the backend; a read gives E9h, by which firmware knows the port is
+//! there. Port 80h takes anything and says nothing: Linux writes it to pass the time.
 
 use alloc::vec::Vec;
 

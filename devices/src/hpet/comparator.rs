@@ -1,6 +1,7 @@
 //! One comparator of the HPET.
 //!
-//! The main counter is 64 bits wide and wraps: "reached" means that the distance from when it was armed is covered.
+//! The main counter is 64 bits wide and wraps: "reached" means that the distance from when it was armed is
+//! covered.
 
 /// Bits of the configuration and capability register.
 mod spec {
@@ -62,8 +63,8 @@ impl Comparator {
         (self.routes >> route & 1 != 0).then_some(route)
     }
 
-    /// The ticks to the next match from when the main counter was at `start`. `None` for a match nobody would notice:
-    /// it is caught up with at the next access.
+    /// The ticks to the next match from when the main counter was at `start`. `None` for a match nobody would
+    /// notice: it is caught up with at the next access.
     pub fn ticks_from(&self, start: u64) -> Option<u64> {
         let noticed = self.ahead != 0 && (self.interrupts() || self.is_level());
         if noticed { self.armed_at.wrapping_sub(start).checked_add(self.ahead) } else { None }
@@ -104,7 +105,8 @@ impl Comparator {
         self.period &= width_mask;
     }
 
-    /// In periodic mode a write sets the period, and the comparator as well after SET_VALUE, which it uses up.
+    /// In periodic mode a write sets the period, and the comparator as well after SET_VALUE, which it uses
+    /// up.
     fn write_comparator(&mut self, value: u64, mask: u64) {
         let mask = mask & self.width_mask();
         if !self.is_periodic() || self.configuration & spec::SET_VALUE != 0 {
@@ -116,7 +118,8 @@ impl Comparator {
         self.configuration &= !spec::SET_VALUE;
     }
 
-    /// Looks for the next match after the main counter's value `now`; one that is now comes when all has wrapped.
+    /// Looks for the next match after the main counter's value `now`; one that is now comes when all has
+    /// wrapped.
     pub fn arm(&mut self, now: u64) {
         let between = self.comparator.wrapping_sub(now).wrapping_sub(1) & self.width_mask();
         self.armed_at = now;

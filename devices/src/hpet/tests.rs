@@ -133,7 +133,8 @@ fn the_counter_runs_while_enabled() {
 
 #[test]
 fn when_comparators_match() {
-    // Timer 2's configuration, comparator, the counter at 0 ns, then how often it matched by 100 µs (10000 ticks).
+    // Timer 2's configuration, comparator, the counter at 0 ns, then how often it matched by 100 µs (10000
+    // ticks).
     let table = [
         (INTERRUPT | 20 << 9, 1000, 0, 1),
         (INTERRUPT | 20 << 9, 10_000, 0, 1),

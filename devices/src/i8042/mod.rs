@@ -1,11 +1,12 @@
 //! The keyboard controller, with nothing plugged in, and port 92h.
 //!
-//! The controller answers all of its own commands, so that a driver finds it at once; a byte sent to the keyboard is
-//! answered as real hardware answers for an absent device: FEh with the timeout bit in status, immediately, so that a
-//! driver need not wait for its own timeout. The auxiliary port is absent: its test fails.
+//! The controller answers all of its own commands, so that a driver finds it at once; a byte sent to the
+//! keyboard is answered as real hardware answers for an absent device: FEh with the timeout bit in status,
+//! immediately, so that a driver need not wait for its own timeout. The auxiliary port is absent: its test
+//! fails.
 //!
-//! Two ways to a reset lie here: pulsing or clearing output port bit 0, and bit 0 of port 92h. The A20 gate is kept as
-//! the guest sets it and does nothing: no guest since the 80286 relies on the wrap.
+//! Two ways to a reset lie here: pulsing or clearing output port bit 0, and bit 0 of port 92h. The A20 gate
+//! is kept as the guest sets it and does nothing: no guest since the 80286 relies on the wrap.
 
 use acpi_tables::aml::IO;
 use alloc::vec::Vec;
@@ -194,7 +195,8 @@ impl I8042 {
             }
             Expect::OutputPort => self.write_output_port(byte, platform),
             Expect::KeyboardLoopback => self.reply(byte),
-            // A controller without the port does not know the command: no 5Ah comes back for the driver's 5Ah.
+            // A controller without the port does not know the command: no 5Ah comes back for the driver's
+            // 5Ah.
             Expect::AuxiliaryLoopback => self.reply(!byte),
             Expect::Auxiliary => {
                 self.output = Some(Output { byte: 0xfe, flags: status::TIMEOUT | status::AUXILIARY });

@@ -1,10 +1,10 @@
 //! The I/O APIC: 24 pins, each with a redirection entry that says what message it sends.
 //!
-//! A pin's level here means *asserted*: the polarity bit is kept but changes nothing, as devices say what they mean.
-//! Edges on a masked pin are lost, as in hardware.
+//! A pin's level here means *asserted*: the polarity bit is kept but changes nothing, as devices say what
+//! they mean. Edges on a masked pin are lost, as in hardware.
 //!
-//! Sources: Intel 82093AA datasheet; the ICH9 datasheet, "Advanced Programmable Interrupt Controller", for the EOI
-//! register and version 20h.
+//! Sources: Intel 82093AA datasheet; the ICH9 datasheet, "Advanced Programmable Interrupt Controller", for
+//! the EOI register and version 20h.
 
 use crate::apic::{DeliveryMode, InterruptMessage};
 
@@ -105,8 +105,8 @@ impl IoApic {
         }
     }
 
-    /// Sends the message of a level-triggered pin if it is due. Remote IRR is set only when a local APIC took it, so
-    /// that one that was disabled meanwhile does not block the pin for good.
+    /// Sends the message of a level-triggered pin if it is due. Remote IRR is set only when a local APIC took
+    /// it, so that one that was disabled meanwhile does not block the pin for good.
     fn service_level(&mut self, pin: u8, sink: &mut dyn MessageSink) {
         let asserted = self.asserted >> pin & 1 != 0;
         let Some(entry) = self.entries.get_mut(usize::from(pin)) else { return };

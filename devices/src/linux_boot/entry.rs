@@ -1,7 +1,7 @@
 //! The first CPU's state at the kernel's entry, and the tables that state needs in guest memory.
 //!
-//! Long mode with identity-mapped 4 GiB for the 64-bit entry (boot.rst, "64-bit Boot Protocol"), flat protected mode
-//! without paging for the 32-bit one.
+//! Long mode with identity-mapped 4 GiB for the 64-bit entry (boot.rst, "64-bit Boot Protocol"), flat
+//! protected mode without paging for the 32-bit one.
 
 use super::layout;
 use alloc::vec::Vec;
@@ -37,7 +37,8 @@ pub struct EntryState {
     pub rip: u64,
     /// RSI: the address of `boot_params`.
     pub rsi: u64,
-    /// RSP. The protocol does not ask for a stack; this one has room for an interrupt frame and a little more.
+    /// RSP. The protocol does not ask for a stack; this one has room for an interrupt frame and a little
+    /// more.
     pub rsp: u64,
     /// CR0.
     pub cr0: u64,

@@ -1,5 +1,6 @@
-//! The setup header, checked. A [`BzImage`] that exists has: the magic, a protocol of 2.6 or later, a payload within the
-//! file, an alignment that is a power of two, and an `init_size` that covers the payload and does not overflow.
+//! The setup header, checked. A [`BzImage`] that exists has: the magic, a protocol of 2.6 or later, a payload
+//! within the file, an alignment that is a power of two, and an `init_size` that covers the payload and does
+//! not overflow.
 
 use super::spec::{self, header as h};
 use core::ops::Range;

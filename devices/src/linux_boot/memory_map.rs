@@ -39,8 +39,8 @@ const FIRMWARE: u64 = 0xe_0000;
 const MIB: u64 = 1 << 20;
 const FOUR_GIB: u64 = 1 << 32;
 
-/// A PC's memory map with `low_bytes` of RAM from 0 on and `high_bytes` from 4 GiB on. `low_bytes` counts the holes below
-/// 1 MiB as RAM, as is usual, and counts up to ECAM at most ([`crate::pci::spec::ECAM_GPA`]).
+/// A PC's memory map with `low_bytes` of RAM from 0 on and `high_bytes` from 4 GiB on. `low_bytes` counts the
+/// holes below 1 MiB as RAM, as is usual, and counts up to ECAM at most ([`crate::pci::spec::ECAM_GPA`]).
 pub fn pc_memory_map(low_bytes: u64, high_bytes: u64) -> Vec<MemoryRange> {
     let range =
         |start: u64, end: u64, kind| MemoryRange { gpa: start, bytes: end.saturating_sub(start), kind };

@@ -1,9 +1,9 @@
-//! Booting a Linux bzImage without firmware: from a kernel file, a RAM disk, a command line and a memory map to a list of
-//! what to put where ([`Placement`]) and the first CPU's registers ([`EntryState`]).
+//! Booting a Linux bzImage without firmware: from a kernel file, a RAM disk, a command line and a memory map
+//! to a list of what to put where ([`Placement`]) and the first CPU's registers ([`EntryState`]).
 //!
-//! Nothing is copied here but small tables: kernel and RAM disk are named by range, so that the VMM copies each once, or not
-//! at all where it already lies right. The kernel file is hostile: every field is checked ([`ImageError`]) and every
-//! placement is within RAM that the memory map gives to the guest.
+//! Nothing is copied here but small tables: kernel and RAM disk are named by range, so that the VMM copies
+//! each once, or not at all where it already lies right. The kernel file is hostile: every field is checked
+//! ([`ImageError`]) and every placement is within RAM that the memory map gives to the guest.
 
 mod entry;
 mod header;
@@ -157,7 +157,8 @@ fn check_command_line(request: &BootRequest<'_>) -> Result<(), BootError> {
     if request.command_line.len() > limit { Err(BootError::CommandLine { limit }) } else { Ok(()) }
 }
 
-/// Where it prefers to be if there is room, else the lowest place that suits, below 4 GiB (what the page tables map).
+/// Where it prefers to be if there is room, else the lowest place that suits, below 4 GiB (what the page
+/// tables map).
 fn place_kernel(request: &BootRequest<'_>) -> Result<Range<u64>, BootError> {
     let BzImage { preferred_gpa, memory_bytes: bytes, relocatable, alignment, .. } = *request.kernel;
     let none = BootError::KernelMemory { bytes };

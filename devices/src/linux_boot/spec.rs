@@ -1,4 +1,5 @@
-//! The Linux/x86 boot protocol (Linux documentation, `arch/x86/boot.rst` and `zero-page.rst`): offsets and flags.
+//! The Linux/x86 boot protocol (Linux documentation, `arch/x86/boot.rst` and `zero-page.rst`): offsets and
+//! flags.
 
 /// Offsets in the setup header, which has the same place in the file and in `boot_params`.
 pub mod header {

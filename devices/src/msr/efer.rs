@@ -18,7 +18,8 @@ pub enum EferError {
     LmeWithPaging,
 }
 
-/// The value EFER takes, as the guest sees it, if `value` is written over `current`. The backend adds its own bits (SVME).
+/// The value EFER takes, as the guest sees it, if `value` is written over `current`. The backend adds its own
+/// bits (SVME).
 pub fn check_efer(current: u64, value: u64, paging: bool) -> Result<u64, EferError> {
     if value & !(SCE | LME | LMA | NXE) != 0 {
         return Err(EferError::Reserved);

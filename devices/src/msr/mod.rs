@@ -1,12 +1,13 @@
 //! Model-specific registers: which are there, and what reading and writing each does.
 //!
-//! One static table for all vCPUs (`rules`), indexed by MSR number; one [`MsrFile`] a vCPU with the values that are
-//! merely stored. An access ends in a typed outcome: the value is here, or it belongs to the local APIC, the TSC or the
-//! state the hardware switches, or the guest gets #GP, or the register is unknown: then it reads 0, a write is ignored and
-//! the VMM logs its number once, which keeps Linux and Windows alive on registers that nobody has thought of.
+//! One static table for all vCPUs (`rules`), indexed by MSR number; one [`MsrFile`] a vCPU with the values
+//! that are merely stored. An access ends in a typed outcome: the value is here, or it belongs to the local
+//! APIC, the TSC or the state the hardware switches, or the guest gets #GP, or the register is unknown: then
+//! it reads 0, a write is ignored and the VMM logs its number once, which keeps Linux and Windows alive on
+//! registers that nobody has thought of.
 //!
-//! Registers that the kernel does not intercept (FS, GS and their kin) are listed all the same, as switched state: which
-//! ones exit is the backend's choice.
+//! Registers that the kernel does not intercept (FS, GS and their kin) are listed all the same, as switched
+//! state: which ones exit is the backend's choice.
 
 mod efer;
 mod mtrr;
@@ -95,8 +96,8 @@ impl Default for MsrFile {
 }
 
 impl MsrFile {
-    /// The registers after reset, as firmware would leave them: the same on every vCPU, so that no guest finds the MTRRs
-    /// of two CPUs different.
+    /// The registers after reset, as firmware would leave them: the same on every vCPU, so that no guest
+    /// finds the MTRRs of two CPUs different.
     pub fn new() -> Self {
         let mut file = Self { values: Box::new([0; rules::STORED]) };
         for rule in rules::RULES {

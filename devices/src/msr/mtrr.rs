@@ -1,5 +1,5 @@
-//! Memory types: which values MTRRs and PAT take (APM 2, 7.7 and 7.8). They are stored and checked; the memory type of
-//! guest RAM comes from the nested tables and, through PAT, from the guest's.
+//! Memory types: which values MTRRs and PAT take (APM 2, 7.7 and 7.8). They are stored and checked; the
+//! memory type of guest RAM comes from the nested tables and, through PAT, from the guest's.
 
 /// Which kind of MTRR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

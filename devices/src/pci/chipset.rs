@@ -1,7 +1,7 @@
 //! The two functions every q35 has: the memory controller hub at 00:00.0 and the ICH9 LPC bridge at 00:1f.0.
 //!
-//! They are there to be found: Linux checks for a host bridge before it trusts configuration mechanism #1, firmware and
-//! Windows look for the LPC bridge. Their registers are as firmware would have left them.
+//! They are there to be found: Linux checks for a host bridge before it trusts configuration mechanism #1,
+//! firmware and Windows look for the LPC bridge. Their registers are as firmware would have left them.
 
 use super::{
     PciFunction,
@@ -51,7 +51,8 @@ pub fn host_bridge() -> PlainFunction {
     PlainFunction::new(space)
 }
 
-/// Intel ICH9 LPC bridge: 8086:2918. PMBASE (40h) and ACPI_CNTL (44h) say where the power management block is.
+/// Intel ICH9 LPC bridge: 8086:2918. PMBASE (40h) and ACPI_CNTL (44h) say where the power management block
+/// is.
 pub fn lpc_bridge() -> PlainFunction {
     let mut space = ConfigSpace::new(&identity(0x2918, 0x06_0100));
     space.set(0x40, &(u32::from(pm::spec::PM1A_EVENT) | 1).to_le_bytes());

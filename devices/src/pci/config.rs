@@ -4,8 +4,8 @@ use crate::capability::Width;
 
 /// 256 bytes of configuration space. What lies beyond, up to 4 KiB, reads 0 (no extended capabilities).
 ///
-/// A BAR is sized the usual way: the guest writes ones and finds those of the address bits that are writable. So a BAR of
-/// 4 KiB is a dword whose bits 31:12 are writable.
+/// A BAR is sized the usual way: the guest writes ones and finds those of the address bits that are writable.
+/// So a BAR of 4 KiB is a dword whose bits 31:12 are writable.
 #[derive(Clone, Debug)]
 pub struct ConfigSpace {
     bytes: [u8; 256],
@@ -38,7 +38,8 @@ impl ConfigSpace {
         space.set(0x08, &(identity.class << 8 | u32::from(identity.revision)).to_le_bytes());
         space.set(0x2c, &identity.subsystem_vendor.to_le_bytes());
         space.set(0x2e, &identity.subsystem.to_le_bytes());
-        // Command: I/O, memory, bus master, parity, SERR, INTx disable. Then cache line size and interrupt line.
+        // Command: I/O, memory, bus master, parity, SERR, INTx disable. Then cache line size and interrupt
+        // line.
         space.allow(0x04, &[0x47, 0x05]);
         space.allow(0x0c, &[0xff]);
         space.allow(0x3c, &[0xff]);

@@ -1,10 +1,11 @@
 //! The PCI host: configuration mechanism #1 and ECAM on one bus, bus 0, whose slots hold [`PciFunction`]s.
 //!
-//! An empty slot reads all-ones, and so do all other buses. Mechanism #2 is not there: its byte registers CF8h and CFAh
-//! are parts of the dword register CONFIG_ADDRESS and read all-ones on their own, its window C000h–CFFFh is absent.
+//! An empty slot reads all-ones, and so do all other buses. Mechanism #2 is not there: its byte registers
+//! CF8h and CFAh are parts of the dword register CONFIG_ADDRESS and read all-ones on their own, its window
+//! C000h–CFFFh is absent.
 //!
-//! The host owns its functions as boxes. A device process or a device with a lock of its own is put in as a handle that
-//! implements [`PciFunction`].
+//! The host owns its functions as boxes. A device process or a device with a lock of its own is put in as a
+//! handle that implements [`PciFunction`].
 
 mod chipset;
 pub mod config;
@@ -33,7 +34,8 @@ pub struct SlotTaken {
     pub devfn: u8,
 }
 
-/// The host bridge's two ways into configuration space: ports at [`spec::PORTS`], memory at [`spec::ECAM_GPA`].
+/// The host bridge's two ways into configuration space: ports at [`spec::PORTS`], memory at
+/// [`spec::ECAM_GPA`].
 pub struct PciHost {
     functions: Vec<Option<Box<dyn PciFunction + Send>>>,
     address: u32,
@@ -60,7 +62,8 @@ impl PciHost {
         host
     }
 
-    /// Puts a function on the bus. Function 0 of a slot with further functions must say so itself (header type bit 7).
+    /// Puts a function on the bus. Function 0 of a slot with further functions must say so itself (header
+    /// type bit 7).
     pub fn plug(&mut self, devfn: u8, function: Box<dyn PciFunction + Send>) -> Result<(), SlotTaken> {
         match self.functions.get_mut(usize::from(devfn)) {
             Some(slot @ None) => {
@@ -71,7 +74,8 @@ impl PciHost {
         }
     }
 
-    /// A configuration read, all-ones where nothing is. Accesses that cross a dword are not defined: all-ones.
+    /// A configuration read, all-ones where nothing is. Accesses that cross a dword are not defined:
+    /// all-ones.
     pub fn config_read(
         &mut self,
         bus: u8,

@@ -1,4 +1,5 @@
-//! Configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2), ECAM (PCI Express 3.0, 7.2.2), and where things are.
+//! Configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2), ECAM (PCI Express 3.0, 7.2.2), and where things
+//! are.
 
 use crate::capability::PortRange;
 
@@ -32,7 +33,8 @@ pub const INTX_FIRST_LINE: u8 = 16;
 /// How many inputs the slots' pins are spread over.
 pub const INTX_LINES: u8 = 8;
 
-/// The line of an interrupt pin (0 for INTA): the one place that says so, for the devices and for the ACPI `_PRT`.
+/// The line of an interrupt pin (0 for INTA): the one place that says so, for the devices and for the ACPI
+/// `_PRT`.
 pub const fn intx_line(slot: u8, pin: u8) -> u8 {
     INTX_FIRST_LINE + (slot.wrapping_add(pin)) % INTX_LINES
 }

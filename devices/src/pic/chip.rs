@@ -111,7 +111,8 @@ impl Chip {
         // With the special mask, what is in service and masked holds nothing back.
         let blocking = if self.special_mask { self.isr & !self.imr } else { self.isr };
         let Some(in_service) = self.highest(blocking) else { return Some(irq) };
-        // In fully nested mode the slave may interrupt itself: its own priorities have let the request through.
+        // In fully nested mode the slave may interrupt itself: its own priorities have let the request
+        // through.
         let nested = self.fully_nested && irq == in_service && self.cascade & 1 << irq != 0;
         (nested || self.rank(irq) < self.rank(in_service)).then_some(irq)
     }

@@ -57,8 +57,8 @@ impl PicPair {
         self.master.output()
     }
 
-    /// The processor's interrupt acknowledge: gives the vector. With no request left it is the spurious interrupt 7
-    /// of the controller that has none.
+    /// The processor's interrupt acknowledge: gives the vector. With no request left it is the spurious
+    /// interrupt 7 of the controller that has none.
     pub fn acknowledge(&mut self) -> u8 {
         let irq = self.master.acknowledge();
         let vector = if irq == Some(CASCADE) {

@@ -273,7 +273,8 @@ fn an_edge_is_a_change() {
     assert!(!pic.output());
 }
 
-/// Whatever is programmed, an acknowledge with the output high takes a request, and never more than there are.
+/// Whatever is programmed, an acknowledge with the output high takes a request, and never more than there
+/// are.
 #[test]
 fn random_programs() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);

@@ -1,7 +1,7 @@
 //! One counter of the 8254, as a function of time in clocks.
 //!
-//! A count written is loaded by the next clock; *elapsed* is the number of clocks since then, without those in which
-//! a low gate stopped modes 0 and 4.
+//! A count written is loaded by the next clock; *elapsed* is the number of clocks since then, without those
+//! in which a low gate stopped modes 0 and 4.
 
 use super::wave;
 

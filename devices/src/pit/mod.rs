@@ -1,8 +1,8 @@
 //! The 8254 interval timer of a PC (ports 40h to 43h), with the part of port 61h that belongs to it.
 //!
-//! Nothing ticks: a counter's value and output are computed from the time since its count was loaded, in clocks of
-//! exactly 1193182 Hz since the VM was created. Counter 0's rising output pulses line 0; counter 2's gate and output
-//! are at port 61h; the refresh toggle there stands for counter 1.
+//! Nothing ticks: a counter's value and output are computed from the time since its count was loaded, in
+//! clocks of exactly 1193182 Hz since the VM was created. Counter 0's rising output pulses line 0; counter
+//! 2's gate and output are at port 61h; the refresh toggle there stands for counter 1.
 //!
 //! Sources: Intel 8254 datasheet; the ICH9 datasheet, "NMI_SC - NMI Status and Control" (port 61h).
 

@@ -17,7 +17,8 @@ pub(super) fn value(mode: u8, modulus: u64, reload: u64, elapsed: u64) -> u64 {
         3 => {
             let (phase, high) = (elapsed % reload, reload.div_ceil(2));
             let half = if phase < high { phase } else { phase - high };
-            // Counts by two; an odd count starts from one less and is at 0 for the last clock of the high half.
+            // Counts by two; an odd count starts from one less and is at 0 for the last clock of the high
+            // half.
             (reload & !1) - 2 * half
         }
         _ => reload % modulus + modulus - elapsed % modulus,

@@ -1,7 +1,9 @@
-//! ACPI fixed hardware: PM1a event and control blocks, the PM timer, the SMI command port, the reset register.
+//! ACPI fixed hardware: PM1a event and control blocks, the PM timer, the SMI command port, the reset
+//! register.
 //!
-//! The timer is not counted, it is calculated: ticks = now * 3579545 / 10^9, exact. Its overflow status is found out
-//! when somebody looks or, if the guest enabled the interrupt, when [`TimedDevice::expire`] says so.
+//! The timer is not counted, it is calculated: ticks = now * 3579545 / 10^9, exact. Its overflow status is
+//! found out when somebody looks or, if the guest enabled the interrupt, when [`TimedDevice::expire`] says
+//! so.
 
 pub mod spec;
 mod timer;
@@ -37,8 +39,8 @@ pub struct Pm {
 }
 
 impl Pm {
-    /// The block after reset. `acpi_enabled` is what SCI_EN starts as: a payload without firmware has nobody who would
-    /// have set it, yet may do so itself through the SMI command port.
+    /// The block after reset. `acpi_enabled` is what SCI_EN starts as: a payload without firmware has nobody
+    /// who would have set it, yet may do so itself through the SMI command port.
     pub fn new(timer_width: TimerWidth, acpi_enabled: bool) -> Self {
         Self {
             timer_width,

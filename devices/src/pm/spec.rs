@@ -1,4 +1,5 @@
-//! Power management registers (ACPI 6.5, 4.8.3) where an ICH9 has them, and the reset register (ICH9 datasheet, 13.7.5).
+//! Power management registers (ACPI 6.5, 4.8.3) where an ICH9 has them, and the reset register (ICH9
+//! datasheet, 13.7.5).
 
 use crate::capability::PortRange;
 use bitflags::bitflags;

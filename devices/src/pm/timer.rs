@@ -6,7 +6,8 @@ const NS_PER_S: u64 = 1_000_000_000;
 
 /// Ticks of the PM timer since guest time 0: exactly `floor(now_ns * 3579545 / 10^9)`.
 ///
-/// Done in two parts so that 64 bits suffice: a 128-bit division would cost more than all the rest of the exit.
+/// Done in two parts so that 64 bits suffice: a 128-bit division would cost more than all the rest of the
+/// exit.
 #[inline]
 pub fn ticks(now_ns: u64) -> u64 {
     let (seconds, rest) = (now_ns / NS_PER_S, now_ns % NS_PER_S);

@@ -1,10 +1,12 @@
 //! Interrupt lines to PIC and I/O APIC, and from there to the local APICs.
 //!
-//! Line n is GSI n. Lines 0 to 15 reach the PIC's input n as well, but for line 0, which is the I/O APIC's pin 2,
-//! and line 2, which is no input of the PIC. The PIC's output is LINT0 of vCPU 0 and pin 0 of the I/O APIC.
+//! Line n is GSI n. Lines 0 to 15 reach the PIC's input n as well, but for line 0, which is the I/O APIC's
+//! pin 2, and line 2, which is no input of the PIC. The PIC's output is LINT0 of vCPU 0 and pin 0 of the I/O
+//! APIC.
 //!
 //! One lock around the router is all the locking there is: no local APIC's access needs it but the EOI of a
-//! level-triggered vector. Whoever called it takes the kicks out of it by [`Router::take_kicks`] and does them.
+//! level-triggered vector. Whoever called it takes the kicks out of it by [`Router::take_kicks`] and does
+//! them.
 
 use crate::acpi_entry::AcpiEntry;
 use crate::apic::{Apics, InterruptMessage, Kick, VcpuSet};
@@ -94,7 +96,8 @@ impl Router {
         vector
     }
 
-    /// A device's MSI write. Returns whether a local APIC took it. Needs no router where the caller has the [`Apics`].
+    /// A device's MSI write. Returns whether a local APIC took it. Needs no router where the caller has the
+    /// [`Apics`].
     pub fn send_msi(&mut self, address: u64, data: u32) -> bool {
         InterruptMessage::from_msi(address, data)
             .is_some_and(|message| self.apics.deliver(&message, &mut self.kicks))

@@ -24,7 +24,8 @@ pub struct Fields {
     pub century: u8,
 }
 
-/// Days before the 1st of March of `year`, counted in years that start in March, whose leap day so comes last.
+/// Days before the 1st of March of `year`, counted in years that start in March, whose leap day so comes
+/// last.
 fn days_before_march(year: i64) -> i64 {
     year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)
 }
@@ -61,7 +62,8 @@ impl Fields {
         }
     }
 
-    /// The time of the fields. Fields out of range, as a guest may write them, count on: 75 minutes are an hour and 15.
+    /// The time of the fields. Fields out of range, as a guest may write them, count on: 75 minutes are an
+    /// hour and 15.
     pub fn to_unix(self) -> i64 {
         let year = i64::from(self.century) * 100 + i64::from(self.year);
         let month = i64::from(self.month).max(1) - 1;
@@ -85,7 +87,8 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// The first matching second after `seconds`; `None` if the alarm's fields are out of range and never match.
+    /// The first matching second after `seconds`; `None` if the alarm's fields are out of range and never
+    /// match.
     pub fn next_after(&self, seconds: i64) -> Option<i64> {
         let matches = |wanted: Option<u8>, is: i64| wanted.is_none_or(|wanted| i64::from(wanted) == is);
         let mut at = seconds.checked_add(1)?;

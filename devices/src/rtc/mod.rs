@@ -1,12 +1,13 @@
 //! The real-time clock and its CMOS memory.
 //!
-//! The time of day is a number of seconds at the last *anchor* plus the guest time gone by since; the registers are
-//! made from it when read. While SET or the divider's reset stops the clock, the anchor is the frozen time. Setting the
-//! divider running again makes the next update come half a second later, as the datasheet says and Linux relies on.
+//! The time of day is a number of seconds at the last *anchor* plus the guest time gone by since; the
+//! registers are made from it when read. While SET or the divider's reset stops the clock, the anchor is the
+//! frozen time. Setting the divider running again makes the next update come half a second later, as the
+//! datasheet says and Linux relies on.
 //!
-//! Interrupt flags are brought up to date when anybody looks (`catch_up`), so a guest may poll them with interrupts
-//! off; a deadline exists only while an interrupt is enabled and its flag is clear. The update itself takes no time here: UIP covers the
-//! 244 microseconds before it.
+//! Interrupt flags are brought up to date when anybody looks (`catch_up`), so a guest may poll them with
+//! interrupts off; a deadline exists only while an interrupt is enabled and its flag is clear. The update
+//! itself takes no time here: UIP covers the 244 microseconds before it.
 
 pub mod calendar;
 pub mod spec;
@@ -145,7 +146,8 @@ impl Rtc {
         }
     }
 
-    /// The periodic interrupt's frequency as a power of two; `None` if there is none (datasheet, table 5, 32,768 Hz).
+    /// The periodic interrupt's frequency as a power of two; `None` if there is none (datasheet, table 5,
+    /// 32,768 Hz).
     fn periodic_hz(&self) -> Option<u64> {
         match self.register_a & spec::A_RATE {
             0 => None,
@@ -267,7 +269,8 @@ impl Rtc {
         self.freeze(now_ns);
         self.register_a = value;
         if was_reset && !self.divider_reset() {
-            // The first update comes half a second after the divider is let go (datasheet, "Divider Control").
+            // The first update comes half a second after the divider is let go (datasheet, "Divider
+            // Control").
             self.anchor_ns = now_ns.saturating_sub(NS_PER_S / 2);
         } else {
             self.anchor_ns = now_ns.saturating_sub(phase_ns);

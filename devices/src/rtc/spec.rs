@@ -1,5 +1,5 @@
-//! The registers of an MC146818A as an ICH9 has it (MC146818A datasheet; ICH9 datasheet, 13.6) and the CMOS bytes that
-//! PC firmware keeps in its memory.
+//! The registers of an MC146818A as an ICH9 has it (MC146818A datasheet; ICH9 datasheet, 13.6) and the CMOS
+//! bytes that PC firmware keeps in its memory.
 
 use crate::capability::PortRange;
 

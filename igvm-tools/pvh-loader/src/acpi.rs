@@ -1,7 +1,7 @@
 //! Counting processors in the host's ACPI tables: RSDP, RSDT or XSDT, MADT.
 //!
-//! Source: ACPI 6.5, sections 5.2.5 (RSDP), 5.2.7/5.2.8 (RSDT, XSDT), 5.2.12 (MADT). All of it is hostile input: each
-//! table's length is bounded, its checksum checked, and nothing but a number comes out.
+//! Source: ACPI 6.5, sections 5.2.5 (RSDP), 5.2.7/5.2.8 (RSDT, XSDT), 5.2.12 (MADT). All of it is hostile
+//! input: each table's length is bounded, its checksum checked, and nothing but a number comes out.
 
 use crate::memory::Memory;
 

@@ -24,7 +24,8 @@ mod bits {
     pub const CR0_NEEDED: u64 = 1 << 31 | 1 << 0; // PG, PE
     pub const CR0_ALLOWED: u64 = CR0_NEEDED | 0b11_1110 | 1 << 16 | 1 << 18; // MP EM TS ET NE, WP, AM
     pub const CR4_NEEDED: u64 = 1 << 5; // PAE
-    pub const CR4_ALLOWED: u64 = CR4_NEEDED | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 10; // DE PSE MCE PGE OSFXSR OSXMMEXCPT
+    // DE PSE MCE PGE OSFXSR OSXMMEXCPT
+    pub const CR4_ALLOWED: u64 = CR4_NEEDED | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 10;
     pub const EFER_NEEDED: u64 = 1 << 8 | 1 << 10; // LME, LMA
     pub const EFER_ALLOWED: u64 = EFER_NEEDED | 1 << 0 | 1 << 11; // SCE, NXE
     pub const RFLAGS_NEEDED: u64 = 1 << 1;

@@ -98,7 +98,8 @@ impl<const N: usize> Extents<N> {
         self.as_slice().iter().any(|one| one.contains(what))
     }
 
-    /// The highest `bytes`-long, `align`-aligned place in these ranges, below `limit`, that overlaps none of `taken`.
+    /// The highest `bytes`-long, `align`-aligned place in these ranges, below `limit`, that overlaps none of
+    /// `taken`.
     pub fn highest_free(&self, bytes: u64, align: u64, limit: u64, taken: &[&[Extent]]) -> Option<u64> {
         for range in self.as_slice().iter().rev() {
             let mut end = range.end.min(limit);

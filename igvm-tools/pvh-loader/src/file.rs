@@ -1,11 +1,11 @@
 //! Parsing an IGVM file: fixed header, variable headers, and the directives for the NATIVE platform.
 //!
-//! [`IgvmFile::parse`] checks everything that can be checked without a machine: checksum, ranges, sections, every
-//! directive's size, reserved fields and references into the file. What holds an `IgvmFile` may rely on it; the
-//! iterators decode again and so still return errors, which then cannot happen.
+//! [`IgvmFile::parse`] checks everything that can be checked without a machine: checksum, ranges, sections,
+//! every directive's size, reserved fields and references into the file. What holds an `IgvmFile` may rely on
+//! it; the iterators decode again and so still return errors, which then cannot happen.
 //!
-//! Source: the specification in the crate `igvm_defs`, format versions 1 and 2. Directives of other platforms are
-//! skipped; a header of a type not known here is refused unless the file marks it as optional.
+//! Source: the specification in the crate `igvm_defs`, format versions 1 and 2. Directives of other platforms
+//! are skipped; a header of a type not known here is refused unless the file marks it as optional.
 
 mod areas;
 mod directive;
@@ -174,8 +174,8 @@ impl<'a> IgvmFile<'a> {
         if contexts == 1 { Ok(()) } else { Err(FileError::VpContexts(contexts)) }
     }
 
-    /// Initialization headers say what a confidential platform needs before anything is loaded. NATIVE needs nothing,
-    /// so one that applies to it is something this loader can't do.
+    /// Initialization headers say what a confidential platform needs before anything is loaded. NATIVE needs
+    /// nothing, so one that applies to it is something this loader can't do.
     fn check_initialization(&self, header: Header<'_>) -> Result<(), FileError> {
         // Only the guest policy is known here well enough to see that it is another platform's.
         let policy = header.kind == IgvmVariableHeaderType::IGVM_VHT_GUEST_POLICY;

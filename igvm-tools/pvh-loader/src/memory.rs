@@ -1,4 +1,5 @@
-//! Guest physical memory as the loader sees it: a trait, so that all but the access itself is tested on the host.
+//! Guest physical memory as the loader sees it: a trait, so that all but the access itself is tested on the
+//! host.
 
 /// Access to guest physical memory. `None` means that the range is not there, or not the loader's to touch.
 pub trait Memory {

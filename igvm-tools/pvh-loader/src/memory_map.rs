@@ -55,8 +55,8 @@ impl Default for MemoryMap {
 }
 
 impl MemoryMap {
-    /// Adds an entry of an E820-like table. Bytes that are not surely RAM are not RAM: what is RAM shrinks to whole
-    /// pages, what is not grows to whole pages.
+    /// Adds an entry of an E820-like table. Bytes that are not surely RAM are not RAM: what is RAM shrinks to
+    /// whole pages, what is not grows to whole pages.
     ///
     /// # Errors
     /// [`MapError::TooMany`], [`MapError::Wraps`].

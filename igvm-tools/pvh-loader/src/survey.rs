@@ -40,7 +40,8 @@ pub enum SurveyError {
     },
     /// Memory the file requires is not in RAM.
     #[error(
-        "the file requires {bytes:#x} bytes of RAM at {start:#x}, which are not there: give the machine more memory"
+        "the file requires {bytes:#x} bytes of RAM at {start:#x}, which are not there: \
+         give the machine more memory"
     )]
     Required {
         /// First byte.
@@ -67,8 +68,8 @@ pub enum SurveyError {
     NoRoom(u64),
 }
 
-/// What a file writes, all of it in RAM the loader reaches and none of it over the loader, and the context it starts
-/// in, one the loader can set.
+/// What a file writes, all of it in RAM the loader reaches and none of it over the loader, and the context it
+/// starts in, one the loader can set.
 #[derive(Clone, Debug)]
 pub struct Survey {
     context: IgvmNativeVpContextX64,
@@ -159,8 +160,8 @@ impl Survey {
     }
 }
 
-/// A view of memory in which only what the file has filled can be read: the image must not start with what lay in
-/// memory before.
+/// A view of memory in which only what the file has filled can be read: the image must not start with what
+/// lay in memory before.
 #[derive(Clone, Copy, Debug)]
 pub struct Loaded<'a, M> {
     survey: &'a Survey,

@@ -65,8 +65,8 @@ pub fn context(rip: u64, cr3: u64) -> IgvmNativeVpContextX64 {
 }
 
 impl FileBuilder {
-    /// A sound file: a page of data (bytes 1, 2, 3, ...), a page of zeros behind it, a VP context, and an area of
-    /// two pages with all three parameters.
+    /// A sound file: a page of data (bytes 1, 2, 3, ...), a page of zeros behind it, a VP context, and an
+    /// area of two pages with all three parameters.
     pub fn sound() -> Self {
         Self::default()
             .header(0x001, &native())

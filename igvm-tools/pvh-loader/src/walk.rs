@@ -35,7 +35,8 @@ pub fn translate(memory: &impl Memory, cr3: u64, address: u64) -> Option<Mapping
         }
         writable &= entry & WRITABLE != 0;
         executable &= entry & NO_EXECUTE == 0;
-        // Bit 7 is "large page" in the two middle levels only; in the lowest it is PAT, in the highest reserved.
+        // Bit 7 is "large page" in the two middle levels only; in the lowest it is PAT, in the highest
+        // reserved.
         let large = entry & LARGE != 0 && (level == 1 || level == 2);
         if level == 0 || large {
             let inside = (1u64 << shift) - 1;

@@ -10,9 +10,10 @@ const TEXT: &str = "text:";
 /// A value that is a path.
 const FILE: &str = "file:";
 
-/// Applies one override. Keys: `debug`, `mitigations`, `shortcuts`, `kernel`, `files.NAME`, `payload.NAME`, `layout.FIELD`. For a file the value
-/// is what the recipe's entry is, contents or else a path, relative to the current directory; `text:` and `file:` in
-/// front of it say which; nothing takes the file out of the image.
+/// Applies one override. Keys: `debug`, `mitigations`, `shortcuts`, `kernel`, `files.NAME`, `payload.NAME`,
+/// `layout.FIELD`. For a file the value is what the recipe's entry is, contents or else a path, relative to
+/// the current directory; `text:` and `file:` in front of it say which; nothing takes the file out of the
+/// image.
 pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result<(), RecipeError> {
     let wrong =
         |message: &str| RecipeError { place: format!("--set {assignment}"), message: message.to_owned() };
@@ -41,7 +42,8 @@ pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result
         }
         _ => {
             return Err(wrong(
-                "the key is one of debug, mitigations, shortcuts, kernel, files.NAME, payload.NAME, layout.FIELD",
+                "the key is one of debug, mitigations, shortcuts, kernel, files.NAME, payload.NAME, \
+                 layout.FIELD",
             ));
         }
     }

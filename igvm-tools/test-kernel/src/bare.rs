@@ -127,7 +127,8 @@ fn registers(entry: &AtEntry) -> bool {
 }
 
 fn memory(entry: &AtEntry) -> bool {
-    // SAFETY: the contract maps the boot page there; the loader or `check` failing is what this kernel is for.
+    // SAFETY: the contract maps the boot page there; the loader or `check` failing is what this kernel is
+    // for.
     let boot: BootPage = unsafe { read(entry.rdi) };
     say!("window {:#x} + {:#x}, image end {:#x}", boot.window_gpa, boot.window_bytes, boot.image_end_gpa);
     // SAFETY: as above.
@@ -169,7 +170,8 @@ fn memory_map(boot: &BootPage) -> bool {
     fine && end > 0
 }
 
-/// Adds up a file's bytes, mapping its pages one by one in the last entry of the kernel's own last-level table.
+/// Adds up a file's bytes, mapping its pages one by one in the last entry of the kernel's own last-level
+/// table.
 fn sum(file: &DirectoryEntry) -> u64 {
     const VIRTUAL: u64 = 0xffff_ffff_801f_f000;
     let slot = SELF_MAP_SLOT as u64;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::QemuError;
 
-/// Copies lines to a file, each after the seconds since `began`. A line that QEMU is in the middle of when it ends is
-/// one as well.
+/// Copies lines to a file, each after the seconds since `began`. A line that QEMU is in the middle of when it
+/// ends is one as well.
 pub fn stamp(from: impl Read, to: &mut File, began: Instant) -> io::Result<()> {
     let mut from = BufReader::new(from);
     let mut line = Vec::new();

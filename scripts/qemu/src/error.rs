@@ -17,7 +17,8 @@ pub enum QemuError {
     NoVersion(PathBuf),
     /// Older than what Plinth was tested with.
     #[error(
-        "{path} is QEMU {version}; Plinth needs 7.2 or newer: install a newer one and name it with --qemu PATH"
+        "{path} is QEMU {version}; Plinth needs 7.2 or newer: install a newer one and name it with \
+         --qemu PATH"
     )]
     TooOld {
         /// The program.
@@ -27,8 +28,8 @@ pub enum QemuError {
     },
     /// Its TCG does not emulate AMD's nested virtualisation.
     #[error(
-        "{path} has no SVM (nested AMD virtualisation) under TCG; use a stock qemu-system-x86_64 7.2 or newer with \
-         --qemu PATH\n{said}"
+        "{path} has no SVM (nested AMD virtualisation) under TCG; use a stock qemu-system-x86_64 7.2 or \
+         newer with --qemu PATH\n{said}"
     )]
     NoSvm {
         /// The program.

@@ -1,5 +1,5 @@
-//! QEMU's debugger stub: the little of gdb's remote protocol that tests need. The protocol is described in gdb's
-//! manual, appendix "Remote Protocol". Numbers in it are hexadecimal.
+//! QEMU's debugger stub: the little of gdb's remote protocol that tests need. The protocol is described in
+//! gdb's manual, appendix "Remote Protocol". Numbers in it are hexadecimal.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -31,7 +31,8 @@ impl Gdb {
         Ok(Self { stream })
     }
 
-    /// Sends a packet and returns the answer to it. Not for packets that let the machine run: see [`Gdb::resume`].
+    /// Sends a packet and returns the answer to it. Not for packets that let the machine run: see
+    /// [`Gdb::resume`].
     ///
     /// # Errors
     /// [`QemuError`], if QEMU has ended, is silent, or answers with an error.
@@ -44,7 +45,8 @@ impl Gdb {
         Ok(answer)
     }
 
-    /// Lets the machine run: `"c"`, `"vCont;c"` all processors, `"vCont;c:1"` the first one only, `"vCont;s:1"` one step.
+    /// Lets the machine run: `"c"`, `"vCont;c"` all processors, `"vCont;c:1"` the first one only,
+    /// `"vCont;s:1"` one step.
     ///
     /// # Errors
     /// [`QemuError::Io`], if QEMU has ended.
@@ -52,8 +54,8 @@ impl Gdb {
         self.send(packet)
     }
 
-    /// Waits until the machine has stopped, at a breakpoint, after a step or because of [`Gdb::interrupt`]; returns the
-    /// stub's words, such as `T05thread:01;`.
+    /// Waits until the machine has stopped, at a breakpoint, after a step or because of [`Gdb::interrupt`];
+    /// returns the stub's words, such as `T05thread:01;`.
     ///
     /// # Errors
     /// [`QemuError`], if it does not within the limit given to [`Gdb::connect`].
@@ -113,7 +115,8 @@ impl Gdb {
         self.ask(&format!("z1,{address:x},1")).map(drop)
     }
 
-    /// Reads memory at a linear address of the processor that is selected (packet `Hg1`; the one that stopped).
+    /// Reads memory at a linear address of the processor that is selected (packet `Hg1`; the one that
+    /// stopped).
     ///
     /// # Errors
     /// As [`Gdb::ask`].
@@ -130,8 +133,8 @@ impl Gdb {
         self.ask(&format!("M{address:x},{:x}:{hex}", bytes.len())).map(drop)
     }
 
-    /// The general registers of the processor that is selected, as the stub has them: RAX, RBX, RCX, RDX, RSI, RDI, RBP,
-    /// RSP, R8 to R15, RIP; what follows is left out.
+    /// The general registers of the processor that is selected, as the stub has them: RAX, RBX, RCX, RDX,
+    /// RSI, RDI, RBP, RSP, R8 to R15, RIP; what follows is left out.
     ///
     /// # Errors
     /// As [`Gdb::ask`].
@@ -152,7 +155,8 @@ impl Gdb {
         self.stream.write_all(&framed(packet)).map_err(QemuError::io("the debugger stub"))
     }
 
-    /// The next packet's contents. Its acknowledgement is sent with it, checksums of a local socket are not checked.
+    /// The next packet's contents. Its acknowledgement is sent with it, checksums of a local socket are not
+    /// checked.
     fn receive(&mut self) -> Result<String, QemuError> {
         while self.byte()? != b'$' {}
         let mut packet = Vec::new();

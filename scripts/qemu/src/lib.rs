@@ -1,9 +1,10 @@
 //! The one place that knows QEMU.
 //!
-//! [`Qemu`] is a program that was found and checked. A [`Machine`] says what to run; [`Machine::command`] composes the
-//! command line, [`Machine::start`] starts it as a [`Running`], which is waited for with a time limit and gives an
-//! [`Ended`]: the [`Outcome`] in one word, QEMU's status, the time it took. The guest's console is a file, each line
-//! after the seconds since the start; the log of a debug image is a file as well.
+//! [`Qemu`] is a program that was found and checked. A [`Machine`] says what to run; [`Machine::command`]
+//! composes the command line, [`Machine::start`] starts it as a [`Running`], which is waited for with a time
+//! limit and gives an [`Ended`]: the [`Outcome`] in one word, QEMU's status, the time it took. The guest's
+//! console is a file, each line after the seconds since the start; the log of a debug image is a file as
+//! well.
 //!
 //! A machine may have a control socket ([`Qmp`]) and a debugger stub ([`Gdb`]), both for use while it runs.
 

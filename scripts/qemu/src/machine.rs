@@ -65,8 +65,8 @@ pub struct Machine {
     pub exit_port: u16,
     /// A Unix socket for QEMU's control protocol; see [`crate::Qmp`].
     pub control: Option<PathBuf>,
-    /// Where the debugger stub listens, in QEMU's notation (`tcp:127.0.0.1:1234`, `unix:PATH,server=on,wait=off`);
-    /// see [`crate::Gdb`].
+    /// Where the debugger stub listens, in QEMU's notation (`tcp:127.0.0.1:1234`,
+    /// `unix:PATH,server=on,wait=off`); see [`crate::Gdb`].
     pub gdb: Option<String>,
     /// Wait for the debugger, or the control socket, before the first instruction.
     pub stopped: bool,
@@ -93,8 +93,8 @@ impl Machine {
         }
     }
 
-    /// Counts instructions instead of time: a tick of the time-stamp counter is an executed instruction, and two runs
-    /// of the same machine agree.
+    /// Counts instructions instead of time: a tick of the time-stamp counter is an executed instruction, and
+    /// two runs of the same machine agree.
     pub fn deterministic(mut self) -> Self {
         let flags = ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"];
         self.more.extend(flags.map(OsString::from));
@@ -223,8 +223,8 @@ mod tests {
         assert_eq!(
             typed(&pvh, &old()),
             format!(
-                "qemu -M q35 -accel tcg,thread=single -cpu max,-cx16 -m 512 -smp 2 {COMMON} -kernel l -initrd \
-                 'it'\\''s' -serial stdio"
+                "qemu -M q35 -accel tcg,thread=single -cpu max,-cx16 -m 512 -smp 2 {COMMON} -kernel l \
+                 -initrd 'it'\\''s' -serial stdio"
             )
         );
         let direct = Boot::Direct { kernel: "k".into(), initrd: None, append: "a b".into() };

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The end of a run. Plinth ends one by writing a value to QEMU's isa-debug-exit device, which makes QEMU's status
-/// `(value << 1) | 1`.
+/// The end of a run. Plinth ends one by writing a value to QEMU's isa-debug-exit device, which makes QEMU's
+/// status `(value << 1) | 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// QEMU ended by itself: by ctrl-a x, by its monitor, or by a guest that runs without Plinth.

@@ -4,8 +4,8 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Makes the system kill the child when the thread that starts it ends, however that comes about: a machine that
-/// nobody watches would run for ever.
+/// Makes the system kill the child when the thread that starts it ends, however that comes about: a machine
+/// that nobody watches would run for ever.
 pub fn die_with_us(command: &mut Command) {
     let parent = std::process::id();
     let ask = move || {

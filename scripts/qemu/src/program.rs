@@ -55,8 +55,8 @@ impl Qemu {
         Self::at(&named.unwrap_or_else(|| DEFAULT.into()))
     }
 
-    /// A QEMU that loads IGVM files itself: `$PLINTH_QEMU_IGVM`, one laid beside the checkout at `root` in a folder
-    /// `qemu-igvm`, or the default one; `None` if there is none.
+    /// A QEMU that loads IGVM files itself: `$PLINTH_QEMU_IGVM`, one laid beside the checkout at `root` in a
+    /// folder `qemu-igvm`, or the default one; `None` if there is none.
     pub fn find_with_igvm(root: &Path) -> Option<Self> {
         let beside = siblings(root).into_iter().map(|folder| folder.join("qemu-igvm").join(DEFAULT));
         let candidates = variable("PLINTH_QEMU_IGVM").into_iter().chain(beside.filter(|file| file.exists()));
@@ -96,15 +96,15 @@ impl Qemu {
         self.igvm
     }
 
-    /// The CPU model that guests are booted on. Before QEMU 10, TCG miscompiles cmpxchg16b with a segment prefix; Linux
-    /// does without it when CPUID does not offer it.
+    /// The CPU model that guests are booted on. Before QEMU 10, TCG miscompiles cmpxchg16b with a segment
+    /// prefix; Linux does without it when CPUID does not offer it.
     pub fn cpu_model(&self) -> &'static str {
         if self.version.major >= 10 { "max" } else { "max,-cx16" }
     }
 
-    /// The accelerator, for so many processors. Before QEMU 10, a CPU in a thread of its own may run code that another
-    /// has just changed, as it was before: Linux, started by QEMU directly too, then dies at a static key now and then
-    /// ("Oops: int3"). One thread for all CPUs has no such race.
+    /// The accelerator, for so many processors. Before QEMU 10, a CPU in a thread of its own may run code
+    /// that another has just changed, as it was before: Linux, started by QEMU directly too, then dies at a
+    /// static key now and then ("Oops: int3"). One thread for all CPUs has no such race.
     pub fn accelerator(&self, processors: u32) -> &'static str {
         if self.version.major >= 10 || processors < 2 { "tcg" } else { "tcg,thread=single" }
     }
@@ -116,8 +116,8 @@ impl Qemu {
     }
 }
 
-/// TCG must be built in and must offer AMD's nested virtualisation. Started stopped, with its monitor's input at an end,
-/// QEMU ends at once with status 0 if the model can be had.
+/// TCG must be built in and must offer AMD's nested virtualisation. Started stopped, with its monitor's input
+/// at an end, QEMU ends at once with status 0 if the model can be had.
 fn check_svm(path: &Path) -> Result<(), QemuError> {
     let arguments =
         ["-M", "q35", "-accel", "tcg", "-cpu", "max,+svm,+npt,enforce", "-nodefaults", "-display"];

@@ -35,7 +35,8 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Carries out a command of the protocol (`"stop"`, `"system_powerdown"`, `"quit"`, ...) and returns what it does.
+    /// Carries out a command of the protocol (`"stop"`, `"system_powerdown"`, `"quit"`, ...) and returns what
+    /// it does.
     ///
     /// # Errors
     /// [`QemuError::Protocol`] with QEMU's words, if it refuses; [`QemuError::Io`], if it has ended.
@@ -58,8 +59,8 @@ impl Qmp {
         }
     }
 
-    /// Carries out a command of QEMU's monitor for people (`"info registers"`, `"nmi"`, `"xp /4wx 0xb8000"`) and
-    /// returns what it prints.
+    /// Carries out a command of QEMU's monitor for people (`"info registers"`, `"nmi"`, `"xp /4wx 0xb8000"`)
+    /// and returns what it prints.
     ///
     /// # Errors
     /// As [`Qmp::execute`].

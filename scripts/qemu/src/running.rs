@@ -33,8 +33,9 @@ pub struct Ended {
 }
 
 impl Machine {
-    /// Starts the machine. What it writes to standard output and standard error goes to the file `console`, each line
-    /// after the seconds since the start; [`Running::send`] types into it. The log's file is emptied first.
+    /// Starts the machine. What it writes to standard output and standard error goes to the file `console`,
+    /// each line after the seconds since the start; [`Running::send`] types into it. The log's file is
+    /// emptied first.
     ///
     /// # Errors
     /// [`QemuError`], if the command can't be composed or started.

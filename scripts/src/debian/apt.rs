@@ -118,7 +118,8 @@ impl Apt {
     fn configure(&self) -> Result<()> {
         if !Path::new(KEYRING).exists() {
             bail!(
-                "{KEYRING} is missing; install the package debian-archive-keyring, or give --kernel and --initrd"
+                "{KEYRING} is missing; install the package debian-archive-keyring, or give --kernel and \
+                 --initrd"
             );
         }
         let uris = output(Command::new("apt-get").args(["update", "--print-uris"])).context(
@@ -126,8 +127,8 @@ impl Apt {
         )?;
         let given = variable("PLINTH_DEBIAN_MIRROR").map(|path| path.display().to_string());
         let main = given.or_else(|| settings::mirror(&uris, "debian")).context(
-            "apt's configuration names no Debian mirror; set PLINTH_DEBIAN_MIRROR to the address of one (it ends in \
-             /debian)",
+            "apt's configuration names no Debian mirror; set PLINTH_DEBIAN_MIRROR to the address of one (it \
+             ends in /debian)",
         )?;
         let security = settings::mirror(&uris, "debian-security");
         let security = security.unwrap_or_else(|| format!("{main}-security"));
@@ -169,10 +170,13 @@ mod tests {
 
     #[test]
     fn what_apt_prints() {
-        let madison = " linux-image-cloud-amd64 | 7.3.4-1~bpo13+1 | http://x trixie-backports/main amd64 Packages\n \
+        let madison = " linux-image-cloud-amd64 | 7.3.4-1~bpo13+1 | http://x trixie-backports/main amd64 \
+                       Packages\n \
                        linux-image-cloud-amd64 | 6.1.192-2 | http://x bookworm/main amd64 Packages\n";
         assert_eq!(versions(madison), ["7.3.4-1~bpo13+1", "6.1.192-2"]);
-        let shown = "Package: a\nDepends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2), kmod, libc6 (>= 2)\nSize: 1";
+        let shown = "Package: a\nDepends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2), kmod, \
+                     libc6 (>= 2)\n\
+                     Size: 1";
         let found: Vec<_> = dependencies(shown).collect();
         assert_eq!(
             found,

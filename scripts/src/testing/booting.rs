@@ -40,8 +40,8 @@ impl Case {
         Machine::new(Boot::Pvh { loader: self.project().programs().join("pvh-loader"), image })
     }
 
-    /// Gives a machine the check's own log, `NAME.log`, and boots it to its end or the time limit; the console is
-    /// `NAME.console`.
+    /// Gives a machine the check's own log, `NAME.log`, and boots it to its end or the time limit; the
+    /// console is `NAME.console`.
     ///
     /// # Errors
     /// When QEMU can't be started; how the machine ends is for the caller to judge.

@@ -1,5 +1,5 @@
-//! The time limit of a check. A check that hangs waits for a program: when its time is over the programs that it
-//! started are killed, with all of their children, so that it ends and the run goes on.
+//! The time limit of a check. A check that hangs waits for a program: when its time is over the programs that
+//! it started are killed, with all of their children, so that it ends and the run goes on.
 
 mod processes;
 
@@ -21,9 +21,9 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Starts the time. When it is over the victims are killed. A check that none the less goes on for as long as
-    /// `grace` hangs by itself, and no thread can be stopped from outside: then `give_up` is called, which is
-    /// expected to end this program.
+    /// Starts the time. When it is over the victims are killed. A check that none the less goes on for as
+    /// long as `grace` hangs by itself, and no thread can be stopped from outside: then `give_up` is called,
+    /// which is expected to end this program.
     pub fn start(
         limit: Duration,
         grace: Duration,

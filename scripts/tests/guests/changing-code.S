@@ -1,14 +1,16 @@
 /* Code that changes under whoever decodes it: does each exit carry out the instruction that is there now?
  *
- * Stands on benches/guest/start.S in place of its rows. A routine in a page of its own reaches a device; it is called several times,
- * so that what remembers instructions remembers it; then its bytes change, or the page tables that lead to it do, and it is
- * called again. Only what the architecture guarantees is asserted: after a store to code by the same processor and a serializing
- * instruction the new code runs (APM volume 2, 7.6.1); after INVLPG or a write to CR3 the new translation is used (5.5.2); without either,
- * the old one or the new one. Prints a line for each failure, and in the end "CHANGED checks failures".
+ * Stands on benches/guest/start.S in place of its rows. A routine in a page of its own reaches a device; it
+ * is called several times, so that what remembers instructions remembers it; then its bytes change, or the
+ * page tables that lead to it do, and it is called again. Only what the architecture guarantees is asserted:
+ * after a store to code by the same processor and a serializing instruction the new code runs (APM volume 2,
+ * 7.6.1); after INVLPG or a write to CR3 the new translation is used (5.5.2); without either, the old one or
+ * the new one. Prints a line for each failure, and in the end "CHANGED checks failures".
  *
  * Needs two devices that keep what is written (`set extra-devices 2`). */
 .intel_syntax noprefix
-.globl run_rows, row_done, print_row_name, print_newline, iterations, rounds, groups, only, row_stack, on_ipi, on_timer
+.globl run_rows, row_done, print_row_name, print_newline, iterations, rounds, groups, only, row_stack, on_ipi
+.globl on_timer
 
 .set FIRST, 0xd0003000              /* the devices' pages */
 .set SECOND, 0xcfffe000
@@ -138,13 +140,15 @@ changed_bytes:
     mov [rbx], rax
     ret
 
-/* CPUID and RDMSR, of which the length is remembered, at the same place; and CPUID with a prefix that means nothing. */
+/* CPUID and RDMSR, of which the length is remembered, at the same place; and CPUID with a prefix that means
+   nothing. */
 changed_lengths:
     xor eax, eax
     cpuid
     mov r12d, eax
     mov r13d, edx
-    code frame_a, 0, 0xb9, 0x1b, 0, 0, 0, 0x31, 0xc0, 0x0f, 0xa2, 0x90   /* mov ecx, 1bh; xor eax, eax; cpuid; nop */
+    /* mov ecx, 1bh; xor eax, eax; cpuid; nop */
+    code frame_a, 0, 0xb9, 0x1b, 0, 0, 0, 0x31, 0xc0, 0x0f, 0xa2, 0x90
     want r12, r13
     code frame_a, 7, 0xf3, 0x0f, 0xa2                       /* rep cpuid */
     want r12, r13
@@ -158,8 +162,9 @@ changed_lengths:
     want r12, r13
     ret
 
-/* The same address, another frame. The operands have the same offset in their pages: a VMM that took the processor's word for
- * where a remembered move's operand is would find, in the last check but one, frame_b's instruction with the address of frame_a's. */
+/* The same address, another frame. The operands have the same offset in their pages: a VMM that took
+ * the processor's word for where a remembered move's operand is would find, in the last check
+ * but one, frame_b's instruction with the address of frame_a's. */
 changed_translations:
     code frame_a, 0, 0x8b, 0x03                             /* mov eax, [rbx] */
     code frame_b, 0, 0x8b, 0x11                             /* mov edx, [rcx] */

@@ -1,5 +1,5 @@
-/* The part of mmio-forms.c that is no C: entry, descriptor tables, and the way into a case's user code and out of it by an exception.
- * It stands behind benches/guest/setup.S, the boot protocol's header. */
+/* The part of mmio-forms.c that is no C: entry, descriptor tables, and the way into a case's user
+ * code and out of it by an exception. It stands behind benches/guest/setup.S, the boot protocol's header. */
 .intel_syntax noprefix
 .globl run_case, ldt, image, gdt, idt_pointer, kernel_rsp, current, own_fault_legacy
 

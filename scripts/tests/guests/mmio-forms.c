@@ -1,10 +1,12 @@
 /* Does each accepted instruction do to a device what it does to memory?
  *
- * A table of cases (decoder/oracle/src/native/guest_table.rs; the initial RAM disk) is run in user mode. Each case runs twice with the
- * same registers and contents of memory at the same linear addresses: first with four pages of memory there, which the processor
- * reaches by itself, then with a device that behaves like memory (vmm-user/vmm/src/board/memory.rs), or with pages of both
- * by turns, so that operands cross from one to the other. What must agree is how it ends, RIP, registers, flags but undefined ones,
- * XMM registers and memory. Some cases are single-stepped. LMSW, which is the kernel's, is tried by itself. Prints "FORMS bits cases skipped differences" for each code size, and before it what differed. */
+ * A table of cases (decoder/oracle/src/native/guest_table.rs; the initial RAM disk) is run in user mode. Each
+ * case runs twice with the same registers and contents of memory at the same linear addresses: first with
+ * four pages of memory there, which the processor reaches by itself, then with a device that behaves like
+ * memory (vmm-user/vmm/src/board/memory.rs), or with pages of both by turns, so that operands cross from one
+ * to the other. What must agree is how it ends, RIP, registers, flags but undefined ones, XMM registers and
+ * memory. Some cases are single-stepped. LMSW, which is the kernel's, is tried by itself. Prints "FORMS bits
+ * cases skipped differences" for each code size, and before it what differed. */
 
 typedef unsigned char u8;
 typedef unsigned int u32;
@@ -23,7 +25,8 @@ typedef unsigned long u64;
 #define FLAG_TF 0x100UL
 
 #define TOLD 12                 /* differences told of in each code size */
-#define MARGIN 128              /* around what is filled; what a case may reach by bit offsets and repetition */
+/* Around what is filled; what a case may reach by bit offsets and repetition. */
+#define MARGIN 128
 #define LEGACY 4                /* one in so many cases of 32- and 16-bit code is also run in legacy mode */
 #define SWEEP 512               /* cases between two looks at all of it */
 
@@ -134,7 +137,8 @@ static void describe_legacy(void)
     }
 }
 
-/* Four GiB by identity, the kernel's; code and data in user mode's reach, and the other name of the second run's data. */
+/* Four GiB by identity, the kernel's; code and data in user mode's reach, and the other name of the second
+   run's data. */
 static void map(void)
 {
     level4[0] = address_of(level3) | 7;
@@ -171,7 +175,8 @@ static int has_cx16(void)
     return c >> 13 & 1;
 }
 
-/* The part of a fill's bytes, or of what is around them, that lies in the data: its offset there and its end. */
+/* The part of a fill's bytes, or of what is around them, that lies in the data: its offset there and its
+   end. */
 static void clip(const struct fill *fill, u64 margin, u64 *start, u64 *end)
 {
     u64 from = fill->address - margin - FIRST, to = fill->address + sizeof fill->bytes + margin - FIRST;
@@ -239,7 +244,8 @@ static u64 compared_bits(const struct record *record, u64 number)
     return record->mode || (record->clears_upper_halves && is_string_register) ? 0xffffffff : ~0UL;
 }
 
-static struct difference compare_states(const struct record *record, const struct state *a, const struct state *b)
+static struct difference compare_states(const struct record *record, const struct state *a,
+                                        const struct state *b)
 {
     u64 end = record->rflags & FLAG_TF ? SINGLE_STEP : BREAKPOINT;
     if (a->vector != end || b->vector != end)
@@ -259,7 +265,8 @@ static struct difference compare_states(const struct record *record, const struc
     return none();
 }
 
-/* Memory against the second run's, from one offset to another, which is read by a string instruction or by plain moves. */
+/* Memory against the second run's, from one offset to another, which is read by a string instruction or by
+   plain moves. */
 static struct difference compare_data(u64 start, u64 end, int plainly)
 {
     const volatile u64 *second = (const volatile u64 *)ALIAS;
@@ -329,7 +336,8 @@ static void summary(const char *what, u8 mode, u64 cases, u64 skipped, u64 diffe
     put('\n');
 }
 
-/* The cases of one code size, which follow each other, or some of them in legacy mode; answers the number of the next. */
+/* The cases of one code size, which follow each other, or some of them in legacy mode; answers the number of
+   the next. */
 static u64 run_mode(const struct table *table, u64 number, int legacy)
 {
     u8 mode = table->records[number].mode, mapping = 0xff;
@@ -374,7 +382,9 @@ static void status_words(void)
     u64 before, cr0[2], cases = 0, differences = 0;
     __asm__ volatile("mov %0, cr0" : "=r"(before));
     for (u64 i = 0; i < 6; i++) {
-        volatile unsigned short *places[2] = { (unsigned short *)(memory + 2 * i), (unsigned short *)(DEVICE + 2 * i) };
+        volatile unsigned short *places[2] = {
+            (unsigned short *)(memory + 2 * i), (unsigned short *)(DEVICE + 2 * i)
+        };
         for (u64 j = 0; j < 2; j++) {
             *places[j] = words[i];
             __asm__ volatile("lmsw word ptr [%1]\n mov %0, cr0" : "=r"(cr0[j]) : "r"(places[j]) : "memory");

@@ -1,5 +1,5 @@
-/* mmio-forms.S for legacy protected mode: a case's 32- or 16-bit code runs without long mode, under PAE paging by the same tables but
- * the first two levels. Every case goes there and back. */
+/* mmio-forms.S for legacy protected mode: a case's 32- or 16-bit code runs without long mode,
+ * under PAE paging by the same tables but the first two levels. Every case goes there and back. */
 .intel_syntax noprefix
 .globl run_case_legacy, stubs32, tss32
 

@@ -1,8 +1,8 @@
 //! The system calls and operations: what a process asks, checked and done.
 //!
-//! Everything a process gives is hostile. An operation's payload is copied in once, its handle is resolved to an object of the
-//! right kind with the rights it takes, and the handler sees typed values. There are two outcomes: a status, or the
-//! caller's death (for a call that does not exist, or an exception of its own).
+//! Everything a process gives is hostile. An operation's payload is copied in once, its handle is resolved to
+//! an object of the right kind with the rights it takes, and the handler sees typed values. There are two
+//! outcomes: a status, or the caller's death (for a call that does not exist, or an exception of its own).
 #![allow(unsafe_code, reason = "a function is called by name from the entry code")]
 
 mod answer;

@@ -37,7 +37,8 @@ impl Execute for VcpuCreate {
     }
 }
 
-/// Maps run page and batch page. A vCPU of which one page is mapped and the other is not stays until the process ends.
+/// Maps run page and batch page. A vCPU of which one page is mapped and the other is not stays until the
+/// process ends.
 fn map_shared(process: &Ref<Process>, vcpu: &Ref<Vcpu>, address: u64) -> Done {
     process.space.check_free(address, 2 * PAGE)?;
     process.mapped.lock().keep_vcpu(vcpu)?;

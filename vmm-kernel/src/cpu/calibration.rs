@@ -24,12 +24,13 @@ struct Measurement {
     tsc_ticks: u64,
     apic_ticks: u64,
     pit_ticks: u64,
-    /// How wrong `tsc_ticks` can be, in millionths: the host may take the processor away between a look at one clock and at another.
+    /// How wrong `tsc_ticks` can be, in millionths: the host may take the processor away between a look at
+    /// one clock and at another.
     doubt_ppm: u64,
 }
 
-/// Measures TSC and local APIC timer against the PIT. Of several measurements the least doubtful one is believed; an implausible one leaves
-/// what was assumed.
+/// Measures TSC and local APIC timer against the PIT. Of several measurements the least doubtful one is
+/// believed; an implausible one leaves what was assumed.
 pub fn calibrate() {
     let mut best: Option<Measurement> = None;
     for round in 1..=CALIBRATION_ATTEMPTS {
@@ -52,8 +53,9 @@ pub fn calibrate() {
     log::info!("TSC {} kHz, local APIC timer {} kHz, within {doubt_ppm} ppm", hz / 1000, apic_khz as u64);
 }
 
-/// One measurement (Intel 8254; channel 2's gate and output are in port 61h): the clocks are started together and looked at together, and the
-/// TSC before and after tells how far apart that can have been. `None` if the PIT is of no use.
+/// One measurement (Intel 8254; channel 2's gate and output are in port 61h): the clocks are started together
+/// and looked at together, and the TSC before and after tells how far apart that can have been. `None` if the
+/// PIT is of no use.
 fn measure() -> Option<Measurement> {
     let gate = ports::read_u8(0x61) & 0xfc;
     ports::write_u8(0x61, gate);

@@ -58,8 +58,8 @@ impl Descriptors {
         // SAFETY: the caller's promise.
         let tss = unsafe { Descriptor::tss_segment_unchecked(&raw const self.tss) };
         let tss_selector = self.gdt.append(tss);
-        // SAFETY: the descriptors are those of a flat 64-bit kernel at the selectors given; GS keeps its base,
-        // as it is not reloaded.
+        // SAFETY: the descriptors are those of a flat 64-bit kernel at the selectors given; GS keeps its
+        // base, as it is not reloaded.
         unsafe {
             self.gdt.load_unsafe();
             CS::set_reg(SegmentSelector(KERNEL_CODE));

@@ -52,7 +52,8 @@ interrupt_stubs:
     .set vector, 0
     .rept 256
     .balign 16
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+    .set of_svm, vector == 29 || vector == 30
+    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || of_svm
     .else
         push 0
     .endif
@@ -157,8 +158,8 @@ pub fn build() {
     let idt = unsafe { &mut *IDT.0.get() };
     // SAFETY: the address of the stubs is taken, not their contents.
     let stub = |vector: usize| VirtAddr::from_ptr(unsafe { &raw const STUBS[vector] });
-    // SAFETY: each stub is an interrupt handler that follows the frame its vector pushes; the IST stacks are mapped
-    // before the table is loaded.
+    // SAFETY: each stub is an interrupt handler that follows the frame its vector pushes; the IST stacks are
+    // mapped before the table is loaded.
     unsafe {
         idt.divide_error.set_handler_addr(stub(0));
         idt.debug.set_handler_addr(stub(1)).set_stack_index(ist::DEBUG as u16);
@@ -189,7 +190,8 @@ pub fn build() {
     }
 }
 
-/// Lets interrupts that are pending be taken, here and now. The caller holds no lock and no borrow of what a handler uses.
+/// Lets interrupts that are pending be taken, here and now. The caller holds no lock and no borrow of what a
+/// handler uses.
 #[inline]
 pub fn take_pending() {
     // SAFETY: the handlers keep every register; one instruction behind STI interrupts are recognised.

@@ -37,7 +37,8 @@ fn read(number: u32) -> u32 {
     if X2APIC.load(Ordering::Relaxed) {
         msr::read(msr::X2APIC + number) as u32
     } else {
-        // SAFETY: the page is mapped uncached before `enable`, the first access, and the number is one of the above.
+        // SAFETY: the page is mapped uncached before `enable`, the first access, and the number is one of the
+        // above.
         unsafe { register_address(number).read_volatile() }
     }
 }

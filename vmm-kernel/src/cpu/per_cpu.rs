@@ -1,7 +1,7 @@
 //! The per-CPU area: what one processor alone reads and writes, reached through GS.
 //!
-//! The fields in [`EntryFields`] are at fixed places, because the entry code in assembly uses them. Only what is atomic here is
-//! touched by other processors.
+//! The fields in [`EntryFields`] are at fixed places, because the entry code in assembly uses them. Only what
+//! is atomic here is touched by other processors.
 #![allow(unsafe_code, reason = "the area is found through the GS base, which only this module sets")]
 
 use core::cell::{Cell, UnsafeCell};
@@ -94,7 +94,8 @@ pub fn this_cpu_number() -> u32 {
 /// What other processors may see of a processor that runs.
 pub fn of(number: u32) -> Option<&'static PerCpu> {
     let area = AREAS.get(number as usize)?.load(Ordering::Acquire);
-    // SAFETY: non-null entries point to areas that live for ever; other processors use only the atomic and locked fields.
+    // SAFETY: non-null entries point to areas that live for ever; other processors use only the atomic and
+    // locked fields.
     unsafe { area.as_ref() }
 }
 

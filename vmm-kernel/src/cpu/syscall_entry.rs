@@ -1,7 +1,7 @@
 //! SYSCALL: the way in and out for a process (APM volume 2, 6.1.1).
 //!
-//! What a system call means is decided above: `syscall_dispatch` of the [`abi`](crate::abi) module is called by
-//! its name alone, as is the platform's entry code for `SYS_RUN`. Rust keeps RBX, RBP and R12-R15 by its
+//! What a system call means is decided above: `syscall_dispatch` of the [`abi`](crate::abi) module is called
+//! by its name alone, as is the platform's entry code for `SYS_RUN`. Rust keeps RBX, RBP and R12-R15 by its
 //! calling convention; the rest is cleared on the way out, so that nothing of the kernel's leaks. RIP, RFLAGS
 //! and RSP of the user lie on the thread's kernel stack meanwhile. SYSRET is safe: the address behind a
 //! SYSCALL is below the end of user space, whose last page is never mapped, so RCX is canonical.

@@ -1,5 +1,5 @@
-//! Time: the TSC, and what the local APIC's timer counts meanwhile. [`calibration`](super::calibration) says how
-//! fast both are.
+//! Time: the TSC, and what the local APIC's timer counts meanwhile. [`calibration`](super::calibration) says
+//! how fast both are.
 #![allow(unsafe_code, reason = "RDTSC")]
 
 use core::sync::atomic::{AtomicU64, Ordering};

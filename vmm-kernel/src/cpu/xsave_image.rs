@@ -1,5 +1,5 @@
-//! An XSAVE area that a process wrote (APM volume 2, 11.5; standard form). XRSTOR is never given it: what of it XRSTOR cannot refuse
-//! is copied into an area of the kernel's own, whose header stays the kernel's.
+//! An XSAVE area that a process wrote (APM volume 2, 11.5; standard form). XRSTOR is never given it: what of
+//! it XRSTOR cannot refuse is copied into an area of the kernel's own, whose header stays the kernel's.
 
 use vcpu_abi::run_page::XSAVE_BYTES;
 use vcpu_abi::run_page::xsave::{AVX, HEADER_END, MXCSR, SSE, X87, XSTATE_BV};
@@ -11,7 +11,8 @@ const MXCSR_MASK: usize = MXCSR + 4;
 const DEFAULT_MXCSR_MASK: u32 = 0xffbf;
 /// The registers of x87 and SSE; behind them there is nothing that XRSTOR reads.
 const LEGACY_BYTES: usize = 416;
-/// States that XRSTOR takes whatever their contents: x87, SSE (but for MXCSR), AVX, AVX-512, protection keys. MPX is not among them.
+/// States that XRSTOR takes whatever their contents: x87, SSE (but for MXCSR), AVX, AVX-512, protection keys.
+/// MPX is not among them.
 const TAKEN: u64 = X87 | SSE | AVX | 0b111 << 5 | 1 << 9;
 /// The numbers of those that lie behind the header, where CPUID says.
 const EXTENDED: [u32; 5] = [2, 5, 6, 7, 9];
@@ -29,8 +30,9 @@ fn copy(own: &mut [u8], alleged: &[u8], from: usize, to: usize) -> Option<()> {
     Some(())
 }
 
-/// Puts the registers of an alleged area into `own`, which XSAVE has just filled; states that are not [`TAKEN`] stay. `None`, with nothing
-/// done: XRSTOR would refuse it, on a processor that has `supported` states, where `place_of` (CPUID leaf 0Dh) says.
+/// Puts the registers of an alleged area into `own`, which XSAVE has just filled; states that are not
+/// [`TAKEN`] stay. `None`, with nothing done: XRSTOR would refuse it, on a processor that has `supported`
+/// states, where `place_of` (CPUID leaf 0Dh) says.
 pub fn merge(
     alleged: &[u8; XSAVE_BYTES],
     own: &mut [u8],

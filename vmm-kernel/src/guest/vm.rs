@@ -63,8 +63,8 @@ impl Vm {
         Ok(self.state.lock().tables.map_range(gpa, gpa, bytes, flags)?)
     }
 
-    /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process that asks
-    /// for them keeps it until it ends (see `task::mapped`).
+    /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process
+    /// that asks for them keeps it until it ends (see `task::mapped`).
     pub fn allocate(
         &self,
         gpa: u64,

@@ -1,7 +1,8 @@
-//! Memory: the host's map, page frames, the kernel's and the processes' page tables, and the ways to touch a frame.
+//! Memory: the host's map, page frames, the kernel's and the processes' page tables, and the ways to touch a
+//! frame.
 //!
-//! There is no direct map. A frame is reached through a [`temporary`] mapping of this processor, for the time of one closure; the
-//! kernel's own tables through the [`self_map`].
+//! There is no direct map. A frame is reached through a [`temporary`] mapping of this processor, for the time
+//! of one closure; the kernel's own tables through the [`self_map`].
 
 pub mod bitmap;
 pub mod frames;

@@ -1,5 +1,5 @@
-//! Page tables of processes and of guests (nested tables have the same form: APM volume 2, 15.25.5): four levels, made and
-//! walked through temporary mappings.
+//! Page tables of processes and of guests (nested tables have the same form: APM volume 2, 15.25.5): four
+//! levels, made and walked through temporary mappings.
 
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
@@ -11,7 +11,8 @@ use crate::layout::PAGE;
 
 /// Marks a leaf whose frame belongs to the tables and is freed with them (a bit the processor ignores).
 pub const OWNED: Flags = Flags::BIT_9;
-/// The most memory that is mapped at addresses which do not allow large pages: nothing preempts the kernel meanwhile.
+/// The most memory that is mapped at addresses which do not allow large pages: nothing preempts the kernel
+/// meanwhile.
 const SMALL_PAGES_MAX: u64 = 16 * 1024 * 1024;
 /// Size of a large page.
 pub const LARGE_PAGE: u64 = 2 * 1024 * 1024;
@@ -87,7 +88,8 @@ impl Tables {
         self.map_leaf(address, frame.start_address(), 1, flags)
     }
 
-    /// Maps a physically contiguous range, with large pages where both addresses allow. What was mapped before a failure stays.
+    /// Maps a physically contiguous range, with large pages where both addresses allow. What was mapped
+    /// before a failure stays.
     pub fn map_range(&self, address: u64, to: u64, bytes: u64, flags: Flags) -> Result<(), MemoryError> {
         if bytes > SMALL_PAGES_MAX && !(address ^ to).is_multiple_of(LARGE_PAGE) {
             return Err(MemoryError::BadRange);

@@ -11,7 +11,8 @@ use crate::layout::{CpuArea, PAGE};
 /// Runs `f` with the address at which `frame` is mapped.
 fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
     if cfg!(not(target_os = "none")) {
-        // An ordinary program, which tests a part of the kernel: a frame is where its number says (`crate::host`).
+        // An ordinary program, which tests a part of the kernel: a frame is where its number says
+        // (`crate::host`).
         return f(frame.start_address().as_u64());
     }
     let cpu = this_cpu();
@@ -19,7 +20,8 @@ fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
     assert!(slot < CpuArea::TEMPORARY_PAGES, "temporary mappings nest too deep");
     cpu.temporary_pages.set(slot + 1);
     let address = CpuArea::of(cpu.number).temporary() + slot as u64 * PAGE;
-    // SAFETY: the slot is this processor's and free: it was just taken from the stack, and interrupts are off.
+    // SAFETY: the slot is this processor's and free: it was just taken from the stack, and interrupts are
+    // off.
     unsafe { self_map::repoint(address, Some(frame)) };
     let result = f(address);
     // SAFETY: the closure is over, and what it was given does not outlive it.

@@ -1,7 +1,8 @@
 //! Copies between the kernel and the running process. The only place that touches user memory.
 //!
-//! A user's pointer is *alleged*: a range is checked to lie in the user's half, and a fault on the way is a refusal, not a crash: the
-//! page-fault handler finds the copying instruction here and goes on behind it. Each byte is copied once.
+//! A user's pointer is *alleged*: a range is checked to lie in the user's half, and a fault on the way is a
+//! refusal, not a crash: the page-fault handler finds the copying instruction here and goes on behind it.
+//! Each byte is copied once.
 #![allow(unsafe_code, reason = "reads and writes memory of a process, with SMAP opened for the copy")]
 
 use core::arch::global_asm;
@@ -15,7 +16,8 @@ global_asm!(
     r#"
     .pushsection .text.user_copy, "ax"
     .balign 16
-    // rdi: to, rsi: from, rdx: bytes. Answers 0, or another number when not all was copied. By eight bytes first, then the rest.
+    // rdi: to, rsi: from, rdx: bytes. Answers 0, or another number when not all was copied. By eight bytes
+    // first, then the rest.
 user_copy:
     mov rcx, rdx
     shr rcx, 3

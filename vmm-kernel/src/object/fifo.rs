@@ -20,8 +20,8 @@ impl<T, const MAX: usize> Fifo<T, MAX> {
         self.count == 0
     }
 
-    /// Adds one at the end. It is in one queue at most, so there is a place for each; where there is none, it is
-    /// left out.
+    /// Adds one at the end. It is in one queue at most, so there is a place for each; where there is none, it
+    /// is left out.
     pub fn push(&mut self, object: Ref<T>) {
         if self.count < MAX
             && let Some(place) = self.places.get_mut((self.first + self.count) % MAX)

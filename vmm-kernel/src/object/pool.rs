@@ -96,8 +96,8 @@ impl<T> Deref for Ref<T> {
 }
 
 impl<T> Slot<T> {
-    /// Drops the object: what few references do, and so kept out of the way of the others. By the place, not by the reference to it,
-    /// whose address the compiler would have to keep for this.
+    /// Drops the object: what few references do, and so kept out of the way of the others. By the place, not
+    /// by the reference to it, whose address the compiler would have to keep for this.
     #[cold]
     #[inline(never)]
     fn drop_object(&self) {

@@ -1,9 +1,11 @@
 //! Starting the other processors: INIT, start-up IPI, and a page of real-mode code below 1 MiB.
 //!
-//! A processor that has not answered in time may still do so at any later moment, when the guest runs: it then executes the start page
-//! with all privilege there is. A second INIT would not make sure that it does not: it may be late as well, and QEMU keeps a start-up
-//! IPI that is pending when an INIT comes. So the start page is withheld from the guest for good when a processor is missing, and it,
-//! its tables and the processor's area stay as they are: whoever comes late comes into the kernel, finds nothing to do, and idles.
+//! A processor that has not answered in time may still do so at any later moment, when the guest runs: it
+//! then executes the start page with all privilege there is. A second INIT would not make sure that it does
+//! not: it may be late as well, and QEMU keeps a start-up IPI that is pending when an INIT comes. So the
+//! start page is withheld from the guest for good when a processor is missing, and it, its tables and the
+//! processor's area stay as they are: whoever comes late comes into the kernel, finds nothing to do, and
+//! idles.
 #![allow(unsafe_code, reason = "code and tables for processors that are not in long mode yet")]
 
 use core::arch::global_asm;
@@ -23,8 +25,8 @@ use crate::memory::{MemoryError, guest_memory, temporary};
 const START_PAGE: u64 = 0x8000;
 /// All of it.
 pub const START_RANGE: Range = Range { start: START_PAGE, end: START_PAGE + 0x1000 };
-/// Offsets in the start page: a GDT, its pointer for LGDT, one for LIDT, and what the code is told: root of the page tables, stack, entry,
-/// number.
+/// Offsets in the start page: a GDT, its pointer for LGDT, one for LIDT, and what the code is told: root of
+/// the page tables, stack, entry, number.
 const GDT: usize = 0xe00;
 const GDT_POINTER: usize = 0xe40;
 const IDT_POINTER: usize = 0xe48;
@@ -43,7 +45,8 @@ global_asm!(
     .balign 16
 smp_start:
     .code16
-    // An NMI must not go through the vectors at address 0, which may be the guest's: with no table it is a shutdown.
+    // An NMI must not go through the vectors at address 0, which may be the guest's: with no table it is a
+    // shutdown.
     lidt cs:[{idt_pointer}]
     cli
     mov ax, cs
@@ -115,8 +118,8 @@ pub struct Started {
     pub missing: bool,
 }
 
-/// Starts the processors with local APIC IDs 0 to `count - 1` that are not this one. One that does not answer is left out, and those
-/// after it: the count is the host's claim.
+/// Starts the processors with local APIC IDs 0 to `count - 1` that are not this one. One that does not answer
+/// is left out, and those after it: the count is the host's claim.
 pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Started, MemoryError> {
     let mut started = Started { running: 1, missing: false };
     if count <= 1 {
@@ -149,8 +152,8 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
     Ok(started)
 }
 
-/// Fills the start page, but for its parameters. Answers the kernel's tables with that page at its own address: a processor turns
-/// paging on in it.
+/// Fills the start page, but for its parameters. Answers the kernel's tables with that page at its own
+/// address: a processor turns paging on in it.
 fn prepare_page(frame: PhysFrame) -> Result<Tables, MemoryError> {
     let tables = Tables::try_new()?;
     tables.share_kernel(crate::image::kernel_root());

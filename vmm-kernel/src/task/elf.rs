@@ -1,4 +1,5 @@
-//! Loads an ELF file into an address space: static x86-64 executables, W^X. The file is hostile as far as the kernel cares.
+//! Loads an ELF file into an address space: static x86-64 executables, W^X. The file is hostile as far as the
+//! kernel cares.
 
 use object::elf::{EM_X86_64, ET_EXEC, FileHeader64, PF_W, PF_X, PT_LOAD, ProgramFlags, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};

@@ -1,7 +1,8 @@
 //! Events: a signal that one wait takes, or that reaches a vCPU as pending work.
 //!
-//! A signal is handed to the thread that waits, not left for it to find: by the time that it runs, another wait or a binding may have
-//! come. A waiter knows that it was handed the signal by no longer being the event's waiter.
+//! A signal is handed to the thread that waits, not left for it to find: by the time that it runs, another
+//! wait or a binding may have come. A waiter knows that it was handed the signal by no longer being the
+//! event's waiter.
 
 use vcpu_abi::status::Status;
 

@@ -107,7 +107,8 @@ impl File {
         self.known().map_or(0, |f| f.entry.kind)
     }
 
-    /// Where a payload file lies in guest memory; zero for a system file, or where the host has no memory there.
+    /// Where a payload file lies in guest memory; zero for a system file, or where the host has no memory
+    /// there.
     pub fn gpa(self) -> u64 {
         self.known()
             .filter(|f| {

@@ -165,8 +165,8 @@ pub struct Entry {
     pub rights: Rights,
 }
 
-/// A process's handles. Handle `n` is entry `n`; entry 0 stays empty, entry 1 is the process itself and not stored (it would
-/// keep itself alive).
+/// A process's handles. Handle `n` is entry `n`; entry 0 stays empty, entry 1 is the process itself and not
+/// stored (it would keep itself alive).
 pub struct HandleTable {
     entries: [Option<Entry>; HANDLES_MAX],
 }

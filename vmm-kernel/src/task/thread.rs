@@ -72,13 +72,15 @@ impl RunCache {
         }
     }
 
-    /// The vCPU found by this handle when the table was at this epoch. It lives at least until the next [`Self::set`].
+    /// The vCPU found by this handle when the table was at this epoch. It lives at least until the next
+    /// [`Self::set`].
     #[inline]
     pub fn get(&self, handle: Handle, epoch: u32) -> Option<&Vcpu> {
         if self.handle.get() != handle || self.epoch.get() != epoch {
             return None;
         }
-        // SAFETY: `reference` keeps the object; only the running thread itself changes it, by `set` and `clear`.
+        // SAFETY: `reference` keeps the object; only the running thread itself changes it, by `set` and
+        // `clear`.
         unsafe { self.vcpu.get().as_ref() }
     }
 
@@ -178,7 +180,8 @@ fn map_stack(slot: usize) -> Result<(), Status> {
     Ok(())
 }
 
-/// Lays out the stack of a new thread, as `scheduler`'s context switch and [`thread_entry`] expect it. Answers its RSP.
+/// Lays out the stack of a new thread, as `scheduler`'s context switch and [`thread_entry`] expect it.
+/// Answers its RSP.
 fn prepare_stack(top: u64, start: Start) -> u64 {
     const FLAGS: u64 = 0x202;
     let frame: [u64; 13] = [

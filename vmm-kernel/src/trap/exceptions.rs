@@ -46,7 +46,8 @@ pub fn handle(frame: &mut Frame) {
 /// NMI, debug exception, double fault, machine check: may have interrupted any instruction of the kernel.
 pub fn handle_anywhere(frame: &mut Frame) {
     match frame.vector {
-        // Another processor ends the machine; else an NMI has no meaning for us: the host may send as many as it likes.
+        // Another processor ends the machine; else an NMI has no meaning for us: the host may send as many as
+        // it likes.
         NMI => machine::stop_if_ended(),
         1 if frame.is_user() => {
             // A process may single-step itself into here; there is no debugger, so the flag is taken from it.

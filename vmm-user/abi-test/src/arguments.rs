@@ -15,7 +15,8 @@ use crate::suite::Suite;
 
 static READ_ONLY: [u64; 8] = [0; 8];
 
-/// Addresses that are not a process's to use: null, low, unmapped, last page, beyond, non-canonical, the kernel's, wrapping.
+/// Addresses that are not a process's to use: null, low, unmapped, last page, beyond, non-canonical, the
+/// kernel's, wrapping.
 const BAD: [u64; 14] = [
     0,
     1,

@@ -1,4 +1,5 @@
-//! Batches of accesses to ports, of which the kernel does all but the first where they lie: they must come out as if each were alone.
+//! Batches of accesses to ports, of which the kernel does all but the first where they lie: they must come
+//! out as if each were alone.
 #![allow(unsafe_code, reason = "operations at addresses where the runtime would put none")]
 
 extern crate alloc;

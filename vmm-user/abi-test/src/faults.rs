@@ -1,4 +1,5 @@
-//! Children that fault in every way, and that use every system call number: each ends with its own code, and nothing else does.
+//! Children that fault in every way, and that use every system call number: each ends with its own code, and
+//! nothing else does.
 #![allow(
     unsafe_code,
     reason = "instructions that a process must not execute, and addresses it must not touch"
@@ -18,7 +19,8 @@ const UNDEFINED: u32 = exit_code::FAULT | 6;
 const NO_FPU: u32 = exit_code::FAULT | 7;
 const PROTECTION: u32 = exit_code::FAULT | 13;
 const PAGE: u32 = exit_code::FAULT | 14;
-/// Where emulators and processors differ (#SS or #GP; #GP or, with SMAP, #PF; #DB or #UD): any fault, or none.
+/// Where emulators and processors differ (#SS or #GP; #GP or, with SMAP, #PF; #DB or #UD): any fault, or
+/// none.
 const SOME: u32 = u32::MAX;
 
 /// The kernel's own area, its image, its page tables, its boot page (see `vmm-kernel/src/layout.rs`).
@@ -29,7 +31,12 @@ macro_rules! executes {
     ($($text:literal),+) => {{
         fn run() {
             // SAFETY: faults, or changes nothing that the compiler relies on but what is named.
-            unsafe { asm!($($text),+, out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _, out("r8") _) };
+            unsafe {
+                asm!(
+                    $($text),+, out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _,
+                    out("r8") _
+                );
+            }
         }
         run
     }};

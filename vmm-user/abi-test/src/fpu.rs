@@ -74,7 +74,8 @@ fn together(suite: &Suite<'_>) -> Result<[u32; 3], Status> {
     Ok([first.join(suite)?.code, second.join(suite)?.code, third])
 }
 
-/// Two that ask, one that does not; and, round after round, ends on one processor whose place is taken on another.
+/// Two that ask, one that does not; and, round after round, ends on one processor whose place is taken on
+/// another.
 pub fn test(suite: &mut Suite<'_>) {
     let codes = together(suite);
     suite.check(codes == Ok([0, 0, 0x8000_0007]), format_args!("three with the FPU: {codes:x?}"));

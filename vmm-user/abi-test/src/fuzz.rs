@@ -1,4 +1,5 @@
-//! Every operation with payloads by chance, and operations that are bytes by chance: a status, or the caller's death.
+//! Every operation with payloads by chance, and operations that are bytes by chance: a status, or the
+//! caller's death.
 #![allow(unsafe_code, reason = "operations with addresses by chance")]
 
 use alloc::vec::Vec;
@@ -116,7 +117,8 @@ pub fn victim(start: &Start) -> u32 {
         let most = random.pick(&[4, 4, 4, BATCH_MAX]);
         let count = 1 + random.below(most);
         let mut batch: Vec<Operation> = (0..count).map(|_| operation(&mut random, &known)).collect();
-        // SAFETY: the operations name the buffer, or memory that may well be this program's: then it ends, which is fine.
+        // SAFETY: the operations name the buffer, or memory that may well be this program's: then it ends,
+        // which is fine.
         let (status, index) = unsafe { syscall::raw(SYS_BATCH, batch.as_mut_ptr() as u64, count as u64) };
         let known_status = Status::from_code(status as i32).is_some();
         if !known_status || index > count as u64 {

@@ -1,7 +1,9 @@
-//! Abuses the kernel's ABI and sees that it holds: every call is answered by a status or by the caller's death.
+//! Abuses the kernel's ABI and sees that it holds: every call is answered by a status or by the caller's
+//! death.
 //!
-//! One program, several roles. `suite` runs the tests, each as a `part`, and ends the machine with `TESTS_PASSED` or `TESTS_FAILED`.
-//! Whatever may die of a test runs in a child made of the same file, with another role; its exit code is its verdict.
+//! One program, several roles. `suite` runs the tests, each as a `part`, and ends the machine with
+//! `TESTS_PASSED` or `TESTS_FAILED`. Whatever may die of a test runs in a child made of the same file, with
+//! another role; its exit code is its verdict.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![cfg_attr(not(target_os = "none"), allow(dead_code, reason = "runs on the bare-metal target only"))]
 

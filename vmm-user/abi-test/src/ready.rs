@@ -1,5 +1,5 @@
-//! A vCPU that is ready is entered without looking at anything else: so each thing that an entry depends on is changed after a few such
-//! entries, and must be noticed at the next.
+//! A vCPU that is ready is entered without looking at anything else: so each thing that an entry depends on
+//! is changed after a few such entries, and must be noticed at the next.
 #![allow(unsafe_code, reason = "a run page at an address of our choice")]
 
 use core::sync::atomic::Ordering;
@@ -171,8 +171,8 @@ fn registers(ready: &mut Ready<'_, '_>) {
     }
 }
 
-/// An event that is loaded replaces the one that waits, of whatever kind; none does so too. The guest has interrupts off, and no table of
-/// handlers: an event that is delivered ends in absent memory.
+/// An event that is loaded replaces the one that waits, of whatever kind; none does so too. The guest has
+/// interrupts off, and no table of handlers: an event that is delivered ends in absent memory.
 fn events(ready: &mut Ready<'_, '_>) {
     let (page, interrupt) = (ready.page(), event_kind::INTERRUPT);
     for (kind, expected, waits) in [
@@ -230,7 +230,8 @@ fn others(ready: &mut Ready<'_, '_>) {
     }
 }
 
-/// A run of another vCPU that comes to nothing: when the host next interrupts the one that is ready, it is still that one's run.
+/// A run of another vCPU that comes to nothing: when the host next interrupts the one that is ready, it is
+/// still that one's run.
 fn named_in_vain(ready: &mut Ready<'_, '_>) {
     let other = match Machine::new(ready.suite.system, 0, &[0xf4]) {
         Ok(other) => other,

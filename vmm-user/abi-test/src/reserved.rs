@@ -1,4 +1,5 @@
-//! What has no meaning yet is refused, so that it can get one: reserved fields of operations, and the upper half of `SYS_RUN`'s handle.
+//! What has no meaning yet is refused, so that it can get one: reserved fields of operations, and the upper
+//! half of `SYS_RUN`'s handle.
 #![allow(unsafe_code, reason = "a system call with an argument that the runtime does not make")]
 
 use runtime::abi::operation::{

@@ -141,8 +141,8 @@ enum Taker {
     Binding,
 }
 
-/// A thread waits for ever, less urgent than this one, which signals and at once takes the signal or binds the event. Answers what the
-/// waiter got, and what this thread did.
+/// A thread waits for ever, less urgent than this one, which signals and at once takes the signal or binds
+/// the event. Answers what the waiter got, and what this thread did.
 fn handed_over(suite: &Suite<'_>, taker: Taker) -> Result<(Status, Status), Status> {
     let machine = Machine::new(suite.system, 0, &[0xf4])?;
     let event = Event::try_new()?;

@@ -1,5 +1,5 @@
-//! Between two operations of a batch the kernel takes interrupts, lets other threads run, and stops for a process that ends; and a batch
-//! page is executed for the process that made its vCPU alone.
+//! Between two operations of a batch the kernel takes interrupts, lets other threads run, and stops for a
+//! process that ends; and a batch page is executed for the process that made its vCPU alone.
 #![allow(unsafe_code, reason = "operations that another thread looks at, and a batch page")]
 
 use alloc::sync::Arc;
@@ -119,7 +119,8 @@ fn wait_for(suite: &Suite<'_>, number: &AtomicU32, value: u32) -> Result<(), Sta
     process::close(pause.0)
 }
 
-/// A thread whose deadline comes while this one has a long batch executed: whether it ever found that batch half done.
+/// A thread whose deadline comes while this one has a long batch executed: whether it ever found that batch
+/// half done.
 fn interrupted(suite: &Suite<'_>) -> Result<bool, Status> {
     let file = process::open(suite.files, "abi-test")?;
     let mut buffer = vec![0u8; 256 * 1024];
@@ -197,8 +198,8 @@ pub fn run_given(start: &Start) -> u32 {
     syscall::run(vcpu).map_or_else(|(status, _)| status as u32, |()| 0)
 }
 
-/// A child runs a vCPU of ours, whose batch page names an event by the child's own handle; then once more without a batch. Answers the
-/// child's status, and whether the event was signalled.
+/// A child runs a vCPU of ours, whose batch page names an event by the child's own handle; then once more
+/// without a batch. Answers the child's status, and whether the event was signalled.
 fn somebody_elses_page(suite: &Suite<'_>) -> Result<[(u32, Status); 2], Status> {
     let machine = Machine::new(suite.system, 0, HALT)?;
     let secret = Event::try_new()?;

@@ -1,4 +1,5 @@
-//! VMs and vCPUs: their pages stay the mapper's as long as they are mapped, and a process that ends in its guest is gone whole.
+//! VMs and vCPUs: their pages stay the mapper's as long as they are mapped, and a process that ends in its
+//! guest is gone whole.
 #![allow(unsafe_code, reason = "guest memory and run pages at addresses of our choice")]
 
 use runtime::abi::exit::reason;

@@ -1,4 +1,5 @@
-//! What must not wait: a kick of a guest that runs, after it has slept; and a thread that becomes ready while a guest runs.
+//! What must not wait: a kick of a guest that runs, after it has slept; and a thread that becomes ready while
+//! a guest runs.
 #![allow(unsafe_code, reason = "a run page at an address of our choice")]
 
 use alloc::sync::Arc;
@@ -39,7 +40,8 @@ fn spin_until(suite: &Suite<'_>, micros: u64, flag: &AtomicU32) -> bool {
     true
 }
 
-/// A vCPU on another processor sleeps until a deadline, then runs without an exit, and is kicked. Answers why it came back, soon, if it did.
+/// A vCPU on another processor sleeps until a deadline, then runs without an exit, and is kicked. Answers why
+/// it came back, soon, if it did.
 fn kick_after_sleep(suite: &Suite<'_>) -> Result<u32, Status> {
     let machine = Machine::new(suite.system, suite.cpus - 1, SPIN)?;
     let (vm, vcpu, page) = (machine.vm, machine.vcpu, machine.page as u64);
@@ -66,7 +68,8 @@ fn kick_after_sleep(suite: &Suite<'_>) -> Result<u32, Status> {
     Ok(if slept.load(Ordering::SeqCst) == 1 { came.load(Ordering::SeqCst) } else { reason::NONE })
 }
 
-/// The timer makes another thread ready, and is our run's deadline too. Whether that thread runs though we make no further system call.
+/// The timer makes another thread ready, and is our run's deadline too. Whether that thread runs though we
+/// make no further system call.
 fn ready_at_deadline(suite: &Suite<'_>) -> Result<bool, Status> {
     let machine = Machine::new(suite.system, 0, SPIN)?;
     let event = Event::try_new()?;

@@ -1,4 +1,5 @@
-//! A guest's FPU registers through the run page: what is loaded is what the guest has, and what XRSTOR would refuse is refused.
+//! A guest's FPU registers through the run page: what is loaded is what the guest has, and what XRSTOR would
+//! refuse is refused.
 #![allow(unsafe_code, reason = "writes the run page, which the kernel shares with us")]
 
 use runtime::abi::exit::reason;

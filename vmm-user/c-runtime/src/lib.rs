@@ -1,7 +1,7 @@
 //! The runtime for a process in C: a library with the entry, the system calls and the start page's handles.
 //!
-//! The C side is declared in `plinth-runtime.h`, beside this crate's manifest; the numbers and structures are in
-//! `vcpu-abi/include/plinth.h`. The program is `int plinth_program(const struct plinth_start *)`.
+//! The C side is declared in `plinth-runtime.h`, beside this crate's manifest; the numbers and structures are
+//! in `vcpu-abi/include/plinth.h`. The program is `int plinth_program(const struct plinth_start *)`.
 #![cfg_attr(target_os = "none", no_std)]
 #![allow(unsafe_code, reason = "C calls this with pointers")]
 
@@ -27,7 +27,8 @@ mod program {
     runtime::main!(run);
 
     fn run(start: &Start) -> u32 {
-        // SAFETY: to C the type is opaque: all it can do with the pointer is to give it back to `plinth_handle`.
+        // SAFETY: to C the type is opaque: all it can do with the pointer is to give it back to
+        // `plinth_handle`.
         unsafe { plinth_program(from_ref(start).cast()) }.cast_unsigned()
     }
 }
@@ -35,12 +36,12 @@ mod program {
 /// A level of [`LogWrite`].
 const INFORMATION: u32 = 3;
 
-/// Executes `count` operations. Answers the status; writes how many were done, or the index of the one that stopped the
-/// batch, to `index` unless that is null.
+/// Executes `count` operations. Answers the status; writes how many were done, or the index of the one that
+/// stopped the batch, to `index` unless that is null.
 ///
 /// # Safety
-/// `index` points to a number or nowhere. The operations' memory, and what their payloads point to, is the caller's to have
-/// written; the kernel checks that it is the process's.
+/// `index` points to a number or nowhere. The operations' memory, and what their payloads point to, is the
+/// caller's to have written; the kernel checks that it is the process's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn plinth_batch(operations: *mut Operation, count: usize, index: *mut u64) -> i32 {
     // SAFETY: the caller's promise.

@@ -1,4 +1,5 @@
-//! The first process: starts the others as `init.conf` says, each with the handles it needs, and deals with their ends.
+//! The first process: starts the others as `init.conf` says, each with the handles it needs, and deals with
+//! their ends.
 //!
 //! `init.conf` is text, a statement a line, `#` begins a comment:
 //!

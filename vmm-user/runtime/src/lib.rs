@@ -1,7 +1,7 @@
 //! The runtime of a Plinth process: entry, start page, heap, system calls, threads, log, panic report.
 //!
-//! A process is a bare-metal binary that depends on this crate and says `runtime::main!(main)`. On the host, the crate
-//! builds for checking only: nothing there makes a system call.
+//! A process is a bare-metal binary that depends on this crate and says `runtime::main!(main)`. On the host,
+//! the crate builds for checking only: nothing there makes a system call.
 #![no_std]
 
 extern crate alloc;

@@ -12,7 +12,8 @@ use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_RUN, SYS_YIELD};
 #[inline(always)]
 pub unsafe fn raw(number: u64, first: u64, second: u64) -> (u64, u64) {
     let (status, value): (u64, u64);
-    // SAFETY: the registers the kernel changes are named (see `vcpu_abi::syscall`); the rest is the caller's promise.
+    // SAFETY: the registers the kernel changes are named (see `vcpu_abi::syscall`); the rest is the caller's
+    // promise.
     unsafe {
         core::arch::asm!(
             "syscall",
@@ -65,10 +66,11 @@ fn status(code: u64) -> Status {
     Status::from_code(code as i32).unwrap_or(Status::WrongState)
 }
 
-/// Executes operations, in order. On failure: the status, and the index of the operation that stopped the batch.
+/// Executes operations, in order. On failure: the status, and the index of the operation that stopped the
+/// batch.
 pub fn batch(operations: &mut [Operation]) -> Result<(), (Status, usize)> {
-    // SAFETY: the kernel writes within the slice, which is borrowed mutably, and where the operations' own payloads say; those
-    // are made by `call` and its like from memory they own.
+    // SAFETY: the kernel writes within the slice, which is borrowed mutably, and where the operations' own
+    // payloads say; those are made by `call` and its like from memory they own.
     let (code, index) = unsafe { raw(SYS_BATCH, operations.as_mut_ptr() as u64, operations.len() as u64) };
     status(code).into_result().map_err(|s| (s, index as usize))
 }
@@ -83,8 +85,8 @@ pub fn call<C: Call>(handle: Handle, payload: C) -> Result<C, Status> {
 /// Runs a vCPU, after the operations in its batch page.
 #[inline(always)]
 pub fn run(vcpu: Handle) -> Result<(), (Status, usize)> {
-    // SAFETY: the kernel writes the run page, whose fields are only reached by volatile or atomic accesses, or by the thread
-    // that calls this.
+    // SAFETY: the kernel writes the run page, whose fields are only reached by volatile or atomic accesses,
+    // or by the thread that calls this.
     let (code, index) = unsafe { raw_run(u64::from(vcpu)) };
     if code == 0 { Ok(()) } else { Err((status(code), index as usize)) }
 }

@@ -1,6 +1,7 @@
 //! Guest memory, mapped into the process: guest physical address `gpa` is at [`BASE`]` + gpa`.
 //!
-//! The guest writes it while we read: every access is volatile or atomic, and what is looked at twice is copied once.
+//! The guest writes it while we read: every access is volatile or atomic, and what is looked at twice is
+//! copied once.
 #![allow(unsafe_code, reason = "memory that the guest shares is reached through raw pointers")]
 
 use alloc::vec::Vec;
@@ -63,8 +64,8 @@ impl GuestRam {
     #[inline]
     pub fn read(&self, gpa: u64, size: Size) -> Option<u64> {
         let address = self.address(gpa, size.bytes())?;
-        // SAFETY: mapped for the life of the process, and at least that long; x86 loads need no alignment, and an
-        // unaligned one is made byte by byte.
+        // SAFETY: mapped for the life of the process, and at least that long; x86 loads need no alignment,
+        // and an unaligned one is made byte by byte.
         unsafe {
             Some(match size {
                 Size::B1 => u64::from((address as *const u8).read_volatile()),
@@ -134,7 +135,8 @@ impl GuestRam {
     pub fn compare_exchange_wide(&self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
         let address = self.address(gpa, 16)?;
         let (mut low, mut high) = (expected as u64, (expected >> 64) as u64);
-        // SAFETY: mapped and aligned, which the caller promises of `gpa`; RBX is put back, as the compiler keeps it for itself.
+        // SAFETY: mapped and aligned, which the caller promises of `gpa`; RBX is put back, as the compiler
+        // keeps it for itself.
         unsafe {
             core::arch::asm!(
                 "xchg {new_low}, rbx",
@@ -173,7 +175,8 @@ impl GuestRam {
         true
     }
 
-    /// Moves bytes within guest memory; the ranges may overlap. No vCPU runs yet. `false` when either is not memory.
+    /// Moves bytes within guest memory; the ranges may overlap. No vCPU runs yet. `false` when either is not
+    /// memory.
     #[must_use]
     pub fn move_within(&self, to: u64, from: u64, bytes: u64) -> bool {
         let (Some(to), Some(from)) = (self.address(to, bytes), self.address(from, bytes)) else {

@@ -1,6 +1,7 @@
 //! The time of day, from the host's real-time clock, for the guest's to start with.
 //!
-//! The host may say what it likes: a wrong time is all that comes of it. Registers: Motorola MC146818, as PCs have it.
+//! The host may say what it likes: a wrong time is all that comes of it. Registers: Motorola MC146818, as PCs
+//! have it.
 
 use devices::rtc::calendar::Fields;
 use runtime::abi::operation::{Handle, PortRead, PortWrite};

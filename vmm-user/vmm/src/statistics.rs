@@ -7,7 +7,8 @@ use runtime::abi::exit::reason;
 
 /// What of each kind is listed.
 const TOP: usize = 6;
-/// The most ports, pages, MSRs and leaves that are told apart: a guest may touch more than there is memory to count.
+/// The most ports, pages, MSRs and leaves that are told apart: a guest may touch more than there is memory to
+/// count.
 const TARGETS_MAX: usize = 2048;
 
 /// One vCPU's counts.

@@ -1,8 +1,9 @@
 //! The fuzz targets without libFuzzer: `fuzz-smoke CORPORA RUNS`.
 //!
-//! Each target gets every input of its corpus (a folder of its name in CORPORA), and RUNS inputs made from them: blindly,
-//! as nothing measures coverage here, and the same in every run. Needs no nightly toolchain. Prints a line of counts a
-//! target; a property that doesn't hold ends it with a panic, behind which stands the input.
+//! Each target gets every input of its corpus (a folder of its name in CORPORA), and RUNS inputs made from
+//! them: blindly, as nothing measures coverage here, and the same in every run. Needs no nightly toolchain.
+//! Prints a line of counts a target; a property that doesn't hold ends it with a panic, behind which stands
+//! the input.
 
 use decoder_oracle::random::Random;
 use decoder_oracle::targets::{TARGETS, Target, max_bytes};

@@ -19,8 +19,9 @@ fn main() -> std::process::ExitCode {
     }
     let vendor = report.processor.map(|processor| processor.vendor);
     println!(
-        "{:?}: {} cases of {} forms, at least {} each ({long} in 64-bit, {wide} in 32-bit, {narrow} in 16-bit code; \
-         {} faults, in {} of them of rSI's operand of CMPS where the emulator takes rDI's), {} differences",
+        "{:?}: {} cases of {} forms, at least {} each ({long} in 64-bit, {wide} in 32-bit, {narrow} in \
+         16-bit code; {} faults, in {} of them of rSI's operand of CMPS where the emulator takes \
+         rDI's), {} differences",
         vendor.unwrap_or(decoder::Vendor::Intel),
         report.cases,
         report.forms,

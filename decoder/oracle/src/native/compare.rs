@@ -129,8 +129,8 @@ fn describe(difference: &str, case: &Case, twin: &Twin, outcome: Outcome, ending
         format!("{:x?} rip {:x} flags {:x}", registers.gprs, registers.rip, registers.rflags)
     };
     format!(
-        "{difference}: {:?} {:02x?} {:x?}\nbefore    {}\n{:x?}\nemulator  {} {outcome:x?}\nprocessor {} vector {} error \
-         {:x} CR2 {:x}",
+        "{difference}: {:?} {:02x?} {:x?}\nbefore    {}\n{:x?}\nemulator  {} {outcome:x?}\nprocessor {} \
+         vector {} error {:x} CR2 {:x}",
         case.mode,
         case.code,
         case.instruction,

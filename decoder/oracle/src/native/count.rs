@@ -1,8 +1,8 @@
 //! Counting executed instructions.
 //!
-//! A child process does the work and its parent lets it go step by step. That is slow and exact: the count is the same
-//! in every run, and no counter of the processor is needed, which virtual machines often lack. A repeated string
-//! instruction counts once an iteration; a system call is one.
+//! A child process does the work and its parent lets it go step by step. That is slow and exact: the count is
+//! the same in every run, and no counter of the processor is needed, which virtual machines often lack. A
+//! repeated string instruction counts once an iteration; a system call is one.
 
 use std::io::{Error, Result};
 use std::ptr::null_mut;
@@ -15,7 +15,8 @@ const WARM_UP: usize = 4;
 /// # Errors
 /// If the child can't be made or traced, or does not come to the work's end.
 pub fn instructions(mut work: impl FnMut()) -> Result<u64> {
-    // SAFETY: the child uses nothing that another thread could have held a lock of: the programs that count have one.
+    // SAFETY: the child uses nothing that another thread could have held a lock of: the programs that count
+    // have one.
     match unsafe { libc::fork() } {
         -1 => Err(Error::last_os_error()),
         0 => {

@@ -17,7 +17,8 @@ struct UserDescriptor {
     entry_number: u32,
     base: u32,
     limit: u32,
-    /// Bit 0 32-bit, 2:1 contents (data, expand-down, code), 3 read or execute only, 4 limit in pages, 6 useable.
+    /// Bit 0 32-bit, 2:1 contents (data, expand-down, code), 3 read or execute only, 4 limit in pages, 6
+    /// useable.
     flags: u32,
 }
 

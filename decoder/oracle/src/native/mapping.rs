@@ -74,12 +74,14 @@ pub(super) fn set_code(offset: u64, code: &[u8]) {
 
 /// Writes bytes to writable pages.
 pub(super) fn store(address: u64, bytes: &[u8]) {
-    // SAFETY: the callers' addresses are within pages mapped writable by `set_up`, to which no reference is held.
+    // SAFETY: the callers' addresses are within pages mapped writable by `set_up`, to which no reference is
+    // held.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
 }
 
 /// Reads bytes of readable pages.
 pub(super) fn load(address: u64, bytes: &mut [u8]) {
-    // SAFETY: the callers' addresses are within pages mapped readable by `set_up`, to which no reference is held.
+    // SAFETY: the callers' addresses are within pages mapped readable by `set_up`, to which no reference is
+    // held.
     unsafe { core::ptr::copy_nonoverlapping(address as *const u8, bytes.as_mut_ptr(), bytes.len()) };
 }

@@ -98,7 +98,8 @@ pub(super) fn run(registers: &Registers, selectors: &Selectors) -> Ending {
     // SAFETY: no signal is being handled, and there is one thread.
     unsafe { *SHARED.0.get() = Some(shared) };
     load_segments(selectors);
-    // SAFETY: the handler changes nothing of this thread's state that it doesn't restore before the second return.
+    // SAFETY: the handler changes nothing of this thread's state that it doesn't restore before the second
+    // return.
     unsafe { libc::raise(libc::SIGUSR1) };
     load_segments(&Selectors::default());
     // SAFETY: as above.
@@ -109,7 +110,8 @@ pub(super) fn run(registers: &Registers, selectors: &Selectors) -> Ending {
 /// Loads the segments that a signal's return doesn't. 64-bit code uses none of them.
 fn load_segments(selectors: &Selectors) {
     const ARCH_SET_GS: libc::c_int = 0x1001;
-    // SAFETY: DS and ES mean nothing to 64-bit code, and GS nothing to Rust's on Linux; the selectors are valid.
+    // SAFETY: DS and ES mean nothing to 64-bit code, and GS nothing to Rust's on Linux; the selectors are
+    // valid.
     unsafe {
         core::arch::asm!("mov ds, {0:x}", "mov es, {1:x}", in(reg) selectors.ds, in(reg) selectors.es);
         if selectors.gs != 0 {

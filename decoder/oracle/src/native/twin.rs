@@ -138,7 +138,8 @@ impl Machine for Twin {
         unreachable!("no devices")
     }
 
-    /// Ports are for cases that only a guest runs, where it matters that they complete, but not what they read.
+    /// Ports are for cases that only a guest runs, where it matters that they complete, but not what they
+    /// read.
     fn may_access_port(&self, _request: PortRequest) -> bool {
         true
     }

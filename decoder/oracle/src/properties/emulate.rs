@@ -44,8 +44,8 @@ impl EmulateInput {
     }
 }
 
-/// An emulation ends, changes nothing if it fails, and does to a device what it does to RAM. Returns the outcome, if
-/// the code is accepted.
+/// An emulation ends, changes nothing if it fails, and does to a device what it does to RAM. Returns the
+/// outcome, if the code is accepted.
 ///
 /// # Panics
 /// If that is not so.

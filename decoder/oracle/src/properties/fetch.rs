@@ -48,8 +48,8 @@ impl FetchInput {
     }
 }
 
-/// What is fetched is what is in memory, page by page, and changes nothing but accessed bits. Returns whether it was an
-/// instruction.
+/// What is fetched is what is in memory, page by page, and changes nothing but accessed bits. Returns whether
+/// it was an instruction.
 ///
 /// # Panics
 /// If that is not so.

@@ -110,8 +110,8 @@ fn check_marks(memory: &mut SmallMachine, paging: &Paging, linear: u64, access: 
         return;
     }
     assert!(walks);
-    // Where one entry serves two levels, marking it as the leaf outdates it as a table (that shows once), or sets bits
-    // that are reserved in the other level's format.
+    // Where one entry serves two levels, marking it as the leaf outdates it as a table (that shows once), or
+    // sets bits that are reserved in the other level's format.
     let Ok(translation) = translate(memory, paging, linear, access) else {
         return;
     };

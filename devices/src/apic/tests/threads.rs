@@ -22,8 +22,8 @@ impl Kick for Wake<'_> {
     }
 }
 
-/// Each sender posts its vector again as soon as the owner has taken it. A lost post or a lost kick hangs the test;
-/// the owner sleeps until kicked.
+/// Each sender posts its vector again as soon as the owner has taken it. A lost post or a lost kick hangs the
+/// test; the owner sleeps until kicked.
 #[test]
 fn posts_and_kicks_are_not_lost() {
     const ROUNDS: u32 = 20_000;

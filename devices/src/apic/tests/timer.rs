@@ -7,7 +7,8 @@ const PERIODIC: u32 = 1 << 17;
 const TSC_DEADLINE: u32 = 2 << 17;
 const MASKED: u32 = 1 << 16;
 
-/// Lets time pass as the VMM does: `expire` exactly at each deadline until `now_ns`. Returns how often it fired.
+/// Lets time pass as the VMM does: `expire` exactly at each deadline until `now_ns`. Returns how often it
+/// fired.
 fn run_until(machine: &mut Machine, now_ns: u64) -> u32 {
     let mut fired = 0;
     while let Some(deadline_ns) = machine.local[0].deadline_ns().filter(|&at| at <= now_ns) {
@@ -126,8 +127,8 @@ fn what_is_due_comes_before_a_change() {
 
 #[test]
 fn linux_calibrates_against_another_clock() {
-    // calibrate_APIC_clock: divide by 16, the largest count, masked or not, and the difference over a tenth of a
-    // second.
+    // calibrate_APIC_clock: divide by 16, the largest count, masked or not, and the difference over a tenth
+    // of a second.
     let mut machine = Machine::xapic(1);
     machine.bus.now_ns = 123_456_789;
     machine.store(0, spec::LVT_TIMER, 0xec);

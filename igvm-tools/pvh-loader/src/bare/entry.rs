@@ -135,7 +135,8 @@ long_mode:
 
     .section .rodata.entry, "a", @progbits
 no_long_mode_text:
-    .asciz "pvh-loader: this processor has no long mode (64 bits, with CMOV, PAE and MSRs): nothing was started\r\n"
+    .ascii "pvh-loader: this processor has no long mode (64 bits, with CMOV, PAE and MSRs): "
+    .asciz "nothing was started\r\n"
     .balign 8
 boot_gdt:
     .quad 0

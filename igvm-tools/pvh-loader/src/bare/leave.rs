@@ -1,8 +1,9 @@
 //! Leaving: the processor in the state of the VP context, at the entry point, in the image's page tables.
 //!
-//! The image's tables map nothing of the loader and the loader's nothing of the image. The bridge is one instruction,
-//! `mov cr3, rax`, put into a page of the loader that its tables also map just below the entry point: the processor
-//! fetches it through the loader's tables and what follows it, the entry point, through the image's.
+//! The image's tables map nothing of the loader and the loader's nothing of the image. The bridge is one
+//! instruction, `mov cr3, rax`, put into a page of the loader that its tables also map just below the entry
+//! point: the processor fetches it through the loader's tables and what follows it, the entry point, through
+//! the image's.
 #![allow(unsafe_code, reason = "page tables, segment registers and the jump itself")]
 
 use core::arch::asm;
@@ -16,8 +17,8 @@ use super::entry::Tables;
 const PRESENT_WRITABLE: u64 = 3;
 const PAGE: u64 = 4096;
 
-/// Pages of the bridge: two code pages, for an entry point less than three bytes into a page, and tables for both:
-/// they may differ at every level below the root, where the upper half begins at index 256.
+/// Pages of the bridge: two code pages, for an entry point less than three bytes into a page, and tables for
+/// both: they may differ at every level below the root, where the upper half begins at index 256.
 #[repr(C, align(4096))]
 struct Bridge {
     code: [u8; 2 * PAGE as usize],
@@ -77,8 +78,9 @@ pub fn leave(context: &IgvmNativeVpContextX64, gdt: [u64; GDT_ENTRIES]) -> ! {
         idtr: TablePointer::new(context.idtr_limit, context.idtr_base),
     };
     departure.own_gdt.base = (&raw const departure.gdt) as u64;
-    // SAFETY: the identity mapping keeps every address valid until the last instruction; the bridge is in place; the
-    // context's control registers are ones every processor with long mode takes, and keep paging and long mode on.
+    // SAFETY: the identity mapping keeps every address valid until the last instruction; the bridge is in
+    // place; the context's control registers are ones every processor with long mode takes, and keep paging
+    // and long mode on.
     unsafe { depart(&departure) }
 }
 
@@ -118,15 +120,15 @@ fn map<'a>(
             *entry = fresh.as_ptr() as u64 | PRESENT_WRITABLE;
         }
         let next = (*entry & !0xfff) as *mut [u64; 512];
-        // SAFETY: an entry made by this function, so a table of the bridge, mapped by identity. The pool's own
-        // references to it ended when it was taken.
+        // SAFETY: an entry made by this function, so a table of the bridge, mapped by identity. The pool's
+        // own references to it ended when it was taken.
         table = unsafe { &mut *next };
     }
     table[(address >> 12) as usize % 512] = physical | PRESENT_WRITABLE;
 }
 
-/// Loads everything but CR3 and RIP, and jumps to the bridge. Order: what needs the loader's GDT first, general
-/// registers last.
+/// Loads everything but CR3 and RIP, and jumps to the bridge. Order: what needs the loader's GDT first,
+/// general registers last.
 ///
 /// # Safety
 /// See [`leave`].
@@ -134,7 +136,8 @@ unsafe fn depart(departure: &Departure) -> ! {
     // SAFETY: the caller's.
     unsafe {
         asm!(
-            // Segments, from a GDT with the context's descriptors; then the context's GDTR, whatever it holds.
+            // Segments, from a GDT with the context's descriptors; then the context's GDTR, whatever it
+            // holds.
             "lgdt [rdi + {own_gdt}]",
             "movzx eax, word ptr [rdi + {code}]",
             "push rax",

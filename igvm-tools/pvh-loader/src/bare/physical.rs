@@ -8,7 +8,8 @@ use pvh_loader::extents::Extent;
 use pvh_loader::memory::Memory;
 use pvh_loader::survey::REACH;
 
-/// The first 4 GiB, but for address zero (no reference may be null) and the loader. QEMU puts tables in the first page.
+/// The first 4 GiB, but for address zero (no reference may be null) and the loader. QEMU puts tables in the
+/// first page.
 pub struct Physical(());
 
 unsafe extern "C" {
@@ -39,14 +40,15 @@ impl Physical {
 impl Memory for Physical {
     fn slice(&self, gpa: u64, bytes: u64) -> Option<&[u8]> {
         let (address, bytes) = bounds(Extent::new(gpa, bytes)?)?;
-        // SAFETY: mapped, not the loader's, and borrowed from `self` like every slice that is written through. Where
-        // no RAM answers, reads give ones.
+        // SAFETY: mapped, not the loader's, and borrowed from `self` like every slice that is written
+        // through. Where no RAM answers, reads give ones.
         Some(unsafe { core::slice::from_raw_parts(address as *const u8, bytes) })
     }
 
     fn slice_mut(&mut self, gpa: u64, bytes: u64) -> Option<&mut [u8]> {
         let (address, bytes) = bounds(Extent::new(gpa, bytes)?)?;
-        // SAFETY: mapped, not the loader's, borrowed mutably from `self`; the file's slice lies elsewhere, see `file`.
+        // SAFETY: mapped, not the loader's, borrowed mutably from `self`; the file's slice lies elsewhere,
+        // see `file`.
         Some(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, bytes) })
     }
 }

@@ -6,8 +6,8 @@ use core::arch::asm;
 /// QEMU's `isa-debug-exit` at its usual port.
 const DEBUG_EXIT: u16 = 0xf4;
 
-/// Reads a byte from a port. No port of a PC has an effect on memory the compiler knows of, but for DMA, which this
-/// program does not start.
+/// Reads a byte from a port. No port of a PC has an effect on memory the compiler knows of, but for DMA,
+/// which this program does not start.
 pub fn read(port: u16) -> u8 {
     let value;
     // SAFETY: reading a port changes no memory and no register but AL.

@@ -1,5 +1,6 @@
-//! Messages: what went wrong goes to the 16550 at COM1, polled, 115200 baud, and to the debug port; progress goes to
-//! the debug port alone, for the console is the image's. With no device there, writing goes nowhere and does not hang.
+//! Messages: what went wrong goes to the 16550 at COM1, polled, 115200 baud, and to the debug port; progress
+//! goes to the debug port alone, for the console is the image's. With no device there, writing goes nowhere
+//! and does not hang.
 
 use core::fmt;
 

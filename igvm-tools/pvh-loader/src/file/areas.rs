@@ -28,7 +28,8 @@ pub struct ParameterAreas {
 }
 
 impl ParameterAreas {
-    /// Takes note of the next directive. For a [`Directive::ParameterInsert`] it returns the area and where it goes.
+    /// Takes note of the next directive. For a [`Directive::ParameterInsert`] it returns the area and where
+    /// it goes.
     ///
     /// # Errors
     /// What is wrong in the order or bounds of the file's parameters.

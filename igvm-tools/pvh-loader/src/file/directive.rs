@@ -74,7 +74,8 @@ pub enum Directive<'a> {
 }
 
 impl<'a> IgvmFile<'a> {
-    /// Decodes a header of the directive range; `None` if it is not for the NATIVE platform or may be ignored.
+    /// Decodes a header of the directive range; `None` if it is not for the NATIVE platform or may be
+    /// ignored.
     pub(super) fn directive(&self, header: Header<'a>) -> Result<Option<Directive<'a>>, FileError> {
         match header.kind {
             Type::IGVM_VHT_PAGE_DATA => self.page_data(header),

@@ -46,8 +46,8 @@ fn memory_that_is_not_there() {
     }
 }
 
-/// Everything from the file to the jump, with files that are wrong in every field: nothing panics, and nothing outside
-/// the survey's extents is written.
+/// Everything from the file to the jump, with files that are wrong in every field: nothing panics, and
+/// nothing outside the survey's extents is written.
 #[test]
 fn corruption_stays_inside_what_was_surveyed() {
     const BASE: u64 = 0x20_0000;

@@ -22,8 +22,8 @@ pub fn scripts(project: &Project) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "sh")).collect())
 }
 
-/// Runs one and counts its checks: all it prints is passed on, but the line of counts and those by which a check
-/// says that it begins. Each check has its time limit, and so has what the script does around them.
+/// Runs one and counts its checks: all it prints is passed on, but the line of counts and those by which a
+/// check says that it begins. Each check has its time limit, and so has what the script does around them.
 pub fn run(suite: &mut Suite, script: &Path) -> Result<()> {
     let runner = suite.project().root.join("scripts/lib/remaining.sh");
     let mut command = Command::new("bash");

@@ -48,14 +48,15 @@ impl Victims {
     }
 }
 
-/// Makes those whose parents end children of this process, lest they escape; they were of process 1 otherwise.
+/// Makes those whose parents end children of this process, lest they escape; they were of process 1
+/// otherwise.
 pub fn adopt_orphans() {
     // Where the system has no such thing, only the orphans escape.
     let _ = set_child_subreaper(Some(getpid()));
 }
 
-/// These processes and all below them, each after its parent: one that loses a child first would go on with what
-/// stands behind it.
+/// These processes and all below them, each after its parent: one that loses a child first would go on with
+/// what stands behind it.
 fn below(parents: &HashMap<u32, u32>, roots: &[u32]) -> Vec<u32> {
     let mut found = roots.to_vec();
     let mut seen = 0;
@@ -80,8 +81,8 @@ fn parents() -> HashMap<u32, u32> {
     numbers.filter_map(parent).collect()
 }
 
-/// The parent in a line of `/proc/N/stat`, "N (NAME) STATE PARENT ..."; none for one that has ended. The name may
-/// have any letters in it.
+/// The parent in a line of `/proc/N/stat`, "N (NAME) STATE PARENT ..."; none for one that has ended. The name
+/// may have any letters in it.
 fn parent_of(stat: &str) -> Option<u32> {
     let mut words = stat.rsplit_once(") ")?.1.split(' ');
     let state = words.next()?;

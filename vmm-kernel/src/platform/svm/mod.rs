@@ -1,4 +1,5 @@
-//! The SVM backend: nested virtualization on AMD processors (APM volume 2, chapter 15), which QEMU's TCG emulates.
+//! The SVM backend: nested virtualization on AMD processors (APM volume 2, chapter 15), which QEMU's TCG
+//! emulates.
 #![allow(unsafe_code, reason = "turns SVM on, and saves the processor's state where VMRUN wants it")]
 
 pub mod enter;

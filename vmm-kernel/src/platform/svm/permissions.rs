@@ -1,4 +1,5 @@
-//! The permission maps: all ports exit, all MSRs exit but those that are part of the guest's state in the VMCB.
+//! The permission maps: all ports exit, all MSRs exit but those that are part of the guest's state in the
+//! VMCB.
 
 use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;

@@ -96,8 +96,9 @@ fn encode(event: EventInjection) -> Result<u64, Status> {
     Ok(u64::from(event.vector) | kind << 8 | error | EVENT_VALID)
 }
 
-/// Has an event delivered at the next entry. An external interrupt goes as a virtual one (APM volume 2, 15.21.4), not by EVENTINJ: QEMU's
-/// emulation delivers an injected interrupt a second time when its thread is called away right after VMRUN.
+/// Has an event delivered at the next entry. An external interrupt goes as a virtual one (APM volume 2,
+/// 15.21.4), not by EVENTINJ: QEMU's emulation delivers an injected interrupt a second time when its thread
+/// is called away right after VMRUN.
 #[inline(always)]
 fn load_event(vmcb: &Vmcb, event: EventInjection) -> Result<(), Status> {
     if event.kind != event_kind::INTERRUPT {
@@ -126,7 +127,8 @@ fn load_other_event(vmcb: &Vmcb, event: EventInjection) -> Result<(), Status> {
     Ok(())
 }
 
-/// Injects an event that the processor itself reported as not yet delivered. An interrupt that waits besides goes on waiting.
+/// Injects an event that the processor itself reported as not yet delivered. An interrupt that waits besides
+/// goes on waiting.
 pub fn inject(vmcb: &Vmcb, event: EventInjection) {
     match encode(event) {
         _ if event.kind == event_kind::INTERRUPT => request(vmcb, event.vector),
@@ -184,7 +186,8 @@ pub fn decode_event(info: u64) -> Option<EventInjection> {
 /// Loads what the VMM marked. Nothing here can hurt the kernel: the guest's state is the guest's.
 pub fn load(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), LoadError> {
     if dirty.contains(Groups::INJECTION) {
-        // What was loaded before and not delivered is replaced, and what the last exit interrupted is the VMM's affair now.
+        // What was loaded before and not delivered is replaced, and what the last exit interrupted is the
+        // VMM's affair now.
         vmcb.control.event_injection.set(0);
         vmcb.control.exit_int_info.set(0);
     }
@@ -247,8 +250,8 @@ impl Limits {
     }
 }
 
-/// Whether VMRUN takes these registers (APM volume 2, 15.5.1, "Canonicalization and Consistency Checks"). It is asked before, since not
-/// every emulated processor comes back whole from refusing them.
+/// Whether VMRUN takes these registers (APM volume 2, 15.5.1, "Canonicalization and Consistency Checks"). It
+/// is asked before, since not every emulated processor comes back whole from refusing them.
 fn is_enterable(system: &SystemRegisters, limits: Limits) -> bool {
     const PE: u64 = 1;
     const NW_WITHOUT_CD: u64 = 1 << 29;
@@ -369,7 +372,8 @@ pub fn store_decoding(vmcb: &Vmcb, page: SharedRunPage) {
     page.set_code_and_stack(save.cs.words(), stack(vmcb));
 }
 
-/// SS, whose DPL is made to say the CPL (APM volume 2, 15.5.1: they are the same on every exit, but for real mode).
+/// SS, whose DPL is made to say the CPL (APM volume 2, 15.5.1: they are the same on every exit, but for real
+/// mode).
 #[inline(always)]
 fn stack(vmcb: &Vmcb) -> [u64; 2] {
     const DPL_SHIFT: u32 = 16 + 5;

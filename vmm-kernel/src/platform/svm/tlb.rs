@@ -1,12 +1,15 @@
-//! What a processor may have cached of guests' translations, and when it is asked to forget it (APM volume 2, 15.16).
+//! What a processor may have cached of guests' translations, and when it is asked to forget it (APM volume 2,
+//! 15.16).
 //!
-//! Entries are tagged with the ASID, which all vCPUs of a VM share, and VMs that follow each other in the same place too. So a processor
-//! flushes when it enters another vCPU than the one before, and at the first entry of a new one. In between nothing has to be forgotten:
-//! vCPUs stay on their processors, and nested tables are only ever added to, while what is not present is not cached. An operation that
-//! takes a nested mapping away, or narrows it, will have to ask every vCPU of the VM for a flush, and to wait for those that run.
+//! Entries are tagged with the ASID, which all vCPUs of a VM share, and VMs that follow each other in the
+//! same place too. So a processor flushes when it enters another vCPU than the one before, and at the first
+//! entry of a new one. In between nothing has to be forgotten: vCPUs stay on their processors, and nested
+//! tables are only ever added to, while what is not present is not cached. An operation that takes a nested
+//! mapping away, or narrows it, will have to ask every vCPU of the VM for a flush, and to wait for those that
+//! run.
 //!
-//! An ASID for each vCPU would save the flush where several share a processor, which they do not in practice; but there may be more of
-//! them than a processor has ASIDs (16 in QEMU).
+//! An ASID for each vCPU would save the flush where several share a processor, which they do not in practice;
+//! but there may be more of them than a processor has ASIDs (16 in QEMU).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,7 @@
 //! The virtual machine control block (APM volume 2, appendix B), as far as Plinth uses it.
 //!
-//! The processor reads and writes it at VMRUN and #VMEXIT, which the compiler does not see: every field is volatile, and a shared
-//! reference is all that there ever is to a block.
+//! The processor reads and writes it at VMRUN and #VMEXIT, which the compiler does not see: every field is
+//! volatile, and a shared reference is all that there ever is to a block.
 #![allow(unsafe_code, reason = "a block lies beside its run page, and is cleared as words")]
 
 use crate::layout::PAGE;

@@ -4,8 +4,8 @@ use super::*;
 use crate::host::PhysicalMemory;
 use crate::memory::frames;
 
-/// An executable whose segments are (flags, address, size in memory), with contents of half that size, byte 11h,
-/// 22h and so on; it is entered at the first.
+/// An executable whose segments are (flags, address, size in memory), with contents of half that size, byte
+/// 11h, 22h and so on; it is entered at the first.
 pub fn file(segments: &[(u32, u64, u64)]) -> Vec<u8> {
     let mut bytes = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let entry = segments.first().map_or(0, |segment| segment.1);

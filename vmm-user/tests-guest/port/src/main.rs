@@ -1,7 +1,7 @@
 //! `port`: reads and writes I/O ports from the guest's shell, in any width.
 //!
-//! Debian's kernels for the cloud have no `/dev/port`, and that one knows bytes only. This is how a guest reaches
-//! a device that somebody is adding (docs/add-a-device.md).
+//! Debian's kernels for the cloud have no `/dev/port`, and that one knows bytes only. This is how a guest
+//! reaches a device that somebody is adding (docs/add-a-device.md).
 
 use std::io::ErrorKind;
 use std::process::ExitCode;

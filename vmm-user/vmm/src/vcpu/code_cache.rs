@@ -1,10 +1,11 @@
 //! Instructions that exit again and again: found by RIP, so that they are neither fetched nor decoded anew.
 //!
-//! An entry is trusted only as far as it can be checked in a few loads. It holds everything its decoding depended on: the address
-//! space (CR3) and the registers that say how it is read, the page-table entries that the fetch went through, and the
-//! instruction's bytes. All are compared at every use, so code or page tables that changed meanwhile, in whatever way, are seen at
-//! once; nothing has to be invalidated. What the processor checked itself when it fetched the instruction, its right to, is not
-//! compared. Only 64-bit code is kept, and only instructions that lie in one page.
+//! An entry is trusted only as far as it can be checked in a few loads. It holds everything its decoding
+//! depended on: the address space (CR3) and the registers that say how it is read, the page-table entries
+//! that the fetch went through, and the instruction's bytes. All are compared at every use, so code or page
+//! tables that changed meanwhile, in whatever way, are seen at once; nothing has to be invalidated. What the
+//! processor checked itself when it fetched the instruction, its right to, is not compared. Only 64-bit code
+//! is kept, and only instructions that lie in one page.
 #![allow(
     unsafe_code,
     reason = "the guest's code is looked at through addresses checked when the entry was made"
@@ -24,8 +25,8 @@ const ENTRIES: usize = 64;
 
 #[inline(always)]
 fn load_unaligned(address: u64) -> u64 {
-    // SAFETY: the address was checked to be guest memory when the entry was made, with 8 bytes left in the page; guest memory stays
-    // mapped. x86 loads need no alignment, and a torn one only makes a miss.
+    // SAFETY: the address was checked to be guest memory when the entry was made, with 8 bytes left in the
+    // page; guest memory stays mapped. x86 loads need no alignment, and a torn one only makes a miss.
     unsafe { (address as *const u64).read_unaligned() }
 }
 

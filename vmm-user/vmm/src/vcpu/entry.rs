@@ -10,7 +10,8 @@ use super::nmi::LOOK_AGAIN_NS;
 use super::{Attention, Next, Vcpu};
 
 impl Vcpu {
-    /// Fills the run page for the next run. After most exits nothing that the local APIC or a timer asks for has changed.
+    /// Fills the run page for the next run. After most exits nothing that the local APIC or a timer asks for
+    /// has changed.
     #[inline(always)]
     pub(super) fn prepare_entry(&mut self) -> Next {
         if self.attention.is_empty() && !self.apic_shared.has_posted() {

@@ -28,8 +28,8 @@ impl Vcpu {
         (self.page.ss_attributes() >> 5 & 3) as u8
     }
 
-    /// Moves RIP behind the intercepted instruction. `false` when that is not to be: the guest's code could not be fetched, which
-    /// injects the fault, or has changed meanwhile, which runs it again.
+    /// Moves RIP behind the intercepted instruction. `false` when that is not to be: the guest's code could
+    /// not be fetched, which injects the fault, or has changed meanwhile, which runs it again.
     #[inline(always)]
     pub(super) fn complete(&mut self, intercept: Intercept) -> bool {
         if let Some((known, length)) = self.lengths.find(self.page)

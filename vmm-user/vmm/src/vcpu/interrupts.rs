@@ -1,4 +1,5 @@
-//! Events for the guest: exceptions of the VMM's making, NMIs, and interrupts of local APIC and PIC, when the guest can take them.
+//! Events for the guest: exceptions of the VMM's making, NMIs, and interrupts of local APIC and PIC, when the
+//! guest can take them.
 
 use decoder::Exception;
 use runtime::abi::exit::ExitFlags;

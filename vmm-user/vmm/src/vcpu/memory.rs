@@ -20,7 +20,8 @@ impl Vcpu {
         (offset < 0x1000).then_some(offset)
     }
 
-    /// After a write to the local APIC: CR8 shows its task priority, and interrupts or deadlines may be others.
+    /// After a write to the local APIC: CR8 shows its task priority, and interrupts or deadlines may be
+    /// others.
     #[inline]
     pub(super) fn lapic_written(&mut self) {
         if self.lapic.has_changed() {

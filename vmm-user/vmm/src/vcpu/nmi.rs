@@ -1,15 +1,17 @@
 //! NMIs: while one is handled, until its IRET, no other is delivered (APM volume 2, 8.2.3).
 //!
-//! SVM does not keep that for a guest. So an exit is asked for when the handler is about to execute its IRET. Before the IRET is not behind
-//! it: delivered there, the next NMI would take the stack of the one that has not returned (IST), and destroy its frame. Nor does a
-//! window open behind it. So the next NMI waits for an exit that finds the guest elsewhere; the deadline makes one come soon. A guest that
-//! comes by the same IRET with the same stack again, for another reason, only waits a little longer.
+//! SVM does not keep that for a guest. So an exit is asked for when the handler is about to execute its IRET.
+//! Before the IRET is not behind it: delivered there, the next NMI would take the stack of the one that has
+//! not returned (IST), and destroy its frame. Nor does a window open behind it. So the next NMI waits for an
+//! exit that finds the guest elsewhere; the deadline makes one come soon. A guest that comes by the same IRET
+//! with the same stack again, for another reason, only waits a little longer.
 
 use runtime::abi::registers::{EventInjection, Groups, event_kind};
 
 use super::Vcpu;
 
-/// When to look again whether an NMI that waits can be delivered: long enough for an entry of an emulated processor and some instructions.
+/// When to look again whether an NMI that waits can be delivered: long enough for an entry of an emulated
+/// processor and some instructions.
 pub const LOOK_AGAIN_NS: u64 = 500_000;
 
 /// What the guest does with the last NMI.

@@ -1,5 +1,5 @@
-//! The run page and the batch page, as the VMM's side of them. The kernel writes them during a run; otherwise they are the
-//! vCPU's thread's, but for `pending_work`.
+//! The run page and the batch page, as the VMM's side of them. The kernel writes them during a run; otherwise
+//! they are the vCPU's thread's, but for `pending_work`.
 #![allow(unsafe_code, reason = "pages that the kernel maps for us and writes")]
 
 use alloc::vec::Vec;
@@ -14,7 +14,8 @@ use runtime::abi::run_page::{PAGE_BYTES, RunPage, xsave};
 #[derive(Clone, Copy, Debug)]
 pub struct RunPagePointer(*mut RunPage);
 
-// SAFETY: the pointer is good for the life of the process; who may use it when is said in the module's documents.
+// SAFETY: the pointer is good for the life of the process; who may use it when is said in the module's
+// documents.
 unsafe impl Send for RunPagePointer {}
 // SAFETY: as above; `Shared` structures hold it only to kick.
 unsafe impl Sync for RunPagePointer {}
@@ -26,7 +27,8 @@ macro_rules! fields {
                 #[doc = concat!("Reads `", stringify!($($field).+), "`.")]
                 #[inline(always)]
                 pub fn $get(self) -> $type {
-                    // SAFETY: the page is mapped, and the kernel writes it in a run only; every bit pattern is a value.
+                    // SAFETY: the page is mapped, and the kernel writes it in a run only; every bit pattern
+                    // is a value.
                     unsafe { (&raw const (*self.0).$($field).+).read() }
                 }
                 #[doc = concat!("Writes `", stringify!($($field).+), "`.")]
@@ -156,7 +158,8 @@ impl RunPagePointer {
         if states & xsave::SSE == 0 { 0 } else { value }
     }
 
-    /// Writes an XMM register in the XSAVE area; `number` is below 16. What is above it of a wider register stays.
+    /// Writes an XMM register in the XSAVE area; `number` is below 16. What is above it of a wider register
+    /// stays.
     pub fn set_xmm(self, number: u8, value: u128) {
         // SAFETY: within the area, aligned, and the vCPU's thread's while it does not run.
         unsafe {

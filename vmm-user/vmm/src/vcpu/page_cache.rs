@@ -1,5 +1,5 @@
-//! Where pages that are accessed by emulated instructions are: a translation is found again without a walk, if all that it depended on is
-//! unchanged.
+//! Where pages that are accessed by emulated instructions are: a translation is found again without a walk,
+//! if all that it depended on is unchanged.
 
 use alloc::boxed::Box;
 

@@ -3,9 +3,9 @@
 use decoder::Processor;
 use devices::cpuid::{CpuidTable, Live};
 
-/// What this CPUID says to a guest. The table is made from the host's answers and offers nothing that the host
-/// does not have. So an instruction that the emulator accepts is one that this process may execute as well:
-/// `guest_memory` executes CMPXCHG16B for the guest's.
+/// What this CPUID says to a guest. The table is made from the host's answers and offers nothing that the
+/// host does not have. So an instruction that the emulator accepts is one that this process may execute as
+/// well: `guest_memory` executes CMPXCHG16B for the guest's.
 pub fn of(cpuid: &CpuidTable) -> Processor {
     let [leaf_0, leaf_1] = [0, 1].map(|leaf| {
         let leaf = cpuid.lookup(leaf, 0, &Live { cr4: 0, xcr0: 1 });

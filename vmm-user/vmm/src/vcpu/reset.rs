@@ -1,4 +1,5 @@
-//! The processor's state at INIT, at a start-up IPI, and at the entry of a guest that is loaded without firmware.
+//! The processor's state at INIT, at a start-up IPI, and at the entry of a guest that is loaded without
+//! firmware.
 
 use devices::apic::APIC_TIMER_HZ;
 use devices::linux_boot::{self, EntryState};

@@ -1,4 +1,5 @@
-//! LMSW from a device: of the instructions that are the VMM's to carry out, it alone has an operand in memory.
+//! LMSW from a device: of the instructions that are the VMM's to carry out, it alone has an operand in
+//! memory.
 
 use decoder::fetch::{self, Code};
 use decoder::{Exception, Operation};

@@ -1,7 +1,7 @@
 //! The page-table entries behind a translation that is remembered.
 //!
-//! Nobody tells a VMM when a guest changes its page tables or flushes its TLB, so a translation is believed only while the entries
-//! it came from are what they were: a load and a comparison each.
+//! Nobody tells a VMM when a guest changes its page tables or flushes its TLB, so a translation is believed
+//! only while the entries it came from are what they were: a load and a comparison each.
 #![allow(unsafe_code, reason = "guest memory is looked at through addresses checked when the path was made")]
 
 use decoder::walk::Trace;
@@ -12,7 +12,8 @@ use crate::guest_memory::BASE;
 /// Levels of page tables that a path may have: four, or fewer with large pages.
 const LEVELS: usize = 4;
 
-/// Entries of eight bytes in guest memory: where each is in this process, and its value. Unused ones repeat the first.
+/// Entries of eight bytes in guest memory: where each is in this process, and its value. Unused ones repeat
+/// the first.
 #[derive(Clone, Copy)]
 pub struct TablePath([(u64, u64); LEVELS]);
 
@@ -39,7 +40,8 @@ impl TablePath {
     #[inline(always)]
     pub fn holds(&self) -> bool {
         self.0.iter().all(|(address, value)| {
-            // SAFETY: the address was checked to be guest memory, aligned, when the path was made; guest memory stays mapped.
+            // SAFETY: the address was checked to be guest memory, aligned, when the path was made; guest
+            // memory stays mapped.
             unsafe { (*address as *const u64).read_volatile() == *value }
         })
     }

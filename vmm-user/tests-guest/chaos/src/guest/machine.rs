@@ -21,8 +21,8 @@ pub fn write<T: Copy>(address: u64, value: T) {
     unsafe { (address as *mut T).write_volatile(value) }
 }
 
-/// Writes memory if it holds something else; returns whether it did. A needless write would have the processor
-/// forget what it has translated of the page.
+/// Writes memory if it holds something else; returns whether it did. A needless write would have the
+/// processor forget what it has translated of the page.
 pub fn correct<T: Copy + PartialEq>(address: u64, value: T) -> bool {
     let differs = read::<T>(address) != value;
     if differs {

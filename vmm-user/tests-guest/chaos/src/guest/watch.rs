@@ -1,8 +1,8 @@
 //! Time, and what becomes of a processor that no longer goes on: the PIT sends both an NMI, by the I/O APIC,
 //! twenty times a second; and each looks at the other's rounds.
 //!
-//! A snippet reaches all that this depends on: the PIT by its ports, I/O APIC and HPET by their pages. So both
-//! processors look in every round whether it still is as it has to be, and repair what is not.
+//! A snippet reaches all that this depends on: the PIT by its ports, I/O APIC and HPET by their pages. So
+//! both processors look in every round whether it still is as it has to be, and repair what is not.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -44,8 +44,8 @@ pub fn start() {
     restore();
 }
 
-/// When a processor began to put things in order, with the lowest bit set; 0 while none does. I/O APIC and PIT
-/// take several accesses for one thing, so only one processor does it at a time.
+/// When a processor began to put things in order, with the lowest bit set; 0 while none does. I/O APIC and
+/// PIT take several accesses for one thing, so only one processor does it at a time.
 static TURN: AtomicU32 = AtomicU32::new(0);
 /// A processor that was called away during its turn is not waited for.
 const TURN_TICKS: u32 = (TICKS_PER_SECOND / 10) as u32;

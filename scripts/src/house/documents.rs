@@ -1,0 +1,97 @@
+//! docs/abi.md describes every operation there is, under its code and with the rights it takes, and no other;
+//! the example of docs/add-a-device.md is the one that is compiled; links between documents lead to a file
+//! and to a heading in it.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use vcpu_abi::operation::OPERATIONS;
+
+use super::{ending_in, root, text};
+
+/// A line an operation as its heading has it: `NAME (KIND_NUMBERh, needs RIGHT | RIGHT)`. The rights are read
+/// from the declaration `NAME(KIND, NUMBER, RIGHT | RIGHT) {`.
+fn declared() -> Result<BTreeSet<String>> {
+    let source = text("vcpu-abi/src/operation.rs")?;
+    let heading = |(code, name): &(u32, &str)| {
+        let start = format!("    {name}(");
+        let line = source.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix(") {"));
+        let rights = line.and_then(|line| line.splitn(3, ", ").nth(2));
+        let rights = rights.with_context(|| format!("no declaration of {name} is seen in operation.rs"))?;
+        Ok(format!("{name} ({:04X}_{:04X}h, needs {rights})", code >> 16, code & 0xffff))
+    };
+    OPERATIONS.iter().map(heading).collect()
+}
+
+/// The same from the document. What follows the rights ("; HANDLE_SELF only") is its own.
+fn described(document: &str) -> BTreeSet<String> {
+    let headings = document.lines().filter_map(|line| line.strip_prefix("#### "));
+    let operations = headings.filter(|heading| heading.contains('('));
+    operations.map(|heading| heading.split([';', ')']).next().unwrap_or_default().to_owned() + ")").collect()
+}
+
+/// What lies between the lines "```rust" and "```".
+fn example(document: &str) -> String {
+    let inside = document.lines().skip_while(|line| *line != "```rust").skip(1);
+    inside.take_while(|line| *line != "```").map(|line| line.to_owned() + "\n").collect()
+}
+
+/// The targets of a document's links, but for those into the Web.
+fn links(document: &str) -> impl Iterator<Item = &str> {
+    let ends = document.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    ends.map(|(target, _)| target).filter(|target| !target.contains("://"))
+}
+
+/// The anchors that GitHub makes of a document's headings: lower case, hyphens for blanks, no punctuation.
+fn anchors(document: &str) -> Vec<String> {
+    let kept = |letter: char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
+    let headings = document.lines().filter(|line| line.starts_with('#'));
+    let words = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    words.map(|words| words.chars().filter(|l| kept(*l)).collect::<String>().replace(' ', "-")).collect()
+}
+
+fn check_link(document: &std::path::Path, link: &str) -> Result<()> {
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let folder = document.parent().context("a document is in a folder")?;
+    let target = if file.is_empty() { document.to_path_buf() } else { folder.join(file) };
+    ensure!(root().join(&target).exists(), "{}: there is no {link}", document.display());
+    let has_heading = anchor.is_empty() || anchors(&text(&target)?).iter().any(|heading| heading == anchor);
+    ensure!(has_heading, "{}: {link} has no such heading", document.display());
+    Ok(())
+}
+
+#[test]
+fn every_operation_is_described_as_it_is_declared() {
+    let (declared, described) = (declared().unwrap(), described(&text("docs/abi.md").unwrap()));
+    let missing: Vec<_> = declared.difference(&described).collect();
+    let more: Vec<_> = described.difference(&declared).collect();
+    assert!(missing.is_empty() && more.is_empty(), "docs/abi.md lacks {missing:#?} and has {more:#?}");
+}
+
+#[test]
+fn the_example_of_a_device_is_the_one_that_is_compiled() {
+    let document = example(&text("docs/add-a-device.md").unwrap());
+    assert_eq!(document, text("devices/examples/egg_timer.rs").unwrap());
+}
+
+#[test]
+fn links_lead_to_something() {
+    for document in ending_in(".md").unwrap() {
+        for link in links(&text(&document).unwrap()) {
+            check_link(&document, link).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_document_says_is_seen() {
+    let document = "# A\n#### Name (0001_0002h, needs READ; SELF only)\n[x](a.md) [y](https://z) \
+                    [z](#to-it--b)\n\
+                    ## To it: / b\n```rust\nlet x;\n```\n";
+    assert_eq!(described(document).into_iter().collect::<Vec<_>>(), ["Name (0001_0002h, needs READ)"]);
+    assert_eq!(links(document).collect::<Vec<_>>(), ["a.md", "#to-it--b"]);
+    assert_eq!(anchors(document)[2], "to-it--b");
+    assert_eq!(example(document), "let x;\n");
+    let readme = std::path::Path::new("README.md");
+    assert!(check_link(readme, "nowhere.md").is_err() && check_link(readme, "#no-such-heading").is_err());
+}
