@@ -111,7 +111,7 @@ pub fn fetch(machine: &mut impl Machine, code: &mut Code) -> Result<Instruction,
 }
 
 /// The linear address of CS:`offset`, and how many bytes from there on are within the limit.
-fn linear(machine: &impl Machine, offset: u64) -> Result<(u64, u64), FetchError> {
+fn linear(machine: &mut impl Machine, offset: u64) -> Result<(u64, u64), FetchError> {
     if machine.mode() == Mode::Bits64 {
         return Ok((offset, u64::MAX));
     }

@@ -86,8 +86,8 @@ pub trait Machine: GuestMemory {
     /// Sets RFLAGS; only arithmetic flags and RF differ from what [`Machine::rflags`] gave.
     fn set_rflags(&mut self, value: u64);
 
-    /// The hidden part of a segment register.
-    fn segment(&self, segment: Segment) -> SegmentState;
+    /// The hidden part of a segment register, which an implementation may have to ask for.
+    fn segment(&mut self, segment: Segment) -> SegmentState;
 
     /// The current privilege level, 0 to 3.
     fn cpl(&self) -> u8;
@@ -133,7 +133,7 @@ pub trait Machine: GuestMemory {
 
     /// How CS makes the processor read code.
     #[inline]
-    fn mode(&self) -> Mode {
+    fn mode(&mut self) -> Mode {
         Mode::new(self.paging().efer, self.segment(Segment::Cs).attributes)
     }
 }

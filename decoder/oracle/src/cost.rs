@@ -164,7 +164,7 @@ impl Machine for Vcpu {
     }
 
     #[inline]
-    fn segment(&self, segment: Segment) -> SegmentState {
+    fn segment(&mut self, segment: Segment) -> SegmentState {
         let attributes = if segment == Segment::Cs { 0xa9b } else { 0xc93 };
         SegmentState { base: 0, limit: u32::MAX, attributes }
     }

@@ -28,7 +28,7 @@ macro_rules! plain_registers {
             self.rflags = value;
         }
 
-        fn segment(&self, segment: Segment) -> SegmentState {
+        fn segment(&mut self, segment: Segment) -> SegmentState {
             self.segments[segment as usize]
         }
 

@@ -30,7 +30,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     /// The linear address of `segment:offset`, unchecked.
     #[inline]
-    pub(super) fn linear(&self, segment: Segment, offset: u64) -> u64 {
+    pub(super) fn linear(&mut self, segment: Segment, offset: u64) -> u64 {
         match (self.instruction.mode, segment) {
             (Mode::Bits64, Segment::Fs | Segment::Gs) => {
                 self.machine.segment(segment).base.wrapping_add(offset)
@@ -44,7 +44,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// canonical.
     #[inline]
     pub(super) fn check_segment(
-        &self,
+        &mut self,
         segment: Segment,
         offset: u64,
         linear: u64,
@@ -74,7 +74,7 @@ impl<M: Machine> Emulation<'_, M> {
         if is_good { Ok(()) } else { Err(Exception::of_segment(segment).into()) }
     }
 
-    fn is_in_segment(&self, segment: Segment, offset: u64, size: Size, kind: Kind) -> bool {
+    fn is_in_segment(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> bool {
         let state = self.machine.segment(segment);
         let is_protected = self.machine.paging().cr0 & CR0_PE != 0 && self.machine.rflags() & FLAG_VM == 0;
         let last = offset.wrapping_add(size.bytes() - 1);

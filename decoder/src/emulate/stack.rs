@@ -33,7 +33,7 @@ impl<M: Machine> Emulation<'_, M> {
     }
 
     /// How much of rSP counts.
-    fn stack_width(&self) -> Size {
+    fn stack_width(&mut self) -> Size {
         if self.instruction.mode == Mode::Bits64 {
             return Size::B8;
         }

@@ -156,7 +156,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         info.kept_bytes >> 20,
         info.free_bytes >> 10
     );
-    start_vcpus(shared, &created, &entry, extension.run_vcpu)
+    start_vcpus(shared, created, &entry, extension.run_vcpu)
 }
 
 /// Gives the VM all guest memory.
@@ -227,16 +227,16 @@ fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable
 /// Starts a thread for each vCPU but the first, which runs here.
 fn start_vcpus(
     shared: &'static Shared,
-    created: &[vcpu::Created],
+    created: Vec<vcpu::Created>,
     entry: &EntryRegisters,
     run_vcpu: fn(&mut Vcpu) -> u32,
 ) -> Result<u32> {
     let cpus = created.len() as u32;
     let tsc_hz = shared.board.clock.tsc_hz();
     let mut first = None;
-    for (index, created) in created.iter().enumerate() {
+    for (index, created) in created.into_iter().enumerate() {
         let table = cpuid_table(shared.system, index as u32, cpus, tsc_hz);
-        let mut vcpu = Vcpu::new(shared, index, *created, table)
+        let mut vcpu = Vcpu::new(shared, index, created, table)
             .ok_or(StartError::Guest("a vCPU without local APIC".into()))?;
         if index == 0 {
             vcpu.enter_kernel(entry);

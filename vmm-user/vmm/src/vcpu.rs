@@ -39,7 +39,7 @@ use runtime::abi::status::Status;
 use runtime::{call, heap, syscall};
 use spin::Mutex;
 
-pub use page::RunPagePointer;
+pub use page::VcpuPages;
 use page_cache::PageCache;
 pub use reset::EntryRegisters;
 
@@ -112,7 +112,7 @@ enum Next {
 pub struct Vcpu {
     index: usize,
     handle: Handle,
-    page: RunPagePointer,
+    page: VcpuPages,
     shared: &'static Shared,
     lapic: LocalApic,
     cpuid: CpuidTable,
@@ -148,12 +148,12 @@ pub struct Vcpu {
 }
 
 /// A vCPU that has been created in the kernel and has no thread yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Created {
     /// Its handle.
     pub handle: Handle,
-    /// Its run page.
-    pub page: RunPagePointer,
+    /// Its pages.
+    pub page: VcpuPages,
 }
 
 /// Creates a vCPU of a VM, on a processor.
@@ -162,9 +162,9 @@ pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
     let created = call(vm, VcpuCreate { address, cpu, handle: 0 })?;
     #[allow(unsafe_code, reason = "pages at an address")]
     // SAFETY: the kernel has just mapped run page and batch page there, and nothing is unmapped from a
-    // process.
-    let page = unsafe { RunPagePointer::new(address) };
-    Ok(Created { handle: created.handle, page })
+    // process; the next vCPU has others.
+    let page = unsafe { VcpuPages::new(address) };
+    Ok(Created { handle: created.handle, page: page.ok_or(Status::BadArgument)? })
 }
 
 /// What a local APIC reaches: the board, and kicks.
@@ -311,18 +311,22 @@ impl Vcpu {
     /// Makes groups of the run page hold the guest's state, which the exit did not store. Where the kernel
     /// does not give them, the process ends, and with it the machine: what the page holds is another time's,
     /// and would be loaded.
-    fn fetch(&self, groups: Groups) {
+    fn fetch(&mut self, groups: Groups) {
         let valid = self.page.valid();
         let missing = groups - valid;
         if missing.is_empty() {
             return;
         }
-        match call(self.handle, VcpuFetch { groups: missing.bits(), reserved: 0 }) {
-            Ok(_) => self.page.set_exit_groups((valid | missing).bits()),
-            Err(status) => {
-                log::error!("vCPU {}: {missing:?} cannot be had: {status}", self.index);
-                syscall::exit(FETCH_FAILED);
-            }
-        }
+        ask(self.index, self.handle, missing);
+        self.page.set_exit_groups((valid | missing).bits());
+    }
+}
+
+/// Has the kernel store groups in the run page, or ends the process. It takes no vCPU, so that the compiler
+/// knows that it changes none.
+fn ask(index: usize, handle: Handle, missing: Groups) {
+    if let Err(status) = call(handle, VcpuFetch { groups: missing.bits(), reserved: 0 }) {
+        log::error!("vCPU {index}: {missing:?} cannot be had: {status}");
+        syscall::exit(FETCH_FAILED);
     }
 }

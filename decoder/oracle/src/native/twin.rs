@@ -104,7 +104,7 @@ impl Machine for Twin {
         self.registers.rflags = value;
     }
 
-    fn segment(&self, segment: Segment) -> SegmentState {
+    fn segment(&mut self, segment: Segment) -> SegmentState {
         self.segments[segment as usize]
     }
 

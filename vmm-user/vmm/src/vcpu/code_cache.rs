@@ -17,7 +17,7 @@ use decoder::walk::{self, Access};
 use decoder::{GuestMemory, Instruction, Intercept, Machine, Mode, PAGE_BYTES, Size};
 
 use super::machine::Emulation;
-use super::page::RunPagePointer;
+use super::page::View;
 use super::table_path::TablePath;
 use crate::guest_memory::BASE;
 
@@ -59,8 +59,8 @@ impl<const WORDS: usize> Key<WORDS> {
     };
 
     /// Of the instruction at RIP, whose bytes these are; if it can be checked later.
-    pub fn of(page: RunPagePointer, emulation: &mut Emulation<'_>, bytes: &[u8]) -> Option<Self> {
-        let rip = page.rip();
+    pub fn of(emulation: &mut Emulation<'_>, bytes: &[u8]) -> Option<Self> {
+        let rip = emulation.page().rip();
         // All bytes that are compared lie in the instruction's page.
         let last = PAGE_BYTES - 8 * WORDS as u64;
         if emulation.mode() != Mode::Bits64 || rip % PAGE_BYTES > last || bytes.len() > 8 * WORDS {
@@ -77,12 +77,13 @@ impl<const WORDS: usize> Key<WORDS> {
             padded[1].iter_mut().take(chunk.len()).for_each(|to| *to = 0xff);
             *word = (u64::from_le_bytes(padded[0]), u64::from_le_bytes(padded[1]));
         }
+        let page = emulation.page().view();
         let (cr3, cr4, efer, cs_attributes) = (page.cr3(), page.cr4(), page.efer(), page.cs_attributes());
         Some(Self { rip, cr3, cr4, efer, cs_attributes, path, code: BASE + found.gpa, bytes: words })
     }
 
     #[inline(always)]
-    fn holds(&self, page: RunPagePointer) -> bool {
+    fn holds(&self, page: View<'_>) -> bool {
         self.rip == page.rip()
             && self.cr3 == page.cr3()
             && self.cr4 == page.cr4()
@@ -118,7 +119,7 @@ impl<T: Copy, const WORDS: usize> CodeCache<T, WORDS> {
 
     /// What is known of the instruction at RIP.
     #[inline(always)]
-    pub fn find(&self, page: RunPagePointer) -> Option<&T> {
+    pub fn find(&self, page: View<'_>) -> Option<&T> {
         let (key, known) = &self.0[Self::index(page.rip())];
         key.holds(page).then_some(known)
     }

@@ -63,10 +63,9 @@ impl Vcpu {
 
     /// The instruction at RIP, if there is one that is decoded.
     fn instruction(&mut self) -> Option<Instruction> {
-        if let Some(known) = self.decoded.find(self.page) {
+        if let Some(known) = self.decoded.find(self.page.view()) {
             return Some(*known);
         }
-        let page = self.page;
         let mut code = Code::EMPTY;
         let mut emulation = Emulation::new(self);
         let instruction = match fetch::fetch(&mut emulation, &mut code) {
@@ -77,7 +76,7 @@ impl Vcpu {
             }
         };
         let bytes = code.bytes().get(..usize::from(instruction.length));
-        if let Some(key) = bytes.and_then(|bytes| Key::of(page, &mut emulation, bytes)) {
+        if let Some(key) = bytes.and_then(|bytes| Key::of(&mut emulation, bytes)) {
             self.decoded.insert(key, instruction);
         }
         Some(instruction)
@@ -111,7 +110,7 @@ impl Vcpu {
     }
 
     fn control(&self) -> Control {
-        let page = self.page;
+        let page = &self.page;
         let code_is_long = page.cs_attributes() & CODE_IS_LONG != 0;
         Control { cr0: page.cr0(), cr4: page.cr4(), efer: page.efer(), code_is_long }
     }

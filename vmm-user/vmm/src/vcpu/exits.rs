@@ -172,9 +172,9 @@ impl Vcpu {
 
     /// Logs why the guest cannot go on, and its registers.
     #[cold]
-    pub(super) fn report_registers(&self, what: &str) {
+    pub(super) fn report_registers(&mut self, what: &str) {
         self.fetch(Groups::SYSTEM | Groups::SEGMENTS);
-        let (page, system, segments) = (self.page, self.page.system(), self.page.segments());
+        let (page, system, segments) = (&self.page, self.page.system(), self.page.segments());
         let exit = page.exit();
         log::error!("vCPU {}: {what} (exit {} code {:#x})", self.index, exit.reason, exit.raw_code);
         log::error!("rip {:016x} rflags {:08x} cr2 {:016x}", page.rip(), page.rflags(), system.cr2);

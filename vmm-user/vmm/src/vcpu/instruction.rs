@@ -32,7 +32,7 @@ impl Vcpu {
     /// not be fetched, which injects the fault, or has changed meanwhile, which runs it again.
     #[inline(always)]
     pub(super) fn complete(&mut self, intercept: Intercept) -> bool {
-        if let Some((known, length)) = self.lengths.find(self.page)
+        if let Some((known, length)) = self.lengths.find(self.page.view())
             && *known == intercept
         {
             // Only 64-bit code is found so.
@@ -88,13 +88,13 @@ impl Vcpu {
     }
 
     fn find_length(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
-        let (page, mode) = (self.page, self.mode());
+        let mode = self.mode();
         let mut code = Code::EMPTY;
         let mut emulation = Emulation::new(self);
         let length = fetch_length(&mut emulation, &mut code, intercept, mode)?;
         if let Some(length) = length
             && let Some(bytes) = code.bytes().get(..usize::from(length))
-            && let Some(key) = Key::of(page, &mut emulation, bytes)
+            && let Some(key) = Key::of(&mut emulation, bytes)
         {
             self.lengths.insert(key, (intercept, length));
         }

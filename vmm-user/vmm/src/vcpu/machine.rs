@@ -5,6 +5,7 @@ use decoder::{GuestMemory, Machine, Mode, PortRequest, Processor, Segment, Segme
 use devices::capability::Width;
 use runtime::abi::registers::{self, Groups};
 
+use super::page::VcpuPages;
 use super::page_cache::KnownPage;
 use super::table_path::TablePath;
 use super::{Bus, PHYSICAL_BITS, Vcpu};
@@ -32,14 +33,21 @@ impl<'a> Emulation<'a> {
         Self { not_ram: vcpu.page.gpa(), vcpu }
     }
 
+    /// The vCPU's pages.
+    #[inline(always)]
+    pub fn page(&self) -> &VcpuPages {
+        &self.vcpu.page
+    }
+
     #[cold]
     fn look_up(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
-        let (page, paging) = (self.vcpu.page, self.paging());
+        let paging = self.paging();
         let found = walk::translate(self, &paging, linear, access)?;
         if self.mode() == Mode::Bits64
             && let Some(path) = TablePath::of(&found.trace, self)
         {
-            self.vcpu.pages.insert(KnownPage::new(page, linear, access, &found, path));
+            let known = KnownPage::new(self.page().view(), linear, access, &found, path);
+            self.vcpu.pages.insert(known);
         }
         Ok(found.gpa)
     }
@@ -118,14 +126,13 @@ impl Machine for Emulation<'_> {
         self.vcpu.page.mark(Groups::GENERAL);
     }
 
-    fn segment(&self, segment: Segment) -> SegmentState {
-        let page = self.vcpu.page;
+    fn segment(&mut self, segment: Segment) -> SegmentState {
         match segment {
-            Segment::Cs => return state(page.system().cs),
-            Segment::Ss => return state(page.system().ss),
+            Segment::Cs => return state(self.vcpu.page.system().cs),
+            Segment::Ss => return state(self.vcpu.page.system().ss),
             _ => self.vcpu.fetch(Groups::SEGMENTS),
         }
-        let segments = page.segments();
+        let segments = self.vcpu.page.segments();
         state(match segment {
             Segment::Es => segments.es,
             Segment::Fs => segments.fs,
@@ -146,7 +153,7 @@ impl Machine for Emulation<'_> {
 
     #[inline]
     fn paging(&self) -> Paging {
-        let page = self.vcpu.page;
+        let page = &self.vcpu.page;
         Paging {
             cr0: page.cr0(),
             cr3: page.cr3(),
@@ -168,7 +175,7 @@ impl Machine for Emulation<'_> {
 
     #[inline(always)]
     fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
-        if let Some(gpa) = self.vcpu.pages.find(self.vcpu.page, linear, access) {
+        if let Some(gpa) = self.vcpu.pages.find(self.vcpu.page.view(), linear, access) {
             return Ok(gpa);
         }
         self.look_up(linear, access)

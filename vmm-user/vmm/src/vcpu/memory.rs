@@ -52,7 +52,7 @@ impl Vcpu {
             self.inject_exception(Exception::UNDEFINED_OPCODE);
             return;
         }
-        if let Some(instruction) = self.decoded.find(self.page) {
+        if let Some(instruction) = self.decoded.find(self.page.view()) {
             let instruction = *instruction;
             let mut emulation = Emulation::at_fault(self);
             let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
@@ -67,7 +67,6 @@ impl Vcpu {
     /// Fetches the instruction at RIP, remembers it, and carries it out.
     #[cold]
     pub(super) fn fetch_and_emulate(&mut self) {
-        let page = self.page;
         let mut code = Code::EMPTY;
         let mut emulation = Emulation::new(self);
         let instruction = match fetch::fetch(&mut emulation, &mut code) {
@@ -75,7 +74,7 @@ impl Vcpu {
             Err(error) => return self.fetch_failed(error),
         };
         let bytes = code.bytes().get(..usize::from(instruction.length));
-        let key = bytes.and_then(|bytes| Key::of(page, &mut emulation, bytes));
+        let key = bytes.and_then(|bytes| Key::of(&mut emulation, bytes));
         let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
         if let Some(key) = key {
             self.decoded.insert(key, instruction);

@@ -27,8 +27,7 @@ impl Vcpu {
     }
 
     pub(super) fn handle_msr_write(&mut self) {
-        let msr = self.page.gpr(1) as u32;
-        let value = self.page.gpr(0) & 0xffff_ffff | self.page.gpr(2) << 32;
+        let (msr, value) = self.page.msr_operands();
         if self.write_msr(msr, value) {
             let _ = self.complete(Intercept::Wrmsr);
         } else {

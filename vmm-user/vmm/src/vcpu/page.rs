@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "pages that the kernel maps for us and writes")]
 
 use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use runtime::abi::exit::ExitRecord;
@@ -10,32 +12,45 @@ use runtime::abi::operation::{BATCH_MAX, Operation};
 use runtime::abi::registers::{EventInjection, Groups, MsrRegisters, SegmentRegisters, SystemRegisters};
 use runtime::abi::run_page::{PAGE_BYTES, RunPage, xsave};
 
-/// Where the pages are.
-#[derive(Clone, Copy, Debug)]
-pub struct RunPagePointer(*mut RunPage);
+/// The pages of one vCPU. There is one of these for each, and whoever has it has the pages: reading takes a
+/// reference to it, writing an exclusive one, so that no two threads are at them.
+#[derive(Debug)]
+pub struct VcpuPages(NonNull<RunPage>);
 
-// SAFETY: the pointer is good for the life of the process; who may use it when is said in the module's
-// documents.
-unsafe impl Send for RunPagePointer {}
-// SAFETY: as above; `Shared` structures hold it only to kick.
-unsafe impl Sync for RunPagePointer {}
+// SAFETY: the pages are mapped for the life of the process, in all of its threads, and nothing else in it has
+// a pointer to them. It is not `Sync`: the kernel writes them in a run, which another thread must not look at.
+unsafe impl Send for VcpuPages {}
+
+/// The same for reading, as a value: a look-up that takes it does not go through memory for each field.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a>(NonNull<RunPage>, PhantomData<&'a VcpuPages>);
 
 macro_rules! fields {
     ($($get:ident $set:ident: $type:ty = $($field:ident).+;)*) => {
-        impl RunPagePointer {
+        impl View<'_> {
             $(
                 #[doc = concat!("Reads `", stringify!($($field).+), "`.")]
                 #[inline(always)]
                 pub fn $get(self) -> $type {
-                    // SAFETY: the page is mapped, and the kernel writes it in a run only; every bit pattern
-                    // is a value.
-                    unsafe { (&raw const (*self.0).$($field).+).read() }
+                    // SAFETY: the page is mapped; the kernel writes it in a run only, in which nobody is
+                    // here; every bit pattern is a value.
+                    unsafe { (&raw const (*self.0.as_ptr()).$($field).+).read() }
+                }
+            )*
+        }
+
+        impl VcpuPages {
+            $(
+                #[doc = concat!("Reads `", stringify!($($field).+), "`.")]
+                #[inline(always)]
+                pub fn $get(&self) -> $type {
+                    self.view().$get()
                 }
                 #[doc = concat!("Writes `", stringify!($($field).+), "`.")]
                 #[inline(always)]
-                pub fn $set(self, value: $type) {
-                    // SAFETY: the page is mapped, and the vCPU's thread's while it does not run.
-                    unsafe { (&raw mut (*self.0).$($field).+).write(value) }
+                pub fn $set(&mut self, value: $type) {
+                    // SAFETY: the page is mapped, and ours alone while the vCPU does not run.
+                    unsafe { (&raw mut (*self.0.as_ptr()).$($field).+).write(value) }
                 }
             )*
         }
@@ -78,55 +93,89 @@ fields! {
     msrs set_msrs: MsrRegisters = msrs;
 }
 
-impl RunPagePointer {
-    /// The pages at an address.
-    ///
-    /// # Safety
-    /// The kernel has mapped a vCPU's run page there, and its batch page behind, for good.
-    pub unsafe fn new(address: u64) -> Self {
-        Self(address as *mut RunPage)
-    }
-
+impl View<'_> {
     /// Reads a general register; `index` is below 16.
     #[inline(always)]
     pub fn gpr(self, index: usize) -> u64 {
         // SAFETY: as for fields.
-        unsafe { (&raw const (*self.0).general.gpr[index & 15]).read() }
+        unsafe { (&raw const (*self.0.as_ptr()).general.gpr[index & 15]).read() }
+    }
+}
+
+impl VcpuPages {
+    /// The pages at an address; `None` at 0.
+    ///
+    /// # Safety
+    /// A vCPU's run page and its batch page behind it are mapped there, for good, and this is called once for
+    /// them.
+    pub unsafe fn new(address: u64) -> Option<Self> {
+        NonNull::new(address as *mut RunPage).map(Self)
+    }
+
+    /// For reading, as a value.
+    #[inline(always)]
+    pub fn view(&self) -> View<'_> {
+        View(self.0, PhantomData)
+    }
+
+    /// What RDMSR and WRMSR have in registers: ECX, and EDX:EAX.
+    #[inline(always)]
+    pub fn msr_operands(&self) -> (u32, u64) {
+        let view = self.view();
+        (view.gpr(1) as u32, view.gpr(0) & 0xffff_ffff | view.gpr(2) << 32)
+    }
+
+    /// Reads a general register; `index` is below 16.
+    #[inline(always)]
+    pub fn gpr(&self, index: usize) -> u64 {
+        self.view().gpr(index)
     }
 
     /// Writes a general register.
     #[inline(always)]
-    pub fn set_gpr(self, index: usize, value: u64) {
+    pub fn set_gpr(&mut self, index: usize, value: u64) {
         // SAFETY: as for fields.
-        unsafe { (&raw mut (*self.0).general.gpr[index & 15]).write(value) }
+        unsafe { (&raw mut (*self.0.as_ptr()).general.gpr[index & 15]).write(value) }
+    }
+
+    /// Writes RAX, RBX, RCX and RDX.
+    #[inline(always)]
+    pub fn set_abcd(&mut self, [rax, rbx, rcx, rdx]: [u64; 4]) {
+        // SAFETY: as for fields.
+        unsafe {
+            let gpr = (&raw mut (*self.0.as_ptr()).general.gpr).cast::<u64>();
+            for (index, value) in [rax, rcx, rdx, rbx].into_iter().enumerate() {
+                gpr.add(index).write(value);
+            }
+        }
     }
 
     /// Marks groups as changed.
     #[inline(always)]
-    pub fn mark(self, groups: Groups) {
+    pub fn mark(&mut self, groups: Groups) {
         self.set_dirty(self.dirty() | groups.bits());
     }
 
     /// The groups that hold the guest's present state.
     #[inline(always)]
-    pub fn valid(self) -> Groups {
+    pub fn valid(&self) -> Groups {
         Groups::from_bits_retain(self.exit_groups())
     }
 
     /// Takes the pending work.
-    pub fn take_work(self) -> u32 {
+    pub fn take_work(&mut self) -> u32 {
         // SAFETY: an atomic in a page that is mapped for good.
-        unsafe { (*self.0).pending_work.swap(0, Ordering::SeqCst) }
+        unsafe { (*self.0.as_ptr()).pending_work.swap(0, Ordering::SeqCst) }
     }
 
-    fn batch(self) -> *mut Operation {
+    fn batch(&self) -> *mut Operation {
         // SAFETY: the batch page follows the run page.
-        unsafe { self.0.byte_add(PAGE_BYTES) }.cast()
+        unsafe { self.0.as_ptr().byte_add(PAGE_BYTES) }.cast()
     }
 
     /// Writes an operation of the batch; `false` past the last.
     #[must_use]
-    pub fn set_operation(self, index: u32, operation: &Operation) -> bool {
+    pub fn set_operation(&mut self, index: u32, operation: &Operation) -> bool {
         let fits = (index as usize) < BATCH_MAX;
         if fits {
             // SAFETY: within the batch page.
@@ -136,19 +185,19 @@ impl RunPagePointer {
     }
 
     /// Copies the first operations of the batch.
-    pub fn operations(self, count: u32) -> Vec<Operation> {
+    pub fn operations(&self, count: u32) -> Vec<Operation> {
         let count = (count as usize).min(BATCH_MAX);
         // SAFETY: within the batch page.
         (0..count).map(|i| unsafe { self.batch().add(i).read_volatile() }).collect()
     }
 
-    fn xsave<T>(self, offset: usize) -> *mut T {
+    fn xsave<T>(&self, offset: usize) -> *mut T {
         // SAFETY: the area is within the page; no reference is made.
-        unsafe { (&raw mut (*self.0).xsave).byte_add(offset).cast() }
+        unsafe { (&raw mut (*self.0.as_ptr()).xsave).byte_add(offset).cast() }
     }
 
     /// Reads an XMM register from the XSAVE area; `number` is below 16.
-    pub fn xmm(self, number: u8) -> u128 {
+    pub fn xmm(&self, number: u8) -> u128 {
         // SAFETY: within the area, and aligned.
         let (states, value) = unsafe {
             let value = self.xsave::<u128>(xsave::XMM + 16 * usize::from(number & 15));
@@ -160,7 +209,7 @@ impl RunPagePointer {
 
     /// Writes an XMM register in the XSAVE area; `number` is below 16. What is above it of a wider register
     /// stays.
-    pub fn set_xmm(self, number: u8, value: u128) {
+    pub fn set_xmm(&mut self, number: u8, value: u128) {
         // SAFETY: within the area, aligned, and the vCPU's thread's while it does not run.
         unsafe {
             let (states, registers) = (self.xsave::<u64>(xsave::XSTATE_BV), self.xsave::<u128>(xsave::XMM));
@@ -172,3 +221,8 @@ impl RunPagePointer {
         }
     }
 }
+
+#[cfg(test)]
+pub mod fake;
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use decoder::PAGE_BYTES;
 use decoder::walk::{Access, Translation};
 
-use super::page::RunPagePointer;
+use super::page::View;
 use super::table_path::TablePath;
 
 const ENTRIES: usize = 64;
@@ -38,20 +38,14 @@ impl KnownPage {
     };
 
     /// What a walk in long mode found.
-    pub fn new(
-        page: RunPagePointer,
-        linear: u64,
-        access: Access,
-        found: &Translation,
-        path: TablePath,
-    ) -> Self {
+    pub fn new(page: View<'_>, linear: u64, access: Access, found: &Translation, path: TablePath) -> Self {
         let offset = linear % PAGE_BYTES;
         let (cr0, cr3, cr4, efer) = (page.cr0(), page.cr3(), page.cr4(), page.efer());
         Self { linear: linear - offset, gpa: found.gpa - offset, access, cr0, cr3, cr4, efer, path }
     }
 
     #[inline(always)]
-    fn holds(&self, page: RunPagePointer) -> bool {
+    fn holds(&self, page: View<'_>) -> bool {
         self.cr0 == page.cr0()
             && self.cr3 == page.cr3()
             && self.cr4 == page.cr4()
@@ -81,7 +75,7 @@ impl PageCache {
 
     /// The guest physical address of an access.
     #[inline(always)]
-    pub fn find(&self, page: RunPagePointer, linear: u64, access: Access) -> Option<u64> {
+    pub fn find(&self, page: View<'_>, linear: u64, access: Access) -> Option<u64> {
         let known = &self.0[Self::index(linear)];
         let offset = linear.wrapping_sub(known.linear);
         let same = offset < PAGE_BYTES && access == known.access;
