@@ -2,7 +2,8 @@
 //!
 //! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other
 //! programs, [`build`] builds Plinth, [`image`] packs an image, [`log`] reads what a debug image logs,
-//! [`qemu`] runs it. [`testing`] counts checks, and boots machines for them, [`chaos`] runs random guests. On
+//! [`qemu`] runs it. [`testing`] counts checks, and boots machines for them, [`chaos`] runs random guests,
+//! [`entry_code`] walks through the kernel's. On
 //! these stand the subcommands and the tests.
 
 pub mod assemble;
@@ -11,6 +12,7 @@ pub mod chaos;
 pub mod command;
 pub mod commands;
 pub mod debian;
+pub mod entry_code;
 #[cfg(test)]
 mod floors;
 pub mod frames;

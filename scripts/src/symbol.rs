@@ -1,5 +1,6 @@
 //! Addresses in a program that was built.
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -16,4 +17,17 @@ pub fn address(program: &Path, name: &str) -> Result<u64> {
     let mut symbols = file.symbols();
     let symbol = symbols.find(|symbol| symbol.name() == Ok(name)).with_context(what)?;
     Ok(symbol.address())
+}
+
+/// Where the code of a symbol is that has no size, as those of assembly have none: up to the next symbol.
+///
+/// # Errors
+/// As [`address`], and when no symbol follows.
+pub fn range(program: &Path, name: &str) -> Result<Range<u64>> {
+    let start = address(program, name)?;
+    let what = || format!("the end of {name} in {}", program.display());
+    let bytes = std::fs::read(program).with_context(what)?;
+    let file = object::File::parse(&*bytes).with_context(what)?;
+    let behind = file.symbols().map(|symbol| symbol.address()).filter(|other| *other > start).min();
+    Ok(start..behind.with_context(what)?)
 }

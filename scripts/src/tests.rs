@@ -4,6 +4,7 @@ mod abi;
 mod c_process;
 mod chaos;
 mod ends;
+mod entry;
 pub mod host;
 pub mod hostile;
 mod kernel;
@@ -27,6 +28,7 @@ pub struct Group {
 pub const GROUPS: &[Group] = &[
     Group { name: "30-abi", run: abi::run },
     Group { name: "31-kernel", run: kernel::run },
+    Group { name: "32-entry", run: entry::run },
     Group { name: "33-host", run: host::run },
     Group { name: "35-hostile-guest", run: hostile::run },
     Group { name: "37-late-processor", run: late::run },

@@ -139,7 +139,7 @@ impl Gdb {
     /// # Errors
     /// As [`Gdb::ask`].
     pub fn registers(&mut self) -> Result<[u64; 17], QemuError> {
-        let bytes = from_hex(&self.ask("g")?)?;
+        let bytes = self.all_registers()?;
         let mut registers = [0; 17];
         let words = bytes.as_chunks::<8>().0;
         if words.len() < registers.len() {
@@ -149,6 +149,16 @@ impl Gdb {
             *register = u64::from_le_bytes(*word);
         }
         Ok(registers)
+    }
+
+    /// All registers of the processor that is selected, in the order of QEMU's description of them: RAX to R15 and RIP
+    /// as above, then 4 bytes each of EFLAGS, CS, SS, DS, ES, FS, GS, then FS, GS and kernel GS base, control
+    /// registers, FPU.
+    ///
+    /// # Errors
+    /// As [`Gdb::ask`].
+    pub fn all_registers(&mut self) -> Result<Vec<u8>, QemuError> {
+        from_hex(&self.ask("g")?)
     }
 
     fn send(&mut self, packet: &str) -> Result<(), QemuError> {
