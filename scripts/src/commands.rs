@@ -3,4 +3,5 @@
 pub mod chaos;
 pub mod lying_hosts;
 pub mod run;
+pub mod soak;
 pub mod test;

@@ -22,6 +22,7 @@ pub mod image;
 pub mod initramfs;
 pub mod log;
 pub mod lying_host;
+pub mod matrix;
 pub mod project;
 pub mod say;
 pub mod symbol;

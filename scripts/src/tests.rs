@@ -1,14 +1,18 @@
 //! The tests of `scripts/test`, a module each, in the order in which they run.
 
 mod abi;
+mod boot;
 mod c_process;
 mod chaos;
 mod ends;
 mod entry;
+mod fuzz;
 pub mod host;
 pub mod hostile;
 mod kernel;
 mod late;
+mod source;
+mod who_handles;
 
 use anyhow::Result;
 use plinth_qemu::Qemu;
@@ -26,6 +30,10 @@ pub struct Group {
 
 /// All groups, in order.
 pub const GROUPS: &[Group] = &[
+    Group { name: "10-host", run: source::run },
+    Group { name: "12-fuzz", run: fuzz::run },
+    Group { name: "20-boot", run: boot::run },
+    Group { name: "25-who-handles", run: who_handles::run },
     Group { name: "30-abi", run: abi::run },
     Group { name: "31-kernel", run: kernel::run },
     Group { name: "32-entry", run: entry::run },

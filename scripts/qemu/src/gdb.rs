@@ -151,9 +151,9 @@ impl Gdb {
         Ok(registers)
     }
 
-    /// All registers of the processor that is selected, in the order of QEMU's description of them: RAX to R15 and RIP
-    /// as above, then 4 bytes each of EFLAGS, CS, SS, DS, ES, FS, GS, then FS, GS and kernel GS base, control
-    /// registers, FPU.
+    /// All registers of the processor that is selected, in the order of QEMU's description of them: RAX to
+    /// R15 and RIP as above, then 4 bytes each of EFLAGS, CS, SS, DS, ES, FS, GS, then FS, GS and kernel GS
+    /// base, control registers, FPU.
     ///
     /// # Errors
     /// As [`Gdb::ask`].

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use plinth_qemu::Gdb;
 
-/// Where the segment registers are in what the debugger gives, behind 16 general registers, RIP and EFLAGS: CS and
-/// SS come first, which an interrupt changes.
+/// Where the segment registers are in what the debugger gives, behind 16 general registers, RIP and EFLAGS:
+/// CS and SS come first, which an interrupt changes.
 const DS: usize = 16 * 8 + 8 + 3 * 4;
 /// Behind the rest of them, and the base of FS.
 const GS_BASE: usize = DS + 4 * 4 + 8;

@@ -18,7 +18,8 @@ use runtime::abi::run_page::{PAGE_BYTES, RunPage, xsave};
 pub struct VcpuPages(NonNull<RunPage>);
 
 // SAFETY: the pages are mapped for the life of the process, in all of its threads, and nothing else in it has
-// a pointer to them. It is not `Sync`: the kernel writes them in a run, which another thread must not look at.
+// a pointer to them. It is not `Sync`: the kernel writes them in a run, which another thread must not look
+// at.
 unsafe impl Send for VcpuPages {}
 
 /// The same for reading, as a value: a look-up that takes it does not go through memory for each field.

@@ -1,0 +1,88 @@
+//! A smoke run of each fuzz target: its corpus, and inputs made from it. libFuzzer itself runs where there
+//! are a nightly toolchain and cargo-fuzz; elsewhere, and there too, the same targets run as an ordinary
+//! program.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use plinth_qemu::Qemu;
+
+use crate::build::cargo;
+use crate::command::succeeds;
+use crate::project::Project;
+use crate::testing::{Case, Suite};
+
+/// Inputs made from the corpus, a target.
+const SMOKE_RUNS: u64 = 1_000_000;
+/// Inputs that libFuzzer tries, a target.
+const LIBFUZZER_RUNS: u64 = 100_000;
+
+/// The checks.
+pub fn run(suite: &mut Suite, _: &Qemu) -> Result<()> {
+    suite.check("fuzz-smoke", smoke);
+    if succeeds(cargo(&suite.project().root).args(["+nightly", "fuzz", "--version"])) {
+        suite.check("fuzz-libfuzzer", libfuzzer);
+    }
+    Ok(())
+}
+
+/// The targets' names.
+fn targets(project: &Project) -> Result<Vec<String>> {
+    let entries = project.root.join("fuzz/fuzz_targets").read_dir().context("fuzz/fuzz_targets")?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    ensure!(!names.is_empty(), "there is no fuzz target in fuzz/fuzz_targets");
+    Ok(names)
+}
+
+/// How many files there are in a folder.
+fn count_files(folder: &Path) -> Result<usize> {
+    let entries = folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))?;
+    Ok(entries.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_file())).count())
+}
+
+fn smoke(case: &mut Case) -> Result<()> {
+    let project = case.project().clone();
+    let program = ["run", "-p", "decoder-oracle", "--bin", "fuzz-smoke", "--", "fuzz/corpus"];
+    let said = case.run(cargo(&project.root).args(program).arg(SMOKE_RUNS.to_string()))?;
+    for target in targets(&project)? {
+        let inputs = count_files(&project.root.join("fuzz/corpus").join(&target))?;
+        let counts = format!("{target}: {inputs} inputs of the corpus, {SMOKE_RUNS} made from them");
+        case.expect_text("fuzz-smoke's words", &said, &counts)?;
+    }
+    Ok(())
+}
+
+fn libfuzzer(case: &mut Case) -> Result<()> {
+    let project = case.project().clone();
+    let said = case.run(Command::new(project.root.join("fuzz/run")).arg(LIBFUZZER_RUNS.to_string()))?;
+    for target in targets(&project)? {
+        let executed = executions(&said, &target).unwrap_or(0);
+        ensure!(executed >= LIBFUZZER_RUNS, "{target}: {executed} executions");
+    }
+    Ok(())
+}
+
+/// What a line `TARGET: N executions ...` says.
+fn executions(said: &str, target: &str) -> Option<u64> {
+    let start = format!("{target}: ");
+    said.lines().find_map(|line| line.strip_prefix(&start)?.split_once(" executions ")?.0.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_targets() {
+        let said = "walk: 7 executions in all\ndecode: 100001 executions in 3 s\n";
+        assert_eq!(executions(said, "decode"), Some(100_001));
+        assert_eq!(executions(said, "fetch"), None);
+        assert!(targets(&Project::open().unwrap()).unwrap().contains(&"walk".to_owned()));
+    }
+}

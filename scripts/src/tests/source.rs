@@ -1,0 +1,102 @@
+//! What needs no QEMU: format, lints, unit tests, the interpreter, shell scripts.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+use plinth_qemu::Qemu;
+
+use crate::build::cargo;
+use crate::command::succeeds;
+use crate::project::Project;
+use crate::testing::{Case, Suite};
+
+/// What the interpreter leaves out: what takes minutes there and is safe code, above page tables that other
+/// tests change: the loader of executables, the fuzz targets, a loop over every stack's address.
+const NOT_INTERPRETED: [&str; 3] = ["task::elf", "host::targets", "below_each_stack"];
+
+/// The checks.
+pub fn run(suite: &mut Suite, _: &Qemu) -> Result<()> {
+    let root = suite.project().root.clone();
+    let cargo = |arguments: &[&str]| {
+        let mut command = cargo(&root);
+        command.args(arguments);
+        command
+    };
+    suite.check("format", |case| case.run(&mut cargo(&["fmt", "--all", "--check"])).map(drop));
+    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    suite.check("lints", |case| case.run(&mut cargo(&lints)).map(drop));
+    suite.check("unit-tests", unit_tests);
+    if succeeds(&mut cargo(&["+nightly", "miri", "--version"])) {
+        suite.check("miri", miri);
+    } else {
+        suite.line("skipped miri: needs a nightly toolchain with it (rustup +nightly component add miri)");
+    }
+    if succeeds(Command::new("shellcheck").arg("--version")) {
+        suite.check("shell-scripts", |case| {
+            let scripts = shell_scripts(case.project())?;
+            case.run(Command::new("shellcheck").current_dir(&root).arg("-x").args(scripts)).map(drop)
+        });
+    }
+    Ok(())
+}
+
+fn unit_tests(case: &mut Case) -> Result<()> {
+    let root = case.project().root.clone();
+    if succeeds(cargo(&root).args(["nextest", "--version"])) {
+        case.run(cargo(&root).args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+        // nextest runs no documentation tests.
+        case.run(cargo(&root).args(["test", "--workspace", "--doc"]))?;
+    } else {
+        case.run(cargo(&root).args(["test", "--workspace", "--no-fail-fast"]))?;
+    }
+    Ok(())
+}
+
+/// Where something is unsafe and can be run by an interpreter, it is: pools, queues, locks, run page and
+/// VMCB, page tables in simulated memory, XSAVE images. By integers to pointers, as the kernel has them, so
+/// without strict provenance.
+fn miri(case: &mut Case) -> Result<()> {
+    let mut command = cargo(&case.project().root);
+    command.env("MIRIFLAGS", "-Zmiri-permissive-provenance");
+    command.args(["+nightly", "miri", "test", "-p", "vmm-kernel", "--"]);
+    for name in NOT_INTERPRETED {
+        command.args(["--skip", name]);
+    }
+    case.run(&mut command).map(drop)
+}
+
+/// All files that begin as a shell script does, and the parts that such a script reads.
+fn shell_scripts(project: &Project) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in ["fuzz", "scripts", "scripts/lib", "scripts/tests", "scripts/guest", "benches/peer"] {
+        let Ok(entries) = project.root.join(folder).read_dir() else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            let is_part = path.extension().is_some_and(|extension| extension == "sh");
+            let first = std::fs::read(&path).unwrap_or_default();
+            if path.is_file()
+                && (is_part || first.starts_with(b"#!/bin/sh") || first.starts_with(b"#!/usr/bin/env bash"))
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_are_found() {
+        let project = Project::open().unwrap();
+        let found = shell_scripts(&project).unwrap();
+        for name in ["scripts/run", "scripts/test", "scripts/guest/init"] {
+            assert!(found.contains(&project.root.join(name)), "{name}");
+        }
+        assert!(!found.iter().any(|file| file.extension().is_some_and(|extension| extension == "toml")));
+    }
+}
