@@ -74,16 +74,19 @@ fn shell_scripts(project: &Project) -> Result<Vec<PathBuf>> {
         for entry in entries {
             let path = entry?.path();
             let is_part = path.extension().is_some_and(|extension| extension == "sh");
-            let first = std::fs::read(&path).unwrap_or_default();
-            if path.is_file()
-                && (is_part || first.starts_with(b"#!/bin/sh") || first.starts_with(b"#!/usr/bin/env bash"))
-            {
+            if path.is_file() && (is_part || is_shell(&plinth_qemu::read_text(&path))) {
                 found.push(path);
             }
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether the first line names a shell: `#!/bin/sh`, `#!/usr/bin/env bash`, `#!/bin/busybox sh`.
+fn is_shell(text: &str) -> bool {
+    let first = text.lines().next().and_then(|line| line.strip_prefix("#!"));
+    first.is_some_and(|interpreter| interpreter.ends_with("sh"))
 }
 
 #[cfg(test)]
