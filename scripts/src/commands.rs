@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod lying_hosts;
+pub mod mutants;
 pub mod run;
 pub mod soak;
 pub mod test;

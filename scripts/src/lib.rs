@@ -3,8 +3,8 @@
 //! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other
 //! programs, [`build`] builds Plinth, [`image`] packs an image, [`log`] reads what a debug image logs,
 //! [`qemu`] runs it. [`testing`] counts checks, and boots machines for them, [`chaos`] runs random guests,
-//! [`entry_code`] walks through the kernel's. On
-//! these stand the subcommands and the tests.
+//! [`entry_code`] walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the
+//! subcommands and the tests.
 
 pub mod assemble;
 pub mod build;
@@ -23,6 +23,7 @@ pub mod initramfs;
 pub mod log;
 pub mod lying_host;
 pub mod matrix;
+pub mod mutants;
 pub mod project;
 pub mod say;
 pub mod symbol;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::commands::{chaos, lying_hosts, run, soak, test};
+use xtask::commands::{chaos, lying_hosts, mutants, run, soak, test};
 use xtask::project::Project;
 use xtask::say;
 
@@ -20,6 +20,7 @@ struct Cli {
 enum Command {
     Chaos(chaos::Options),
     LyingHosts(lying_hosts::Options),
+    Mutants(mutants::Options),
     Run(run::Options),
     Soak(soak::Options),
     Test(test::Options),
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let result = Project::open().and_then(|project| match cli.command {
         Command::Chaos(options) => chaos::run(&project, &options),
         Command::LyingHosts(options) => lying_hosts::run(&project, &options),
+        Command::Mutants(options) => mutants::run(&project, &options),
         Command::Run(options) => run::run(&project, &options),
         Command::Soak(options) => soak::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),

@@ -39,6 +39,24 @@ pub struct Suite {
     measures: Vec<String>,
     boot_limit: Duration,
     check_limit: Duration,
+    quiet: bool,
+    only: Vec<String>,
+    checked: Vec<Checked>,
+}
+
+/// A check that was run.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Its name.
+    pub name: String,
+    /// Whether it passed.
+    pub passed: bool,
+    /// How many machines it booted to an end, or to the time limit.
+    pub boots: u32,
+    /// How long it took.
+    pub took: Duration,
+    /// What it said.
+    pub words: String,
 }
 
 impl Suite {
@@ -54,13 +72,43 @@ impl Suite {
         let (project, folder) = (project.clone(), folder.to_path_buf());
         let (boot_limit, check_limit) =
             (seconds("PLINTH_BOOT_LIMIT", BOOT_SECONDS)?, seconds("PLINTH_CHECK_LIMIT", CHECK_SECONDS)?);
-        Ok(Self { project, folder, passed: 0, failed: 0, measures: Vec::new(), boot_limit, check_limit })
+        let (measures, only, checked) = (Vec::new(), Vec::new(), Vec::new());
+        let (passed, failed, quiet) = (0, 0, false);
+        Ok(Self { project, folder, passed, failed, measures, boot_limit, check_limit, quiet, only, checked })
     }
 
     /// Gives each check this much time, whatever the environment says.
     #[must_use]
     pub fn with_check_limit(self, check_limit: Duration) -> Self {
         Self { check_limit, ..self }
+    }
+
+    /// Gives each boot this much time.
+    #[must_use]
+    pub fn with_boot_limit(self, boot_limit: Duration) -> Self {
+        Self { boot_limit, ..self }
+    }
+
+    /// Prints nothing: what became of the checks is in [`Self::checked`].
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
+    /// Leaves out all checks but those with these names, and those that build what others boot
+    /// (`NAME-build`).
+    #[must_use]
+    pub fn only(self, names: &[&str]) -> Self {
+        Self { only: names.iter().map(|name| (*name).to_owned()).collect(), ..self }
+    }
+
+    fn leaves_out(&self, name: &str) -> bool {
+        !self.only.is_empty() && !name.ends_with("-build") && self.only.iter().all(|only| only != name)
+    }
+
+    /// The checks that were run so far.
+    pub fn checked(&self) -> &[Checked] {
+        &self.checked
     }
 
     /// The project.
@@ -73,8 +121,12 @@ impl Suite {
         &self.folder
     }
 
-    /// Runs one check and counts it; returns whether it passed. What it says is in `NAME.out`.
+    /// Runs one check and counts it; returns whether it passed. What it says is in `NAME.out`. One that is
+    /// left out passes, uncounted.
     pub fn check(&mut self, name: &str, body: impl FnOnce(&mut Case) -> Result<()>) -> bool {
+        if self.leaves_out(name) {
+            return true;
+        }
         let began = Instant::now();
         let spinner = say::spinner(name);
         let mut case = Case::new(&self.project, &self.folder, name, self.boot_limit);
@@ -92,7 +144,8 @@ impl Suite {
             case.note(format!("{error:#}"));
         }
         spinner.finish_and_clear();
-        let seconds = began.elapsed().as_secs();
+        let took = began.elapsed();
+        let seconds = took.as_secs();
         match result {
             Ok(()) => self.line(&format!("ok      {name} ({seconds} s)")),
             Err(_) => {
@@ -103,8 +156,10 @@ impl Suite {
                 }
             }
         }
-        self.count(u32::from(result.is_ok()), u32::from(result.is_err()));
-        result.is_ok()
+        let (passed, words, boots) = (result.is_ok(), case.words().to_owned(), case.boots());
+        self.checked.push(Checked { name: name.to_owned(), passed, boots, took, words });
+        self.count(u32::from(passed), u32::from(!passed));
+        passed
     }
 
     /// Starts the time of a check that has this name. If it can't be stopped, the run ends in words.
@@ -129,6 +184,9 @@ impl Suite {
 
     /// A line about the checks.
     pub fn line(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
         // A reader who has gone away (`| head`) is no reason to stop.
         let _ = say::print(format_args!("{text}\n"));
     }

@@ -1,6 +1,6 @@
 //! The tests of `scripts/test`, a module each, in the order in which they run.
 
-mod abi;
+pub mod abi;
 mod boot;
 mod c_process;
 mod chaos;
@@ -11,6 +11,7 @@ pub mod host;
 pub mod hostile;
 mod kernel;
 mod late;
+mod registers;
 mod source;
 mod who_handles;
 

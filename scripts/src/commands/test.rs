@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use plinth_qemu::Qemu;
 
+use super::mutants;
 use crate::build;
 use crate::project::Project;
 use crate::testing::Suite;
@@ -64,7 +65,8 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
 }
 
 fn all(project: &Project) -> Result<Vec<(String, Tests)>> {
-    let here = GROUPS.iter().map(|group| (group.name.to_owned(), Tests::Here(group)));
+    let here =
+        GROUPS.iter().chain([&mutants::GROUP]).map(|group| (group.name.to_owned(), Tests::Here(group)));
     let scripts = shell::scripts(project)?.into_iter().map(|file| {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         (name, Tests::Shell(file))

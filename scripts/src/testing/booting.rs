@@ -65,6 +65,7 @@ impl Case {
     /// For a machine that the check started itself, with these files: notes how it ended.
     pub fn finished(&mut self, name: &str, ended: Ended) -> Booted {
         let Ended { outcome, took } = ended;
+        self.count_boot();
         self.note(format_args!("{name} ended with {outcome} after {:.1} s", took.as_secs_f32()));
         let console = self.sibling(&format!("{name}.console"));
         Booted { outcome, took, console, log: self.sibling(&format!("{name}.log")) }

@@ -17,13 +17,14 @@ pub struct Case {
     folder: PathBuf,
     name: String,
     words: String,
+    boots: u32,
     boot_limit: Duration,
 }
 
 impl Case {
     pub(super) fn new(project: &Project, folder: &Path, name: &str, boot_limit: Duration) -> Self {
         let (project, folder, name) = (project.clone(), folder.to_path_buf(), name.to_owned());
-        Self { project, folder, name, words: String::new(), boot_limit }
+        Self { project, folder, name, words: String::new(), boots: 0, boot_limit }
     }
 
     /// The project.
@@ -34,6 +35,16 @@ impl Case {
     /// The check's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many machines were booted to an end.
+    pub fn boots(&self) -> u32 {
+        self.boots
+    }
+
+    /// A machine that the check started itself has come to an end, or to the time limit.
+    pub fn count_boot(&mut self) {
+        self.boots += 1;
     }
 
     /// How long one boot may take.

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use plinth_qemu::{Outcome, Qemu};
 
-use crate::image::Image;
+use super::kernel::checked_kernel;
+use crate::image::{Image, config_with};
 use crate::testing::{Case, Suite};
 
 /// The checks.
@@ -11,13 +12,53 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     for processors in [1, 2] {
         suite.check(&format!("abi-{processors}"), |case| abi(case, qemu, processors, &[]));
     }
-    let long_way = [("shortcuts", "false"), ("mitigations", "false")];
-    suite.check("abi-long-way", |case| abi(case, qemu, 1, &long_way));
+    suite.check("abi-long-way", |case| abi(case, qemu, 1, &LONG_WAY));
     Ok(())
 }
 
+/// Without the kernel's short cuts and its measures against speculative execution.
+const LONG_WAY: [(&str, &str); 2] = [("shortcuts", "false"), ("mitigations", "false")];
+
+/// One part of the tests alone (`abi-test/src/suite.rs` has their names), on a kernel of this variant.
+///
+/// # Errors
+/// When the part fails, or the image can't be made.
+pub fn part(case: &mut Case, qemu: &Qemu, variant: Variant, processors: u32, part: &str) -> Result<()> {
+    let config = config_with(case.project(), "abi-test", &[&format!("only {part}")])?;
+    let image = Image::new(case.project(), "abi-test")?.config(&config);
+    match variant {
+        Variant::Released => boot(case, qemu, processors, image, &[]),
+        Variant::LongWay => boot(case, qemu, processors, image, &LONG_WAY),
+        Variant::Checked => {
+            let kernel = checked_kernel(case.project())?;
+            boot(case, qemu, processors, image.set("kernel", kernel), &[])
+        }
+    }
+}
+
+/// Which kernel runs the tests, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// The one that ships.
+    Released,
+    /// The same without short cuts and measures against speculative execution.
+    LongWay,
+    /// The one that looks after stacks and TLBs.
+    Checked,
+}
+
 fn abi(case: &mut Case, qemu: &Qemu, processors: u32, settings: &[(&str, &str)]) -> Result<()> {
-    let mut image = Image::new(case.project(), "abi-test")?;
+    let image = Image::new(case.project(), "abi-test")?;
+    boot(case, qemu, processors, image, settings)
+}
+
+fn boot(
+    case: &mut Case,
+    qemu: &Qemu,
+    processors: u32,
+    mut image: Image,
+    settings: &[(&str, &str)],
+) -> Result<()> {
     for (key, value) in settings {
         image = image.set(key, value);
     }

@@ -97,6 +97,7 @@ fn stops(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let log = case.file("log");
     machine.log = Some(log.clone());
     let running = machine.start(qemu, &case.file("console"))?;
+    case.count_boot();
     if let Err(error) = wait_for(&log, "the machine ends: TestsFailed", case.boot_limit()) {
         bail!("{error}:\n{}", read_text(&log));
     }

@@ -110,6 +110,9 @@ fn host<'a>(case: &Case, qemu: &'a Qemu) -> Result<Host<'a>> {
 /// Boots the guest on a host that tells this lie.
 fn lied_to(case: &mut Case, host: &Host<'_>, suffix: &str, lie: &Lie) -> Result<End> {
     let end = host.boot(lie, &files(case, suffix));
+    if end.is_ok() {
+        case.count_boot();
+    }
     case.note(format_args!("{lie}: {end:?}"));
     end
 }

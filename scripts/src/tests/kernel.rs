@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use plinth_qemu::{Outcome, Qemu};
 
+use super::registers;
 use crate::build::Build;
 use crate::frames;
 use crate::image::Image;
@@ -31,6 +32,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
             suite.measure(&format!("stack never used, {kind}, {processors} cpus"), &format!("{bytes} bytes"));
         }
     }
+    suite.check("registers", |case| registers::run(case, qemu));
     suite.check("fault-in-log", |case| fault_in_log(case, qemu));
     Ok(())
 }
@@ -49,7 +51,10 @@ fn stack_frames(case: &mut Case) -> Result<()> {
 }
 
 /// The kernel with the checks that only tests need; returns its file.
-fn checked_kernel(project: &Project) -> Result<String> {
+///
+/// # Errors
+/// When the build fails.
+pub fn checked_kernel(project: &Project) -> Result<String> {
     let mut build = Build::new(project, &["vmm-kernel"]);
     build.profile = "checked".to_owned();
     build.features = vec!["vmm-kernel/checks".to_owned()];

@@ -207,6 +207,27 @@ pub fn caller(start: &Start) -> u32 {
     7
 }
 
+/// Makes system calls with all flags set that could harm the kernel, DF, NT and AC, for a test that looks at
+/// the processor from outside.
+pub fn flags() -> u32 {
+    log::info!("flags are set");
+    let call = executes!(
+        "pushfq",
+        "or dword ptr [rsp], 0x44400",
+        "popfq",
+        "mov eax, 3",
+        "mov r8, r11",
+        "syscall",
+        "cld",
+        "pushfq",
+        "and dword ptr [rsp], 0xfffbbbff",
+        "popfq"
+    );
+    loop {
+        call();
+    }
+}
+
 /// Every fault, each in a child of its own.
 pub fn test(suite: &mut Suite<'_>) {
     for (index, (name, code, _)) in FAULTS.iter().enumerate() {

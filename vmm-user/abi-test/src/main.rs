@@ -13,6 +13,7 @@ mod arguments;
 mod batches;
 mod bindings;
 mod child;
+mod clearing;
 mod control;
 mod ends;
 mod exhaustion;
@@ -51,6 +52,7 @@ fn program(start: &Start) -> u32 {
         Some("fuzz") => fuzz::victim(start),
         Some("run-page") => run_page::victim(start),
         Some("page-race") => page_race::victim(start),
+        Some("owner") => clearing::owner(start),
         Some("hog") => exhaustion::hog(start),
         Some("die-in-run") => vm::die_in_run(start),
         Some("same-address") => isolation::same_address(start),
@@ -60,6 +62,7 @@ fn program(start: &Start) -> u32 {
         Some("end") => ends::end(start),
         Some("end-in-batch") => turns::end_in_batch(start),
         Some("run-given") => turns::run_given(start),
+        Some("flags") => faults::flags(),
         Some("fault-in-log") => ends::fault_in_log(),
         Some("nothing") => 0,
         _ => NO_ROLE,

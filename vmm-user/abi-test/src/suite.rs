@@ -6,8 +6,8 @@ use runtime::{Start, call, syscall};
 
 use crate::child::Child;
 use crate::{
-    arguments, batches, bindings, control, exhaustion, faults, fpu, fuzz, handles, isolation, page_race,
-    ready, reserved, run_page, threads, translations, turns, vm, wakes, xsave,
+    arguments, batches, bindings, clearing, control, exhaustion, faults, fpu, fuzz, handles, isolation,
+    page_race, ready, reserved, run_page, threads, translations, turns, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -86,7 +86,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 22] = [
+const PARTS: [Part; 23] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -99,6 +99,7 @@ const PARTS: [Part; 22] = [
     ("fpu", fpu::test),
     ("xsave", xsave::test),
     ("control", control::test),
+    ("clearing", clearing::test),
     ("vm", vm::test),
     ("translations", translations::test),
     ("ready", ready::test),
