@@ -167,7 +167,7 @@ pub extern "C" fn handle(frame: &mut Frame, cpu: &mut Cpu) {
                 }
                 return rounds::note_interrupt(cpu, vector);
             }
-            if cpu.events < MOST_EVENTS {
+            if cpu.events < MOST_EVENTS && !watch::is_overdue(cpu) {
                 return;
             }
         }

@@ -7,7 +7,7 @@ use super::entry::enter_old;
 use super::layout as l;
 use super::machine::write;
 use super::random::Random;
-use super::{privileged, snippet, watch};
+use super::{apic, privileged, snippet, watch};
 
 /// Opcodes with a memory operand that is not the stack, and what else exits.
 const WITH_OPERAND: &[u8] = &[
@@ -123,6 +123,7 @@ pub fn real_mode(cpu: &mut Cpu) -> ! {
 fn enter_with(cpu: &mut Cpu, limit: u64, base: u64, real_mode: bool) -> ! {
     // The assembly reads it behind its first six bytes.
     write((&raw const cpu.idt_operand) as u64, [limit << 48, base]);
+    apic::arm_rescue();
     cpu.began = watch::ticks();
     enter_old(cpu, real_mode)
 }

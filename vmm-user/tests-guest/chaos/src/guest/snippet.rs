@@ -5,7 +5,7 @@ use super::cpu::Cpu;
 use super::entry::enter;
 use super::instructions::{self, Place};
 use super::random::Random;
-use super::{layout as l, privileged, watch};
+use super::{apic, layout as l, privileged, watch};
 
 /// Not the PIT's, by which the watch comes.
 const PORTS: &[u64] = &[
@@ -113,6 +113,7 @@ pub fn run(cpu: &mut Cpu) -> ! {
     let any = descriptor(cpu);
     cpu.ds = cpu.random.pick(&[0, l::USER_DATA, l::USER_DATA, any]);
     cpu.es = cpu.random.pick(&[0, l::USER_DATA, l::USER_DATA, l::RANDOM_DESCRIPTORS | 3]);
+    apic::arm_rescue();
     cpu.began = watch::ticks();
     enter(cpu)
 }

@@ -51,12 +51,16 @@ static TURN: AtomicU32 = AtomicU32::new(0);
 const TURN_TICKS: u32 = (TICKS_PER_SECOND / 10) as u32;
 
 /// Does something for which a processor has to be alone, unless the other one is doing such a thing.
+///
+/// Afterwards the I/O APIC's window shows its version, which cannot be written: a snippet that writes there
+/// without selecting a register does no harm.
 fn alone(body: impl FnOnce()) {
     let now = ticks() | 1;
     let held = TURN.load(Ordering::Acquire);
     let is_free = held == 0 || now.wrapping_sub(held) > TURN_TICKS;
     if is_free && TURN.compare_exchange(held, now, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
         body();
+        apic::select_io_version();
         TURN.store(0, Ordering::Release);
     }
 }
