@@ -76,16 +76,26 @@ impl CpuidTable {
     /// them, read 0.
     #[inline]
     pub fn lookup(&self, leaf: u32, subleaf: u32, live: &Live) -> Leaf {
-        let slot = if leaf < EXTENDED {
+        match self.slot(leaf) {
+            Some(slot) if slot.is_plain => slot.plain,
+            Some(slot) => self.lookup_subleaf(slot, leaf, subleaf, live),
+            None => Leaf::default(),
+        }
+    }
+
+    /// The answer, if neither ECX nor the vCPU's state matters for it.
+    #[inline(always)]
+    pub fn plain(&self, leaf: u32) -> Option<&Leaf> {
+        self.slot(leaf).filter(|slot| slot.is_plain).map(|slot| &slot.plain)
+    }
+
+    #[inline(always)]
+    fn slot(&self, leaf: u32) -> Option<&Slot> {
+        if leaf < EXTENDED {
             self.basic.get(leaf as usize)
         } else {
             self.extended.get((leaf - EXTENDED) as usize)
-        };
-        let Some(slot) = slot else { return Leaf::default() };
-        if slot.is_plain {
-            return slot.plain;
         }
-        self.lookup_subleaf(slot, leaf, subleaf, live)
     }
 
     fn lookup_subleaf(&self, slot: &Slot, leaf: u32, subleaf: u32, live: &Live) -> Leaf {

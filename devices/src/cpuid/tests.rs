@@ -1,5 +1,6 @@
 use super::{features as f, *};
 use crate::testing::Random;
+use alloc::collections::BTreeSet;
 
 const TSC_HZ: u64 = 2_999_998_000;
 
@@ -114,6 +115,22 @@ fn leaves_that_are_not_there_read_zero() {
     }
     assert_eq!(ask(&table, 0, 0).eax, 0x16);
     assert_eq!(ask(&table, 1, 77), ask(&table, 1, 0), "ECX does not matter where there are no subleaves");
+}
+
+/// The short way gives what the long one does, whatever the vCPU's state and ECX are.
+#[test]
+fn plain_answers_are_the_answers() {
+    let table = four(2);
+    for leaf in (0..0x20).chain(0x8000_0000..0x8000_0030).chain([0x4000_0000, u32::MAX]) {
+        let answers: BTreeSet<[u32; 4]> = [(0, 0, 1), (1, 1 << 18 | 1 << 22, 7), (5, 0, 3)]
+            .map(|(subleaf, cr4, xcr0)| table.lookup(leaf, subleaf, &Live { cr4, xcr0 }))
+            .map(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx])
+            .into();
+        if let Some(Leaf { eax, ebx, ecx, edx }) = table.plain(leaf) {
+            assert_eq!(answers, [[*eax, *ebx, *ecx, *edx]].into(), "{leaf:#x}");
+        }
+    }
+    assert!(table.plain(0).is_some() && table.plain(1).is_none() && table.plain(0xd).is_none());
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod page;
 mod page_cache;
 mod port;
 mod processor;
-mod reset;
+mod registers;
 mod status_word;
 mod table_path;
 
@@ -32,8 +32,7 @@ use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuS
 use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
 use notices::{Kind, Notices};
-use runtime::abi::operation::{Call, Handle, Operation, VcpuCreate, VcpuFetch, VcpuKick, end_reason};
-use runtime::abi::registers::Groups;
+use runtime::abi::operation::{Call, Handle, VcpuCreate, VcpuKick, end_reason};
 use runtime::abi::run_page::{PAGE_BYTES, work};
 use runtime::abi::status::Status;
 use runtime::{call, heap, syscall};
@@ -41,7 +40,8 @@ use spin::Mutex;
 
 pub use page::VcpuPages;
 use page_cache::PageCache;
-pub use reset::EntryRegisters;
+pub use registers::EntryRegisters;
+use registers::{Registers, SystemCalls};
 
 use crate::board::{Access, Board};
 use crate::guest_memory::GuestRam;
@@ -49,9 +49,6 @@ use crate::statistics::Statistics;
 
 /// Bits of a guest physical address, as CPUID says them.
 pub const PHYSICAL_BITS: u8 = 40;
-
-/// What the process ends with when a vCPU's registers cannot be had.
-const FETCH_FAILED: u32 = 2;
 
 /// An instruction to fill a cache with.
 const HLT: &[u8] = &[0xf4];
@@ -111,16 +108,13 @@ enum Next {
 /// A vCPU, owned by its thread.
 pub struct Vcpu {
     index: usize,
-    handle: Handle,
-    page: VcpuPages,
+    registers: Registers,
     shared: &'static Shared,
     lapic: LocalApic,
     cpuid: CpuidTable,
     /// What the guest believes of its processor, by its CPUID.
     processor: Processor,
     msrs: MsrFile,
-    /// Operations in the batch page for the next run.
-    batched: u32,
     /// The kernel has an event from before that it delivers at the next entry.
     event_waits: bool,
     /// What the guest does with the last NMI.
@@ -141,8 +135,6 @@ pub struct Vcpu {
     statistics: Option<&'static Mutex<Statistics>>,
     /// Not 0 if there are any: beside the exit's flags, so that both are looked at together.
     counts: u32,
-    /// The deadline in the run page, in guest time.
-    deadline_ns: u64,
     /// What of the guest's oddities has been logged.
     notices: Notices,
 }
@@ -201,14 +193,12 @@ impl Vcpu {
         let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: None };
         Some(Self {
             index,
-            handle: created.handle,
-            page: created.page,
+            registers: Registers::new(created.page, SystemCalls { handle: created.handle, index }),
             shared,
             lapic: LocalApic::new(shared.board.apics.clone(), index, config)?,
             cpuid,
             processor,
             msrs: MsrFile::new(),
-            batched: 0,
             event_waits: false,
             nmi: nmi::Nmi::None,
             halted: false,
@@ -219,7 +209,6 @@ impl Vcpu {
             apic_shared: shared.board.apics.get(index)?,
             statistics: shared.statistics.get(index).map(|s| &**s),
             counts: u32::from(index < shared.statistics.len()),
-            deadline_ns: 0,
             notices: Notices::default(),
         })
     }
@@ -239,7 +228,7 @@ impl Vcpu {
         if let Next::End(reason) = self.prepare_entry() {
             return Some(reason);
         }
-        if let Err((status, index)) = syscall::run(self.handle) {
+        if let Err((status, index)) = syscall::run(self.registers.kernel.handle) {
             log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
             return Some(end_reason::PROCESS_FAILED);
         }
@@ -256,24 +245,9 @@ impl Vcpu {
         self.pages.clear();
     }
 
-    /// Adds an operation to the batch that the next run begins with. A full batch is submitted at once.
-    fn push(&mut self, operation: Operation) {
-        self.attention = Attention::ALL;
-        if !self.page.set_operation(self.batched, &operation) {
-            self.submit();
-            let _ = self.page.set_operation(0, &operation);
-        }
-        self.batched += 1;
-    }
-
-    /// Executes the batch now, without a run.
-    #[cold]
+    /// Executes now what the next run would begin with.
     pub fn submit(&mut self) {
-        let mut batch = self.page.operations(self.batched);
-        self.batched = 0;
-        batch::submit_all(&mut batch, syscall::batch, |status, operation| {
-            log::error!("vCPU {}: operation {:#x} of a batch: {status}", self.index, operation.code);
-        });
+        self.registers.submit();
     }
 
     /// Kicks the vCPUs that an access posted something to. This one looks anyway, and at whether the machine
@@ -291,7 +265,7 @@ impl Vcpu {
         let own = self.index;
         for vcpu in kicks.iter().filter(|v| *v != own) {
             if let Some(handle) = self.shared.vcpus.get(vcpu) {
-                self.push(VcpuKick { work: work::KICK, reserved: 0 }.on(*handle));
+                self.registers.push(&VcpuKick { work: work::KICK, reserved: 0 }.on(*handle));
             }
         }
     }
@@ -302,31 +276,9 @@ impl Vcpu {
         if self.notices.is_new(kind, which) {
             // Linux asks for a few such MSRs at every boot.
             let level = if kind == Kind::UnknownMsr { log::Level::Info } else { log::Level::Warn };
-            log::log!(level, "vCPU {}: {what} at {:#x}", self.index, self.page.rip());
+            log::log!(level, "vCPU {}: {what} at {:#x}", self.index, self.registers.page.rip());
         } else {
             self.shared.unsaid.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// Makes groups of the run page hold the guest's state, which the exit did not store. Where the kernel
-    /// does not give them, the process ends, and with it the machine: what the page holds is another time's,
-    /// and would be loaded.
-    fn fetch(&mut self, groups: Groups) {
-        let valid = self.page.valid();
-        let missing = groups - valid;
-        if missing.is_empty() {
-            return;
-        }
-        ask(self.index, self.handle, missing);
-        self.page.set_exit_groups((valid | missing).bits());
-    }
-}
-
-/// Has the kernel store groups in the run page, or ends the process. It takes no vCPU, so that the compiler
-/// knows that it changes none.
-fn ask(index: usize, handle: Handle, missing: Groups) {
-    if let Err(status) = call(handle, VcpuFetch { groups: missing.bits(), reserved: 0 }) {
-        log::error!("vCPU {index}: {missing:?} cannot be had: {status}");
-        syscall::exit(FETCH_FAILED);
     }
 }

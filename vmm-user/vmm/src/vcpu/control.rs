@@ -5,7 +5,7 @@ use decoder::fetch::{self, Code};
 use decoder::{Exception, Instruction, Operand, Operation};
 use devices::control::{Control, GeneralProtection};
 use runtime::abi::exit::ExitFlags;
-use runtime::abi::registers::{Groups, SystemRegisters, event_kind};
+use runtime::abi::registers::event_kind;
 
 use super::code_cache::Key;
 use super::machine::Emulation;
@@ -40,14 +40,14 @@ impl Vcpu {
         // now.
         let value = self.source_of(&instruction);
         let result = match (instruction.operation, instruction.destination) {
-            (Operation::MovControl | Operation::Lmsw | Operation::Clts, _) if self.cpl() != 0 => {
+            (Operation::MovControl | Operation::Lmsw | Operation::Clts, _) if self.registers.cpl() != 0 => {
                 Err(Refused(Exception::GENERAL_PROTECTION))
             }
             (Operation::MovControl, Operand::Control(number @ (0 | 4 | 8))) => {
                 self.write_control(number, value)
             }
             (Operation::Lmsw, _) => return self.emulate_status_word(&instruction),
-            (Operation::Clts, _) => self.write_control(0, self.page.cr0() & !TASK_SWITCHED),
+            (Operation::Clts, _) => self.write_control(0, self.registers.page.cr0() & !TASK_SWITCHED),
             // The guest has changed its code meanwhile: what is there now is run.
             _ => return,
         };
@@ -63,7 +63,7 @@ impl Vcpu {
 
     /// The instruction at RIP, if there is one that is decoded.
     fn instruction(&mut self) -> Option<Instruction> {
-        if let Some(known) = self.decoded.find(self.page.view()) {
+        if let Some(known) = self.decoded.find(self.registers.page.view()) {
             return Some(*known);
         }
         let mut code = Code::EMPTY;
@@ -84,7 +84,7 @@ impl Vcpu {
 
     fn source_of(&self, instruction: &Instruction) -> u64 {
         match instruction.source {
-            Operand::Gpr(number) => self.page.gpr(usize::from(number)) & instruction.size.mask(),
+            Operand::Gpr(number) => self.registers.page.gpr(usize::from(number)) & instruction.size.mask(),
             _ => 0,
         }
     }
@@ -102,31 +102,21 @@ impl Vcpu {
         let class = u8::try_from(value).ok().filter(|class| *class < 16);
         let class = class.ok_or(GeneralProtection)?;
         self.lapic.set_cr8(class);
-        self.page.set_exit_cr8(class);
-        self.page.set_cr8(u32::from(class));
-        self.page.mark(Groups::TPR);
+        self.registers.set_task_priority(class);
         self.attention |= Attention::INTERRUPTS;
         Ok(())
     }
 
     fn control(&self) -> Control {
-        let page = &self.page;
+        let page = &self.registers.page;
         let code_is_long = page.cs_attributes() & CODE_IS_LONG != 0;
         Control { cr0: page.cr0(), cr4: page.cr4(), efer: page.efer(), code_is_long }
     }
 
     fn set_control(&mut self, control: Control) {
-        self.change_system(|system| {
+        self.registers.change_system(|system| {
             (system.cr0, system.cr4, system.efer) = (control.cr0, control.cr4, control.efer);
         });
-    }
-
-    fn change_system(&mut self, change: impl FnOnce(&mut SystemRegisters)) {
-        self.fetch_rest_of_system();
-        let mut system = self.page.system();
-        change(&mut system);
-        self.page.set_system(system);
-        self.page.mark(Groups::SYSTEM);
     }
 
     /// LMSW from a register; from memory the operand has to be read first, and comes back by
@@ -151,15 +141,15 @@ impl Vcpu {
     /// Delivering #DB clears DR7.GD, so that its handler can look at the debug registers (APM volume 2,
     /// 13.1.1.4).
     fn forget_general_detect(&mut self) {
-        self.fetch_rest_of_system();
-        if self.page.system().dr7 & GENERAL_DETECT != 0 {
-            self.change_system(|system| system.dr7 &= !GENERAL_DETECT);
+        self.registers.need_rest_of_system();
+        if self.registers.page.system().dr7 & GENERAL_DETECT != 0 {
+            self.registers.change_system(|system| system.dr7 &= !GENERAL_DETECT);
         }
     }
 
     /// Injects #DB for an instruction that the VMM has carried out. `why`: bits of DR6.
     pub(super) fn inject_debug(&mut self, why: u64) {
-        self.change_system(|system| system.dr6 |= why);
+        self.registers.change_system(|system| system.dr6 |= why);
         self.forget_general_detect();
         self.inject_exception(PLAIN_DEBUG);
     }
@@ -167,10 +157,10 @@ impl Vcpu {
     /// #DB or #AC came up in the guest, and is delivered to it. RIP and DR6 are what the handler is to see.
     #[cold]
     pub(super) fn handle_exception(&mut self) {
-        let what = self.page.qualification();
+        let what = self.registers.page.qualification();
         let (vector, error_code) = (what as u8, (what >> 32) as u32);
-        if self.page.flags() & ExitFlags::EVENT.bits() != 0
-            && matches!(self.page.interrupted_event().kind, event_kind::INTERRUPT | event_kind::NMI)
+        if self.registers.page.flags() & ExitFlags::EVENT.bits() != 0
+            && matches!(self.registers.page.interrupted_event().kind, event_kind::INTERRUPT | event_kind::NMI)
         {
             // It came up while that was delivered, which would be lost: that goes first, and the exception
             // comes up again. One exception on the way to another takes its place (APM volume 2, 8.2.9: both

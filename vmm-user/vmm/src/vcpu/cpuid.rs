@@ -1,7 +1,7 @@
 //! CPUID.
 
 use decoder::Intercept;
-use devices::cpuid::Live;
+use devices::cpuid::{Leaf, Live};
 
 use runtime::abi::registers::Groups;
 
@@ -11,16 +11,33 @@ use super::Vcpu;
 const XSAVE_LEAF: u32 = 0xd;
 
 impl Vcpu {
+    #[inline(always)]
     pub(super) fn handle_cpuid(&mut self) {
-        if self.page.gpr(0) as u32 == XSAVE_LEAF {
-            // Asked for, since not every emulated processor lets XSETBV exit.
-            self.fetch(Groups::XCR0);
+        if !self.complete(Intercept::Cpuid) {
+            return;
         }
-        let page = &self.page;
-        let live = Live { cr4: page.cr4(), xcr0: page.xcr0() };
-        let leaf = self.cpuid.lookup(page.gpr(0) as u32, page.gpr(1) as u32, &live);
-        if self.complete(Intercept::Cpuid) {
-            self.page.set_abcd([leaf.eax, leaf.ebx, leaf.ecx, leaf.edx].map(u64::from));
+        match self.cpuid.plain(self.registers.page.gpr(0) as u32) {
+            Some(leaf) => self.registers.page.set_abcd(results(leaf)),
+            None => self.handle_changing_leaf(),
         }
     }
+
+    /// A leaf that depends on ECX or on the vCPU's state.
+    #[inline(never)]
+    fn handle_changing_leaf(&mut self) {
+        let page = &self.registers.page;
+        let (leaf, subleaf) = (page.gpr(0) as u32, page.gpr(1) as u32);
+        if leaf == XSAVE_LEAF {
+            // Asked for, since not every emulated processor lets XSETBV exit.
+            self.registers.need(Groups::XCR0);
+        }
+        let live = Live { cr4: self.registers.page.cr4(), xcr0: self.registers.page.xcr0() };
+        let leaf = self.cpuid.lookup(leaf, subleaf, &live);
+        self.registers.page.set_abcd(results(&leaf));
+    }
+}
+
+/// RAX, RBX, RCX and RDX.
+fn results(leaf: &Leaf) -> [u64; 4] {
+    [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx].map(u64::from)
 }

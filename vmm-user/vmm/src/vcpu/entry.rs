@@ -3,10 +3,10 @@
 use devices::apic::Startup;
 use devices::capability::PowerEvent;
 use runtime::abi::operation::end_reason;
-use runtime::abi::registers::Groups;
-use runtime::abi::run_page::activity;
+use runtime::abi::registers::EventInjection;
 
-use super::nmi::LOOK_AGAIN_NS;
+use super::nmi::{LOOK_AGAIN_NS, Nmi};
+use super::registers::EntryRegisters;
 use super::{Attention, Next, Vcpu};
 
 impl Vcpu {
@@ -48,16 +48,8 @@ impl Vcpu {
         self.look_at_interrupts();
         self.plan_deadline();
         let stopped = self.halted || self.lapic.waits_for_sipi();
-        let activity = if stopped { activity::HALTED } else { activity::RUNNING };
-        if activity != self.page.activity() {
-            self.page.set_activity(activity);
-            self.page.mark(Groups::CONTROLS);
-        }
-        if self.batched != 0 {
-            self.page.set_batch_count(self.batched);
-            self.page.mark(Groups::CONTROLS);
-            self.batched = 0;
-        }
+        self.registers.plan_activity(stopped);
+        self.registers.plan_batch();
         Next::Continue
     }
 
@@ -75,9 +67,24 @@ impl Vcpu {
     #[cold]
     fn start_up(&mut self, startup: Startup) {
         match startup {
-            Startup::Init => self.reset_processor(),
-            Startup::Sipi { vector } => self.start_at_page(vector),
+            Startup::Init => self.registers.reset(),
+            Startup::Sipi { vector } => self.registers.reset_to_page(vector),
         }
+        self.reset_events();
+    }
+
+    /// Whatever was on its way to the guest is not any more, be it here or with the kernel.
+    fn reset_events(&mut self) {
+        self.inject(EventInjection::default());
+        self.event_waits = false;
+        self.set_nmi(Nmi::None);
+    }
+
+    /// The first vCPU's state at a guest kernel's entry.
+    pub fn enter_kernel(&mut self, entry: &EntryRegisters) {
+        self.registers.reset_to_kernel(entry);
+        self.reset_events();
+        self.lapic.enter_virtual_wire();
     }
 
     /// The earliest of this vCPU's timers and, on vCPU 0, the board's.
@@ -90,11 +97,7 @@ impl Vcpu {
         if self.nmi_needs_look() {
             deadline = deadline.min(self.shared.board.clock.now_ns() + LOOK_AGAIN_NS);
         }
-        if deadline != self.deadline_ns {
-            self.deadline_ns = deadline;
-            let tsc = if deadline == u64::MAX { u64::MAX } else { self.shared.board.clock.tsc_at(deadline) };
-            self.page.set_deadline_tsc(tsc);
-            self.page.mark(Groups::CONTROLS);
-        }
+        let clock = &self.shared.board.clock;
+        self.registers.plan_deadline(deadline, |deadline| clock.tsc_at(deadline));
     }
 }

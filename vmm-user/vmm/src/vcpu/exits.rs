@@ -19,21 +19,21 @@ impl Vcpu {
     /// Handles the exit in the run page.
     #[inline(always)]
     pub(super) fn handle_exit(&mut self, policy: &impl HaltPolicy) -> Next {
-        let why = self.page.reason();
+        let why = self.registers.page.reason();
         // CR8 is the guest's own; the local APIC must know it before it says which interrupts are pending.
-        let cr8 = self.page.exit_cr8();
+        let cr8 = self.registers.page.exit_cr8();
         if cr8 != self.lapic.tpr() >> 4 {
             self.lapic.set_cr8(cr8);
             self.attention_to_requests();
         }
         const NOTABLE: u32 = ExitFlags::EVENT.union(ExitFlags::INJECTION_PENDING).bits();
-        if self.page.flags() & NOTABLE | self.counts != 0
+        if self.registers.page.flags() & NOTABLE | self.counts != 0
             && let Next::End(reason) = self.note(why)
         {
             return Next::End(reason);
         }
         match why {
-            reason::PORT => self.handle_port(PortAccess(self.page.qualification())),
+            reason::PORT => self.handle_port(PortAccess(self.registers.page.qualification())),
             reason::MEMORY => self.handle_memory(),
             reason::CPUID => self.handle_cpuid(),
             reason::MSR_READ => self.handle_msr_read(),
@@ -53,7 +53,7 @@ impl Vcpu {
         if let Some(statistics) = self.statistics {
             self.count(why, statistics);
         }
-        let flags = ExitFlags::from_bits_retain(self.page.flags());
+        let flags = ExitFlags::from_bits_retain(self.registers.page.flags());
         if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING) {
             return self.keep_event(why, flags);
         }
@@ -70,13 +70,13 @@ impl Vcpu {
         }
         if why == reason::MEMORY {
             // Its gate or its stack is in absent memory: a processor would shut down.
-            let (event, gpa) = (self.page.interrupted_event(), self.page.gpa());
+            let (event, gpa) = (self.registers.page.interrupted_event(), self.registers.page.gpa());
             log::error!("vCPU {}: event {} of kind {} needs {gpa:#x}", self.index, event.vector, event.kind);
             self.report_registers("an event cannot be delivered");
             return Next::End(end_reason::TRIPLE_FAULT);
         }
         // It was lost in the exit, and is delivered again.
-        let event = self.page.interrupted_event();
+        let event = self.registers.page.interrupted_event();
         self.inject(event);
         Next::Continue
     }
@@ -94,7 +94,7 @@ impl Vcpu {
 
     fn handle_work(&mut self) {
         self.attention = Attention::ALL;
-        let events = self.page.take_work() >> work::FIRST_EVENT_BIT;
+        let events = self.registers.page.take_work() >> work::FIRST_EVENT_BIT;
         if events != 0 {
             let board = &self.shared.board;
             let mut access = board.access();
@@ -113,8 +113,7 @@ impl Vcpu {
         }
         self.finish(&access);
         self.attention = Attention::ALL;
-        // The timer has fired: the same deadline, if it comes again, is set again.
-        self.deadline_ns = 0;
+        self.registers.forget_deadline();
     }
 
     #[cold]
@@ -145,26 +144,26 @@ impl Vcpu {
 
     /// XSETBV (APM volume 4): CR4.OSXSAVE, else #UD; CPL 0, XCR0, and bits that CPUID offers, else #GP.
     fn handle_xsetbv(&mut self) {
-        let value = self.page.gpr(0) & 0xffff_ffff | self.page.gpr(2) << 32;
+        let value = self.registers.page.gpr(0) & 0xffff_ffff | self.registers.page.gpr(2) << 32;
         let legal = xcr0::is_valid(value, self.cpuid.allowed_xcr0());
-        if self.page.cr4() & OSXSAVE == 0 {
+        if self.registers.page.cr4() & OSXSAVE == 0 {
             self.inject_exception(Exception::UNDEFINED_OPCODE);
-        } else if self.page.gpr(1) as u32 != 0 || self.cpl() != 0 || !legal {
+        } else if self.registers.page.gpr(1) as u32 != 0 || self.registers.cpl() != 0 || !legal {
             self.inject_exception(Exception::GENERAL_PROTECTION);
         } else if self.complete(Intercept::Xsetbv) {
-            self.page.set_xcr0(value);
-            self.page.mark(Groups::XCR0);
+            self.registers.page.set_xcr0(value);
+            self.registers.page.mark(Groups::XCR0);
         }
     }
 
     fn count(&self, why: u32, statistics: &Mutex<Statistics>) {
         let target = match why {
-            reason::PORT => Some(u64::from(PortAccess(self.page.qualification()).port())),
-            reason::MEMORY => Some(self.page.gpa() & !0xfff),
-            reason::CPUID => Some(self.page.gpr(0) & 0xffff_ffff),
-            reason::MSR_READ | reason::MSR_WRITE => Some(self.page.gpr(1) & 0xffff_ffff),
-            reason::REGISTER_WRITE => Some(self.page.raw_code()),
-            reason::EXCEPTION => Some(self.page.qualification() & 0xff),
+            reason::PORT => Some(u64::from(PortAccess(self.registers.page.qualification()).port())),
+            reason::MEMORY => Some(self.registers.page.gpa() & !0xfff),
+            reason::CPUID => Some(self.registers.page.gpr(0) & 0xffff_ffff),
+            reason::MSR_READ | reason::MSR_WRITE => Some(self.registers.page.gpr(1) & 0xffff_ffff),
+            reason::REGISTER_WRITE => Some(self.registers.page.raw_code()),
+            reason::EXCEPTION => Some(self.registers.page.qualification() & 0xff),
             _ => None,
         };
         statistics.lock().count(why, target);
@@ -173,8 +172,9 @@ impl Vcpu {
     /// Logs why the guest cannot go on, and its registers.
     #[cold]
     pub(super) fn report_registers(&mut self, what: &str) {
-        self.fetch(Groups::SYSTEM | Groups::SEGMENTS);
-        let (page, system, segments) = (&self.page, self.page.system(), self.page.segments());
+        self.registers.need(Groups::SYSTEM | Groups::SEGMENTS);
+        let (page, system, segments) =
+            (&self.registers.page, self.registers.page.system(), self.registers.page.segments());
         let exit = page.exit();
         log::error!("vCPU {}: {what} (exit {} code {:#x})", self.index, exit.reason, exit.raw_code);
         log::error!("rip {:016x} rflags {:08x} cr2 {:016x}", page.rip(), page.rflags(), system.cr2);

@@ -2,7 +2,6 @@
 
 use decoder::fetch::{Code, FetchError};
 use decoder::{Exception, Intercept, Mode, intercept_length};
-use runtime::abi::registers::Groups;
 
 use super::code_cache::Key;
 use super::machine::Emulation;
@@ -10,33 +9,17 @@ use super::{Kind, Vcpu};
 
 /// The longest instruction, in bytes (APM volume 3, 1.1).
 const MAX_LENGTH: usize = 15;
-/// RFLAGS.TF.
-const TRAP: u64 = 1 << 8;
-/// RFLAGS.RF.
-const RESUME: u64 = 1 << 16;
 
 impl Vcpu {
-    /// How CS makes the processor read code.
-    #[inline]
-    pub(super) fn mode(&self) -> Mode {
-        Mode::new(self.page.efer(), self.page.cs_attributes())
-    }
-
-    /// The current privilege level.
-    #[inline]
-    pub(super) fn cpl(&self) -> u8 {
-        (self.page.ss_attributes() >> 5 & 3) as u8
-    }
-
     /// Moves RIP behind the intercepted instruction. `false` when that is not to be: the guest's code could
     /// not be fetched, which injects the fault, or has changed meanwhile, which runs it again.
     #[inline(always)]
     pub(super) fn complete(&mut self, intercept: Intercept) -> bool {
-        if let Some((known, length)) = self.lengths.find(self.page.view())
+        if let Some((known, length)) = self.lengths.find(self.registers.page.view())
             && *known == intercept
         {
             // Only 64-bit code is found so.
-            self.complete_at(self.page.rip().wrapping_add(u64::from(*length)));
+            self.complete_at(self.registers.page.rip().wrapping_add(u64::from(*length)));
             return true;
         }
         self.complete_unknown(intercept)
@@ -59,24 +42,15 @@ impl Vcpu {
 
     /// The instruction at RIP is done, and has this length.
     pub(super) fn complete_after(&mut self, length: u8) {
-        self.complete_at(self.page.rip().wrapping_add(u64::from(length)) & self.mode().linear_mask());
+        self.complete_at(
+            self.registers.page.rip().wrapping_add(u64::from(length)) & self.registers.mode().linear_mask(),
+        );
     }
 
     /// The instruction is done, and ends here.
     #[inline(always)]
     pub(super) fn complete_at(&mut self, next_rip: u64) {
-        let flags = self.page.rflags();
-        self.page.set_rip(next_rip);
-        self.page.mark(Groups::GENERAL);
-        if flags & (TRAP | RESUME) != 0 {
-            self.complete_flags(flags);
-        }
-    }
-
-    #[cold]
-    fn complete_flags(&mut self, flags: u64) {
-        self.page.set_rflags(flags & !RESUME);
-        if flags & TRAP != 0 {
+        if self.registers.complete_at(next_rip) {
             self.single_step();
         }
     }
@@ -88,7 +62,7 @@ impl Vcpu {
     }
 
     fn find_length(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
-        let mode = self.mode();
+        let mode = self.registers.mode();
         let mut code = Code::EMPTY;
         let mut emulation = Emulation::new(self);
         let length = fetch_length(&mut emulation, &mut code, intercept, mode)?;
@@ -110,7 +84,7 @@ impl Vcpu {
             // Absent memory reads all-ones, and FFh FFh is no instruction; devices hold no code.
             FetchError::NotRam { .. } => self.inject_exception(Exception::UNDEFINED_OPCODE),
             FetchError::Unsupported => {
-                let rip = self.page.rip();
+                let rip = self.registers.page.rip();
                 self.say_once(Kind::NotEmulated, rip, format_args!("an instruction that is not emulated"));
                 self.inject_exception(Exception::UNDEFINED_OPCODE);
             }

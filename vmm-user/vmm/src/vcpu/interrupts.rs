@@ -17,25 +17,21 @@ impl Vcpu {
     /// Injects an event at the next entry, which wakes the guest.
     pub(super) fn inject(&mut self, event: EventInjection) {
         self.halted = false;
-        self.page.set_injection(event);
-        self.page.mark(Groups::INJECTION);
+        self.registers.page.set_injection(event);
+        self.registers.page.mark(Groups::INJECTION);
     }
 
     /// Whether an event is to be delivered at the next entry, so that no other can be.
     pub(super) fn is_injecting(&self) -> bool {
-        self.event_waits || self.page.dirty() & Groups::INJECTION.bits() != 0
+        self.event_waits || self.registers.page.dirty() & Groups::INJECTION.bits() != 0
     }
 
     /// Injects an exception. RIP stays at the instruction.
     pub(super) fn inject_exception(&mut self, exception: Exception) {
         if let Some(address) = exception.cr2 {
-            self.fetch_rest_of_system();
-            let mut system = self.page.system();
-            system.cr2 = address;
-            self.page.set_system(system);
-            self.page.mark(Groups::SYSTEM);
+            self.registers.change_system(|system| system.cr2 = address);
         }
-        let real_mode = self.page.cr0() & PROTECTED == 0;
+        let real_mode = self.registers.page.cr0() & PROTECTED == 0;
         let error_code = exception.error_code.filter(|_| !real_mode);
         self.inject(EventInjection {
             kind: event_kind::EXCEPTION,
@@ -52,13 +48,13 @@ impl Vcpu {
 
     /// Whether the instruction behind an STI or a MOV SS is still to be executed.
     pub(super) fn is_in_shadow(&self) -> bool {
-        let completed = self.page.dirty() & Groups::GENERAL.bits() != 0;
-        self.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed
+        let completed = self.registers.page.dirty() & Groups::GENERAL.bits() != 0;
+        self.registers.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed
     }
 
     /// Whether the guest could take an interrupt now, its priority aside.
     fn is_interruptible(&self) -> bool {
-        !self.is_injecting() && !self.is_in_shadow() && self.page.rflags() & INTERRUPT_FLAG != 0
+        !self.is_injecting() && !self.is_in_shadow() && self.registers.page.rflags() & INTERRUPT_FLAG != 0
     }
 
     /// Injects what waits, or asks for an exit when the guest can take it.
@@ -73,10 +69,7 @@ impl Vcpu {
             (false, None) => self.window_for_masked(),
             _ => self.deliver(external, pending),
         };
-        if self.page.window() != window {
-            self.page.set_window(window);
-            self.page.mark(Groups::CONTROLS);
-        }
+        self.registers.plan_window(window);
     }
 
     /// Delivers one of two interrupts if the guest takes it; returns the window to ask for.

@@ -30,13 +30,13 @@ impl<'a> Emulation<'a> {
     /// Begins that of the instruction that caused a nested page fault.
     #[inline]
     pub fn at_fault(vcpu: &'a mut Vcpu) -> Self {
-        Self { not_ram: vcpu.page.gpa(), vcpu }
+        Self { not_ram: vcpu.registers.page.gpa(), vcpu }
     }
 
     /// The vCPU's pages.
     #[inline(always)]
     pub fn page(&self) -> &VcpuPages {
-        &self.vcpu.page
+        &self.vcpu.registers.page
     }
 
     #[cold]
@@ -95,44 +95,44 @@ fn state(segment: registers::Segment) -> SegmentState {
 impl Machine for Emulation<'_> {
     #[inline]
     fn gpr(&self, number: u8) -> u64 {
-        self.vcpu.page.gpr(usize::from(number))
+        self.vcpu.registers.page.gpr(usize::from(number))
     }
 
     #[inline]
     fn set_gpr(&mut self, number: u8, value: u64) {
-        self.vcpu.page.set_gpr(usize::from(number), value);
-        self.vcpu.page.mark(Groups::GENERAL);
+        self.vcpu.registers.page.set_gpr(usize::from(number), value);
+        self.vcpu.registers.page.mark(Groups::GENERAL);
     }
 
     #[inline]
     fn rip(&self) -> u64 {
-        self.vcpu.page.rip()
+        self.vcpu.registers.page.rip()
     }
 
     #[inline]
     fn set_rip(&mut self, value: u64) {
-        self.vcpu.page.set_rip(value);
-        self.vcpu.page.mark(Groups::GENERAL);
+        self.vcpu.registers.page.set_rip(value);
+        self.vcpu.registers.page.mark(Groups::GENERAL);
     }
 
     #[inline]
     fn rflags(&self) -> u64 {
-        self.vcpu.page.rflags()
+        self.vcpu.registers.page.rflags()
     }
 
     #[inline]
     fn set_rflags(&mut self, value: u64) {
-        self.vcpu.page.set_rflags(value);
-        self.vcpu.page.mark(Groups::GENERAL);
+        self.vcpu.registers.page.set_rflags(value);
+        self.vcpu.registers.page.mark(Groups::GENERAL);
     }
 
     fn segment(&mut self, segment: Segment) -> SegmentState {
         match segment {
-            Segment::Cs => return state(self.vcpu.page.system().cs),
-            Segment::Ss => return state(self.vcpu.page.system().ss),
-            _ => self.vcpu.fetch(Groups::SEGMENTS),
+            Segment::Cs => return state(self.vcpu.registers.page.system().cs),
+            Segment::Ss => return state(self.vcpu.registers.page.system().ss),
+            _ => self.vcpu.registers.need(Groups::SEGMENTS),
         }
-        let segments = self.vcpu.page.segments();
+        let segments = self.vcpu.registers.page.segments();
         state(match segment {
             Segment::Es => segments.es,
             Segment::Fs => segments.fs,
@@ -143,7 +143,7 @@ impl Machine for Emulation<'_> {
 
     #[inline]
     fn cpl(&self) -> u8 {
-        self.vcpu.cpl()
+        self.vcpu.registers.cpl()
     }
 
     #[inline]
@@ -153,7 +153,7 @@ impl Machine for Emulation<'_> {
 
     #[inline]
     fn paging(&self) -> Paging {
-        let page = &self.vcpu.page;
+        let page = &self.vcpu.registers.page;
         Paging {
             cr0: page.cr0(),
             cr3: page.cr3(),
@@ -166,16 +166,16 @@ impl Machine for Emulation<'_> {
     }
 
     fn xmm(&mut self, number: u8) -> Option<u128> {
-        self.vcpu.xmm(number)
+        self.vcpu.registers.xmm(number)
     }
 
     fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
-        self.vcpu.set_xmm(number, value)
+        self.vcpu.registers.set_xmm(number, value)
     }
 
     #[inline(always)]
     fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
-        if let Some(gpa) = self.vcpu.pages.find(self.vcpu.page.view(), linear, access) {
+        if let Some(gpa) = self.vcpu.pages.find(self.vcpu.registers.page.view(), linear, access) {
             return Ok(gpa);
         }
         self.look_up(linear, access)

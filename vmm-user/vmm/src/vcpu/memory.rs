@@ -3,7 +3,6 @@
 use decoder::fetch::{self, Code};
 use decoder::{Exception, Outcome, Stop};
 use runtime::abi::exit::Access;
-use runtime::abi::registers::Groups;
 
 use super::code_cache::Key;
 use super::machine::Emulation;
@@ -29,10 +28,8 @@ impl Vcpu {
         }
         self.attention_to_requests();
         let class = self.lapic.tpr() >> 4;
-        if class != self.page.exit_cr8() {
-            self.page.set_exit_cr8(class);
-            self.page.set_cr8(u32::from(class));
-            self.page.mark(Groups::TPR);
+        if class != self.registers.page.exit_cr8() {
+            self.registers.set_task_priority(class);
         }
     }
 
@@ -46,13 +43,13 @@ impl Vcpu {
 
     /// A nested page fault.
     pub(super) fn handle_memory(&mut self) {
-        let access = Access::from_bits_truncate(self.page.exit_access());
+        let access = Access::from_bits_truncate(self.registers.page.exit_access());
         if access.contains(Access::EXECUTE) && !access.contains(Access::PAGE_WALK) {
             // Code in absent memory is FFh FFh, which is no instruction.
             self.inject_exception(Exception::UNDEFINED_OPCODE);
             return;
         }
-        if let Some(instruction) = self.decoded.find(self.page.view()) {
+        if let Some(instruction) = self.decoded.find(self.registers.page.view()) {
             let instruction = *instruction;
             let mut emulation = Emulation::at_fault(self);
             let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
@@ -105,21 +102,8 @@ impl Vcpu {
 
     #[cold]
     fn refuse(&mut self, what: &str, code: &Code) {
-        let rip = self.page.rip();
+        let rip = self.registers.page.rip();
         self.say_once(Kind::Refused, rip, format_args!("{what} ({:02x?})", code.bytes()));
         self.inject_exception(Exception::UNDEFINED_OPCODE);
-    }
-
-    /// XMM registers come with the whole FPU state, on request.
-    pub(super) fn xmm(&mut self, number: u8) -> Option<u128> {
-        self.fetch(Groups::FPU);
-        self.page.valid().contains(Groups::FPU).then(|| self.page.xmm(number))
-    }
-
-    pub(super) fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
-        self.xmm(number)?;
-        self.page.set_xmm(number, value);
-        self.page.mark(Groups::FPU);
-        Some(())
     }
 }

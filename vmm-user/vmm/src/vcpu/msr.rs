@@ -14,12 +14,12 @@ const PAGING: u64 = 1 << 31;
 
 impl Vcpu {
     pub(super) fn handle_msr_read(&mut self) {
-        let msr = self.page.gpr(1) as u32;
+        let msr = self.registers.page.gpr(1) as u32;
         match self.read_msr(msr) {
             Some(value) => {
                 if self.complete(Intercept::Rdmsr) {
-                    self.page.set_gpr(0, value & 0xffff_ffff);
-                    self.page.set_gpr(2, value >> 32);
+                    self.registers.page.set_gpr(0, value & 0xffff_ffff);
+                    self.registers.page.set_gpr(2, value >> 32);
                 }
             }
             None => self.inject_exception(Exception::GENERAL_PROTECTION),
@@ -27,7 +27,7 @@ impl Vcpu {
     }
 
     pub(super) fn handle_msr_write(&mut self) {
-        let (msr, value) = self.page.msr_operands();
+        let (msr, value) = self.registers.page.msr_operands();
         if self.write_msr(msr, value) {
             let _ = self.complete(Intercept::Wrmsr);
         } else {
@@ -48,8 +48,8 @@ impl Vcpu {
                 value.ok()
             }
             MsrRead::Tsc => {
-                self.fetch(Groups::MSRS);
-                Some(syscall::tsc().wrapping_add(self.page.msrs().tsc_offset))
+                self.registers.need(Groups::MSRS);
+                Some(syscall::tsc().wrapping_add(self.registers.page.msrs().tsc_offset))
             }
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
             MsrRead::Unknown => {
@@ -78,7 +78,7 @@ impl Vcpu {
                 result.is_ok()
             }
             MsrWrite::Tsc => {
-                self.change_msrs(|msrs| msrs.tsc_offset = value.wrapping_sub(syscall::tsc()));
+                self.registers.change_msrs(|msrs| msrs.tsc_offset = value.wrapping_sub(syscall::tsc()));
                 true
             }
             MsrWrite::Vcpu(register) => self.write_register(register, value),
@@ -89,19 +89,11 @@ impl Vcpu {
         }
     }
 
-    fn change_msrs(&mut self, change: impl FnOnce(&mut runtime::abi::registers::MsrRegisters)) {
-        self.fetch(Groups::MSRS);
-        let mut msrs = self.page.msrs();
-        change(&mut msrs);
-        self.page.set_msrs(msrs);
-        self.page.mark(Groups::MSRS);
-    }
-
     fn read_register(&mut self, register: VcpuMsr) -> u64 {
-        self.fetch(Groups::MSRS | Groups::SEGMENTS);
-        let (msrs, segments) = (self.page.msrs(), self.page.segments());
+        self.registers.need(Groups::MSRS | Groups::SEGMENTS);
+        let (msrs, segments) = (self.registers.page.msrs(), self.registers.page.segments());
         match register {
-            VcpuMsr::Efer => self.page.efer(),
+            VcpuMsr::Efer => self.registers.page.efer(),
             VcpuMsr::Pat => msrs.pat,
             VcpuMsr::SysenterCs => msrs.sysenter_cs,
             VcpuMsr::SysenterEsp => msrs.sysenter_esp,
@@ -120,37 +112,29 @@ impl Vcpu {
     fn write_register(&mut self, register: VcpuMsr, value: u64) -> bool {
         match register {
             VcpuMsr::Efer => return self.write_efer(value),
-            VcpuMsr::Pat => self.change_msrs(|m| m.pat = value),
-            VcpuMsr::SysenterCs => self.change_msrs(|m| m.sysenter_cs = value),
-            VcpuMsr::SysenterEsp => self.change_msrs(|m| m.sysenter_esp = value),
-            VcpuMsr::SysenterEip => self.change_msrs(|m| m.sysenter_eip = value),
-            VcpuMsr::Star => self.change_msrs(|m| m.star = value),
-            VcpuMsr::Lstar => self.change_msrs(|m| m.lstar = value),
-            VcpuMsr::Cstar => self.change_msrs(|m| m.cstar = value),
-            VcpuMsr::SyscallMask => self.change_msrs(|m| m.sfmask = value),
-            VcpuMsr::KernelGsBase => self.change_msrs(|m| m.kernel_gs_base = value),
-            VcpuMsr::FsBase => self.change_segments(|s| s.fs.base = value),
-            VcpuMsr::GsBase => self.change_segments(|s| s.gs.base = value),
+            VcpuMsr::Pat => self.registers.change_msrs(|m| m.pat = value),
+            VcpuMsr::SysenterCs => self.registers.change_msrs(|m| m.sysenter_cs = value),
+            VcpuMsr::SysenterEsp => self.registers.change_msrs(|m| m.sysenter_esp = value),
+            VcpuMsr::SysenterEip => self.registers.change_msrs(|m| m.sysenter_eip = value),
+            VcpuMsr::Star => self.registers.change_msrs(|m| m.star = value),
+            VcpuMsr::Lstar => self.registers.change_msrs(|m| m.lstar = value),
+            VcpuMsr::Cstar => self.registers.change_msrs(|m| m.cstar = value),
+            VcpuMsr::SyscallMask => self.registers.change_msrs(|m| m.sfmask = value),
+            VcpuMsr::KernelGsBase => self.registers.change_msrs(|m| m.kernel_gs_base = value),
+            VcpuMsr::FsBase => self.registers.change_segments(|s| s.fs.base = value),
+            VcpuMsr::GsBase => self.registers.change_segments(|s| s.gs.base = value),
             // CPUID offers neither RDTSCP nor branch records.
             VcpuMsr::TscAux | VcpuMsr::DebugCtl => {}
         }
         true
     }
 
-    fn change_segments(&mut self, change: impl FnOnce(&mut runtime::abi::registers::SegmentRegisters)) {
-        self.fetch(Groups::SEGMENTS);
-        let mut segments = self.page.segments();
-        change(&mut segments);
-        self.page.set_segments(segments);
-        self.page.mark(Groups::SEGMENTS);
-    }
-
     fn write_efer(&mut self, value: u64) -> bool {
-        let paging = self.page.cr0() & PAGING != 0;
-        let Ok(efer) = check_efer(self.page.efer(), value, paging) else { return false };
-        self.fetch_rest_of_system();
-        self.page.set_efer(efer);
-        self.page.mark(Groups::SYSTEM);
+        let paging = self.registers.page.cr0() & PAGING != 0;
+        let Ok(efer) = check_efer(self.registers.page.efer(), value, paging) else { return false };
+        self.registers.need_rest_of_system();
+        self.registers.page.set_efer(efer);
+        self.registers.page.mark(Groups::SYSTEM);
         true
     }
 

@@ -38,7 +38,9 @@ impl Vcpu {
         let is_over = match self.nmi {
             Nmi::None => true,
             Nmi::Handled => false,
-            Nmi::Returns { rip, rsp } => (self.page.rip(), self.page.gpr(4)) != (rip, rsp),
+            Nmi::Returns { rip, rsp } => {
+                (self.registers.page.rip(), self.registers.page.gpr(4)) != (rip, rsp)
+            }
         };
         if is_over && !self.is_injecting() && !self.is_in_shadow() && self.lapic.take_nmi() {
             self.inject(EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() });
@@ -48,7 +50,7 @@ impl Vcpu {
 
     /// The guest is about to execute the handler's IRET.
     pub(super) fn nmi_returns(&mut self) {
-        self.set_nmi(Nmi::Returns { rip: self.page.rip(), rsp: self.page.gpr(4) });
+        self.set_nmi(Nmi::Returns { rip: self.registers.page.rip(), rsp: self.registers.page.gpr(4) });
     }
 
     /// Whether an NMI waits that no exit of the guest's will tell the moment of.
@@ -59,7 +61,7 @@ impl Vcpu {
     /// Notes what the guest does with an NMI.
     pub(super) fn set_nmi(&mut self, nmi: Nmi) {
         self.nmi = nmi;
-        self.page.set_nmi_return(u32::from(nmi == Nmi::Handled));
-        self.page.mark(Groups::CONTROLS);
+        self.registers.page.set_nmi_return(u32::from(nmi == Nmi::Handled));
+        self.registers.page.mark(Groups::CONTROLS);
     }
 }

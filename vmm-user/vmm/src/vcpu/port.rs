@@ -17,7 +17,7 @@ impl Vcpu {
             2 => Width::Word,
             _ => Width::Dword,
         };
-        let rax = self.page.gpr(0);
+        let rax = self.registers.page.gpr(0);
         if what.is_in() {
             let value = u64::from(self.port_in(what.port(), width));
             let merged = match width {
@@ -25,11 +25,11 @@ impl Vcpu {
                 Width::Dword => value,
                 _ => rax & !width.mask() | value & width.mask(),
             };
-            self.page.set_gpr(0, merged);
+            self.registers.page.set_gpr(0, merged);
         } else {
             self.port_out(what.port(), width, (rax & width.mask()) as u32);
         }
-        let next = self.page.next_rip();
+        let next = self.registers.page.next_rip();
         self.complete_at(next);
     }
 
@@ -58,7 +58,8 @@ impl Vcpu {
     /// The access by INS or OUTS whose right the processor has checked before the exit, if that is what the
     /// exit was for. The guest's bytes may be others by now.
     pub(super) fn checked_port(&self) -> Option<PortRequest> {
-        let access = (self.page.reason() == reason::PORT).then(|| PortAccess(self.page.qualification()))?;
+        let access = (self.registers.page.reason() == reason::PORT)
+            .then(|| PortAccess(self.registers.page.qualification()))?;
         string_request(access)
     }
 }

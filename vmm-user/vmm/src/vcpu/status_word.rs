@@ -13,7 +13,7 @@ impl Vcpu {
     pub(super) fn load_status_word(&mut self, value: u64) {
         let mut code = Code::EMPTY;
         match fetch::fetch(&mut Emulation::new(self), &mut code) {
-            Ok(lmsw) if lmsw.operation == Operation::Lmsw && self.cpl() == 0 => {
+            Ok(lmsw) if lmsw.operation == Operation::Lmsw && self.registers.cpl() == 0 => {
                 self.write_status_word(value, lmsw.length);
             }
             Ok(lmsw) if lmsw.operation == Operation::Lmsw => {

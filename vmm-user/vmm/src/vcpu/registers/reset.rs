@@ -4,11 +4,9 @@
 use devices::apic::APIC_TIMER_HZ;
 use devices::linux_boot::{self, EntryState};
 use runtime::abi::exit::reason;
-use runtime::abi::registers::{
-    EventInjection, Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters,
-};
+use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
 
-use super::Vcpu;
+use super::{Kernel, Registers};
 
 /// What a vCPU starts with, other than the reset state.
 pub type EntryRegisters = EntryState;
@@ -44,9 +42,9 @@ fn enterable(system: SystemRegisters) -> SystemRegisters {
     SystemRegisters { dr6: dr6 & 0xffff_ffff, dr7: dr7 & 0xffff_ffff, cs, ..system }
 }
 
-impl Vcpu {
+impl<K: Kernel> Registers<K> {
     /// The state after INIT (APM volume 2, 14.1.3): real mode, at the reset vector.
-    pub(super) fn reset_processor(&mut self) {
+    pub fn reset(&mut self) {
         let data = real_mode(0, 0, DATA_ATTRIBUTES);
         let table = real_mode(0, 0, 0);
         self.page.set_gprs([0; 16]);
@@ -73,10 +71,6 @@ impl Vcpu {
         self.page.set_msrs(MsrRegisters { pat: RESET_PAT, ..MsrRegisters::default() });
         self.page.set_xcr0(1);
         self.page.set_cr8(0);
-        // Whatever was on its way to the guest is not any more, be it here or with the kernel.
-        self.inject(EventInjection::default());
-        self.event_waits = false;
-        self.set_nmi(super::nmi::Nmi::None);
         self.loaded_all();
     }
 
@@ -88,18 +82,17 @@ impl Vcpu {
     }
 
     /// A start-up IPI: real mode, at the start of a page below 1 MiB.
-    pub(super) fn start_at_page(&mut self, vector: u8) {
-        self.reset_processor();
+    pub fn reset_to_page(&mut self, vector: u8) {
+        self.reset();
         let mut system = self.page.system();
         system.cs = real_mode(u16::from(vector) << 8, u64::from(vector) << 12, CODE_ATTRIBUTES);
         self.page.set_system(system);
         self.page.set_rip(0);
     }
 
-    /// The first vCPU's state at a guest kernel's entry.
-    pub fn enter_kernel(&mut self, entry: &EntryRegisters) {
-        self.reset_processor();
-        self.lapic.enter_virtual_wire();
+    /// The state at a guest kernel's entry.
+    pub fn reset_to_kernel(&mut self, entry: &EntryRegisters) {
+        self.reset();
         self.page.set_rip(entry.rip);
         self.page.set_gpr(4, entry.rsp);
         self.page.set_gpr(6, entry.rsi);
@@ -117,7 +110,7 @@ impl Vcpu {
     }
 
     /// Makes the whole system group the guest's, so that it can be loaded again after a change.
-    pub(super) fn fetch_rest_of_system(&mut self) {
+    pub fn need_rest_of_system(&mut self) {
         if self.page.dirty() & Groups::SYSTEM.bits() != 0 {
             // It is already, and has been changed.
             return;
@@ -125,7 +118,7 @@ impl Vcpu {
         // These exits store all of it, the others only what decoding takes.
         if !matches!(self.page.reason(), reason::REGISTER_WRITE | reason::EXCEPTION) {
             self.page.set_exit_groups((self.page.valid() - Groups::SYSTEM).bits());
-            self.fetch(Groups::SYSTEM);
+            self.need(Groups::SYSTEM);
         }
         self.page.set_system(enterable(self.page.system()));
     }
