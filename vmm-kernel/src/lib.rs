@@ -16,11 +16,13 @@ pub mod abi;
 pub mod checks;
 pub mod console;
 pub mod cpu;
+pub mod event;
 pub mod guest;
 #[cfg(not(target_os = "none"))]
 pub mod host;
 pub mod image;
 pub mod layout;
+pub mod life;
 pub mod log_ring;
 pub mod machine;
 pub mod memory;

@@ -3,18 +3,11 @@ use std::path::Path;
 
 use super::circles::Graph;
 use super::source::{Import, Source};
-use super::{CALLED_FROM_BELOW, FLOORS, STILL_WRONG};
+use super::{CALLED_FROM_BELOW, FLOORS};
 
 fn kernel() -> Source {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vmm-kernel/src");
     Source::read(&src).unwrap()
-}
-
-/// The imports of the kernel, but for those that are known to be wrong.
-fn imports() -> BTreeSet<Import> {
-    let mut imports = kernel().imports();
-    imports.retain(|import| !STILL_WRONG.contains(&(&import.from, &import.to)));
-    imports
 }
 
 /// The floor of a file, and the name by which it is there.
@@ -64,7 +57,7 @@ fn every_file_of_the_kernel_stands_on_a_floor() {
 
 #[test]
 fn imports_of_the_kernel_go_down() {
-    let imports = imports();
+    let imports = kernel().imports();
     let upward: String = imports
         .iter()
         .filter(is_upward)
@@ -75,7 +68,7 @@ fn imports_of_the_kernel_go_down() {
 
 #[test]
 fn no_files_of_the_kernel_stand_in_a_circle() {
-    let imports = imports();
+    let imports = kernel().imports();
     let pairs = imports.iter().map(|import| (import.from.as_str(), import.to.as_str()));
     let mut circles = Graph::new(pairs).in_circles();
     circles.retain(|(from, to)| !are_parent_and_child(from, to));
@@ -84,8 +77,8 @@ fn no_files_of_the_kernel_stand_in_a_circle() {
 
 #[test]
 fn no_folders_of_the_kernel_stand_in_a_circle() {
-    let (kernel, imports) = (kernel(), imports());
-    let files = kernel.files();
+    let kernel = kernel();
+    let (files, imports) = (kernel.files(), kernel.imports());
     let pairs = imports
         .iter()
         .filter(|import| !are_parent_and_child(&import.from, &import.to))
@@ -93,14 +86,6 @@ fn no_folders_of_the_kernel_stand_in_a_circle() {
         .filter(|(from, to)| from != to && !from.is_empty() && !to.is_empty());
     let circles = Graph::new(pairs).in_circles();
     assert!(circles.is_empty(), "each of these is part of a circle:{}", listed(circles));
-}
-
-#[test]
-fn what_is_called_wrong_is() {
-    let imports = kernel().imports();
-    for (from, to) in STILL_WRONG {
-        assert!(imports.iter().any(|import| import.from == *from && import.to == *to), "{from} -> {to}");
-    }
 }
 
 #[test]

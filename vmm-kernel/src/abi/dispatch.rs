@@ -4,9 +4,9 @@ use vcpu_abi::operation::{FLAG_GO_ON, Operation};
 use vcpu_abi::status::Status;
 use vcpu_abi::with_operation;
 
-use super::execute::{Done, Execute};
+use super::execute::{Done, Execute, Kinds};
 use crate::object::pool::Ref;
-use crate::task::handle::{self, HandleObject, Kinds};
+use crate::task::handle::HandleObject;
 use crate::task::process::Process;
 
 /// Resolves the object, reads the payload, does what is asked, writes the payload back.
@@ -17,7 +17,7 @@ where
     if C::ENDS_BATCH && !last {
         return Err(Status::BadOperation);
     }
-    let object = handle::find(process, operation.handle, C::RIGHTS)?;
+    let object = Process::find(process, operation.handle, C::RIGHTS)?;
     let mut payload = C::from_operation(operation);
     if !payload.reserved_is_zero() {
         return Err(Status::BadArgument);

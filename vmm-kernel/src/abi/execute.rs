@@ -1,11 +1,32 @@
 //! What each operation has to bring along.
 
-use vcpu_abi::operation::Call;
+use vcpu_abi::operation::{Call, Objects};
 use vcpu_abi::status::Status;
 
+use crate::event::Event;
+use crate::guest::vcpu::Vcpu;
+use crate::guest::vm::Vm;
 use crate::object::pool::Ref;
-use crate::task::handle::Kinds;
+use crate::task::files::File;
+use crate::task::handle::{Directory, GuestMemory, HostLine, HostPorts, Log, Machine};
 use crate::task::process::Process;
+
+/// The types of the objects, by the names that the ABI has for their kinds.
+pub struct Kinds;
+
+impl Objects for Kinds {
+    type System = Machine;
+    type Log = Log;
+    type Files = Directory;
+    type File = File;
+    type Process = Ref<Process>;
+    type Event = Ref<Event>;
+    type GuestMemory = GuestMemory;
+    type Vm = Ref<Vm>;
+    type Vcpu = Ref<Vcpu>;
+    type HostPorts = HostPorts;
+    type HostInterrupt = HostLine;
+}
 
 /// How an operation ends.
 pub type Done = Result<(), Status>;

@@ -14,7 +14,7 @@ use super::host_port;
 use crate::cpu::{interrupts, this_cpu};
 use crate::image;
 use crate::object::pool::Ref;
-use crate::task::handle::{self, HostPorts};
+use crate::task::handle::HostPorts;
 use crate::task::process::Process;
 use crate::task::scheduler;
 
@@ -42,7 +42,7 @@ impl PortAccesses {
             _ => return None,
         };
         Some(Self {
-            ports: handle::find(process, operation.handle, rights).ok()?,
+            ports: Process::find(process, operation.handle, rights).ok()?,
             is_write: operation.code == PortWrite::CODE,
             header: u64::from(operation.code) | u64::from(operation.flags) << 32,
             handle: operation.handle,

@@ -9,7 +9,7 @@ use crate::guest::vm::Vm;
 use crate::memory::guest_memory;
 use crate::memory::space::Protection;
 use crate::object::pool::Ref;
-use crate::task::handle::{self, GuestMemory};
+use crate::task::handle::GuestMemory;
 use crate::task::process::Process;
 
 /// The most memory one call allocates: what a process may wait for in the kernel, where nothing preempts it.
@@ -48,7 +48,7 @@ impl Execute for MemoryMap {
 
 impl Execute for VmMap {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
-        handle::find::<GuestMemory>(process, self.memory, Rights::MAP)?;
+        Process::find::<GuestMemory>(process, self.memory, Rights::MAP)?;
         vm.map(self.gpa, self.bytes)
     }
 }
@@ -58,7 +58,7 @@ impl Execute for VmAllocate {
         if self.writable > 1 {
             return Err(Status::BadArgument);
         }
-        process.mapped.lock().keep_vm(&vm)?;
+        process.mapped.lock().keep(vm.clone())?;
         vm.allocate(self.gpa, self.bytes, self.writable == 1, &process.space, self.address)
     }
 }

@@ -22,7 +22,8 @@ use vcpu_abi::status::Status;
 use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_THREAD_EXIT, SYS_YIELD};
 
 use self::answer::Answer;
-use crate::task::process::{EndCause, end_current};
+use crate::life::{self, end_current};
+use crate::task::process::EndCause;
 use crate::task::scheduler;
 
 /// What the entry code calls for every system call but `SYS_RUN`.
@@ -34,7 +35,7 @@ pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answ
             scheduler::schedule();
             Answer::new(Status::Ok, 0)
         }
-        SYS_THREAD_EXIT => scheduler::exit_thread(),
+        SYS_THREAD_EXIT => life::exit_thread(),
         SYS_EXIT => {
             end_current(EndCause::Exit(first as u32));
             Answer::new(Status::Ok, 0)
@@ -44,6 +45,6 @@ pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answ
             Answer::new(Status::BadOperation, 0)
         }
     };
-    scheduler::before_user();
+    life::before_user();
     answer
 }

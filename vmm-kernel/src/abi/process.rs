@@ -10,15 +10,16 @@ use vcpu_abi::status::Status;
 
 use super::execute::{Done, Execute};
 use crate::cpu::per_cpu;
+use crate::event::Event;
 use crate::layout::{PAGE, USER_END, USER_START, USER_START_PAGE};
+use crate::life;
 use crate::memory::space::Space;
 use crate::memory::user_copy::AllegedRange;
 use crate::object::pool::Ref;
 use crate::task::elf;
-use crate::task::event::Event;
 use crate::task::files::File;
-use crate::task::handle::{self, HandleObject};
-use crate::task::process::{self, EndCause, Life, Process};
+use crate::task::handle::HandleObject;
+use crate::task::process::{EndCause, Life, Process};
 use crate::task::scheduler::PRIORITIES;
 use crate::task::thread::Start;
 
@@ -63,7 +64,7 @@ impl Execute for ProcessStart {
             return Err(Status::BadArgument);
         }
         let fill = |space: &Space| copy_start_page(space, self.start_page, self.bytes);
-        process::start(&child, fill, self.cpu, self.priority as u8)
+        life::start(&child, fill, self.cpu, self.priority as u8)
     }
 }
 
@@ -100,7 +101,7 @@ impl Execute for ProcessState {
 
 impl Execute for ProcessWatch {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
-        target.watch(handle::find(process, self.event, Rights::SIGNAL)?)
+        life::watch(&target, Process::find(process, self.event, Rights::SIGNAL)?)
     }
 }
 
@@ -115,7 +116,7 @@ impl Execute for ThreadCreate {
             return Err(Status::BadArgument);
         }
         let start = Start { entry: self.entry, stack: self.stack, argument: self.argument };
-        process::add_thread(process, start, self.cpu, self.priority as u8)
+        life::add_thread(process, start, self.cpu, self.priority as u8)
     }
 }
 

@@ -56,7 +56,7 @@ pub fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> 
     }
     backend.set_windows();
     let why = match page.activity() {
-        activity::HALTED => halt(vcpu),
+        activity::HALTED => halt(cpu, vcpu),
         _ => enter_until_exit(cpu, vcpu, backend, named),
     };
     finish(vcpu, backend, why)
@@ -179,10 +179,10 @@ fn count(cpu: &PerCpu, what: u32) {
 
 /// Waits, with the guest halted, for work or the deadline.
 #[cold]
-fn halt(vcpu: &Vcpu) -> Option<u32> {
+fn halt(cpu: &PerCpu, vcpu: &Vcpu) -> Option<u32> {
     let page = vcpu.run_page;
-    let me = scheduler::current();
-    vcpu.set_sleeper(Some(me.clone()));
+    let Some(me) = scheduler::running(cpu) else { return Some(reason::NONE) };
+    vcpu.set_sleeper(Some(scheduler::current()));
     vcpu.set_place(place::HALTED);
     let deadline = page.deadline_tsc();
     me.prepare_to_block();

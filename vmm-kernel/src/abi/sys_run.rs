@@ -10,9 +10,11 @@ use super::answer::Answer;
 use super::batch;
 use super::run::{self, Named};
 use crate::cpu::{PerCpu, this_cpu};
+use crate::guest::run_cache;
 use crate::guest::vcpu::Vcpu;
+use crate::life;
 use crate::platform::backend::exit::Exit;
-use crate::task::handle;
+use crate::task::process::Process;
 use crate::task::scheduler;
 use crate::task::thread::Thread;
 
@@ -27,7 +29,7 @@ extern "C" fn sys_run(handle: u64) -> Answer {
 fn back_to_user(answer: Answer) -> Answer {
     if answer.status != Status::Ok as i64 || scheduler::wants_turn(this_cpu()) {
         // Nothing is held here any more: the thread may end.
-        scheduler::before_user();
+        life::before_user();
     }
     answer
 }
@@ -63,18 +65,18 @@ fn resume(exit: u32) -> Result<(), Status> {
     let cpu = this_cpu();
     // The handle was ready, so this thread has run the vCPU before, and no other since.
     let thread = scheduler::running(cpu).ok_or(Status::WrongState)?;
-    let (vcpu, handle, epoch) = thread.run_cache.last().ok_or(Status::WrongState)?;
+    let (vcpu, handle, epoch) = run_cache::of(thread).last().ok_or(Status::WrongState)?;
     run::resume(cpu, vcpu, Some((thread, Named { handle, epoch })), Exit::from_code(exit))
 }
 
 /// The vCPU behind a handle: the one of the last run, in most cases.
 fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, Status> {
-    if let Some(vcpu) = thread.run_cache.get(named.handle, named.epoch) {
+    if let Some(vcpu) = run_cache::of(thread).get(named.handle, named.epoch) {
         return Ok(vcpu);
     }
-    let vcpu = handle::find(&thread.process, named.handle, VcpuRun::RIGHTS)?;
+    let vcpu = Process::find(&thread.process, named.handle, VcpuRun::RIGHTS)?;
     // What is ready is what was run last: `resume` relies on it, and this run may come to nothing.
     cpu.entry.ready.forget();
-    thread.run_cache.set(named.handle, named.epoch, vcpu);
-    thread.run_cache.get(named.handle, named.epoch).ok_or(Status::BadHandle)
+    run_cache::of(thread).set(named.handle, named.epoch, vcpu);
+    run_cache::of(thread).get(named.handle, named.epoch).ok_or(Status::BadHandle)
 }

@@ -12,16 +12,17 @@ use core::sync::atomic::Ordering;
 use super::execute::{Done, Execute};
 use super::host_port;
 use crate::cpu::{cpuid, per_cpu, time};
+use crate::event::host_lines;
 use crate::image;
 use crate::log_ring;
 use crate::machine::{self, End};
 use crate::memory::frames;
 use crate::memory::user_copy::AllegedRange;
 use crate::object::pool::Ref;
+use crate::task::files;
 use crate::task::files::File;
-use crate::task::handle::{self, Directory, HostLine, HostPorts, Log, Machine};
+use crate::task::handle::{Directory, HostLine, HostPorts, Log, Machine};
 use crate::task::process::Process;
-use crate::task::{events_of_host, files};
 
 impl Execute for SystemInfo {
     fn execute(&mut self, _: &Ref<Process>, _: Machine) -> Done {
@@ -137,6 +138,6 @@ impl Execute for PortWrite {
 
 impl Execute for InterruptBind {
     fn execute(&mut self, process: &Ref<Process>, line: HostLine) -> Done {
-        events_of_host::bind(line.0, handle::find(process, self.event, Rights::SIGNAL)?)
+        host_lines::bind(line.0, Process::find(process, self.event, Rights::SIGNAL)?)
     }
 }

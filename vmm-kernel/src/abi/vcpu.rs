@@ -8,13 +8,13 @@ use vcpu_abi::status::Status;
 use super::execute::{Done, Execute};
 use super::run;
 use crate::cpu::this_cpu;
+use crate::event::Event;
 use crate::guest::vcpu::Vcpu;
 use crate::guest::vm::Vm;
 use crate::layout::PAGE;
 use crate::memory::space::Protection;
 use crate::object::pool::Ref;
-use crate::task::event::Event;
-use crate::task::handle::{self, Machine};
+use crate::task::handle::Machine;
 use crate::task::process::Process;
 
 impl Execute for SystemCreateVm {
@@ -41,7 +41,7 @@ impl Execute for VcpuCreate {
 /// process ends.
 fn map_shared(process: &Ref<Process>, vcpu: &Ref<Vcpu>, address: u64) -> Done {
     process.space.check_free(address, 2 * PAGE)?;
-    process.mapped.lock().keep_vcpu(vcpu)?;
+    process.mapped.lock().keep(vcpu.clone())?;
     for (index, physical) in vcpu.shared_pages().into_iter().enumerate() {
         process.space.map_foreign(address + index as u64 * PAGE, physical, PAGE, Protection::ReadWrite)?;
     }
@@ -83,6 +83,6 @@ impl Execute for EventBindVcpu {
         if !(work::FIRST_EVENT_BIT..32).contains(&self.bit) {
             return Err(Status::BadArgument);
         }
-        event.bind(handle::find(process, self.vcpu, Rights::SIGNAL)?, 1 << self.bit)
+        event.bind(Process::find(process, self.vcpu, Rights::SIGNAL)?, 1 << self.bit)
     }
 }

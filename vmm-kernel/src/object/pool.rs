@@ -10,11 +10,20 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 use vcpu_abi::status::Status;
 
-/// A place for one object.
-pub struct Slot<T> {
+pub mod any;
+
+/// What is known of a place, whatever is in it.
+struct Count {
     claimed: AtomicBool,
     references: AtomicU32,
+}
+
+/// A place for one object, which comes first: a pointer to it is then one to the place, and where there is
+/// no reference there is no pointer.
+#[repr(C)]
+pub struct Slot<T> {
     value: UnsafeCell<MaybeUninit<T>>,
+    count: Count,
 }
 
 /// A fixed number of places.
@@ -36,9 +45,8 @@ impl<T, const N: usize> Pool<T, N> {
         Self {
             slots: [const {
                 Slot {
-                    claimed: AtomicBool::new(false),
-                    references: AtomicU32::new(0),
                     value: UnsafeCell::new(MaybeUninit::uninit()),
+                    count: Count { claimed: AtomicBool::new(false), references: AtomicU32::new(0) },
                 }
             }; N],
         }
@@ -50,13 +58,13 @@ impl<T, const N: usize> Pool<T, N> {
         make: impl FnOnce(usize) -> Result<T, Status>,
     ) -> Result<Ref<T>, Status> {
         let claim = |s: &&Slot<T>| {
-            s.claimed.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            s.count.claimed.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
         let (index, slot) = self.slots.iter().enumerate().find(|(_, s)| claim(s)).ok_or(Status::Exhausted)?;
-        let value = make(index).inspect_err(|_| slot.claimed.store(false, Ordering::Release))?;
+        let value = make(index).inspect_err(|_| slot.count.claimed.store(false, Ordering::Release))?;
         // SAFETY: the place is claimed by us alone and has no references.
         unsafe { (*slot.value.get()).write(value) };
-        slot.references.store(1, Ordering::Release);
+        slot.count.references.store(1, Ordering::Release);
         Ok(Ref { slot })
     }
 
@@ -64,6 +72,7 @@ impl<T, const N: usize> Pool<T, N> {
     pub fn iter(&'static self) -> impl Iterator<Item = Ref<T>> {
         self.slots.iter().filter_map(|slot| {
             let up = slot
+                .count
                 .references
                 .fetch_update(Ordering::Acquire, Ordering::Relaxed, |n| (n > 0).then_some(n + 1));
             up.ok().map(|_| Ref { slot })
@@ -80,9 +89,7 @@ impl<T> Ref<T> {
 
 impl<T> Clone for Ref<T> {
     fn clone(&self) -> Self {
-        let before = self.slot.references.fetch_add(1, Ordering::Relaxed);
-        // Every reference sits in a bounded table, so that 2^31 of them is a bug.
-        assert!(before < u32::MAX / 2, "a reference count ran over");
+        self.slot.count.add();
         Self { slot: self.slot }
     }
 }
@@ -95,6 +102,22 @@ impl<T> Deref for Ref<T> {
     }
 }
 
+impl Count {
+    /// One reference more.
+    #[inline(always)]
+    fn add(&self) {
+        let before = self.references.fetch_add(1, Ordering::Relaxed);
+        // Every reference sits in a bounded table, so that 2^31 of them is a bug.
+        assert!(before < u32::MAX / 2, "a reference count ran over");
+    }
+
+    /// One less. Whether it was the last one.
+    #[inline(always)]
+    fn remove(&self) -> bool {
+        self.references.fetch_sub(1, Ordering::Release) == 1
+    }
+}
+
 impl<T> Slot<T> {
     /// Drops the object: what few references do, and so kept out of the way of the others. By the place, not
     /// by the reference to it, whose address the compiler would have to keep for this.
@@ -104,14 +127,14 @@ impl<T> Slot<T> {
         fence(Ordering::Acquire);
         // SAFETY: this was the last reference, and `iter` makes none of a count of zero.
         unsafe { (*self.value.get()).assume_init_drop() };
-        self.claimed.store(false, Ordering::Release);
+        self.count.claimed.store(false, Ordering::Release);
     }
 }
 
 impl<T> Drop for Ref<T> {
     fn drop(&mut self) {
         let slot = self.slot;
-        if slot.references.fetch_sub(1, Ordering::Release) == 1 {
+        if slot.count.remove() {
             slot.drop_object();
         }
     }

@@ -4,11 +4,12 @@ use vcpu_abi::operation::Rights;
 use vcpu_abi::status::Status;
 
 use crate::layout::USER_START_PAGE;
+use crate::life;
 use crate::memory::space::Space;
 use crate::task::elf;
 use crate::task::files::File;
 use crate::task::handle::{Directory, GuestMemory, HandleObject, HostLine, HostPorts, Log, Machine};
-use crate::task::process::{self, Process};
+use crate::task::process::Process;
 
 /// Host ports that processes may be given: the first serial port.
 const SERIAL_PORTS: HostPorts = HostPorts { first: 0x3f8, count: 8 };
@@ -34,7 +35,7 @@ pub fn start(file: File) -> Result<(), Status> {
         text.add(name, handle);
     }
     let fill = |space: &Space| elf::copy(space, USER_START_PAGE, text.as_bytes());
-    process::start(&init, fill, 0, 3)
+    life::start(&init, fill, 0, 3)
 }
 
 /// The start page of the first process: a line `handle NAME NUMBER` for each handle.

@@ -1,14 +1,11 @@
 //! Handles: what a process may name, and what it may do with it.
 
-use vcpu_abi::operation::{HANDLE_SELF, Handle, Objects, Rights};
+use vcpu_abi::operation::{HANDLE_SELF, Handle, Rights};
 use vcpu_abi::status::Status;
 
-use super::event::Event;
 use super::files::File;
-use super::process::Process;
-use crate::guest::vcpu::Vcpu;
-use crate::guest::vm::Vm;
 use crate::object::pool::Ref;
+use crate::object::pool::any::AnyRef;
 
 /// The most handles a process holds.
 pub const HANDLES_MAX: usize = 96;
@@ -45,23 +42,6 @@ pub struct GuestMemory;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostLine(pub u8);
 
-/// The types of the objects, by the names that the ABI has for their kinds.
-pub struct Kinds;
-
-impl Objects for Kinds {
-    type System = Machine;
-    type Log = Log;
-    type Files = Directory;
-    type File = File;
-    type Process = Ref<Process>;
-    type Event = Ref<Event>;
-    type GuestMemory = GuestMemory;
-    type Vm = Ref<Vm>;
-    type Vcpu = Ref<Vcpu>;
-    type HostPorts = HostPorts;
-    type HostInterrupt = HostLine;
-}
-
 /// What a handle may name.
 pub trait HandleObject: Sized {
     /// What a handle to it holds.
@@ -69,12 +49,6 @@ pub trait HandleObject: Sized {
 
     /// What a handle names, if it is of this type.
     fn of(entry: &Entry) -> Option<Self>;
-
-    /// What [`HANDLE_SELF`] names, if it is of this type.
-    #[inline(always)]
-    fn of_self(_: &Ref<Process>) -> Option<Self> {
-        None
-    }
 }
 
 /// An object of any kind.
@@ -88,20 +62,14 @@ pub enum Object {
     Directory,
     /// A file, by its place in the directory.
     File(File),
-    /// A process.
-    Process(Ref<Process>),
-    /// An event.
-    Event(Ref<Event>),
     /// Guest memory.
     GuestMemory,
-    /// A virtual machine.
-    Vm(Ref<Vm>),
-    /// A virtual processor.
-    Vcpu(Ref<Vcpu>),
     /// Ports.
     HostPorts(HostPorts),
     /// An interrupt line.
     HostLine(HostLine),
+    /// An object in a pool: a process, an event, a virtual machine or processor.
+    Counted(AnyRef),
 }
 
 /// Objects that are all there is to a variant of [`Object`].
@@ -124,10 +92,7 @@ handle_objects! {
     Machine: Object::Machine => Machine, |_| Object::Machine;
     Log: Object::Log => Log, |_| Object::Log;
     File: Object::File(file) => *file, Object::File;
-    Ref<Event>: Object::Event(event) => event.clone(), Object::Event;
     GuestMemory: Object::GuestMemory => GuestMemory, |_| Object::GuestMemory;
-    Ref<Vm>: Object::Vm(vm) => vm.clone(), Object::Vm;
-    Ref<Vcpu>: Object::Vcpu(vcpu) => vcpu.clone(), Object::Vcpu;
     HostPorts: Object::HostPorts(ports) => *ports, Object::HostPorts;
     HostLine: Object::HostLine(line) => *line, Object::HostLine;
 }
@@ -142,17 +107,14 @@ impl HandleObject for Directory {
     }
 }
 
-impl HandleObject for Ref<Process> {
+impl<T: Send + Sync> HandleObject for Ref<T> {
     fn into_object(self) -> Object {
-        Object::Process(self)
+        Object::Counted(self.into())
     }
 
+    #[inline(always)]
     fn of(entry: &Entry) -> Option<Self> {
-        if let Object::Process(process) = &entry.object { Some(process.clone()) } else { None }
-    }
-
-    fn of_self(caller: &Ref<Process>) -> Option<Self> {
-        Some(caller.clone())
+        if let Object::Counted(object) = &entry.object { object.to() } else { None }
     }
 }
 
@@ -207,18 +169,6 @@ impl HandleTable {
     pub fn remove_any(&mut self) -> Option<Entry> {
         self.entries.iter_mut().find_map(Option::take)
     }
-}
-
-/// Finds what a handle names: an object of a type, with rights.
-pub fn find<T: HandleObject>(process: &Ref<Process>, handle: Handle, rights: Rights) -> Result<T, Status> {
-    if handle == HANDLE_SELF {
-        return T::of_self(process).ok_or(Status::BadHandle);
-    }
-    let handles = process.handles.lock();
-    let entry = handles.get(handle)?;
-    // That it is of another kind is told before what it allows.
-    let object = T::of(entry).ok_or(Status::BadHandle)?;
-    if entry.rights.contains(rights) { Ok(object) } else { Err(Status::NoRight) }
 }
 
 #[cfg(test)]

@@ -4,39 +4,33 @@
 
 use vcpu_abi::status::Status;
 
-use crate::guest::vcpu::Vcpu;
-use crate::guest::vm::Vm;
 use crate::layout::{VCPUS_MAX, VMS_MAX};
-use crate::object::pool::Ref;
+use crate::object::pool::any::AnyRef;
 
 /// References to what is mapped: a place for each object there can be.
 pub struct Mapped {
-    vms: [Option<Ref<Vm>>; VMS_MAX],
-    vcpus: [Option<Ref<Vcpu>>; VCPUS_MAX],
-}
-
-fn keep<T>(places: &mut [Option<Ref<T>>], object: &Ref<T>) -> Result<(), Status> {
-    if places.iter().flatten().any(|kept| kept.same(object)) {
-        return Ok(());
-    }
-    let place = places.iter_mut().find(|p| p.is_none()).ok_or(Status::Exhausted)?;
-    *place = Some(object.clone());
-    Ok(())
+    objects: [Option<AnyRef>; VMS_MAX + VCPUS_MAX],
 }
 
 impl Mapped {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { vms: [const { None }; VMS_MAX], vcpus: [const { None }; VCPUS_MAX] }
+        Self { objects: [const { None }; VMS_MAX + VCPUS_MAX] }
     }
 
-    /// Keeps a VM.
-    pub fn keep_vm(&mut self, vm: &Ref<Vm>) -> Result<(), Status> {
-        keep(&mut self.vms, vm)
+    /// Keeps a VM, or a vCPU and with it its VM.
+    pub fn keep(&mut self, object: impl Into<AnyRef>) -> Result<(), Status> {
+        let object = object.into();
+        if self.objects.iter().flatten().any(|kept| kept.same(&object)) {
+            return Ok(());
+        }
+        let place = self.objects.iter_mut().find(|p| p.is_none()).ok_or(Status::Exhausted)?;
+        *place = Some(object);
+        Ok(())
     }
 
-    /// Keeps a vCPU, and with it its VM.
-    pub fn keep_vcpu(&mut self, vcpu: &Ref<Vcpu>) -> Result<(), Status> {
-        keep(&mut self.vcpus, vcpu)
+    /// Removes any one, until there is none.
+    pub fn remove_any(&mut self) -> Option<AnyRef> {
+        self.objects.iter_mut().find_map(Option::take)
     }
 }

@@ -1,8 +1,6 @@
 //! Tasks: processes, threads, events, handles, and the scheduler of each processor.
 
 pub mod elf;
-pub mod event;
-pub mod events_of_host;
 pub mod files;
 pub mod handle;
 pub mod mapped;

@@ -1,20 +1,20 @@
-//! Processes: an address space, handles, threads, and how each ends.
+//! Processes: an address space, handles, and what has become of each. Its threads come and go in
+//! [`life`](crate::life).
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use vcpu_abi::operation::{HANDLE_SELF, Handle, Rights};
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::exit_code;
 
-use super::event::Event;
+use super::elf;
 use super::files::File;
-use super::handle::HandleTable;
+use super::handle::{Entry, HandleObject, HandleTable};
 use super::mapped::Mapped;
-use super::thread::{self, Start};
-use super::{elf, scheduler};
-use crate::cpu::{exception_names, per_cpu};
+use crate::cpu::exception_names;
 use crate::layout::{PAGE, USER_STACK_BYTES, USER_STACK_TOP, USER_START_PAGE};
 use crate::memory::space::{Protection, Space};
-use crate::memory::temporary;
+use crate::object::pool::any::AnyRef;
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
 
@@ -71,10 +71,13 @@ pub enum Life {
     Ended(EndCause),
 }
 
+/// The events that its end signals.
+pub type Watchers = [Option<AnyRef>; WATCHERS_MAX];
+
 struct LifeState {
     life: Life,
     cause: Option<EndCause>,
-    watchers: [Option<Ref<Event>>; WATCHERS_MAX],
+    watchers: Watchers,
 }
 
 /// The serial number of the next process.
@@ -134,6 +137,19 @@ impl Process {
         })
     }
 
+    /// Finds what a process's handle names: an object of a type, with rights.
+    pub fn find<T: HandleObject>(process: &Ref<Self>, handle: Handle, rights: Rights) -> Result<T, Status> {
+        if handle == HANDLE_SELF {
+            let own = Entry { object: process.clone().into_object(), rights: Rights::all() };
+            return T::of(&own).ok_or(Status::BadHandle);
+        }
+        let handles = process.handles.lock();
+        let entry = handles.get(handle)?;
+        // That it is of another kind is told before what it allows.
+        let object = T::of(entry).ok_or(Status::BadHandle)?;
+        if entry.rights.contains(rights) { Ok(object) } else { Err(Status::NoRight) }
+    }
+
     /// The name, for the log.
     pub fn name(&self) -> &str {
         let end = self.name.iter().position(|b| *b == 0).unwrap_or(NAME_BYTES);
@@ -150,88 +166,67 @@ impl Process {
         self.state.lock().life
     }
 
-    /// Signals `event` when it ends; at once, if it has.
-    pub fn watch(&self, event: Ref<Event>) -> Result<(), Status> {
-        let ended = {
-            let mut state = self.state.lock();
-            let ended = matches!(state.life, Life::Ended(_));
-            let known = state.watchers.iter().flatten().any(|w| w.same(&event));
-            if !ended && !known {
-                let place = state.watchers.iter_mut().find(|w| w.is_none()).ok_or(Status::Exhausted)?;
-                *place = Some(event.clone());
-            }
-            ended
-        };
-        if ended {
-            event.signal();
+    /// Remembers who is to be told of its end. `false`: it has ended.
+    pub fn watch(&self, watcher: AnyRef) -> Result<bool, Status> {
+        let mut state = self.state.lock();
+        let ended = matches!(state.life, Life::Ended(_));
+        let known = state.watchers.iter().flatten().any(|w| w.same(&watcher));
+        if !ended && !known {
+            let place = state.watchers.iter_mut().find(|w| w.is_none()).ok_or(Status::Exhausted)?;
+            *place = Some(watcher);
         }
-        Ok(())
+        Ok(!ended)
     }
 
-    /// The last thread is gone.
-    fn ended(&self) {
-        while let Some(entry) = { self.handles.lock().remove_any() } {
-            drop(entry);
-        }
-        let mapped = core::mem::replace(&mut *self.mapped.lock(), Mapped::new());
-        drop(mapped);
-        let watchers = {
-            let mut state = self.state.lock();
-            state.life = Life::Ended(state.cause.unwrap_or(EndCause::Exit(0)));
-            core::mem::replace(&mut state.watchers, [const { None }; WATCHERS_MAX])
-        };
-        watchers.iter().flatten().for_each(|event| event.signal());
-    }
-}
-
-/// Starts a process with its first thread, when `fill` has written its start page. One that could not be
-/// started is as new as before.
-pub fn start(
-    process: &Ref<Process>,
-    fill: impl FnOnce(&Space) -> Result<(), Status>,
-    cpu: u32,
-    priority: u8,
-) -> Result<(), Status> {
-    {
-        let mut state = process.state.lock();
+    /// From new to running: its first thread will begin at the address that is returned.
+    pub fn start(&self) -> Result<u64, Status> {
+        let mut state = self.state.lock();
         if state.life != Life::New {
             return Err(Status::WrongState);
         }
         state.life = Life::Running;
+        Ok(self.entry)
     }
-    process.priority.store(u32::from(priority), Ordering::Relaxed);
-    let start = Start { entry: process.entry, stack: USER_STACK_TOP - 8, argument: USER_START_PAGE };
-    let page = process.space.lookup(USER_START_PAGE);
-    // A start that failed may have left something.
-    page.map(|frame| temporary::with_frame(frame, |words| words.fill(0)))
-        .and_then(|()| fill(&process.space))
-        .and_then(|()| add_thread(process, start, cpu, priority))
-        .inspect_err(|_| process.state.lock().life = Life::New)
-}
 
-/// Adds a thread to a process that runs.
-pub fn add_thread(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Result<(), Status> {
-    per_cpu::of(cpu).ok_or(Status::BadArgument)?;
-    process.threads.fetch_add(1, Ordering::AcqRel);
-    thread::spawn(process, start, cpu, priority).inspect_err(|_| {
-        process.threads.fetch_sub(1, Ordering::AcqRel);
-    })
-}
+    /// It got no first thread, and is as new as before.
+    pub fn take_start_back(&self) {
+        self.state.lock().life = Life::New;
+    }
 
-/// Ends the running thread's process. Its threads stop as they come by; the caller's must not go back to user
-/// mode.
-pub fn end_current(cause: EndCause) {
-    let me = scheduler::current();
-    let process = &me.process;
-    {
-        let mut state = process.state.lock();
-        if state.cause.is_none() {
-            state.cause = Some(cause);
-            report(process, cause);
+    /// It gets a thread.
+    pub fn add_thread(&self) {
+        self.threads.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It loses a thread, or did not get it. Whether it was the last one.
+    pub fn remove_thread(&self) -> bool {
+        self.threads.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Its threads are to stop. The first cause counts.
+    pub fn end(&self, cause: EndCause) {
+        {
+            let mut state = self.state.lock();
+            if state.cause.is_none() {
+                state.cause = Some(cause);
+                report(self, cause);
+            }
         }
+        self.ending.store(true, Ordering::SeqCst);
     }
-    process.ending.store(true, Ordering::SeqCst);
-    scheduler::interrupt_threads_of(process);
+
+    /// The last thread is gone: lets go of all that it held. Returns who is to be told.
+    pub fn ended(&self) -> Watchers {
+        while let Some(entry) = { self.handles.lock().remove_any() } {
+            drop(entry);
+        }
+        while let Some(object) = { self.mapped.lock().remove_any() } {
+            drop(object);
+        }
+        let mut state = self.state.lock();
+        state.life = Life::Ended(state.cause.unwrap_or(EndCause::Exit(0)));
+        core::mem::replace(&mut state.watchers, [const { None }; WATCHERS_MAX])
+    }
 }
 
 fn report(process: &Process, cause: EndCause) {
@@ -246,13 +241,6 @@ fn report(process: &Process, cause: EndCause) {
             process.name(),
             exception_names::name(u64::from(vector))
         ),
-    }
-}
-
-/// The running thread's process loses a thread: this one, which is about to be gone.
-pub fn thread_gone(process: &Process) {
-    if process.threads.fetch_sub(1, Ordering::AcqRel) == 1 {
-        process.ended();
     }
 }
 

@@ -9,7 +9,7 @@ use core::arch::global_asm;
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::process::{self, Process};
+use super::process::Process;
 use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
 use crate::cpu::{PerCpu, fpu, interrupts, local_apic, per_cpu, speculation, this_cpu, time};
@@ -145,7 +145,7 @@ pub fn current() -> Ref<Thread> {
 #[inline]
 pub fn running(cpu: &PerCpu) -> Option<&Thread> {
     // SAFETY: a thread in its own system call is referred to by `current`, by its queue or by what it waits
-    // for, until `exit_thread`, from which it does not come back.
+    // for, until `leave`, from which it does not come back.
     unsafe { queue(cpu).running.get().as_ref() }
 }
 
@@ -157,7 +157,7 @@ pub fn with_current<R>(f: impl FnOnce(&Ref<Thread>) -> R) -> R {
     }
 }
 
-/// Makes a processor come by [`before_user`] or the run loop.
+/// Makes a processor come by [`give_way`], before it goes back to user mode or to its guest.
 fn call(cpu: &PerCpu) {
     queue(cpu).reschedule.store(true, Ordering::SeqCst);
     cpu.entry.ready.forget();
@@ -272,32 +272,20 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
     }
     plan_quantum(cpu);
     // SAFETY: both stacks are kernel stacks in the area that all address spaces share; `load` was saved by
-    // this function or laid out by `thread::spawn`.
+    // this function or laid out by `thread::try_new`.
     unsafe { context_switch(save, load) };
     finish_switch();
 }
 
-/// The first thing of a new thread. Its process may have ended since it was made, unseen by who looked for
-/// threads to end.
-pub extern "C" fn begin_thread() {
-    finish_switch();
-    before_user();
-}
-
-/// The first thing on another stack: drops the thread that ended on the old one.
-fn finish_switch() {
+/// The first thing on another stack, also a new thread's: drops the thread that ended on the old one.
+#[inline(always)]
+pub fn finish_switch() {
     let ended = queue(this_cpu()).previous.take();
     drop(ended);
 }
 
-/// Ends the running thread.
-pub fn exit_thread() -> ! {
-    {
-        let me = current();
-        me.run_cache.clear();
-        me.set_ended();
-        process::thread_gone(&me.process);
-    }
+/// Leaves the running thread, which is over, for ever. The caller holds nothing.
+pub fn leave() -> ! {
     schedule();
     unreachable!("a thread that ended was run again");
 }
@@ -326,13 +314,6 @@ pub fn take_turns() -> bool {
     interrupts::take_pending();
     // A process that ends on another processor has this one reschedule.
     !wants_turn(this_cpu()) || give_way()
-}
-
-/// What every way back to user mode passes, the ordinary exit's aside. The callers hold nothing.
-pub fn before_user() {
-    if !give_way() {
-        exit_thread();
-    }
 }
 
 /// The running thread used the FPU while a guest's registers, or nobody's, were in the processor. `false`: it
@@ -379,7 +360,8 @@ pub fn timer_fired() {
         wake(&thread);
     }
     queue(cpu).next_wake.set(sleepers.next_tsc());
-    if queue(cpu).any_ready() {
+    // Who was woken has asked for a turn. Without anybody it is the end of a quantum.
+    if !wants_turn(cpu) && queue(cpu).any_ready() {
         queue(cpu).reschedule.store(true, Ordering::SeqCst);
     }
     arm_timer(cpu, u64::MAX);

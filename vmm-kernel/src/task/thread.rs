@@ -5,18 +5,16 @@
 )]
 
 use core::arch::global_asm;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use vcpu_abi::operation::Handle;
 use vcpu_abi::status::Status;
 
 use super::process::Process;
-use super::scheduler;
 use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::{USER_CODE, USER_DATA};
 use crate::cpu::fpu::FpuArea;
-use crate::guest::vcpu::Vcpu;
+use crate::cpu::room::Room;
 use crate::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
 use crate::memory::self_map;
 use crate::object::pool::{Pool, Ref};
@@ -53,59 +51,8 @@ pub struct Start {
     pub argument: u64,
 }
 
-/// The vCPU a thread ran last, found by its handle: it saves the look-up at the next run.
-pub struct RunCache {
-    handle: Cell<Handle>,
-    epoch: Cell<u32>,
-    /// What `reference` refers to; null for nothing.
-    vcpu: Cell<*const Vcpu>,
-    reference: RefCell<Option<Ref<Vcpu>>>,
-}
-
-impl RunCache {
-    const fn new() -> Self {
-        Self {
-            handle: Cell::new(0),
-            epoch: Cell::new(0),
-            vcpu: Cell::new(core::ptr::null()),
-            reference: RefCell::new(None),
-        }
-    }
-
-    /// The vCPU found by this handle when the table was at this epoch. It lives at least until the next
-    /// [`Self::set`].
-    #[inline]
-    pub fn get(&self, handle: Handle, epoch: u32) -> Option<&Vcpu> {
-        if self.handle.get() != handle || self.epoch.get() != epoch {
-            return None;
-        }
-        // SAFETY: `reference` keeps the object; only the running thread itself changes it, by `set` and
-        // `clear`.
-        unsafe { self.vcpu.get().as_ref() }
-    }
-
-    /// What was found last, if anything, with its handle and epoch.
-    pub fn last(&self) -> Option<(&Vcpu, Handle, u32)> {
-        // SAFETY: as in `get`.
-        let vcpu = unsafe { self.vcpu.get().as_ref() }?;
-        Some((vcpu, self.handle.get(), self.epoch.get()))
-    }
-
-    /// Remembers one.
-    pub fn set(&self, handle: Handle, epoch: u32, vcpu: Ref<Vcpu>) {
-        self.handle.set(handle);
-        self.epoch.set(epoch);
-        self.vcpu.set(&raw const *vcpu);
-        drop(self.reference.replace(Some(vcpu)));
-    }
-
-    /// Forgets it: the thread ends.
-    pub fn clear(&self) {
-        self.handle.set(0);
-        self.vcpu.set(core::ptr::null());
-        drop(self.reference.replace(None));
-    }
-}
+/// Room for what the floors above keep for a thread.
+const ABOVE_WORDS: usize = 4;
 
 /// A thread.
 pub struct Thread {
@@ -121,12 +68,12 @@ pub struct Thread {
     pub stack_top: u64,
     /// RSP while it does not run.
     pub saved_stack: Cell<u64>,
-    /// Touched by the running thread alone.
-    pub run_cache: RunCache,
+    /// The state of the floor above that made it: touched by the running thread alone, and never dropped.
+    pub above: Room<ABOVE_WORDS>,
     state: AtomicU32,
 }
 
-// SAFETY: `saved_stack` and `run_cache` are only touched on the thread's own processor, with interrupts off.
+// SAFETY: `saved_stack` and `above` are only touched on the thread's own processor, with interrupts off.
 unsafe impl Sync for Thread {}
 // SAFETY: as above; the thread's references are counted atomically.
 unsafe impl Send for Thread {}
@@ -137,7 +84,7 @@ global_asm!(
     .balign 16
     // The first return of a new thread's context switch: its stack holds RDI and a frame for IRETQ.
 thread_entry:
-    call {begin_thread}
+    call begin_thread
     xor eax, eax
     xor ebx, ebx
     xor ecx, ecx
@@ -156,8 +103,7 @@ thread_entry:
     swapgs
     iretq
     .popsection
-    "#,
-    begin_thread = sym scheduler::begin_thread,
+    "#
 );
 
 unsafe extern "C" {
@@ -206,8 +152,14 @@ fn prepare_stack(top: u64, start: Start) -> u64 {
     at
 }
 
-/// Makes a thread and puts it in its processor's queue.
-pub fn spawn(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Result<(), Status> {
+/// Makes a thread, which is in no queue yet, with what the floor above keeps for it.
+pub fn try_new<T>(
+    process: &Ref<Process>,
+    start: Start,
+    cpu: u32,
+    priority: u8,
+    above: T,
+) -> Result<Ref<Thread>, Status> {
     let thread = THREADS.try_insert(|slot| {
         map_stack(slot)?;
         let stack_top = thread_stack_top(slot);
@@ -219,12 +171,13 @@ pub fn spawn(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Re
             fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP, cpu) },
             stack_top,
             saved_stack: Cell::new(prepare_stack(stack_top, start)),
-            run_cache: RunCache::new(),
+            above: Room::new(),
             state: AtomicU32::new(ThreadState::Ready as u32),
         })
     })?;
-    scheduler::enqueue(&thread);
-    Ok(())
+    // SAFETY: nobody else knows the thread yet.
+    unsafe { thread.above.fill(above) };
+    Ok(thread)
 }
 
 /// The threads of a process.

@@ -5,8 +5,9 @@ use x86_64::registers::control::Cr2;
 
 use crate::cpu::interrupts::Frame;
 use crate::cpu::{exception_names, this_cpu_number};
+use crate::life;
 use crate::memory::user_copy;
-use crate::task::process::{self, EndCause};
+use crate::task::process::EndCause;
 use crate::task::scheduler;
 use crate::{console, machine};
 
@@ -26,7 +27,7 @@ pub fn handle(frame: &mut Frame) {
             return;
         }
         let address = fault_address(frame);
-        process::end_current(EndCause::Fault {
+        life::end_current(EndCause::Fault {
             vector: frame.vector as u8,
             rip: frame.rip,
             address,

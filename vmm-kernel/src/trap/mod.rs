@@ -5,7 +5,9 @@ mod exceptions;
 
 use crate::cpu::interrupts::Frame;
 use crate::cpu::{io_apic, local_apic};
-use crate::task::{events_of_host, scheduler};
+use crate::event::host_lines;
+use crate::life;
+use crate::task::scheduler;
 
 /// What the entry code calls for every vector but the paranoid ones. Interrupts are off.
 #[unsafe(no_mangle)]
@@ -17,7 +19,7 @@ extern "C" fn handle_trap(frame: &mut Frame) {
         handle_interrupt(vector);
     }
     if frame.is_user() {
-        scheduler::before_user();
+        life::before_user();
     }
 }
 
@@ -42,7 +44,7 @@ fn handle_interrupt(vector: u8) {
             local_apic::end_of_interrupt();
             let line = vector.wrapping_sub(io_apic::FIRST_VECTOR);
             if line < io_apic::LINES {
-                events_of_host::interrupt(line);
+                host_lines::interrupt(line);
             } else {
                 log::warn!("the host sent an interrupt on vector {vector:#x}, which nothing asked for");
             }

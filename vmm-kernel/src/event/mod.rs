@@ -6,11 +6,13 @@
 
 use vcpu_abi::status::Status;
 
-use super::scheduler;
-use super::thread::Thread;
 use crate::guest::vcpu::Vcpu;
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
+use crate::task::scheduler;
+use crate::task::thread::Thread;
+
+pub mod host_lines;
 
 /// The most events there are.
 const EVENTS_MAX: usize = 128;

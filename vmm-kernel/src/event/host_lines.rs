@@ -2,7 +2,7 @@
 
 use vcpu_abi::status::Status;
 
-use super::event::Event;
+use super::Event;
 use crate::cpu::io_apic;
 use crate::cpu::per_cpu;
 use crate::object::pool::Ref;

@@ -1,0 +1,92 @@
+//! How processes and threads begin and end, and the way of each thread back to user mode.
+#![allow(unsafe_code, reason = "a function is called by name from a new thread's first instructions")]
+
+use core::sync::atomic::Ordering;
+
+use vcpu_abi::status::Status;
+
+use crate::cpu::per_cpu;
+use crate::event::Event;
+use crate::guest::run_cache::{self, RunCache};
+use crate::layout::{USER_STACK_TOP, USER_START_PAGE};
+use crate::memory::space::Space;
+use crate::memory::temporary;
+use crate::object::pool::Ref;
+use crate::task::process::{EndCause, Process};
+use crate::task::scheduler;
+use crate::task::thread::{self, Start};
+
+/// Starts a process with its first thread, when `fill` has written its start page. One that could not be
+/// started is as new as before.
+pub fn start(
+    process: &Ref<Process>,
+    fill: impl FnOnce(&Space) -> Result<(), Status>,
+    cpu: u32,
+    priority: u8,
+) -> Result<(), Status> {
+    let entry = process.start()?;
+    process.priority.store(u32::from(priority), Ordering::Relaxed);
+    let start = Start { entry, stack: USER_STACK_TOP - 8, argument: USER_START_PAGE };
+    let page = process.space.lookup(USER_START_PAGE);
+    // A start that failed may have left something.
+    page.map(|frame| temporary::with_frame(frame, |words| words.fill(0)))
+        .and_then(|()| fill(&process.space))
+        .and_then(|()| add_thread(process, start, cpu, priority))
+        .inspect_err(|_| process.take_start_back())
+}
+
+/// Adds a thread to a process that runs.
+pub fn add_thread(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Result<(), Status> {
+    per_cpu::of(cpu).ok_or(Status::BadArgument)?;
+    process.add_thread();
+    let thread = thread::try_new(process, start, cpu, priority, RunCache::new()).inspect_err(|_| {
+        process.remove_thread();
+    })?;
+    scheduler::enqueue(&thread);
+    Ok(())
+}
+
+/// Signals `event` when a process ends; at once, if it has.
+pub fn watch(process: &Process, event: Ref<Event>) -> Result<(), Status> {
+    if !process.watch(event.clone().into())? {
+        event.signal();
+    }
+    Ok(())
+}
+
+/// The first thing of a new thread. Its process may have ended since it was made, unseen by who looked for
+/// threads to end.
+#[unsafe(no_mangle)]
+extern "C" fn begin_thread() {
+    scheduler::finish_switch();
+    before_user();
+}
+
+/// Ends the running thread's process. Its threads stop as they come by; the caller's must not go back to user
+/// mode.
+pub fn end_current(cause: EndCause) {
+    let me = scheduler::current();
+    me.process.end(cause);
+    scheduler::interrupt_threads_of(&me.process);
+}
+
+/// Ends the running thread, and with the last one its process.
+pub fn exit_thread() -> ! {
+    {
+        let me = scheduler::current();
+        run_cache::of(&me).clear();
+        me.set_ended();
+        if me.process.remove_thread() {
+            let watchers = me.process.ended();
+            watchers.iter().flatten().filter_map(|w| w.to::<Event>()).for_each(|event| event.signal());
+        }
+    }
+    scheduler::leave()
+}
+
+/// What every way back to user mode passes, the ordinary exit's aside. The callers hold nothing.
+pub fn before_user() {
+    if !scheduler::give_way() {
+        exit_thread();
+    }
+}
