@@ -150,7 +150,13 @@ pub extern "C" fn handle(frame: &mut Frame, cpu: &mut Cpu) {
     match vector {
         2 => {
             cpu.counts.nmis += 1;
-            if !cpu.is_in_snippet() || !watch::is_overdue(cpu) {
+            if !cpu.is_in_snippet() {
+                if watch::is_stuck(cpu) {
+                    report::trust(cpu.index);
+                }
+                return;
+            }
+            if !watch::is_overdue(cpu) {
                 return;
             }
             cpu.counts.watched += 1;

@@ -136,6 +136,11 @@ pub fn is_overdue(cpu: &Cpu) -> bool {
     ticks().wrapping_sub(cpu.began) > SNIPPET_TICKS
 }
 
+/// Whether the supervisor has been at the same round for longer than any round takes.
+pub fn is_stuck(cpu: &Cpu) -> bool {
+    ticks().wrapping_sub(cpu.began) > 10 * TICKS_PER_SECOND as u32
+}
+
 /// What a processor remembers of the other.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
