@@ -5,13 +5,12 @@ mod code_cache;
 mod control;
 mod cpuid;
 mod entry;
+mod events;
 mod exits;
 mod instruction;
-mod interrupts;
 mod machine;
 mod memory;
 mod msr;
-mod nmi;
 mod notices;
 mod page;
 mod page_cache;
@@ -24,13 +23,12 @@ mod table_path;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use bitflags::bitflags;
-
 use code_cache::{CodeCache, Decoded, Lengths};
-use decoder::{Intercept, Mode, Processor};
-use devices::apic::{ApicBus, ApicShared, Kick, LocalApic, LocalApicConfig, VcpuSet};
+use decoder::{Exception, Intercept, Mode, Processor};
+use devices::apic::{ApicBus, Kick, VcpuSet};
 use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
+use events::{Attention, Events};
 use notices::{Kind, Notices};
 use runtime::abi::operation::{Call, Handle, VcpuCreate, VcpuKick, end_reason};
 use runtime::abi::run_page::{PAGE_BYTES, work};
@@ -69,18 +67,6 @@ pub struct Shared {
     pub statistics: alloc::vec::Vec<Arc<Mutex<Statistics>>>,
 }
 
-bitflags! {
-    /// What may have changed since the last entry, so that the next one looks at it.
-    #[derive(Clone, Copy, PartialEq, Eq)]
-    struct Attention: u8 {
-        /// Which interrupt the guest can take.
-        const INTERRUPTS = 1 << 0;
-        /// Start-up IPIs, deadlines, activity, batch, the machine's end.
-        const OTHERS = 1 << 1;
-        const ALL = Self::INTERRUPTS.bits() | Self::OTHERS.bits();
-    }
-}
-
 /// What HLT does. A program that measures exits may have it end at once; see [`Waits`] for what a guest
 /// expects.
 pub trait HaltPolicy {
@@ -110,27 +96,17 @@ pub struct Vcpu {
     index: usize,
     registers: Registers,
     shared: &'static Shared,
-    lapic: LocalApic,
+    events: Events,
     cpuid: CpuidTable,
     /// What the guest believes of its processor, by its CPUID.
     processor: Processor,
     msrs: MsrFile,
-    /// The kernel has an event from before that it delivers at the next entry.
-    event_waits: bool,
-    /// What the guest does with the last NMI.
-    nmi: nmi::Nmi,
-    /// The guest executed HLT.
-    halted: bool,
-    /// What the next entry looks at anew.
-    attention: Attention,
     /// The instructions that are intercepted.
     lengths: Lengths,
     /// The instructions that access devices.
     decoded: Decoded,
     /// The pages that they access.
     pages: PageCache,
-    /// What others post to the local APIC.
-    apic_shared: &'static ApicShared,
     /// Counts, in a debug image.
     statistics: Option<&'static Mutex<Statistics>>,
     /// Not 0 if there are any: beside the exit's flags, so that both are looked at together.
@@ -190,23 +166,17 @@ impl Vcpu {
     /// A vCPU as after power-on.
     pub fn new(shared: &'static Shared, index: usize, created: Created, cpuid: CpuidTable) -> Option<Self> {
         let processor = processor::of(&cpuid);
-        let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: None };
         Some(Self {
             index,
             registers: Registers::new(created.page, SystemCalls { handle: created.handle, index }),
             shared,
-            lapic: LocalApic::new(shared.board.apics.clone(), index, config)?,
+            events: Events::new(&shared.board.apics, index)?,
             cpuid,
             processor,
             msrs: MsrFile::new(),
-            event_waits: false,
-            nmi: nmi::Nmi::None,
-            halted: false,
-            attention: Attention::ALL,
             lengths: CodeCache::new((Intercept::Hlt, 1))?,
             decoded: CodeCache::new(decoder::decode(HLT, Mode::Bits64, processor).ok()?)?,
             pages: PageCache::new()?,
-            apic_shared: shared.board.apics.get(index)?,
             statistics: shared.statistics.get(index).map(|s| &**s),
             counts: u32::from(index < shared.statistics.len()),
             notices: Notices::default(),
@@ -250,6 +220,11 @@ impl Vcpu {
         self.registers.submit();
     }
 
+    /// Injects an exception. RIP stays at the instruction.
+    fn inject_exception(&mut self, exception: Exception) {
+        self.events.inject_exception(&mut self.registers, exception);
+    }
+
     /// Kicks the vCPUs that an access posted something to. This one looks anyway, and at whether the machine
     /// is to end.
     #[inline(always)]
@@ -261,7 +236,7 @@ impl Vcpu {
 
     #[cold]
     fn kick_others(&mut self, kicks: &VcpuSet) {
-        self.attention = Attention::ALL;
+        self.events.attention = Attention::ALL;
         let own = self.index;
         for vcpu in kicks.iter().filter(|v| *v != own) {
             if let Some(handle) = self.shared.vcpus.get(vcpu) {

@@ -7,9 +7,9 @@ use devices::control::{Control, GeneralProtection};
 use runtime::abi::exit::ExitFlags;
 use runtime::abi::registers::event_kind;
 
+use super::Vcpu;
 use super::code_cache::Key;
 use super::machine::Emulation;
-use super::{Attention, Vcpu};
 
 /// CS.L, among a segment's attributes.
 const CODE_IS_LONG: u16 = 1 << 9;
@@ -101,9 +101,7 @@ impl Vcpu {
     fn write_task_priority(&mut self, value: u64) -> Result<(), Refused> {
         let class = u8::try_from(value).ok().filter(|class| *class < 16);
         let class = class.ok_or(GeneralProtection)?;
-        self.lapic.set_cr8(class);
-        self.registers.set_task_priority(class);
-        self.attention |= Attention::INTERRUPTS;
+        self.events.write_task_priority(class, &mut self.registers);
         Ok(())
     }
 

@@ -9,7 +9,8 @@ use runtime::abi::xcr0;
 
 use spin::Mutex;
 
-use super::{Attention, Bus, HaltPolicy, Next, Vcpu};
+use super::events::Attention;
+use super::{Bus, HaltPolicy, Next, Vcpu};
 use crate::statistics::Statistics;
 
 /// CR4.OSXSAVE.
@@ -20,12 +21,7 @@ impl Vcpu {
     #[inline(always)]
     pub(super) fn handle_exit(&mut self, policy: &impl HaltPolicy) -> Next {
         let why = self.registers.page.reason();
-        // CR8 is the guest's own; the local APIC must know it before it says which interrupts are pending.
-        let cr8 = self.registers.page.exit_cr8();
-        if cr8 != self.lapic.tpr() >> 4 {
-            self.lapic.set_cr8(cr8);
-            self.attention_to_requests();
-        }
+        self.events.take_task_priority(self.registers.page.exit_cr8());
         const NOTABLE: u32 = ExitFlags::EVENT.union(ExitFlags::INJECTION_PENDING).bits();
         if self.registers.page.flags() & NOTABLE | self.counts != 0
             && let Next::End(reason) = self.note(why)
@@ -39,7 +35,7 @@ impl Vcpu {
             reason::MSR_READ => self.handle_msr_read(),
             reason::MSR_WRITE => self.handle_msr_write(),
             reason::HALT => self.handle_halt(policy),
-            reason::INTERRUPT_WINDOW => self.attention |= Attention::INTERRUPTS,
+            reason::INTERRUPT_WINDOW => self.events.attention |= Attention::INTERRUPTS,
             reason::WORK => self.handle_work(),
             reason::DEADLINE => self.handle_deadline(),
             _ => return self.handle_rare(why),
@@ -63,9 +59,7 @@ impl Vcpu {
     /// An event is not with the guest yet: it goes first.
     fn keep_event(&mut self, why: u32, flags: ExitFlags) -> Next {
         if !flags.contains(ExitFlags::EVENT) {
-            // The kernel still has it, as the guest was not entered: nothing else may be injected over it.
-            self.event_waits = true;
-            self.attention = Attention::ALL;
+            self.events.kernel_has_one();
             return Next::Continue;
         }
         if why == reason::MEMORY {
@@ -77,23 +71,20 @@ impl Vcpu {
         }
         // It was lost in the exit, and is delivered again.
         let event = self.registers.page.interrupted_event();
-        self.inject(event);
+        self.events.inject(&mut self.registers, event);
         Next::Continue
     }
 
     fn handle_halt(&mut self, policy: &impl HaltPolicy) {
-        // Completing it may inject an event (RFLAGS.TF, a fault), and that ends the halt.
-        self.halted = policy.waits();
+        self.events.halt(policy.waits());
         if !self.complete(Intercept::Hlt) {
-            self.halted = false;
+            self.events.wake();
         }
-        if self.halted {
-            self.attention = Attention::ALL;
-        }
+        self.events.halted();
     }
 
     fn handle_work(&mut self) {
-        self.attention = Attention::ALL;
+        self.events.attention = Attention::ALL;
         let events = self.registers.page.take_work() >> work::FIRST_EVENT_BIT;
         if events != 0 {
             let board = &self.shared.board;
@@ -107,18 +98,18 @@ impl Vcpu {
     fn handle_deadline(&mut self) {
         let board = &self.shared.board;
         let mut access = board.access();
-        self.lapic.expire(&Bus { board, access: &mut access });
+        self.events.lapic.expire(&Bus { board, access: &mut access });
         if self.index == 0 {
             board.expire(&mut access);
         }
         self.finish(&access);
-        self.attention = Attention::ALL;
+        self.events.attention = Attention::ALL;
         self.registers.forget_deadline();
     }
 
     #[cold]
     fn handle_rare(&mut self, why: u32) -> Next {
-        self.attention = Attention::ALL;
+        self.events.attention = Attention::ALL;
         match why {
             reason::XSETBV => self.handle_xsetbv(),
             reason::CACHE_CONTROL => {
@@ -126,7 +117,7 @@ impl Vcpu {
                     let _ = self.complete(Intercept::Invd);
                 }
             }
-            reason::NMI_RETURN => self.nmi_returns(),
+            reason::NMI_RETURN => self.events.nmi_returns(&mut self.registers),
             reason::HYPERCALL | reason::UNDEFINED => self.inject_exception(Exception::UNDEFINED_OPCODE),
             reason::REGISTER_WRITE => self.handle_register_write(),
             reason::EXCEPTION => self.handle_exception(),

@@ -186,8 +186,10 @@ impl Machine for Emulation<'_> {
         let vcpu = &mut *self.vcpu;
         let board = &vcpu.shared.board;
         let mut access = board.access();
-        let value = match vcpu.local_apic_offset(gpa) {
-            Some(offset) => vcpu.lapic.mmio_read(offset, width(size), &Bus { board, access: &mut access }),
+        let value = match vcpu.events.lapic_offset(gpa) {
+            Some(offset) => {
+                vcpu.events.lapic.mmio_read(offset, width(size), &Bus { board, access: &mut access })
+            }
             None => board.mmio_read(gpa, width(size), &mut access),
         };
         vcpu.finish(&access);
@@ -199,10 +201,15 @@ impl Machine for Emulation<'_> {
         let vcpu = &mut *self.vcpu;
         let board = &vcpu.shared.board;
         let mut access = board.access();
-        match vcpu.local_apic_offset(gpa) {
+        match vcpu.events.lapic_offset(gpa) {
             Some(offset) => {
-                vcpu.lapic.mmio_write(offset, width(size), value, &mut Bus { board, access: &mut access });
-                vcpu.lapic_written();
+                vcpu.events.lapic.mmio_write(
+                    offset,
+                    width(size),
+                    value,
+                    &mut Bus { board, access: &mut access },
+                );
+                vcpu.events.lapic_written(&mut vcpu.registers);
             }
             None => board.mmio_write(gpa, width(size), value, &mut access),
         }

@@ -6,41 +6,12 @@ use runtime::abi::exit::Access;
 
 use super::code_cache::Key;
 use super::machine::Emulation;
-use super::{Attention, Kind, Vcpu};
+use super::{Kind, Vcpu};
 
 /// Iterations of a repeated string instruction between two looks at pending interrupts.
 const ITERATIONS: u32 = 64;
 
 impl Vcpu {
-    /// The offset in the local APIC's page, if that is where an address is.
-    #[inline]
-    pub(super) fn local_apic_offset(&self, gpa: u64) -> Option<u64> {
-        let offset = gpa.wrapping_sub(self.lapic.mmio_base()?);
-        (offset < 0x1000).then_some(offset)
-    }
-
-    /// After a write to the local APIC: CR8 shows its task priority, and interrupts or deadlines may be
-    /// others.
-    #[inline]
-    pub(super) fn lapic_written(&mut self) {
-        if self.lapic.has_changed() {
-            self.attention = Attention::ALL;
-        }
-        self.attention_to_requests();
-        let class = self.lapic.tpr() >> 4;
-        if class != self.registers.page.exit_cr8() {
-            self.registers.set_task_priority(class);
-        }
-    }
-
-    /// What is requested may be what the guest can take now.
-    #[inline(always)]
-    pub(super) fn attention_to_requests(&mut self) {
-        if self.lapic.has_requests() {
-            self.attention |= Attention::INTERRUPTS;
-        }
-    }
-
     /// A nested page fault.
     pub(super) fn handle_memory(&mut self) {
         let access = Access::from_bits_truncate(self.registers.page.exit_access());

@@ -39,11 +39,11 @@ impl Vcpu {
     fn read_msr(&mut self, msr: u32) -> Option<u64> {
         match self.msrs.read(msr) {
             MsrRead::Value(value) => Some(value),
-            MsrRead::Lapic if msr == APIC_BASE => Some(self.lapic.base()),
+            MsrRead::Lapic if msr == APIC_BASE => Some(self.events.lapic.base()),
             MsrRead::Lapic => {
                 let board = &self.shared.board;
                 let mut access = board.access();
-                let value = self.lapic.read_msr(msr, &Bus { board, access: &mut access });
+                let value = self.events.lapic.read_msr(msr, &Bus { board, access: &mut access });
                 self.finish(&access);
                 value.ok()
             }
@@ -65,15 +65,15 @@ impl Vcpu {
             MsrWrite::Done => true,
             MsrWrite::Fault => false,
             MsrWrite::Lapic if msr == APIC_BASE => {
-                let result = self.lapic.set_base(value);
-                self.lapic_written();
+                let result = self.events.lapic.set_base(value);
+                self.events.lapic_written(&mut self.registers);
                 result.is_ok()
             }
             MsrWrite::Lapic => {
                 let board = &self.shared.board;
                 let mut access = board.access();
-                let result = self.lapic.write_msr(msr, value, &mut Bus { board, access: &mut access });
-                self.lapic_written();
+                let result = self.events.lapic.write_msr(msr, value, &mut Bus { board, access: &mut access });
+                self.events.lapic_written(&mut self.registers);
                 self.finish(&access);
                 result.is_ok()
             }

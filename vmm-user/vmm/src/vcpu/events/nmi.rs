@@ -8,7 +8,9 @@
 
 use runtime::abi::registers::{EventInjection, Groups, event_kind};
 
-use super::Vcpu;
+use super::super::registers::{Kernel, Registers};
+use super::Events;
+use super::interrupts::is_in_shadow;
 
 /// When to look again whether an NMI that waits can be delivered: long enough for an entry of an emulated
 /// processor and some instructions.
@@ -31,37 +33,38 @@ pub enum Nmi {
     },
 }
 
-impl Vcpu {
+impl Events {
     /// Delivers the NMI that waits, if the guest can take it.
     #[cold]
-    pub(super) fn plan_nmi(&mut self) {
+    pub(super) fn plan_nmi(&mut self, registers: &mut Registers<impl Kernel>) {
         let is_over = match self.nmi {
             Nmi::None => true,
             Nmi::Handled => false,
-            Nmi::Returns { rip, rsp } => {
-                (self.registers.page.rip(), self.registers.page.gpr(4)) != (rip, rsp)
-            }
+            Nmi::Returns { rip, rsp } => (registers.page.rip(), registers.page.gpr(4)) != (rip, rsp),
         };
-        if is_over && !self.is_injecting() && !self.is_in_shadow() && self.lapic.take_nmi() {
-            self.inject(EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() });
-            self.set_nmi(Nmi::Handled);
+        if is_over && !self.is_injecting(registers) && !is_in_shadow(registers) && self.lapic.take_nmi() {
+            self.inject(
+                registers,
+                EventInjection { kind: event_kind::NMI, vector: 2, ..EventInjection::default() },
+            );
+            self.set_nmi(registers, Nmi::Handled);
         }
     }
 
     /// The guest is about to execute the handler's IRET.
-    pub(super) fn nmi_returns(&mut self) {
-        self.set_nmi(Nmi::Returns { rip: self.registers.page.rip(), rsp: self.registers.page.gpr(4) });
+    pub fn nmi_returns(&mut self, registers: &mut Registers<impl Kernel>) {
+        self.set_nmi(registers, Nmi::Returns { rip: registers.page.rip(), rsp: registers.page.gpr(4) });
     }
 
     /// Whether an NMI waits that no exit of the guest's will tell the moment of.
-    pub(super) fn nmi_needs_look(&self) -> bool {
+    pub fn nmi_needs_look(&self) -> bool {
         self.lapic.nmi_pending() && self.nmi != Nmi::Handled
     }
 
     /// Notes what the guest does with an NMI.
-    pub(super) fn set_nmi(&mut self, nmi: Nmi) {
+    pub(super) fn set_nmi(&mut self, registers: &mut Registers<impl Kernel>, nmi: Nmi) {
         self.nmi = nmi;
-        self.registers.page.set_nmi_return(u32::from(nmi == Nmi::Handled));
-        self.registers.page.mark(Groups::CONTROLS);
+        registers.page.set_nmi_return(u32::from(nmi == Nmi::Handled));
+        registers.page.mark(Groups::CONTROLS);
     }
 }

@@ -1,0 +1,129 @@
+//! Events for the guest: exceptions of the VMM's making, NMIs, and interrupts of local APIC and PIC, when the
+//! guest can take them.
+
+use decoder::Exception;
+use runtime::abi::exit::ExitFlags;
+use runtime::abi::registers::{EventInjection, Groups, event_kind};
+use runtime::abi::run_page::window;
+
+use super::super::registers::{Kernel, Registers};
+use super::Events;
+
+/// RFLAGS.IF.
+const INTERRUPT_FLAG: u64 = 1 << 9;
+/// CR0.PE.
+const PROTECTED: u64 = 1;
+
+/// Whether the instruction behind an STI or a MOV SS is still to be executed.
+pub(super) fn is_in_shadow(registers: &Registers<impl Kernel>) -> bool {
+    let completed = registers.page.dirty() & Groups::GENERAL.bits() != 0;
+    registers.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed
+}
+
+impl Events {
+    /// Injects an event at the next entry, which wakes the guest.
+    #[inline]
+    pub fn inject(&mut self, registers: &mut Registers<impl Kernel>, event: EventInjection) {
+        self.halted = false;
+        registers.page.set_injection(event);
+        registers.page.mark(Groups::INJECTION);
+    }
+
+    /// Whether an event is to be delivered at the next entry, so that no other can be.
+    pub(super) fn is_injecting(&self, registers: &Registers<impl Kernel>) -> bool {
+        self.kernel_has_one || registers.page.dirty() & Groups::INJECTION.bits() != 0
+    }
+
+    /// Injects an exception. RIP stays at the instruction.
+    pub fn inject_exception(&mut self, registers: &mut Registers<impl Kernel>, exception: Exception) {
+        if let Some(address) = exception.cr2 {
+            registers.change_system(|system| system.cr2 = address);
+        }
+        let real_mode = registers.page.cr0() & PROTECTED == 0;
+        let error_code = exception.error_code.filter(|_| !real_mode);
+        let event = EventInjection {
+            kind: event_kind::EXCEPTION,
+            vector: exception.vector,
+            has_error_code: u8::from(error_code.is_some()),
+            reserved: 0,
+            error_code: error_code.unwrap_or(0),
+        };
+        self.inject(registers, event);
+    }
+
+    #[inline]
+    fn inject_interrupt(&mut self, registers: &mut Registers<impl Kernel>, vector: u8) {
+        let event = EventInjection { kind: event_kind::INTERRUPT, vector, ..EventInjection::default() };
+        self.inject(registers, event);
+    }
+
+    /// Whether the guest could take an interrupt now, its priority aside.
+    #[inline]
+    fn is_interruptible(&self, registers: &Registers<impl Kernel>) -> bool {
+        !self.is_injecting(registers)
+            && !is_in_shadow(registers)
+            && registers.page.rflags() & INTERRUPT_FLAG != 0
+    }
+
+    /// Injects what waits, or asks for an exit when the guest can take it. Returns whether it is the PIC that
+    /// interrupts: its vector goes to [`Self::deliver_from_pic`] then.
+    #[inline(always)]
+    #[must_use]
+    pub fn plan(&mut self, registers: &mut Registers<impl Kernel>) -> bool {
+        if self.lapic.nmi_pending() {
+            self.plan_nmi(registers);
+        }
+        let external = self.lapic.extint_pending();
+        let window = match self.lapic.deliverable_interrupt() {
+            None if !external => self.window_for_masked(),
+            _ if !self.is_interruptible(registers) => window::OPEN,
+            _ if external => return true,
+            pending => self.deliver(registers, pending),
+        };
+        registers.plan_window(window);
+        false
+    }
+
+    /// Delivers an interrupt of the local APIC; returns the window to ask for.
+    fn deliver(&mut self, registers: &mut Registers<impl Kernel>, pending: Option<u8>) -> u32 {
+        if let Some(vector) = pending {
+            self.lapic.acknowledge(vector);
+            self.inject_interrupt(registers, vector);
+        }
+        self.window_for_rest()
+    }
+
+    /// Delivers the PIC's interrupt, which it was asked for by [`Self::plan`].
+    pub fn deliver_from_pic(&mut self, registers: &mut Registers<impl Kernel>, vector: u8) {
+        self.lapic.acknowledge_extint();
+        self.inject_interrupt(registers, vector);
+        let window = self.window_for_rest();
+        registers.plan_window(window);
+    }
+
+    /// The window for what is not delivered with this entry.
+    #[inline]
+    fn window_for_rest(&self) -> u32 {
+        match self.lapic.deliverable_interrupt() {
+            Some(_) => window::OPEN,
+            None => self.window_for_masked(),
+        }
+    }
+
+    /// After [`Self::plan`]: what the next entry looks at without another reason.
+    #[inline(always)]
+    pub fn planned(&mut self) {
+        self.kernel_has_one = false;
+        self.attention.remove(super::Attention::INTERRUPTS);
+        if self.nmi_needs_look() {
+            self.attention = super::Attention::ALL;
+        }
+    }
+
+    /// The window for an interrupt that only CR8 holds back: the guest's next write to it may let the
+    /// interrupt through.
+    #[inline]
+    fn window_for_masked(&self) -> u32 {
+        if self.lapic.interrupt_above_service().is_some() { window::PRIORITY } else { window::NONE }
+    }
+}

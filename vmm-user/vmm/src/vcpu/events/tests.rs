@@ -1,0 +1,272 @@
+use super::*;
+use crate::vcpu::registers::fake::{FakeKernel, registers};
+use alloc::boxed::Box;
+use decoder::Exception;
+use devices::apic::{ApicBus, Kick};
+use devices::capability::Width;
+use runtime::abi::exit::ExitFlags;
+use runtime::abi::registers::{Groups, event_kind};
+use runtime::abi::run_page::window;
+
+/// Registers of an xAPIC.
+const TPR: u64 = 0x80;
+const EOI: u64 = 0xb0;
+const ICR_LOW: u64 = 0x300;
+/// The processor that sends it.
+const SELF: u64 = 1 << 18;
+const IF: u64 = 0x200;
+
+/// Nothing besides the local APIC.
+struct NoBus;
+
+impl Kick for NoBus {
+    fn kick(&mut self, _: usize) {}
+}
+
+impl ApicBus for NoBus {
+    fn now_ns(&self) -> u64 {
+        0
+    }
+
+    fn guest_tsc(&self) -> u64 {
+        0
+    }
+
+    fn end_of_interrupt(&mut self, _: u8) {}
+}
+
+/// A vCPU that takes interrupts, with an APIC that is switched on.
+struct Vcpu {
+    events: Events,
+    registers: Registers<FakeKernel>,
+    apic: &'static ApicShared,
+}
+
+impl Vcpu {
+    fn new() -> Self {
+        let apics: &'static Arc<Apics> = Box::leak(Box::new(Arc::new(Apics::new(&[0]).unwrap())));
+        let mut events = Events::new(apics, 0).unwrap();
+        events.lapic.enter_virtual_wire();
+        let mut registers = registers();
+        registers.page.set_rflags(IF);
+        registers.page.set_cr0(1);
+        Self { events, registers, apic: apics.get(0).unwrap() }
+    }
+
+    fn store(&mut self, register: u64, value: u64) {
+        self.events.lapic.mmio_write(register, Width::Dword, value, &mut NoBus);
+        self.events.lapic.sync();
+    }
+
+    fn request(&mut self, vector: u8) {
+        self.store(ICR_LOW, SELF | u64::from(vector));
+    }
+
+    /// Plans the next entry. Returns whether the PIC is asked.
+    fn plan(&mut self) -> bool {
+        let asks_pic = self.events.plan(&mut self.registers);
+        self.events.planned();
+        asks_pic
+    }
+
+    /// The event of the next entry, if there is one, and the window; the guest has been entered afterwards.
+    fn entered(&mut self) -> (Option<(u8, u8)>, u32) {
+        let event = self.registers.page.injection();
+        let is_injected = self.registers.page.dirty() & Groups::INJECTION.bits() != 0;
+        self.registers.page.set_dirty(0);
+        (is_injected.then_some((event.kind, event.vector)), self.registers.page.window())
+    }
+
+    fn plan_and_enter(&mut self) -> (Option<(u8, u8)>, u32) {
+        assert!(!self.plan());
+        self.entered()
+    }
+}
+
+const fn interrupt(vector: u8) -> Option<(u8, u8)> {
+    Some((event_kind::INTERRUPT, vector))
+}
+
+#[test]
+fn an_interrupt_is_injected_once() {
+    let mut vcpu = Vcpu::new();
+    assert_eq!(vcpu.plan_and_enter(), (None, window::NONE));
+    vcpu.request(0x61);
+    assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
+    assert_eq!(vcpu.plan_and_enter(), (None, window::NONE));
+}
+
+/// What the guest cannot take now waits for a window.
+#[test]
+fn an_interrupt_waits_until_the_guest_takes_it() {
+    const SHADOW: u32 = ExitFlags::INTERRUPT_SHADOW.bits();
+    let general = Groups::GENERAL;
+    for (rflags, flags, dirty, is_taken) in [
+        (IF, 0, Groups::empty(), true),
+        (0, 0, Groups::empty(), false),
+        (IF, SHADOW, Groups::empty(), false),
+        // The instruction in the shadow was completed by the VMM.
+        (IF, SHADOW, general, true),
+        (0, SHADOW, general, false),
+    ] {
+        let mut vcpu = Vcpu::new();
+        vcpu.request(0x61);
+        vcpu.registers.page.set_rflags(rflags);
+        vcpu.registers.page.set_flags(flags);
+        vcpu.registers.page.mark(dirty);
+        let expected = if is_taken { (interrupt(0x61), window::NONE) } else { (None, window::OPEN) };
+        assert_eq!(vcpu.plan_and_enter(), expected, "{rflags:x} {flags:x} {dirty:?}");
+        // When the window opens, the guest can.
+        vcpu.registers.page.set_rflags(IF);
+        vcpu.registers.page.set_flags(0);
+        let expected = if is_taken { None } else { interrupt(0x61) };
+        assert_eq!(vcpu.plan_and_enter(), (expected, window::NONE));
+    }
+}
+
+/// One event at a time: the one that is there already goes first.
+#[test]
+fn nothing_is_injected_over_another_event() {
+    let mut vcpu = Vcpu::new();
+    vcpu.request(0x61);
+    vcpu.events.inject_exception(&mut vcpu.registers, Exception::UNDEFINED_OPCODE);
+    assert_eq!(vcpu.plan_and_enter(), (Some((event_kind::EXCEPTION, 6)), window::OPEN));
+    vcpu.events.kernel_has_one();
+    assert_eq!(vcpu.events.attention, Attention::ALL);
+    assert_eq!(vcpu.plan_and_enter(), (None, window::OPEN));
+    assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
+}
+
+#[test]
+fn a_task_priority_that_holds_an_interrupt_back_asks_for_writes_of_cr8() {
+    let mut vcpu = Vcpu::new();
+    vcpu.request(0x61);
+    vcpu.events.take_task_priority(6);
+    assert_eq!(vcpu.plan_and_enter(), (None, window::PRIORITY));
+    vcpu.events.attention = Attention::empty();
+    vcpu.events.take_task_priority(6);
+    assert_eq!(vcpu.events.attention, Attention::empty(), "it is the same");
+    vcpu.events.write_task_priority(5, &mut vcpu.registers);
+    assert_eq!(vcpu.events.attention, Attention::INTERRUPTS);
+    assert_eq!((vcpu.registers.page.cr8(), vcpu.registers.page.exit_cr8()), (5, 5));
+    assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
+}
+
+#[test]
+fn of_two_interrupts_the_lower_one_waits_for_the_end_of_the_other() {
+    let mut vcpu = Vcpu::new();
+    vcpu.request(0x51);
+    vcpu.request(0x61);
+    assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
+    assert_eq!(vcpu.plan_and_enter(), (None, window::NONE));
+    vcpu.store(EOI, 0);
+    assert_eq!(vcpu.plan_and_enter(), (interrupt(0x51), window::NONE));
+}
+
+#[test]
+fn the_pic_comes_first_and_gives_its_vector_only_when_the_guest_takes_it() {
+    let mut vcpu = Vcpu::new();
+    vcpu.request(0x61);
+    assert!(vcpu.apic.set_lint0(true));
+    vcpu.registers.page.set_rflags(0);
+    assert_eq!(vcpu.plan_and_enter(), (None, window::OPEN));
+    vcpu.registers.page.set_rflags(IF);
+    assert!(vcpu.plan(), "the PIC is asked");
+    assert!(!vcpu.apic.set_lint0(false));
+    vcpu.events.deliver_from_pic(&mut vcpu.registers, 0x31);
+    assert_eq!(vcpu.entered(), (interrupt(0x31), window::OPEN));
+    assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
+}
+
+/// An NMI waits until the IRET of the last one's handler has been executed.
+#[test]
+fn nmis_come_one_at_a_time() {
+    const NMI: Option<(u8, u8)> = Some((event_kind::NMI, 2));
+    let mut vcpu = Vcpu::new();
+    let post = |vcpu: &mut Vcpu| {
+        assert!(vcpu.apic.post_nmi());
+        vcpu.events.lapic.sync();
+    };
+    vcpu.registers.page.set_rflags(0);
+    post(&mut vcpu);
+    assert_eq!(vcpu.plan_and_enter().0, NMI);
+    assert_eq!(vcpu.registers.page.nmi_return(), 1, "its IRET is to exit");
+    post(&mut vcpu);
+    assert_eq!(vcpu.plan_and_enter().0, None);
+    assert!(!vcpu.events.nmi_needs_look(), "the exit will come");
+    vcpu.registers.page.set_rip(0x1000);
+    vcpu.events.nmi_returns(&mut vcpu.registers);
+    assert_eq!((vcpu.plan_and_enter().0, vcpu.registers.page.nmi_return()), (None, 0));
+    assert!(vcpu.events.nmi_needs_look() && vcpu.events.attention == Attention::ALL);
+    vcpu.registers.page.set_rip(0x2000);
+    assert_eq!(vcpu.plan_and_enter().0, NMI);
+    assert!(!vcpu.events.nmi_needs_look());
+}
+
+#[test]
+fn an_exception_has_an_error_code_in_protected_mode_and_sets_cr2() {
+    for (cr0, error_code) in [(1, Some(2)), (0, None)] {
+        let mut vcpu = Vcpu::new();
+        vcpu.registers.page.set_cr0(cr0);
+        vcpu.events.inject_exception(&mut vcpu.registers, Exception::page_fault(2, 0x5000));
+        let event = vcpu.registers.page.injection();
+        let found = (event.has_error_code != 0).then_some(event.error_code);
+        assert_eq!((event.kind, event.vector, found), (event_kind::EXCEPTION, 14, error_code));
+        assert_eq!(vcpu.registers.page.system().cr2, 0x5000);
+        assert_eq!(vcpu.registers.page.dirty(), (Groups::INJECTION | Groups::SYSTEM).bits());
+    }
+}
+
+#[test]
+fn an_event_ends_the_halt() {
+    let mut vcpu = Vcpu::new();
+    vcpu.events.attention = Attention::empty();
+    vcpu.events.halt(true);
+    vcpu.events.halted();
+    assert!(vcpu.events.is_stopped() && vcpu.events.attention == Attention::ALL);
+    vcpu.request(0x61);
+    assert_eq!(vcpu.plan_and_enter().0, interrupt(0x61));
+    assert!(!vcpu.events.is_stopped());
+    vcpu.events.attention = Attention::empty();
+    vcpu.events.halt(true);
+    vcpu.events.wake();
+    vcpu.events.halted();
+    assert!(!vcpu.events.is_stopped() && vcpu.events.attention.is_empty());
+}
+
+#[test]
+fn what_is_written_to_the_apic_is_looked_at() {
+    let mut vcpu = Vcpu::new();
+    vcpu.events.lapic.attend();
+    vcpu.events.attention = Attention::empty();
+    vcpu.store(TPR, 0x30);
+    vcpu.events.lapic_written(&mut vcpu.registers);
+    assert_eq!((vcpu.registers.page.cr8(), vcpu.registers.page.exit_cr8()), (3, 3));
+    assert_eq!(vcpu.registers.page.dirty(), Groups::TPR.bits());
+    assert_eq!(vcpu.events.attention, Attention::empty(), "nothing is requested");
+    vcpu.request(0x61);
+    vcpu.events.lapic_written(&mut vcpu.registers);
+    assert!(vcpu.events.attention.contains(Attention::INTERRUPTS));
+}
+
+#[test]
+fn what_was_on_its_way_ends_with_a_reset() {
+    let mut vcpu = Vcpu::new();
+    vcpu.events.inject_exception(&mut vcpu.registers, Exception::UNDEFINED_OPCODE);
+    vcpu.events.kernel_has_one();
+    assert!(vcpu.apic.post_nmi());
+    vcpu.events.lapic.sync();
+    vcpu.events.nmi_returns(&mut vcpu.registers);
+    vcpu.events.reset(&mut vcpu.registers);
+    assert_eq!(vcpu.registers.page.injection(), EventInjection::default());
+    vcpu.registers.page.set_dirty(0);
+    assert_eq!(vcpu.plan_and_enter().0, Some((event_kind::NMI, 2)));
+}
+
+#[test]
+fn a_processor_that_was_not_started_is_stopped() {
+    let apics: &'static Arc<Apics> = Box::leak(Box::new(Arc::new(Apics::new(&[0, 1]).unwrap())));
+    let stopped = [0, 1].map(|index| Events::new(apics, index).unwrap().is_stopped());
+    assert_eq!(stopped, [false, true]);
+    assert!(Events::new(apics, 2).is_none());
+}
