@@ -7,6 +7,7 @@
 //! subcommands and the tests.
 
 pub mod assemble;
+pub mod bench;
 pub mod build;
 pub mod chaos;
 pub mod command;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::commands::{chaos, lying_hosts, mutants, run, soak, test};
+use xtask::commands::{bench, chaos, lying_hosts, mutants, run, soak, test};
 use xtask::project::Project;
 use xtask::say;
 
@@ -18,6 +18,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Options),
     Chaos(chaos::Options),
     LyingHosts(lying_hosts::Options),
     Mutants(mutants::Options),
@@ -29,6 +30,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = Project::open().and_then(|project| match cli.command {
+        Command::Bench(options) => bench::run(&project, &options),
         Command::Chaos(options) => chaos::run(&project, &options),
         Command::LyingHosts(options) => lying_hosts::run(&project, &options),
         Command::Mutants(options) => mutants::run(&project, &options),

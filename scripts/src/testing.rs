@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 
 pub use booting::Booted;
 pub use case::Case;
-use limit::{Limit, Victims};
+use limit::Limit;
 
 use crate::command::last_lines;
 use crate::project::{Project, make_folder, variable};
@@ -130,7 +130,7 @@ impl Suite {
         let began = Instant::now();
         let spinner = say::spinner(name);
         let mut case = Case::new(&self.project, &self.folder, name, self.boot_limit);
-        let limit = self.limit(name, Victims::All);
+        let limit = self.limit(name);
         let result = body(&mut case);
         let late = limit.finish().map_or(Ok(()), |late| Err(anyhow!(late)));
         // A late check fails whatever it says itself; its own words tell where it was.
@@ -163,10 +163,10 @@ impl Suite {
     }
 
     /// Starts the time of a check that has this name. If it can't be stopped, the run ends in words.
-    pub fn limit(&self, name: &str, victims: Victims) -> Limit {
+    fn limit(&self, name: &str) -> Limit {
         let name = name.to_owned();
         let (passed, failed, limit) = (self.passed, self.failed + 1, self.check_limit.as_secs());
-        Limit::start(self.check_limit, self.boot_limit + GRACE, victims, move || {
+        Limit::start(self.check_limit, self.boot_limit + GRACE, move || {
             // Nobody is left to tell when standard output is closed.
             let _ = say::print(format_args!(
                 "FAILED  {name}: no end after {limit} s (PLINTH_CHECK_LIMIT), nor when the programs that it \
@@ -212,7 +212,10 @@ impl Suite {
 }
 
 /// A number of seconds in the environment.
-fn seconds(name: &str, otherwise: u64) -> Result<Duration> {
+///
+/// # Errors
+/// When it is none.
+pub fn seconds(name: &str, otherwise: u64) -> Result<Duration> {
     let seconds = match variable(name) {
         Some(text) => {
             text.display().to_string().parse().with_context(|| format!("{name} is a number of seconds"))?

@@ -3,14 +3,17 @@
 pub mod abi;
 mod boot;
 mod c_process;
+mod caches;
 mod chaos;
 mod ends;
 mod entry;
+mod exit_cost;
 mod fuzz;
 pub mod host;
 pub mod hostile;
 mod kernel;
 mod late;
+mod mmio_forms;
 mod registers;
 mod source;
 mod who_handles;
@@ -42,6 +45,9 @@ pub const GROUPS: &[Group] = &[
     Group { name: "35-hostile-guest", run: hostile::run },
     Group { name: "37-late-processor", run: late::run },
     Group { name: "39-chaos", run: chaos::run },
+    Group { name: "40-exit-cost", run: exit_cost::run },
     Group { name: "45-c", run: c_process::run },
     Group { name: "47-ends", run: ends::run },
+    Group { name: "50-caches", run: caches::run },
+    Group { name: "55-mmio-forms", run: mmio_forms::run },
 ];

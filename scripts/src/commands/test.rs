@@ -1,18 +1,15 @@
 //! `scripts/test`: runs every test, ends with a line of counts.
 
-mod shell;
-
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use plinth_qemu::Qemu;
 
 use super::mutants;
-use crate::build;
 use crate::project::Project;
 use crate::testing::Suite;
-use crate::tests::{GROUPS, Group};
+use crate::tests::GROUPS;
+use crate::{build, say};
 
 /// Builds, runs every test, ends with a line of counts
 #[derive(Debug, clap::Args)]
@@ -26,14 +23,6 @@ pub struct Options {
     list: bool,
 }
 
-/// A group of tests.
-enum Tests {
-    /// In this program.
-    Here(&'static Group),
-    /// In a shell script.
-    Shell(PathBuf),
-}
-
 /// Runs the tests.
 ///
 /// # Errors
@@ -42,34 +31,20 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let wanted = |name: &str| {
         options.patterns.is_empty() || options.patterns.iter().any(|pattern| name.contains(pattern))
     };
-    let mut groups: Vec<_> = all(project)?.into_iter().filter(|(name, _)| wanted(name)).collect();
-    groups.sort_by(|(left, _), (right, _)| left.cmp(right));
+    let mut groups: Vec<_> =
+        GROUPS.iter().chain([&mutants::GROUP]).filter(|group| wanted(group.name)).collect();
+    groups.sort_by_key(|group| group.name);
     if options.list {
-        groups.iter().try_for_each(|(name, _)| crate::say::print(format_args!("{name}\n")))?;
+        groups.iter().try_for_each(|group| say::print(format_args!("{}\n", group.name)))?;
         return Ok(ExitCode::SUCCESS);
     }
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
     let mut suite = Suite::new(project, &project.work.join("tests"))?;
-    for (name, tests) in &groups {
-        match tests {
-            Tests::Here(group) => {
-                if let Err(error) = (group.run)(&mut suite, &qemu) {
-                    suite.check(name, |_| Err(error));
-                }
-            }
-            Tests::Shell(file) => shell::run(&mut suite, file)?,
+    for group in groups {
+        if let Err(error) = (group.run)(&mut suite, &qemu) {
+            suite.check(group.name, |_| Err(error));
         }
     }
     Ok(if suite.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn all(project: &Project) -> Result<Vec<(String, Tests)>> {
-    let here =
-        GROUPS.iter().chain([&mutants::GROUP]).map(|group| (group.name.to_owned(), Tests::Here(group)));
-    let scripts = shell::scripts(project)?.into_iter().map(|file| {
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        (name, Tests::Shell(file))
-    });
-    Ok(here.chain(scripts).collect())
 }

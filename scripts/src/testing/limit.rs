@@ -7,8 +7,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub use processes::Victims;
-
 /// How often what a late check has started meanwhile is killed.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -21,18 +19,13 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Starts the time. When it is over the victims are killed. A check that none the less goes on for as
-    /// long as `grace` hangs by itself, and no thread can be stopped from outside: then `give_up` is called,
-    /// which is expected to end this program.
-    pub fn start(
-        limit: Duration,
-        grace: Duration,
-        victims: Victims,
-        give_up: impl FnOnce() + Send + 'static,
-    ) -> Self {
+    /// Starts the time. When it is over all that this program has started is killed. A check that none the
+    /// less goes on for as long as `grace` hangs by itself, and no thread can be stopped from outside: then
+    /// `give_up` is called, which is expected to end this program.
+    pub fn start(limit: Duration, grace: Duration, give_up: impl FnOnce() + Send + 'static) -> Self {
         processes::adopt_orphans();
         let (end, ended) = channel();
-        let watch = std::thread::spawn(move || watch(&ended, limit, grace, &victims, give_up));
+        let watch = std::thread::spawn(move || watch(&ended, limit, grace, give_up));
         Self { limit, end: Some(end), watch: Some(watch) }
     }
 
@@ -58,25 +51,19 @@ impl Drop for Limit {
 }
 
 /// Waits for the end of the check or of its time; returns whether its time came first.
-fn watch(
-    ended: &Receiver<()>,
-    limit: Duration,
-    grace: Duration,
-    victims: &Victims,
-    give_up: impl FnOnce(),
-) -> bool {
+fn watch(ended: &Receiver<()>, limit: Duration, grace: Duration, give_up: impl FnOnce()) -> bool {
     let goes_on = |time| matches!(ended.recv_timeout(time), Err(RecvTimeoutError::Timeout));
     if !goes_on(limit) {
         return false;
     }
     let late = Instant::now();
-    victims.kill();
+    processes::kill_all();
     while goes_on(AGAIN) {
         if late.elapsed() >= grace {
             give_up();
             return true;
         }
-        victims.kill();
+        processes::kill_all();
     }
     true
 }

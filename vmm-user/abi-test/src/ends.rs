@@ -1,4 +1,4 @@
-//! Roles for images of their own (`scripts/tests/47-ends.sh`): processes that tick, die, or end the machine.
+//! Roles for images of their own (`scripts/src/tests/ends.rs`): processes that tick, die, or end the machine.
 
 use runtime::abi::operation::{SystemEnd, SystemInfo};
 use runtime::event::Event;

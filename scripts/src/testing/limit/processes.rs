@@ -4,47 +4,13 @@ use std::collections::HashMap;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 
-/// Which of the processes below this one are killed.
-#[derive(Clone, Copy, Debug)]
-pub enum Victims {
-    /// All of them.
-    All,
-    /// Those of one check that a shell script runs in a shell of its own: that one and what is below it, and
-    /// orphans. The script itself goes on.
-    Check {
-        /// The script.
-        script: u32,
-        /// The check's shell.
-        shell: u32,
-    },
-}
-
-impl Victims {
-    /// Kills those that there are now.
-    pub fn kill(&self) {
-        let parents = parents();
-        let ours = getpid().as_raw_nonzero().get().cast_unsigned();
-        for process in below(&parents, &self.roots(&parents, ours)) {
-            let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) else { continue };
-            // One that has ended meanwhile needs no killing.
-            let _ = kill_process(process, Signal::KILL);
-        }
-    }
-
-    /// The victims whose parents are none.
-    fn roots(&self, parents: &HashMap<u32, u32>, ours: u32) -> Vec<u32> {
-        let is_root = |process: u32, parent: u32| match *self {
-            Self::All => parent == ours,
-            // The shell's number may be another's by now, but not below the script while the check runs.
-            Self::Check { script, shell } => {
-                (parent == ours && process != script) || (process == shell && parent == script)
-            }
-        };
-        parents
-            .iter()
-            .filter(|&(&process, &parent)| is_root(process, parent))
-            .map(|(&root, _)| root)
-            .collect()
+/// Kills all processes that there are now below this one.
+pub fn kill_all() {
+    let ours = getpid().as_raw_nonzero().get().cast_unsigned();
+    for process in below(&parents(), ours) {
+        let Some(process) = i32::try_from(process).ok().and_then(Pid::from_raw) else { continue };
+        // One that has ended meanwhile needs no killing.
+        let _ = kill_process(process, Signal::KILL);
     }
 }
 
@@ -55,10 +21,10 @@ pub fn adopt_orphans() {
     let _ = set_child_subreaper(Some(getpid()));
 }
 
-/// These processes and all below them, each after its parent: one that loses a child first would go on with
-/// what stands behind it.
-fn below(parents: &HashMap<u32, u32>, roots: &[u32]) -> Vec<u32> {
-    let mut found = roots.to_vec();
+/// All processes below one, each after its parent: one that loses a child first would go on with what stands
+/// behind it.
+fn below(parents: &HashMap<u32, u32>, process: u32) -> Vec<u32> {
+    let mut found = vec![process];
     let mut seen = 0;
     while seen < found.len() {
         let children =
@@ -67,7 +33,7 @@ fn below(parents: &HashMap<u32, u32>, roots: &[u32]) -> Vec<u32> {
         found.extend(more);
         seen += 1;
     }
-    found
+    found.split_off(1)
 }
 
 /// The parent of each process that runs.
@@ -103,19 +69,14 @@ mod tests {
         assert_eq!(parents().get(&std::process::id()), Some(&std::os::unix::process::parent_id()));
     }
 
-    /// We are 1. 2 is a script, with the shell 3 of a check and another program 4; 5 is an orphan.
+    /// We are 1; 0 is above us, and 9 is not below.
     #[test]
     fn who_is_killed() {
         let parents = HashMap::from([(1, 0), (2, 1), (3, 2), (4, 2), (5, 1), (6, 3), (7, 6), (8, 5), (9, 0)]);
-        let killed = |victims: Victims| {
-            let mut all = below(&parents, &victims.roots(&parents, 1));
-            let place = |process| all.iter().position(|&other| other == process);
-            assert!(all.iter().all(|process| place(parents[process]) < place(*process)), "{all:?}");
-            all.sort_unstable();
-            all
-        };
-        assert_eq!(killed(Victims::All), [2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(killed(Victims::Check { script: 2, shell: 3 }), [3, 5, 6, 7, 8]);
-        assert_eq!(killed(Victims::Check { script: 2, shell: 8 }), [5, 8], "not the script's");
+        let mut all = below(&parents, 1);
+        let place = |process| all.iter().position(|&other| other == process);
+        assert!(all.iter().all(|process| place(parents[process]) < place(*process)), "{all:?}");
+        all.sort_unstable();
+        assert_eq!(all, [2, 3, 4, 5, 6, 7, 8]);
     }
 }

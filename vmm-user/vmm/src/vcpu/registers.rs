@@ -1,4 +1,5 @@
-//! A vCPU's registers: what of them the run page holds, what the next run loads, and the operations before it.
+//! A vCPU's registers: what of them the run page holds, what the next run loads, and the operations before
+//! it.
 
 use runtime::abi::operation::{Handle, Operation, VcpuFetch};
 use runtime::abi::registers::{Groups, MsrRegisters, SegmentRegisters, SystemRegisters};

@@ -1,0 +1,90 @@
+//! `scripts/bench`: what an exit costs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use plinth_qemu::{Qemu, QemuError};
+
+use crate::bench::{Amount, Bench, QUICK, Side, expected};
+use crate::commands::run::Loader;
+use crate::project::{Project, write};
+use crate::{build, say};
+
+/// What an exit costs, in executed instructions: under Plinth, under Linux KVM, and the floor, on the same
+/// emulated machine
+///
+/// Runs the benchmark's guest on each SIDE and writes to target/bench: exits.json, exits.md (tables) and
+/// exits.svg (bars). Results of sides not run now are kept.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "scripts/bench [OPTION]... [SIDE]...")]
+pub struct Options {
+    /// What to run; all of them if none is named
+    #[arg(value_name = "SIDE")]
+    sides: Vec<Side>,
+    /// Take the counts of Plinth and the floor as those to come: writes benches/expected.txt, with which
+    /// scripts/test compares (it runs --quick, so give that too)
+    #[arg(long)]
+    accept: bool,
+    /// Put the tables and the picture into docs/
+    #[arg(long)]
+    publish: bool,
+    /// A tenth of the iterations, one round
+    #[arg(long)]
+    quick: bool,
+    /// Print the JSON instead of the tables
+    #[arg(long)]
+    json: bool,
+    /// The QEMU to use, instead of $PLINTH_QEMU or qemu-system-x86_64
+    #[arg(long, value_name = "PATH")]
+    qemu: Option<PathBuf>,
+    /// Who loads Plinth's image: igvm or pvh
+    #[arg(long, value_name = "WHICH", default_value = "pvh", value_parser = loader)]
+    loader: Loader,
+}
+
+fn loader(name: &str) -> Result<Loader, String> {
+    match name {
+        "igvm" => Ok(Loader::Igvm),
+        "pvh" => Ok(Loader::Pvh),
+        _ => Err("it is igvm or pvh".to_owned()),
+    }
+}
+
+/// Runs the sides and reports.
+///
+/// # Errors
+/// When something can't be built, or a side gives no rows.
+pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
+    let qemu = Qemu::find(options.qemu.as_deref())?;
+    let igvm = options.loader == Loader::Igvm;
+    if igvm && !qemu.has_igvm_loader() {
+        return Err(QemuError::NoIgvm { path: qemu.path().into(), version: qemu.version() }.into());
+    }
+    let mut bench = Bench::new(project, &qemu, &project.target.join("bench"))?;
+    bench.igvm = igvm;
+    let sides = if options.sides.is_empty() { &Side::ALL[..] } else { &options.sides };
+    let amount = if options.quick { QUICK } else { Amount { iterations: 5000, rounds: 3 } };
+    bench.build()?;
+    if sides.iter().any(|side| side.is_plinth()) {
+        build::plinth(project)?;
+    }
+    let bar = say::bar(sides.len() as u64, "sides");
+    for side in sides {
+        say::say(format_args!("running {side}"));
+        bench.run(*side, amount)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let rows = bench.rows()?;
+    let report = bench.report(&rows)?;
+    if options.accept {
+        write(&project.root.join("benches/expected.txt"), expected::accept(&rows))?;
+    }
+    if options.publish {
+        bench.publish(&report)?;
+    }
+    say::print(if options.json { &report.json } else { &report.tables })?;
+    say::say(format_args!("written: exits.json, exits.md, exits.svg in {}", bench.folder.display()));
+    Ok(ExitCode::SUCCESS)
+}
