@@ -63,8 +63,8 @@ impl Events {
         self.posted.has_posted()
     }
 
-    /// The guest's CR8 as the exit shows it. It is the guest's own; the local APIC must know it before it says
-    /// which interrupts are pending.
+    /// The guest's CR8 as the exit shows it. It is the guest's own; the local APIC must know it before it
+    /// says which interrupts are pending.
     #[inline(always)]
     pub fn take_task_priority(&mut self, class: u8) {
         if class != self.lapic.tpr() >> 4 {
