@@ -48,6 +48,60 @@ const FLOORS: &[&[&str]] = &[
     &["lib", "main"],
 ];
 
+/// What only the backends may name, and who chooses one of them: a platform's words.
+const OF_PLATFORMS: Words = Words {
+    words: &[
+        "svm",
+        "vmcb",
+        "vmrun",
+        "vmexit",
+        "vmload",
+        "vmsave",
+        "vmmcall",
+        "clgi",
+        "stgi",
+        "asid",
+        "npt",
+        "npf",
+        "vintr",
+        "exitinfo1",
+        "exitinfo2",
+        "exitintinfo",
+        "eventinj",
+        "intercept",
+        "intercepts",
+        "intercepted",
+        "vmsa",
+        "ghcb",
+        "vmgexit",
+        "pvalidate",
+        "rmpadjust",
+        "tdcall",
+    ],
+    within: &["platform"],
+};
+
+/// What asks the host for something, which a platform may have to do by a call: in Rust and in assembly.
+const OF_HOST_CALLS: Words = Words {
+    words: &["msr::new", "port::new", "__cpuid", "__cpuid_count", "model_specific", "rdmsr", "wrmsr"],
+    within: &[
+        "cpu/host_call",
+        "platform",
+        // The GS base, before the first Rust code of an interrupt may run; a processor in real mode.
+        "cpu/interrupts",
+        "start/smp",
+    ],
+};
+
+/// Words that belong to some files alone, comments included.
+#[derive(Clone, Copy, Debug)]
+struct Words {
+    /// In small letters. What joins a word to others in a name, an underscore, ends it too.
+    words: &'static [&'static str],
+    /// Files and folders.
+    within: &'static [&'static str],
+}
+
 /// The ways up: functions that the entry code of a lower floor calls by their names alone. An interrupt, a
 /// system call and a new thread come in at the bottom, and what they mean is decided above.
 const CALLED_FROM_BELOW: &[&str] = &[

@@ -68,7 +68,7 @@ impl CpuArea {
         self.0 + 0x5_0000 + index as u64 * 0x1_0000
     }
     /// How many interrupt stacks there are.
-    pub const IST_STACKS: usize = 4;
+    pub const IST_STACKS: usize = 6;
     /// Size of each interrupt stack.
     pub const IST_STACK_BYTES: u64 = 0x2000;
 }
@@ -80,7 +80,8 @@ pub const fn thread_stack_top(slot: usize) -> u64 {
     THREAD_STACKS + (slot as u64 + 1) * THREAD_STRIDE
 }
 
-/// The pages of a vCPU: VMCB, run page, batch page; behind a gap its FPU registers and a page for copies.
+/// The pages of a vCPU: its backend's, run page, batch page; behind a gap its FPU registers and a page for
+/// copies.
 pub const fn vcpu_area(slot: usize) -> u64 {
     VCPU_AREAS + slot as u64 * VCPU_STRIDE
 }

@@ -66,7 +66,7 @@ impl core::fmt::Display for BootError {
             Self::Features(missing) => {
                 write!(f, "the processor lacks {missing}; QEMU's -cpu max has all that is needed")
             }
-            Self::Platform(reason) => write!(f, "the processor's SVM cannot be used: {reason}"),
+            Self::Platform(reason) => write!(f, "{reason}"),
             Self::Init(status) => write!(f, "init cannot be started: {status}"),
             Self::NoInit => write!(f, "the image has no file named init"),
         }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::circles::Graph;
 use super::source::{Import, Source};
-use super::{CALLED_FROM_BELOW, FLOORS};
+use super::{CALLED_FROM_BELOW, FLOORS, OF_HOST_CALLS, OF_PLATFORMS, Words};
 
 fn kernel() -> Source {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vmm-kernel/src");
@@ -92,6 +92,56 @@ fn no_folders_of_the_kernel_stand_in_a_circle() {
 fn what_is_called_by_name_alone_is_listed() {
     let listed = CALLED_FROM_BELOW.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(kernel().exported, listed);
+}
+
+/// Whether a line has a word, in any letters.
+fn has_word(line: &str, word: &str) -> bool {
+    let line = line.to_lowercase();
+    let ends = |neighbour: Option<char>| neighbour.is_none_or(|c| !c.is_ascii_alphanumeric());
+    line.match_indices(word)
+        .any(|(at, _)| ends(line[..at].chars().next_back()) && ends(line[at + word.len()..].chars().next()))
+}
+
+/// The lines of the kernel outside of where its words belong that have one of them, tests aside.
+fn out_of_place(words: &Words) -> Vec<String> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vmm-kernel/src");
+    let mut found = Vec::new();
+    for file in kernel().files() {
+        if words.within.iter().any(|name| file == *name || file.starts_with(&format!("{name}/"))) {
+            continue;
+        }
+        let paths = [src.join(format!("{file}.rs")), src.join(file).join("mod.rs")];
+        let path = paths.iter().find(|path| path.exists()).unwrap();
+        for (number, line) in std::fs::read_to_string(path).unwrap().lines().enumerate() {
+            if words.words.iter().any(|word| has_word(line, word)) {
+                found.push(format!("\n  {file}, line {}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn only_backends_speak_of_their_platforms() {
+    let found = out_of_place(&OF_PLATFORMS);
+    assert!(found.is_empty(), "a platform's words outside of its backend:{}", found.concat());
+}
+
+#[test]
+fn the_host_is_asked_in_one_place() {
+    let found = out_of_place(&OF_HOST_CALLS);
+    assert!(found.is_empty(), "not by cpu::host_call:{}", found.concat());
+}
+
+/// The words are where they belong: else the two checks above would find nothing, whatever there was.
+#[test]
+fn words_are_found() {
+    for (words, at_least) in [(OF_PLATFORMS, 50), (OF_HOST_CALLS, 5)] {
+        let count = out_of_place(&Words { within: &[], ..words }).len();
+        assert!(count >= at_least, "{count} lines have one of {:?}", words.words);
+    }
+    assert!(has_word("/// The VMCB's page", "vmcb") && has_word("intercept_cr: u32", "intercept"));
+    assert!(!has_word("fn interceptor()", "intercept") && !has_word("let rasid = 1", "asid"));
 }
 
 fn imports_of(files: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -29,6 +29,10 @@ pub mod ist {
     pub const MACHINE_CHECK: usize = 2;
     /// Debug exception.
     pub const DEBUG: usize = 3;
+    /// #HV: the host has an event for the kernel.
+    pub const HOST_EVENT: usize = 4;
+    /// #VC: an instruction of the kernel's needs the host.
+    pub const HOST_CALL: usize = 5;
 }
 
 /// One processor's tables.

@@ -18,8 +18,8 @@ pub enum Place {
     ExtendedD(u32),
     /// Leaf 8000_0001h, ECX.
     ExtendedC(u32),
-    /// Leaf 8000_000Ah, EDX.
-    SvmD(u32),
+    /// A leaf of the backend's, EDX.
+    OfBackendD(u32, u32),
 }
 
 /// A feature: what messages call it, and where it is (APM volume 3, appendix E).
@@ -78,7 +78,7 @@ pub fn check(cpuid: impl Fn(u32, u32) -> Cpuid, of_backend: &'static [Feature]) 
         let there = cpuid(leaf & 0x8000_0000, 0).eax >= leaf;
         if there { cpuid(leaf, 0) } else { Cpuid { eax: 0, ebx: 0, ecx: 0, edx: 0 } }
     };
-    let (basic, structured, extended, svm) = (leaf(1), leaf(7), leaf(0x8000_0001), leaf(0x8000_000a));
+    let (basic, structured, extended) = (leaf(1), leaf(7), leaf(0x8000_0001));
     let present = |place: Place| {
         let (register, bit) = match place {
             Place::BasicD(bit) => (basic.edx, bit),
@@ -86,7 +86,7 @@ pub fn check(cpuid: impl Fn(u32, u32) -> Cpuid, of_backend: &'static [Feature]) 
             Place::StructuredB(bit) => (structured.ebx, bit),
             Place::ExtendedD(bit) => (extended.edx, bit),
             Place::ExtendedC(bit) => (extended.ecx, bit),
-            Place::SvmD(bit) => (svm.edx, bit),
+            Place::OfBackendD(number, bit) => (leaf(number).edx, bit),
         };
         register & 1 << bit != 0
     };

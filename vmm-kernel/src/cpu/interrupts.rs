@@ -3,8 +3,9 @@
 //! Every vector has a stub that pushes its number; a common tail saves the registers and calls `handle_trap`
 //! of the [`trap`](crate::trap) module, which decides what the vector means, by its name alone: this file
 //! knows nothing of what stands above. NMI, machine check, double fault and debug exceptions may come at any
-//! instruction, between SYSCALL and SWAPGS too: they have stacks of their own (IST), look at the GS base
-//! itself, not at the interrupted CPL, to see whose it is, and call `handle_paranoid_trap`.
+//! instruction, between SYSCALL and SWAPGS too, and so may #HV and #VC where the host must not see the
+//! kernel's registers: they have stacks of their own (IST), look at the GS base itself, not at the
+//! interrupted CPL, to see whose it is, and call `handle_paranoid_trap`.
 #![allow(unsafe_code, reason = "the entry code, and the table that leads to it")]
 
 use core::arch::{asm, global_asm};
@@ -52,13 +53,14 @@ interrupt_stubs:
     .set vector, 0
     .rept 256
     .balign 16
-    .set of_svm, vector == 29 || vector == 30
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || of_svm
+    .set of_guests, vector == 29 || vector == 30
+    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || of_guests
     .else
         push 0
     .endif
     push vector
-    .if vector == 1 || vector == 2 || vector == 8 || vector == 18
+    .set anywhere, vector == 1 || vector == 2 || vector == 8 || vector == 18 || vector == 28 || vector == 29
+    .if anywhere
         jmp interrupt_paranoid
     .else
         jmp interrupt_common
@@ -181,8 +183,8 @@ pub fn build() {
         idt.simd_floating_point.set_handler_addr(stub(19));
         idt.virtualization.set_handler_addr(stub(20));
         idt.cp_protection_exception.set_handler_addr(stub(21));
-        idt.hv_injection_exception.set_handler_addr(stub(28));
-        idt.vmm_communication_exception.set_handler_addr(stub(29));
+        idt.hv_injection_exception.set_handler_addr(stub(28)).set_stack_index(ist::HOST_EVENT as u16);
+        idt.vmm_communication_exception.set_handler_addr(stub(29)).set_stack_index(ist::HOST_CALL as u16);
         idt.security_exception.set_handler_addr(stub(30));
         for vector in 32..=255u8 {
             idt[vector].set_handler_addr(stub(usize::from(vector)));

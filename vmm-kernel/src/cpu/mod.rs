@@ -2,18 +2,16 @@
 //! APICs and time. What an interrupt or a system call means is decided on the floors above.
 
 pub mod calibration;
-pub mod cpuid;
 pub mod descriptors;
 pub mod exception_names;
 pub mod features;
 pub mod fpu;
 pub mod fpu_owner;
+pub mod host_call;
 pub mod interrupts;
 pub mod io_apic;
 pub mod local_apic;
-pub mod msr;
 pub mod per_cpu;
-pub mod ports;
 pub mod ready;
 pub mod room;
 pub mod speculation;
@@ -21,5 +19,6 @@ pub mod syscall_entry;
 pub mod time;
 pub mod xsave_image;
 
-pub use cpuid::{Cpuid, cpuid};
+pub use host_call::cpuid::{Cpuid, cpuid};
+pub use host_call::{msr, ports};
 pub use per_cpu::{PerCpu, this_cpu, this_cpu_number};

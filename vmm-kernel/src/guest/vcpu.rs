@@ -97,7 +97,8 @@ impl Vcpu {
                 creator,
                 // SAFETY: the place's fifth and sixth page, mapped above, for this alone.
                 fpu: unsafe { FpuArea::with_copy(area + 4 * PAGE, cpu) },
-                backend: BackendVcpu::try_new(run_page, of_backend, vm.address_space())?,
+                // SAFETY: the place's first page, mapped above for good, for this alone.
+                backend: unsafe { BackendVcpu::try_new(run_page, of_backend, vm.address_space())? },
                 run_page,
                 run_page_physical: [run, batch],
                 area,

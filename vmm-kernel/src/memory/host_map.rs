@@ -6,7 +6,7 @@ use crate::layout::PAGE;
 
 /// The most usable ranges.
 pub const MAX_RANGES: usize = 64;
-/// Physical memory ends here at the latest: 40 bits, what every processor with SVM has.
+/// Physical memory ends here at the latest: 40 bits, what every processor that can run guests has.
 const PHYSICAL_BITS: u32 = 40;
 const ENTRY_BYTES: usize = 24;
 const TYPE_MEMORY: u16 = 0;

@@ -44,7 +44,8 @@ pub fn handle(frame: &mut Frame) {
     die(frame);
 }
 
-/// NMI, debug exception, double fault, machine check: may have interrupted any instruction of the kernel.
+/// NMI, debug exception, double fault, machine check, #HV, #VC: may have interrupted any instruction of the
+/// kernel.
 pub fn handle_anywhere(frame: &mut Frame) {
     match frame.vector {
         // Another processor ends the machine; else an NMI has no meaning for us: the host may send as many as

@@ -20,7 +20,7 @@ fn one_after_the_other() {
                 (1, Place::BasicD(bit)) | (0x8000_0001, Place::ExtendedD(bit)) => r.edx &= !(1 << bit),
                 (1, Place::BasicC(bit)) | (0x8000_0001, Place::ExtendedC(bit)) => r.ecx &= !(1 << bit),
                 (7, Place::StructuredB(bit)) => r.ebx &= !(1 << bit),
-                (0x8000_000a, Place::SvmD(bit)) => r.edx &= !(1 << bit),
+                (leaf, Place::OfBackendD(number, bit)) if leaf == number => r.edx &= !(1 << bit),
                 _ => {}
             }
             r

@@ -61,7 +61,8 @@ fn simple_reason(code: u64) -> u32 {
 pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
     // SAFETY: the caller's promise.
     let page = unsafe { SharedRunPage::new(page.cast_mut()) };
-    let vmcb = Vmcb::beside(page);
+    // SAFETY: the caller's promise: a vCPU's pages are mapped for ever.
+    let vmcb = unsafe { Vmcb::beside(page) };
     let control = &vmcb.control;
     let code = control.exit_code.get();
     tlb_model::guest_left(vmcb);

@@ -21,8 +21,13 @@ use crate::memory::{MemoryError, frames};
 use crate::sync::SpinLock;
 
 /// What this backend needs of a processor.
-pub const NEEDED: [Feature; 2] = [("SVM", Place::ExtendedC(2)), ("NPT (nested paging)", Place::SvmD(0))];
+pub const NEEDED: [Feature; 2] =
+    [("SVM", Place::ExtendedC(2)), ("NPT (nested paging)", Place::OfBackendD(0x8000_000a, 0))];
 
+/// MSR: lock and disable bits.
+const VM_CR: u32 = 0xc001_0114;
+/// MSR: where VMRUN saves the host's state.
+const VM_HSAVE_PA: u32 = 0xc001_0117;
 /// EFER.SVME.
 pub const EFER_SVME: u64 = 1 << 12;
 const VM_CR_SVMDIS: u64 = 1 << 4;
@@ -39,8 +44,11 @@ pub enum Unsupported {
 impl core::fmt::Display for Unsupported {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Disabled => write!(f, "firmware or host has switched it off (VM_CR.SVMDIS)"),
-            Self::Memory(error) => write!(f, "no memory for its own pages: {error:?}"),
+            Self::Disabled => write!(
+                f,
+                "the processor's SVM cannot be used: firmware or host has switched it off (VM_CR.SVMDIS)"
+            ),
+            Self::Memory(error) => write!(f, "SVM cannot be used: no memory for its own pages: {error:?}"),
         }
     }
 }
@@ -55,7 +63,7 @@ pub fn maps() -> Option<(u64, u64)> {
 
 /// Makes what all processors share; once, at boot, where the processor has what is [`NEEDED`].
 pub fn start() -> Result<(), Unsupported> {
-    if msr::read(msr::VM_CR) & VM_CR_SVMDIS != 0 {
+    if msr::read(VM_CR) & VM_CR_SVMDIS != 0 {
         return Err(Unsupported::Disabled);
     }
     tlb::start();
@@ -82,7 +90,7 @@ pub fn init_cpu() -> Result<(), MemoryError> {
     // SAFETY: both pages are ours for good; SVME only enables instructions.
     unsafe {
         msr::write(msr::EFER, msr::read(msr::EFER) | EFER_SVME);
-        msr::write(msr::VM_HSAVE_PA, hsave);
+        msr::write(VM_HSAVE_PA, hsave);
         asm!("vmsave rax", in("rax") host, options(nostack));
     }
     Ok(())

@@ -21,7 +21,8 @@ pub unsafe extern "C" fn load_marked(page: *mut RunPage) -> u32 {
     let usual = Groups::GENERAL | Groups::INJECTION | Groups::TPR;
     // An interrupt and a window share the VMCB's one virtual interrupt.
     let shared = dirty.contains(Groups::INJECTION) && page.window() != window::NONE;
-    let vmcb = Vmcb::beside(page);
+    // SAFETY: the caller's promise: a vCPU's pages are mapped for ever.
+    let vmcb = unsafe { Vmcb::beside(page) };
     if !(dirty - usual).is_empty() || shared || state::load_usual(vmcb, page, dirty).is_err() {
         return 1;
     }

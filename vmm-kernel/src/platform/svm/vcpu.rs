@@ -46,9 +46,12 @@ pub struct BackendVcpu {
 impl BackendVcpu {
     /// The backend's page of a vCPU is its VMCB, at `physical`, mapped before the run page. It is reset.
     ///
+    /// # Safety
+    /// The page before the run page is mapped as long as this is there, and nobody else's.
+    ///
     /// # Errors
     /// [`Status::WrongState`] before [`start`](super::start).
-    pub fn try_new(page: SharedRunPage, physical: u64, space: AddressSpace) -> Result<Self, Status> {
+    pub unsafe fn try_new(page: SharedRunPage, physical: u64, space: AddressSpace) -> Result<Self, Status> {
         let maps = maps().ok_or(Status::WrongState)?;
         let vcpu = Self { page, physical, space, maps, window: Cell::new(run_page::window::NONE) };
         tlb_model::vcpu_made(vcpu.vmcb());
@@ -58,7 +61,8 @@ impl BackendVcpu {
 
     #[inline(always)]
     fn vmcb(&self) -> &Vmcb {
-        Vmcb::beside(self.page)
+        // SAFETY: the promise of who made it.
+        unsafe { Vmcb::beside(self.page) }
     }
 
     /// Puts all registers into the state after a reset, and forgets what was asked for.

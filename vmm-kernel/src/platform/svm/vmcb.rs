@@ -148,9 +148,12 @@ pub struct Vmcb {
 
 impl Vmcb {
     /// The block of the vCPU that has this run page, in the page before it.
+    ///
+    /// # Safety
+    /// The run page is a vCPU's of this backend, whose pages are mapped together, for as long as `'a`.
     #[inline(always)]
-    pub fn beside(page: SharedRunPage) -> &'static Self {
-        // SAFETY: a vCPU's pages are mapped together, for ever; all of a block's fields are volatile places.
+    pub unsafe fn beside<'a>(page: SharedRunPage) -> &'a Self {
+        // SAFETY: the caller's promise; all of a block's fields are volatile places.
         unsafe { &*page.address().byte_sub(PAGE as usize).cast() }
     }
 

@@ -21,7 +21,8 @@ impl Pages {
     pub fn parts(&self) -> (&Vmcb, SharedRunPage) {
         // SAFETY: the run page is the second of the two, which are there as long as `self`.
         let page = unsafe { SharedRunPage::new(self.0.byte_add(PAGE as usize).cast()) };
-        (Vmcb::beside(page), page)
+        // SAFETY: as above.
+        (unsafe { Vmcb::beside(page) }, page)
     }
 
     /// The record of the last exit.

@@ -19,10 +19,6 @@ pub const SFMASK: u32 = 0xc000_0084;
 pub const GS_BASE: u32 = 0xc000_0101;
 /// GS base that SWAPGS exchanges.
 pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
-/// SVM: lock and disable bits.
-pub const VM_CR: u32 = 0xc001_0114;
-/// SVM: where VMRUN saves the host's state.
-pub const VM_HSAVE_PA: u32 = 0xc001_0117;
 /// First MSR of the x2APIC.
 pub const X2APIC: u32 = 0x800;
 
