@@ -82,7 +82,8 @@ pub fn protected(cpu: &mut Cpu) -> ! {
         if cpu.random.once_in(3) {
             cpu.registers[index] = cpu.random.pick(&[
                 l::APIC + 0x80,
-                l::HPET,
+                // Behind its configuration, which takes the PIT's way to the processors.
+                l::HPET + 0x100,
                 l::IO_APIC + 0x1000,
                 0xa_0000,
                 0xd000_0ffd,
