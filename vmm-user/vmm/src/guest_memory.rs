@@ -13,7 +13,7 @@ use runtime::abi::status::Status;
 use runtime::call;
 
 /// Where guest memory begins in the process.
-pub const BASE: u64 = 0x1000_0000_0000;
+const BASE: u64 = 0x1000_0000_0000;
 
 /// A range of guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Range {
 #[derive(Clone, Debug)]
 pub struct GuestRam {
     ranges: Vec<Range>,
+    /// What is added to a guest physical address: [`BASE`], but in tests.
+    base: u64,
 }
 
 impl GuestRam {
@@ -45,7 +47,17 @@ impl GuestRam {
             let address = BASE.checked_add(range.gpa).ok_or(Status::BadArgument)?;
             call(memory, MemoryMap { address, gpa: range.gpa, bytes: range.bytes })?;
         }
-        Ok(Self { ranges })
+        Ok(Self { ranges, base: BASE })
+    }
+
+    /// A test's memory, from address 0.
+    #[cfg(test)]
+    pub fn of(memory: &'static mut [u64]) -> Self {
+        let bytes = size_of_val(memory) as u64;
+        Self {
+            ranges: [Range { gpa: 0, bytes }].into(),
+            base: memory.as_mut_ptr().expose_provenance() as u64,
+        }
     }
 
     /// The ranges, in order.
@@ -53,11 +65,11 @@ impl GuestRam {
         &self.ranges
     }
 
-    /// Where `bytes` at `gpa` are, if they are memory, all of them.
+    /// Where in the process `bytes` at `gpa` are, if they are memory, all of them. There they stay.
     #[inline]
-    fn address(&self, gpa: u64, bytes: u64) -> Option<u64> {
+    pub fn address(&self, gpa: u64, bytes: u64) -> Option<u64> {
         let inside = |r: &Range| gpa >= r.gpa && gpa - r.gpa < r.bytes && r.bytes - (gpa - r.gpa) >= bytes;
-        self.ranges.iter().any(inside).then(|| BASE + gpa)
+        self.ranges.iter().any(inside).then(|| self.base.wrapping_add(gpa))
     }
 
     /// Reads a little-endian value.

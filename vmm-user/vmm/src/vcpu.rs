@@ -1,33 +1,30 @@
 //! A vCPU: its thread's loop, and what of the machine is its own.
 
 mod batch;
-mod code_cache;
 mod control;
 mod cpuid;
+mod emulator;
 mod entry;
 mod events;
 mod exits;
 mod instruction;
-mod machine;
 mod memory;
 mod msr;
 mod notices;
 mod page;
-mod page_cache;
 mod port;
-mod processor;
 mod registers;
 mod status_word;
-mod table_path;
+mod surroundings;
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use code_cache::{CodeCache, Decoded, Lengths};
-use decoder::{Exception, Intercept, Mode, Processor};
+use decoder::Exception;
 use devices::apic::{ApicBus, Kick, VcpuSet};
 use devices::cpuid::CpuidTable;
 use devices::msr::MsrFile;
+use emulator::Emulator;
 use events::{Attention, Events};
 use notices::{Kind, Notices};
 use runtime::abi::operation::{Call, Handle, VcpuCreate, VcpuKick, end_reason};
@@ -37,7 +34,6 @@ use runtime::{call, heap, syscall};
 use spin::Mutex;
 
 pub use page::VcpuPages;
-use page_cache::PageCache;
 pub use registers::EntryRegisters;
 use registers::{Registers, SystemCalls};
 
@@ -47,9 +43,6 @@ use crate::statistics::Statistics;
 
 /// Bits of a guest physical address, as CPUID says them.
 pub const PHYSICAL_BITS: u8 = 40;
-
-/// An instruction to fill a cache with.
-const HLT: &[u8] = &[0xf4];
 
 /// What all vCPUs know.
 pub struct Shared {
@@ -98,15 +91,8 @@ pub struct Vcpu {
     shared: &'static Shared,
     events: Events,
     cpuid: CpuidTable,
-    /// What the guest believes of its processor, by its CPUID.
-    processor: Processor,
+    emulator: Emulator,
     msrs: MsrFile,
-    /// The instructions that are intercepted.
-    lengths: Lengths,
-    /// The instructions that access devices.
-    decoded: Decoded,
-    /// The pages that they access.
-    pages: PageCache,
     /// Counts, in a debug image.
     statistics: Option<&'static Mutex<Statistics>>,
     /// Not 0 if there are any: beside the exit's flags, so that both are looked at together.
@@ -165,18 +151,14 @@ impl ApicBus for Bus<'_, '_> {
 impl Vcpu {
     /// A vCPU as after power-on.
     pub fn new(shared: &'static Shared, index: usize, created: Created, cpuid: CpuidTable) -> Option<Self> {
-        let processor = processor::of(&cpuid);
         Some(Self {
             index,
             registers: Registers::new(created.page, SystemCalls { handle: created.handle, index }),
             shared,
             events: Events::new(&shared.board.apics, index)?,
+            emulator: Emulator::new(&cpuid)?,
             cpuid,
-            processor,
             msrs: MsrFile::new(),
-            lengths: CodeCache::new((Intercept::Hlt, 1))?,
-            decoded: CodeCache::new(decoder::decode(HLT, Mode::Bits64, processor).ok()?)?,
-            pages: PageCache::new()?,
             statistics: shared.statistics.get(index).map(|s| &**s),
             counts: u32::from(index < shared.statistics.len()),
             notices: Notices::default(),
@@ -210,9 +192,7 @@ impl Vcpu {
 
     /// Forgets all that is remembered of the guest's code and pages.
     pub fn forget_code(&mut self) {
-        self.lengths.clear();
-        self.decoded.clear();
-        self.pages.clear();
+        self.emulator.forget();
     }
 
     /// Executes now what the next run would begin with.

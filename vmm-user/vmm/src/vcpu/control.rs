@@ -1,15 +1,13 @@
 //! Writes of control registers that the platform does not let through: the guest may have what its CPUID
 //! offers, and what a processor enters. And #DB and #AC, which the platform leaves to the VMM to deliver.
 
-use decoder::fetch::{self, Code};
+use decoder::fetch::Code;
 use decoder::{Exception, Instruction, Operand, Operation};
 use devices::control::{Control, GeneralProtection};
 use runtime::abi::exit::ExitFlags;
 use runtime::abi::registers::event_kind;
 
-use super::Vcpu;
-use super::code_cache::Key;
-use super::machine::Emulation;
+use super::{Vcpu, emulator};
 
 /// CS.L, among a segment's attributes.
 const CODE_IS_LONG: u16 = 1 << 9;
@@ -63,23 +61,17 @@ impl Vcpu {
 
     /// The instruction at RIP, if there is one that is decoded.
     fn instruction(&mut self) -> Option<Instruction> {
-        if let Some(known) = self.decoded.find(self.registers.page.view()) {
+        if let Some(known) = self.emulator.known(self.registers.page.view()) {
             return Some(*known);
         }
         let mut code = Code::EMPTY;
-        let mut emulation = Emulation::new(self);
-        let instruction = match fetch::fetch(&mut emulation, &mut code) {
-            Ok(instruction) => instruction,
+        match emulator::fetch(self, &mut code) {
+            Ok(instruction) => Some(instruction),
             Err(error) => {
                 self.fetch_failed(error);
-                return None;
+                None
             }
-        };
-        let bytes = code.bytes().get(..usize::from(instruction.length));
-        if let Some(key) = bytes.and_then(|bytes| Key::of(&mut emulation, bytes)) {
-            self.decoded.insert(key, instruction);
         }
-        Some(instruction)
     }
 
     fn source_of(&self, instruction: &Instruction) -> u64 {
@@ -120,7 +112,7 @@ impl Vcpu {
     /// LMSW from a register; from memory the operand has to be read first, and comes back by
     /// [`Vcpu::load_status_word`] as well.
     fn emulate_status_word(&mut self, instruction: &Instruction) {
-        let outcome = decoder::emulate(instruction, &mut Emulation::new(self), 1);
+        let outcome = emulator::emulate(self, instruction, 1);
         self.take_outcome(outcome, &Code::EMPTY);
     }
 

@@ -1,25 +1,18 @@
 //! The instruction at RIP: how long it is, and completing it.
 
-use decoder::fetch::{Code, FetchError};
-use decoder::{Exception, Intercept, Mode, intercept_length};
+use decoder::fetch::FetchError;
+use decoder::{Exception, Intercept};
 
-use super::code_cache::Key;
-use super::machine::Emulation;
-use super::{Kind, Vcpu};
-
-/// The longest instruction, in bytes (APM volume 3, 1.1).
-const MAX_LENGTH: usize = 15;
+use super::{Kind, Vcpu, emulator};
 
 impl Vcpu {
     /// Moves RIP behind the intercepted instruction. `false` when that is not to be: the guest's code could
     /// not be fetched, which injects the fault, or has changed meanwhile, which runs it again.
     #[inline(always)]
     pub(super) fn complete(&mut self, intercept: Intercept) -> bool {
-        if let Some((known, length)) = self.lengths.find(self.registers.page.view())
-            && *known == intercept
-        {
+        if let Some(length) = self.emulator.known_length(self.registers.page.view(), intercept) {
             // Only 64-bit code is found so.
-            self.complete_at(self.registers.page.rip().wrapping_add(u64::from(*length)));
+            self.complete_at(self.registers.page.rip().wrapping_add(u64::from(length)));
             return true;
         }
         self.complete_unknown(intercept)
@@ -27,7 +20,7 @@ impl Vcpu {
 
     #[cold]
     fn complete_unknown(&mut self, intercept: Intercept) -> bool {
-        match self.find_length(intercept) {
+        match emulator::find_length(self, intercept) {
             Ok(Some(length)) => {
                 self.complete_after(length);
                 true
@@ -61,20 +54,6 @@ impl Vcpu {
         self.inject_debug(1 << 14);
     }
 
-    fn find_length(&mut self, intercept: Intercept) -> Result<Option<u8>, FetchError> {
-        let mode = self.registers.mode();
-        let mut code = Code::EMPTY;
-        let mut emulation = Emulation::new(self);
-        let length = fetch_length(&mut emulation, &mut code, intercept, mode)?;
-        if let Some(length) = length
-            && let Some(bytes) = code.bytes().get(..usize::from(length))
-            && let Some(key) = Key::of(&mut emulation, bytes)
-        {
-            self.lengths.insert(key, (intercept, length));
-        }
-        Ok(length)
-    }
-
     /// The instruction could not be fetched.
     #[cold]
     pub(super) fn fetch_failed(&mut self, error: FetchError) {
@@ -90,21 +69,4 @@ impl Vcpu {
             }
         }
     }
-}
-
-/// Fetches as much as it takes to tell the length; `None` when the code is not that instruction.
-fn fetch_length(
-    emulation: &mut Emulation<'_>,
-    code: &mut Code,
-    intercept: Intercept,
-    mode: Mode,
-) -> Result<Option<u8>, FetchError> {
-    code.extend(emulation)?;
-    let length = intercept_length(intercept, code.bytes(), mode);
-    if length.is_some() || code.bytes().len() >= MAX_LENGTH {
-        return Ok(length);
-    }
-    // The instruction may reach into the next page.
-    code.extend(emulation)?;
-    Ok(intercept_length(intercept, code.bytes(), mode))
 }

@@ -1,12 +1,10 @@
 //! Accesses to memory that is not the guest's RAM: devices, ROM, and nothing.
 
-use decoder::fetch::{self, Code};
+use decoder::fetch::Code;
 use decoder::{Exception, Outcome, Stop};
 use runtime::abi::exit::Access;
 
-use super::code_cache::Key;
-use super::machine::Emulation;
-use super::{Kind, Vcpu};
+use super::{Kind, Vcpu, emulator};
 
 /// Iterations of a repeated string instruction between two looks at pending interrupts.
 const ITERATIONS: u32 = 64;
@@ -20,10 +18,9 @@ impl Vcpu {
             self.inject_exception(Exception::UNDEFINED_OPCODE);
             return;
         }
-        if let Some(instruction) = self.decoded.find(self.registers.page.view()) {
+        if let Some(instruction) = self.emulator.known(self.registers.page.view()) {
             let instruction = *instruction;
-            let mut emulation = Emulation::at_fault(self);
-            let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
+            let outcome = emulator::emulate_at_fault(self, &instruction, ITERATIONS);
             if !matches!(outcome, Outcome::Done { single_step: false }) {
                 self.take_outcome(outcome, &Code::EMPTY);
             }
@@ -36,17 +33,11 @@ impl Vcpu {
     #[cold]
     pub(super) fn fetch_and_emulate(&mut self) {
         let mut code = Code::EMPTY;
-        let mut emulation = Emulation::new(self);
-        let instruction = match fetch::fetch(&mut emulation, &mut code) {
+        let instruction = match emulator::fetch(self, &mut code) {
             Ok(instruction) => instruction,
             Err(error) => return self.fetch_failed(error),
         };
-        let bytes = code.bytes().get(..usize::from(instruction.length));
-        let key = bytes.and_then(|bytes| Key::of(&mut emulation, bytes));
-        let outcome = decoder::emulate(&instruction, &mut emulation, ITERATIONS);
-        if let Some(key) = key {
-            self.decoded.insert(key, instruction);
-        }
+        let outcome = emulator::emulate(self, &instruction, ITERATIONS);
         self.take_outcome(outcome, &code);
     }
 

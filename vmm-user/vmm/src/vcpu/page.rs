@@ -139,6 +139,28 @@ impl VcpuPages {
         unsafe { (&raw mut (*self.0.as_ptr()).general.gpr[index & 15]).write(value) }
     }
 
+    /// Writes a general register, and marks its group; `index` is below 16.
+    #[inline(always)]
+    pub fn change_gpr(&mut self, index: usize, value: u64) {
+        let page = self.0.as_ptr();
+        // SAFETY: as for fields.
+        unsafe {
+            (&raw mut (*page).general.gpr[index & 15]).write(value);
+            (*page).dirty |= Groups::GENERAL.bits();
+        }
+    }
+
+    /// Writes RIP, and marks its group.
+    #[inline(always)]
+    pub fn change_rip(&mut self, value: u64) {
+        let page = self.0.as_ptr();
+        // SAFETY: as for fields.
+        unsafe {
+            (&raw mut (*page).general.rip).write(value);
+            (*page).dirty |= Groups::GENERAL.bits();
+        }
+    }
+
     /// Writes RAX, RBX, RCX and RDX.
     #[inline(always)]
     pub fn set_abcd(&mut self, [rax, rbx, rcx, rdx]: [u64; 4]) {

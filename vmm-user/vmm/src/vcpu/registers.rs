@@ -140,8 +140,7 @@ impl<K: Kernel> Registers<K> {
     #[must_use]
     pub fn complete_at(&mut self, next_rip: u64) -> bool {
         let flags = self.page.rflags();
-        self.page.set_rip(next_rip);
-        self.page.mark(Groups::GENERAL);
+        self.page.change_rip(next_rip);
         flags & (TRAP | RESUME) != 0 && self.complete_flags(flags)
     }
 

@@ -1,18 +1,17 @@
 //! LMSW from a device: of the instructions that are the VMM's to carry out, it alone has an operand in
 //! memory.
 
-use decoder::fetch::{self, Code};
+use decoder::fetch::Code;
 use decoder::{Exception, Operation};
 
-use super::Vcpu;
-use super::machine::Emulation;
+use super::{Vcpu, emulator};
 
 impl Vcpu {
     /// An emulation came to an instruction that it leaves to the VMM, and read its operand.
     #[cold]
     pub(super) fn load_status_word(&mut self, value: u64) {
         let mut code = Code::EMPTY;
-        match fetch::fetch(&mut Emulation::new(self), &mut code) {
+        match emulator::fetch(self, &mut code) {
             Ok(lmsw) if lmsw.operation == Operation::Lmsw && self.registers.cpl() == 0 => {
                 self.write_status_word(value, lmsw.length);
             }

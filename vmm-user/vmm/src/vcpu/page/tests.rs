@@ -26,6 +26,21 @@ fn marks_add_up() {
 }
 
 #[test]
+fn what_is_changed_is_marked() {
+    let mut pages = fake::pages();
+    pages.set_gpr(3, 5);
+    assert_eq!(pages.dirty(), 0);
+    pages.mark(Groups::TPR);
+    pages.change_gpr(3, 6);
+    assert_eq!((pages.gpr(3), pages.dirty()), (6, (Groups::GENERAL | Groups::TPR).bits()));
+    pages.set_dirty(0);
+    pages.change_rip(7);
+    assert_eq!((pages.rip(), pages.dirty()), (7, Groups::GENERAL.bits()));
+    pages.set_abcd([1, 2, 3, 4]);
+    assert_eq!([0, 3, 1, 2].map(|index| pages.gpr(index)), [1, 2, 3, 4]);
+}
+
+#[test]
 fn work_is_taken_once() {
     let mut pages = fake::pages();
     // SAFETY: the atomic that the kernel would write.

@@ -5,9 +5,8 @@
 #![allow(unsafe_code, reason = "guest memory is looked at through addresses checked when the path was made")]
 
 use decoder::walk::Trace;
-use decoder::{GuestMemory, Size};
 
-use crate::guest_memory::BASE;
+use crate::guest_memory::GuestRam;
 
 /// Levels of page tables that a path may have: four, or fewer with large pages.
 const LEVELS: usize = 4;
@@ -22,16 +21,16 @@ impl TablePath {
     pub const NONE: Self = Self([(0, 0); LEVELS]);
 
     /// What a walk in long mode went through, if it can be checked later.
-    pub fn of(trace: &Trace, memory: &mut impl GuestMemory) -> Option<Self> {
+    pub fn of(trace: &Trace, ram: &GuestRam) -> Option<Self> {
         let steps = trace.entries();
         let first = *steps.first()?;
-        let mut path = [(BASE + first.0, first.1); LEVELS];
+        let place = |(gpa, value): (u64, u64)| Some((ram.address(gpa, 8)?, value));
+        let mut path = [place(first)?; LEVELS];
         if steps.len() > LEVELS {
             return None;
         }
-        for (place, (gpa, value)) in path.iter_mut().zip(steps) {
-            memory.read(*gpa, Size::B8)?;
-            *place = (BASE + gpa, *value);
+        for (known, step) in path.iter_mut().zip(steps) {
+            *known = place(*step)?;
         }
         Some(Self(path))
     }

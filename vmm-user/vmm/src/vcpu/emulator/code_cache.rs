@@ -14,12 +14,12 @@
 use alloc::boxed::Box;
 
 use decoder::walk::{self, Access};
-use decoder::{GuestMemory, Instruction, Intercept, Machine, Mode, PAGE_BYTES, Size};
+use decoder::{Instruction, Intercept, Machine, Mode, PAGE_BYTES};
 
+use super::Surroundings;
 use super::machine::Emulation;
-use super::page::View;
 use super::table_path::TablePath;
-use crate::guest_memory::BASE;
+use crate::vcpu::page::View;
 
 const ENTRIES: usize = 64;
 
@@ -59,7 +59,7 @@ impl<const WORDS: usize> Key<WORDS> {
     };
 
     /// Of the instruction at RIP, whose bytes these are; if it can be checked later.
-    pub fn of(emulation: &mut Emulation<'_>, bytes: &[u8]) -> Option<Self> {
+    pub fn of<S: Surroundings>(emulation: &mut Emulation<'_, S>, bytes: &[u8]) -> Option<Self> {
         let rip = emulation.page().rip();
         // All bytes that are compared lie in the instruction's page.
         let last = PAGE_BYTES - 8 * WORDS as u64;
@@ -68,8 +68,8 @@ impl<const WORDS: usize> Key<WORDS> {
         }
         let paging = emulation.paging();
         let found = walk::translate(emulation, &paging, rip, Access::fetch(emulation.cpl())).ok()?;
-        let path = TablePath::of(&found.trace, emulation)?;
-        emulation.read(found.gpa, Size::B1)?;
+        let path = TablePath::of(&found.trace, emulation.ram())?;
+        let code = emulation.ram().address(found.gpa, 8 * WORDS as u64)?;
         let mut words = [(0, 0); WORDS];
         for (word, chunk) in words.iter_mut().zip(bytes.chunks(8)) {
             let mut padded = [[0; 8]; 2];
@@ -79,7 +79,7 @@ impl<const WORDS: usize> Key<WORDS> {
         }
         let page = emulation.page().view();
         let (cr3, cr4, efer, cs_attributes) = (page.cr3(), page.cr4(), page.efer(), page.cs_attributes());
-        Some(Self { rip, cr3, cr4, efer, cs_attributes, path, code: BASE + found.gpa, bytes: words })
+        Some(Self { rip, cr3, cr4, efer, cs_attributes, path, code, bytes: words })
     }
 
     #[inline(always)]

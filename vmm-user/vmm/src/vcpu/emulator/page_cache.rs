@@ -6,8 +6,8 @@ use alloc::boxed::Box;
 use decoder::PAGE_BYTES;
 use decoder::walk::{Access, Translation};
 
-use super::page::View;
 use super::table_path::TablePath;
+use crate::vcpu::page::View;
 
 const ENTRIES: usize = 64;
 

@@ -5,14 +5,16 @@ use decoder::{GuestMemory, Machine, Mode, PortRequest, Processor, Segment, Segme
 use devices::capability::Width;
 use runtime::abi::registers::{self, Groups};
 
-use super::page::VcpuPages;
+use super::Surroundings;
 use super::page_cache::KnownPage;
 use super::table_path::TablePath;
-use super::{Bus, PHYSICAL_BITS, Vcpu};
+use crate::guest_memory::GuestRam;
+use crate::vcpu::PHYSICAL_BITS;
+use crate::vcpu::page::VcpuPages;
 
 /// A vCPU during an emulation.
-pub struct Emulation<'a> {
-    vcpu: &'a mut Vcpu,
+pub struct Emulation<'a, S> {
+    vcpu: &'a mut S,
     /// An address that is known not to be RAM: the exit said so.
     not_ram: u64,
 }
@@ -20,23 +22,33 @@ pub struct Emulation<'a> {
 /// No guest physical address.
 const NOWHERE: u64 = u64::MAX;
 
-impl<'a> Emulation<'a> {
+impl<'a, S: Surroundings> Emulation<'a, S> {
     /// Begins one.
     #[inline]
-    pub fn new(vcpu: &'a mut Vcpu) -> Self {
+    pub fn new(vcpu: &'a mut S) -> Self {
         Self { vcpu, not_ram: NOWHERE }
     }
 
     /// Begins that of the instruction that caused a nested page fault.
     #[inline]
-    pub fn at_fault(vcpu: &'a mut Vcpu) -> Self {
-        Self { not_ram: vcpu.registers.page.gpa(), vcpu }
+    pub fn at_fault(vcpu: &'a mut S) -> Self {
+        Self { not_ram: vcpu.parts().0.page.gpa(), vcpu }
     }
 
     /// The vCPU's pages.
     #[inline(always)]
     pub fn page(&self) -> &VcpuPages {
-        &self.vcpu.registers.page
+        &self.vcpu.parts().0.page
+    }
+
+    #[inline(always)]
+    fn page_mut(&mut self) -> &mut VcpuPages {
+        &mut self.vcpu.registers().page
+    }
+
+    /// The guest's memory.
+    pub fn ram(&self) -> &GuestRam {
+        self.vcpu.ram()
     }
 
     #[cold]
@@ -44,10 +56,10 @@ impl<'a> Emulation<'a> {
         let paging = self.paging();
         let found = walk::translate(self, &paging, linear, access)?;
         if self.mode() == Mode::Bits64
-            && let Some(path) = TablePath::of(&found.trace, self)
+            && let Some(path) = TablePath::of(&found.trace, self.ram())
         {
             let known = KnownPage::new(self.page().view(), linear, access, &found, path);
-            self.vcpu.pages.insert(known);
+            self.vcpu.emulator().pages.insert(known);
         }
         Ok(found.gpa)
     }
@@ -62,13 +74,13 @@ const fn width(size: Size) -> Width {
     }
 }
 
-impl GuestMemory for Emulation<'_> {
+impl<S: Surroundings> GuestMemory for Emulation<'_, S> {
     #[inline]
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
         if gpa == self.not_ram {
             return None;
         }
-        self.vcpu.shared.ram.read(gpa, size)
+        self.vcpu.ram().read(gpa, size)
     }
 
     #[inline]
@@ -76,15 +88,15 @@ impl GuestMemory for Emulation<'_> {
         if gpa == self.not_ram {
             return None;
         }
-        self.vcpu.shared.ram.write(gpa, size, value)
+        self.vcpu.ram().write(gpa, size, value)
     }
 
     fn compare_exchange(&mut self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
-        self.vcpu.shared.ram.compare_exchange(gpa, size, expected, new)
+        self.vcpu.ram().compare_exchange(gpa, size, expected, new)
     }
 
     fn compare_exchange_wide(&mut self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
-        self.vcpu.shared.ram.compare_exchange_wide(gpa, expected, new)
+        self.vcpu.ram().compare_exchange_wide(gpa, expected, new)
     }
 }
 
@@ -92,47 +104,45 @@ fn state(segment: registers::Segment) -> SegmentState {
     SegmentState { base: segment.base, limit: segment.limit, attributes: segment.attributes }
 }
 
-impl Machine for Emulation<'_> {
+impl<S: Surroundings> Machine for Emulation<'_, S> {
     #[inline]
     fn gpr(&self, number: u8) -> u64 {
-        self.vcpu.registers.page.gpr(usize::from(number))
+        self.page().gpr(usize::from(number))
     }
 
     #[inline]
     fn set_gpr(&mut self, number: u8, value: u64) {
-        self.vcpu.registers.page.set_gpr(usize::from(number), value);
-        self.vcpu.registers.page.mark(Groups::GENERAL);
+        self.page_mut().change_gpr(usize::from(number), value);
     }
 
     #[inline]
     fn rip(&self) -> u64 {
-        self.vcpu.registers.page.rip()
+        self.page().rip()
     }
 
     #[inline]
     fn set_rip(&mut self, value: u64) {
-        self.vcpu.registers.page.set_rip(value);
-        self.vcpu.registers.page.mark(Groups::GENERAL);
+        self.page_mut().change_rip(value);
     }
 
     #[inline]
     fn rflags(&self) -> u64 {
-        self.vcpu.registers.page.rflags()
+        self.page().rflags()
     }
 
     #[inline]
     fn set_rflags(&mut self, value: u64) {
-        self.vcpu.registers.page.set_rflags(value);
-        self.vcpu.registers.page.mark(Groups::GENERAL);
+        self.page_mut().set_rflags(value);
+        self.page_mut().mark(Groups::GENERAL);
     }
 
     fn segment(&mut self, segment: Segment) -> SegmentState {
         match segment {
-            Segment::Cs => return state(self.vcpu.registers.page.system().cs),
-            Segment::Ss => return state(self.vcpu.registers.page.system().ss),
-            _ => self.vcpu.registers.need(Groups::SEGMENTS),
+            Segment::Cs => return state(self.page().system().cs),
+            Segment::Ss => return state(self.page().system().ss),
+            _ => self.vcpu.registers().need(Groups::SEGMENTS),
         }
-        let segments = self.vcpu.registers.page.segments();
+        let segments = self.page().segments();
         state(match segment {
             Segment::Es => segments.es,
             Segment::Fs => segments.fs,
@@ -143,17 +153,17 @@ impl Machine for Emulation<'_> {
 
     #[inline]
     fn cpl(&self) -> u8 {
-        self.vcpu.registers.cpl()
+        self.vcpu.parts().0.cpl()
     }
 
     #[inline]
     fn processor(&self) -> Processor {
-        self.vcpu.processor
+        self.vcpu.parts().1.processor
     }
 
     #[inline]
     fn paging(&self) -> Paging {
-        let page = &self.vcpu.registers.page;
+        let page = self.page();
         Paging {
             cr0: page.cr0(),
             cr3: page.cr3(),
@@ -166,16 +176,17 @@ impl Machine for Emulation<'_> {
     }
 
     fn xmm(&mut self, number: u8) -> Option<u128> {
-        self.vcpu.registers.xmm(number)
+        self.vcpu.registers().xmm(number)
     }
 
     fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
-        self.vcpu.registers.set_xmm(number, value)
+        self.vcpu.registers().set_xmm(number, value)
     }
 
     #[inline(always)]
     fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
-        if let Some(gpa) = self.vcpu.pages.find(self.vcpu.registers.page.view(), linear, access) {
+        let (registers, emulator) = self.vcpu.parts();
+        if let Some(gpa) = emulator.pages.find(registers.page.view(), linear, access) {
             return Ok(gpa);
         }
         self.look_up(linear, access)
@@ -183,37 +194,12 @@ impl Machine for Emulation<'_> {
 
     #[inline]
     fn device_read(&mut self, gpa: u64, size: Size) -> u64 {
-        let vcpu = &mut *self.vcpu;
-        let board = &vcpu.shared.board;
-        let mut access = board.access();
-        let value = match vcpu.events.lapic_offset(gpa) {
-            Some(offset) => {
-                vcpu.events.lapic.mmio_read(offset, width(size), &Bus { board, access: &mut access })
-            }
-            None => board.mmio_read(gpa, width(size), &mut access),
-        };
-        vcpu.finish(&access);
-        value
+        self.vcpu.device_read(gpa, width(size))
     }
 
     #[inline]
     fn device_write(&mut self, gpa: u64, size: Size, value: u64) {
-        let vcpu = &mut *self.vcpu;
-        let board = &vcpu.shared.board;
-        let mut access = board.access();
-        match vcpu.events.lapic_offset(gpa) {
-            Some(offset) => {
-                vcpu.events.lapic.mmio_write(
-                    offset,
-                    width(size),
-                    value,
-                    &mut Bus { board, access: &mut access },
-                );
-                vcpu.events.lapic_written(&mut vcpu.registers);
-            }
-            None => board.mmio_write(gpa, width(size), value, &mut access),
-        }
-        vcpu.finish(&access);
+        self.vcpu.device_write(gpa, width(size), value);
     }
 
     fn may_access_port(&self, request: PortRequest) -> bool {
