@@ -1,7 +1,7 @@
 //! A host that lies: what it says of memory and processors is changed behind the loader's back, by the
-//! debugger stub, at the kernel's first instruction; and it injects NMIs and machine checks while everything
-//! runs. Whatever it says, the machine must come to an end that somebody explains: the guest runs, or the
-//! console says why not.
+//! debugger stub, at the kernel's first instruction; and it injects NMIs, machine checks and interrupts of any
+//! vector while everything runs, and makes processors late. Whatever it says, the machine must come to an end
+//! that somebody explains: the guest runs, or the console says why not.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::testing::Case;
 
 mod lie;
 
-pub use lie::{Entry, Lie};
+pub use lie::{Act, Entry, Event, Lie};
 
 /// Bytes of an entry of the memory map (`IGVM_VHS_MEMORY_MAP_ENTRY`).
 const ENTRY_BYTES: usize = 24;
@@ -24,6 +24,8 @@ const ENTRY_BYTES: usize = 24;
 const ENTRIES_MAX: usize = 300;
 /// Bytes that the debugger stub moves at once.
 const PIECE: usize = 1024;
+/// Where messages to local APICs are written.
+const MESSAGES: u64 = 0xfee0_0000;
 /// How long a machine may take: most need two seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 /// What the log says when the kernel's first processor has its IDT.
@@ -84,7 +86,11 @@ fn boot(qemu: &Qemu, machine: &Machine, kernel: &Path, lie: &Lie, files: &Path) 
     let mut qmp = Qmp::connect(&control, LIMIT)?;
     remove(&[debugger, control])?;
     tell(&mut gdb, kernel, lie)?;
-    gdb.resume("c")?;
+    match lie.late {
+        // The machine may end meanwhile; one that does not, and stands still, is judged below.
+        Some(late) => drop(hold(&mut gdb, 1, late)),
+        None => gdb.resume("c")?,
+    }
     // Before the kernel has an IDT, an NMI is a shutdown, of which nobody can say a word.
     while !lie.events.is_empty() && running.poll()?.is_none() && !read_text(&log).contains(HAS_IDT) {
         std::thread::sleep(Duration::from_millis(5));
@@ -92,12 +98,42 @@ fn boot(qemu: &Qemu, machine: &Machine, kernel: &Path, lie: &Lie, files: &Path) 
     for event in &lie.events {
         std::thread::sleep(event.after);
         // The machine may have ended by now.
-        if qmp.monitor(&event.command).is_err() {
+        if act(&mut gdb, &mut qmp, &event.act).is_err() {
             break;
         }
     }
     let ended = running.wait(LIMIT)?;
     judge(&ended.outcome, &console, lie)
+}
+
+/// Does something to the running machine.
+fn act(gdb: &mut Gdb, qmp: &mut Qmp, act: &Act) -> Result<()> {
+    match *act {
+        Act::Monitor(ref line) => drop(qmp.monitor(line)?),
+        Act::Vector { processor, vector } => {
+            // A message to a local APIC (APM volume 2, 16.10 and PCI's MSI): its number is in the address.
+            gdb.interrupt()?;
+            gdb.stopped()?;
+            gdb.write_physical(MESSAGES + (u64::from(processor) << 12), &u32::from(vector).to_le_bytes())?;
+            gdb.resume("c")?;
+        }
+        Act::Hold { runs, time } => {
+            gdb.interrupt()?;
+            gdb.stopped()?;
+            hold(gdb, runs, time)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets one processor of a stopped machine run alone for a while, and then all of them.
+fn hold(gdb: &mut Gdb, runs: u32, time: Duration) -> Result<()> {
+    gdb.resume(&format!("vCont;c:{runs:x}"))?;
+    std::thread::sleep(time);
+    gdb.interrupt()?;
+    gdb.stopped()?;
+    gdb.resume("c")?;
+    Ok(())
 }
 
 fn remove(sockets: &[PathBuf]) -> Result<()> {

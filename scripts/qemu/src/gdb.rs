@@ -133,6 +133,17 @@ impl Gdb {
         self.ask(&format!("M{address:x},{:x}:{hex}", bytes.len())).map(drop)
     }
 
+    /// Writes at a physical address, a device's too.
+    ///
+    /// # Errors
+    /// As [`Gdb::ask`].
+    pub fn write_physical(&mut self, address: u64, bytes: &[u8]) -> Result<(), QemuError> {
+        self.ask("Qqemu.PhyMemMode:1")?;
+        let written = self.write(address, bytes);
+        self.ask("Qqemu.PhyMemMode:0")?;
+        written
+    }
+
     /// The general registers of the processor that is selected, as the stub has them: RAX, RBX, RCX, RDX,
     /// RSI, RDI, RBP, RSP, R8 to R15, RIP; what follows is left out.
     ///

@@ -61,8 +61,29 @@ enum Change {
 pub struct Event {
     /// How long after the one before.
     pub after: Duration,
+    /// What.
+    pub act: Act,
+}
+
+/// What a host does to a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
     /// A line for QEMU's monitor.
-    pub command: String,
+    Monitor(String),
+    /// An interrupt of any vector, which no device has raised.
+    Vector {
+        /// The local APIC's number.
+        processor: u8,
+        /// Its vector.
+        vector: u8,
+    },
+    /// A processor stands still while the other runs: it is late with its answers to interrupts.
+    Hold {
+        /// The one that runs, counted from 1.
+        runs: u32,
+        /// For how long.
+        time: Duration,
+    },
 }
 
 /// What the host says and does.
@@ -71,6 +92,8 @@ pub struct Lie {
     changes: Vec<Change>,
     /// How many processors there are, if that is a lie.
     pub processors: Option<u32>,
+    /// How long the second processor stands still at boot: it comes late to its start.
+    pub late: Option<Duration>,
     /// What it does.
     pub events: Vec<Event>,
 }
@@ -102,8 +125,17 @@ impl Lie {
 
     /// The truth, and these lines of QEMU's monitor while the machine runs.
     pub fn with_events(after: Duration, command: &str, count: usize) -> Self {
-        let event = Event { after, command: command.to_owned() };
-        Self { events: vec![event; count], ..Self::default() }
+        Self::with_acts(after, vec![Act::Monitor(command.to_owned()); count])
+    }
+
+    /// The truth, and these deeds at even distances.
+    pub fn with_acts(after: Duration, acts: Vec<Act>) -> Self {
+        Self { events: acts.into_iter().map(|act| Event { after, act }).collect(), ..Self::default() }
+    }
+
+    /// The truth, and a second processor that comes late.
+    pub fn with_late_processor(late: Duration) -> Self {
+        Self { late: Some(late), ..Self::default() }
     }
 
     /// One of many.
@@ -117,22 +149,20 @@ impl Lie {
             let odd = [0, 1, 2, 3, 23, 63, 64, 65, 255, 256, u32::MAX, random.u32(..)];
             lie.processors = Some(odd[random.usize(..odd.len())]);
         }
-        let command = match random.u8(..24) {
-            0..6 => "nmi",
-            6 => "mce 0 0 0xb200000000000000 0x0 0x0 0x0",
-            _ => return lie,
-        };
-        let count = if command == "nmi" { random.usize(1..200) } else { 1 };
-        for _ in 0..count {
-            let after = Duration::from_micros(random.u64(..20_000));
-            lie.events.push(Event { after, command: command.to_owned() });
+        lie.events = events(&mut random);
+        // Lies come to more in the order in which they were thought of: a seed's older ones stay.
+        if random.u8(..4) == 0 {
+            lie.events.extend((0..random.usize(1..100)).map(|_| later_event(&mut random)));
+        }
+        if random.u8(..8) == 0 {
+            lie.late = Some(Duration::from_millis(random.u64(..800)));
         }
         lie
     }
 
     /// Whether the host reports a broken processor, which ends the machine.
     pub fn has_machine_check(&self) -> bool {
-        self.events.iter().any(|event| event.command.starts_with("mce"))
+        self.events.iter().any(|event| matches!(&event.act, Act::Monitor(line) if line.starts_with("mce")))
     }
 
     /// The map as the host gives it, where this is the true one and Plinth's window begins at `window`.
@@ -153,6 +183,33 @@ impl Lie {
         bytes.truncate(truth.len());
         bytes
     }
+}
+
+/// NMIs, or a machine check, or nothing.
+fn events(random: &mut Rng) -> Vec<Event> {
+    let command = match random.u8(..24) {
+        0..6 => "nmi",
+        6 => "mce 0 0 0xb200000000000000 0x0 0x0 0x0",
+        _ => return Vec::new(),
+    };
+    let count = if command == "nmi" { random.usize(1..200) } else { 1 };
+    let mut event = || {
+        let after = Duration::from_micros(random.u64(..20_000));
+        Event { after, act: Act::Monitor(command.to_owned()) }
+    };
+    (0..count).map(|_| event()).collect()
+}
+
+/// A vector out of nowhere, or a processor that stands still.
+fn later_event(random: &mut Rng) -> Event {
+    let after = Duration::from_micros(random.u64(..20_000));
+    let act = if random.u8(..8) != 0 {
+        // A local APIC takes none below 16.
+        Act::Vector { processor: random.u8(..2), vector: random.u8(16..) }
+    } else {
+        Act::Hold { runs: random.u32(1..3), time: Duration::from_millis(random.u64(..100)) }
+    };
+    Event { after, act }
 }
 
 fn change(random: &mut Rng) -> Change {
@@ -202,10 +259,17 @@ impl fmt::Display for Lie {
         if let Some(processors) = self.processors {
             write!(f, ", {processors} processors")?;
         }
-        match self.events.first() {
-            Some(event) => write!(f, ", {} times {}", self.events.len(), event.command),
-            None => Ok(()),
+        if let Some(late) = self.late {
+            write!(f, ", the second one {late:?} late")?;
         }
+        let first = self.events.first().map(|event| &event.act);
+        let last = self.events.last().map(|event| &event.act).filter(|last| Some(*last) != first);
+        for (words, act) in [("from", first), ("to", last)] {
+            if let Some(act) = act {
+                write!(f, ", {words} {act:x?}")?;
+            }
+        }
+        write!(f, ", {} events", self.events.len())
     }
 }
 

@@ -9,7 +9,7 @@ use plinth_qemu::{Boot, Machine, Outcome, Qemu, read_text};
 
 use super::hostile;
 use crate::image::Image;
-use crate::lying_host::{self, End, Host, Lie};
+use crate::lying_host::{self, Act, End, Host, Lie};
 use crate::testing::{Case, Suite};
 
 /// Features of QEMU's CPU models that Plinth needs, and what the console calls them.
@@ -58,6 +58,8 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("lying-memory", |case| memory(case, qemu));
     suite.check("lying-processors", |case| processors(case, qemu));
     suite.check("lying-nmi", |case| nmi(case, qemu));
+    suite.check("lying-vectors", |case| vectors(case, qemu));
+    suite.check("lying-late", |case| late(case, qemu));
     suite.check("lying-machine-check", |case| machine_check(case, qemu));
     suite.check("lying-hosts", |case| random(case, qemu));
     Ok(())
@@ -165,6 +167,31 @@ fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
         let end = lied_to(case, &host, "", &lie)?;
         ensure!(end == End::Ran, "{end:?}");
     }
+    Ok(())
+}
+
+/// Interrupts that no device has raised change nothing: each vector that a local APIC takes, on each of the
+/// processors, while the guest runs.
+fn vectors(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
+    let all = (16..=u8::MAX).flat_map(|vector| [0, 1].map(|processor| Act::Vector { processor, vector }));
+    let end = lied_to(case, &host, "", &Lie::with_acts(Duration::from_micros(200), all.collect()))?;
+    ensure!(end == End::Ran, "{end:?}");
+    Ok(())
+}
+
+/// A processor that comes late to its start, and processors that stand still now and then.
+fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let host = host(case, qemu)?;
+    for milliseconds in [20, 400, 700] {
+        let lie = Lie::with_late_processor(Duration::from_millis(milliseconds));
+        let end = lied_to(case, &host, "", &lie)?;
+        ensure!(end == End::Ran, "{milliseconds} ms late: {end:?}");
+    }
+    let time = Duration::from_millis(30);
+    let acts = [1, 2].repeat(20).into_iter().map(|runs| Act::Hold { runs, time }).collect();
+    let end = lied_to(case, &host, "", &Lie::with_acts(Duration::from_millis(3), acts))?;
+    ensure!(end == End::Ran, "{end:?}");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub const SPURIOUS_VECTOR: u8 = 0xff;
 pub const PHYSICAL: u64 = 0xfee0_0000;
 /// Register numbers: xAPIC offset / 16.
 const ID: u32 = 0x02;
+const TASK_PRIORITY: u32 = 0x08;
 const EOI: u32 = 0x0b;
 const SPURIOUS: u32 = 0x0f;
 const ICR_LOW: u32 = 0x30;
@@ -26,6 +27,9 @@ const INITIAL_COUNT: u32 = 0x38;
 const CURRENT_COUNT: u32 = 0x39;
 const DIVIDE: u32 = 0x3e;
 const LVT_MASKED: u32 = 1 << 16;
+/// Keeps interrupts of the vectors below 32 away: local APICs deliver 16 to 31 if somebody asks for them, and
+/// they would look like exceptions, some of them without the error code that belongs to the frame.
+const ABOVE_EXCEPTIONS: u32 = 0x10;
 
 static X2APIC: AtomicBool = AtomicBool::new(false);
 
@@ -67,6 +71,7 @@ pub fn enable() {
     let flags = msr::read(msr::APIC_BASE) & (PAGE - 1);
     // SAFETY: enables the APIC at the address that is mapped and never memory, in the mode chosen.
     unsafe { msr::write(msr::APIC_BASE, PHYSICAL | flags | mode) };
+    write(TASK_PRIORITY, ABOVE_EXCEPTIONS);
     write(LVT_TIMER, LVT_MASKED);
     write(DIVIDE, 0b1011);
     write(SPURIOUS, 1 << 8 | u32::from(SPURIOUS_VECTOR));
