@@ -1,4 +1,5 @@
-//! The fuzz targets: bytes to the inputs of [`properties`], for libFuzzer (`fuzz/`) and for the smoke run.
+//! The fuzz targets: bytes to the inputs of [`properties`], for libFuzzer and for the smoke run (both in
+//! `fuzz/`).
 
 use crate::properties::{self, EmulateInput, FetchInput, WalkInput};
 use arbitrary::{Arbitrary, Unstructured};
@@ -8,11 +9,6 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const TARGETS: [Target; 4] = [("decode", decode), ("emulate", emulate), ("fetch", fetch), ("walk", walk)];
-
-/// The most bytes an input of `target` makes use of, rounded up.
-pub fn max_bytes(target: &str) -> usize {
-    if target == "decode" { 18 } else { 512 }
-}
 
 /// Bytes to instructions, with a full decoder's opinion.
 ///

@@ -14,17 +14,25 @@ use crate::memory::space::Space;
 use crate::memory::{frames, host_map, temporary};
 use crate::task::elf;
 
+mod registers;
 #[cfg(test)]
 mod tests;
+
+pub use registers::load_registers;
 
 /// A name, and what is done with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [("elf", load_elf), ("host_map", parse_host_map), ("xsave", merge_xsave)];
+pub const TARGETS: [Target; 4] = [
+    ("kernel_elf", load_elf),
+    ("kernel_host_map", parse_host_map),
+    ("kernel_registers", load_registers),
+    ("kernel_xsave", merge_xsave),
+];
 
 /// Pages that loading a file may take: few, so that running out of them is common.
-const PAGES: usize = 64;
+const PAGES: usize = 24;
 
 /// Loads a file into a process's address space. Whatever it is, all frames are free again afterwards; what
 /// was loaded is what the file says.

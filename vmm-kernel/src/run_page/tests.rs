@@ -1,11 +1,11 @@
 //! The accessors, on a page of the test's own.
 
 use super::*;
-use crate::platform::svm::vmcb::tests::Pages;
+use crate::host::VcpuPages;
 
 #[test]
 fn each_register_has_its_place() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (_, page) = pages.parts();
     (0..16).for_each(|index| page.set_gpr(index, index as u64 + 1));
     assert!((0..16).all(|index| page.gpr(index) == index as u64 + 1));
@@ -19,7 +19,7 @@ fn each_register_has_its_place() {
 
 #[test]
 fn work_adds_up() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (_, page) = pages.parts();
     page.add_work(1);
     page.add_work(0x100);
@@ -28,7 +28,7 @@ fn work_adds_up() {
 
 #[test]
 fn an_xsave_area_is_copied_as_it_is() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (_, page) = pages.parts();
     // A word more than there is place for: the page ends there.
     page.set_xsave((0..=XSAVE_BYTES as u64 / 8).map(|index| index << 32 | 5));

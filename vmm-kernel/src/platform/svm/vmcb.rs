@@ -302,4 +302,4 @@ const _: () = {
 };
 
 #[cfg(test)]
-pub mod tests;
+mod tests;

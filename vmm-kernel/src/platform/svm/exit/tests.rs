@@ -1,8 +1,8 @@
 use super::*;
-use crate::platform::svm::vmcb::tests::Pages;
+use crate::host::VcpuPages;
 
 fn recorded(code: u64, info1: u64, info2: u64) -> (u32, vcpu_abi::exit::ExitRecord) {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     vmcb.control.exit_code.set(code);
     vmcb.control.exit_info1.set(info1);
@@ -85,7 +85,7 @@ fn a_memory_exit_says_where_and_how() {
 
 #[test]
 fn an_interrupted_event_is_in_the_record() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     vmcb.control.exit_code.set(code::NPF);
     vmcb.control.exit_int_info.set(0x8000_0202);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::platform::svm::vmcb::tests::Pages;
+use crate::host::VcpuPages;
 use vcpu_abi::registers::{MsrRegisters, SegmentRegisters};
 
 const LIMITS: Limits = Limits { cr4: 0x7ff, physical_bits: 40 };
@@ -135,7 +135,7 @@ fn memory_types_of_a_pat() {
 
 #[test]
 fn a_reset_block_intercepts_all_that_is_not_the_guests() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, _) = pages.parts();
     vmcb.save.rax.set(1);
     vmcb.control.exit_int_info.set(1 << 31);
@@ -166,7 +166,7 @@ fn set_general(page: SharedRunPage, [rax, rsp, rip, rflags]: [u64; 4]) {
 
 #[test]
 fn groups_come_back_as_they_went_in() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     let segments = SegmentRegisters {
         es: segment(1),
@@ -209,7 +209,7 @@ fn groups_come_back_as_they_went_in() {
 
 #[test]
 fn a_pat_that_vmrun_refuses_loads_nothing() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     page.set_msrs(MsrRegisters { pat: 2, lstar: 9, ..MsrRegisters::default() });
     assert_eq!(load(vmcb, page, Groups::MSRS), Err(LoadError::NotEnterable));
@@ -218,7 +218,7 @@ fn a_pat_that_vmrun_refuses_loads_nothing() {
 
 #[test]
 fn the_guest_never_sees_svme_and_ss_says_the_cpl() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     vmcb.save.efer.set(EFER_SVME | 0xd01);
     vmcb.save.ss.set(Segment { attributes: 0x93, ..segment(0x10) });
@@ -229,7 +229,7 @@ fn the_guest_never_sees_svme_and_ss_says_the_cpl() {
 
 #[test]
 fn an_interrupt_is_requested_as_a_virtual_one() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, _) = pages.parts();
     vmcb.control.intercept1.set(intercept1::VINTR | intercept1::NMI);
     vmcb.control.vintr.set(vintr::MASKING | 5);
@@ -247,7 +247,7 @@ fn an_interrupt_is_requested_as_a_virtual_one() {
 
 #[test]
 fn a_new_event_replaces_what_was_not_delivered() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     vmcb.control.event_injection.set(0x8000_0202);
     vmcb.control.exit_int_info.set(0x8000_0031);
@@ -257,7 +257,7 @@ fn a_new_event_replaces_what_was_not_delivered() {
 
 #[test]
 fn an_interrupt_replaces_an_exception_that_was_not_delivered() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     vmcb.control.event_injection.set(EVENT_VALID | 3 << 8 | 6);
     pages.set_injection(event(event_kind::INTERRUPT, 0x41, 0, 0));
@@ -268,7 +268,7 @@ fn an_interrupt_replaces_an_exception_that_was_not_delivered() {
 
 #[test]
 fn a_task_priority_reaches_no_other_bit() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     vmcb.control.vintr.set(vintr::MASKING | 3);
     pages.set_cr8(!0xa);
@@ -278,7 +278,7 @@ fn a_task_priority_reaches_no_other_bit() {
 
 #[test]
 fn svme_stays_set_whatever_the_vmm_loads() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     page.set_control(0x10, 0, 0, 0);
     assert_eq!(load(vmcb, page, Groups::SYSTEM), Ok(()));
@@ -297,7 +297,7 @@ fn what_an_emulator_let_the_guest_do_is_repaired() {
         (0, 0, 0, 0x69b, false, 0x69b),
         (1 << 63, 0, 0, 0x69b, true, 0x69b),
     ] {
-        let pages = Pages::new();
+        let pages = VcpuPages::new();
         let (vmcb, page) = pages.parts();
         set_general(page, [1, 2, 0x1000, 0x246]);
         vmcb.save.dr6.set(dr6);

@@ -1,11 +1,11 @@
 use vcpu_abi::registers::{EventInjection, event_kind};
 
 use super::*;
-use crate::platform::svm::vmcb::tests::Pages;
+use crate::host::VcpuPages;
 
 #[test]
 fn what_is_asked_for_is_intercepted_and_nothing_else() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, _) = pages.parts();
     let control = &vmcb.control;
     let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
@@ -32,7 +32,7 @@ fn what_is_asked_for_is_intercepted_and_nothing_else() {
 
 #[test]
 fn an_interrupt_that_waits_keeps_the_virtual_interrupt() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, _) = pages.parts();
     let waiting = vintr::IRQ | 0x61 << vintr::VECTOR_SHIFT;
     vmcb.control.vintr.set(waiting);
@@ -42,7 +42,7 @@ fn an_interrupt_that_waits_keeps_the_virtual_interrupt() {
 
 #[test]
 fn under_emulation_an_interrupt_that_waits_has_cr8_exit_until_it_was_written() {
-    let pages = Pages::new();
+    let pages = VcpuPages::new();
     let (vmcb, _) = pages.parts();
     let (control, emulated) = (&vmcb.control, intercept_cr::CR0_WRITE);
     for (first, after) in [(0, 0), (emulated, emulated | intercept_cr::CR8_WRITE)] {

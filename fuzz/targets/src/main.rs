@@ -1,12 +1,13 @@
-//! The fuzz targets without libFuzzer: `fuzz-smoke CORPORA RUNS`.
+//! The fuzz targets without libFuzzer: `fuzz-smoke CORPORA RUNS`. `fuzz-smoke max-bytes TARGET` prints the
+//! most bytes that an input of a target makes use of.
 //!
 //! Each target gets every input of its corpus (a folder of its name in CORPORA), and RUNS inputs made from
-//! them: blindly, as nothing measures coverage here, and the same in every run. Needs no nightly toolchain.
-//! Prints a line of counts a target; a property that doesn't hold ends it with a panic, behind which stands
-//! the input.
+//! them (a slow target as many times fewer as it is slower): blindly, as nothing measures coverage here, and
+//! the same in every run. Needs no nightly toolchain. Prints a line of counts a target; a property that
+//! doesn't hold ends it with a panic, behind which stands the input.
 
 use decoder_oracle::random::Random;
-use decoder_oracle::targets::{TARGETS, Target, max_bytes};
+use fuzz_targets::{Target, all, max_bytes, slowness};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -62,7 +63,7 @@ fn run(target: Target, corpora: &Path, runs: u64) -> io::Result<(usize, u64)> {
     }
     let mut random = Random::new(1);
     let mut made = 0;
-    for _ in 0..runs {
+    for _ in 0..runs / slowness(target.0) {
         check(target, mutated(&corpus, max_bytes(target.0), &mut random));
         made += 1;
     }
@@ -76,9 +77,13 @@ fn run(target: Target, corpora: &Path, runs: u64) -> io::Result<(usize, u64)> {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, corpora, runs] = &arguments[..] else {
-        eprintln!("usage: fuzz-smoke CORPORA RUNS");
+        eprintln!("usage: fuzz-smoke CORPORA RUNS, or fuzz-smoke max-bytes TARGET");
         return ExitCode::FAILURE;
     };
+    if corpora == "max-bytes" {
+        println!("{}", max_bytes(runs));
+        return ExitCode::SUCCESS;
+    }
     let Ok(runs) = runs.parse() else {
         eprintln!("fuzz-smoke: {runs} is no number");
         return ExitCode::FAILURE;
@@ -89,7 +94,7 @@ fn main() -> ExitCode {
         let input = INPUT.lock().unwrap_or_else(PoisonError::into_inner);
         eprintln!("the input: {input:02x?}");
     }));
-    for target in TARGETS {
+    for target in all() {
         match run(target, Path::new(corpora), runs) {
             Ok((replayed, made)) => {
                 println!("{}: {replayed} inputs of the corpus, {made} made from them", target.0);

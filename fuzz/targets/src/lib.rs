@@ -1,0 +1,42 @@
+//! All fuzz targets: functions of an input that panic where a property does not hold. Those of the decoder
+//! and of the kernel are in crates of their own; what the ABI and the loader do with hostile bytes is here.
+#![forbid(unsafe_code)]
+
+pub mod abi;
+pub mod loader;
+
+/// A name, and what is done with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
+pub fn all() -> Vec<Target> {
+    let own: [Target; 3] =
+        [("abi_operation", abi::operation), ("loader_file", loader::file), ("loader_host", loader::host)];
+    decoder_oracle::targets::TARGETS
+        .into_iter()
+        .chain(vmm_kernel::host::targets::TARGETS)
+        .chain(own)
+        .collect()
+}
+
+/// The most bytes that an input of a target makes use of, rounded up.
+pub fn max_bytes(target: &str) -> usize {
+    match target {
+        "decode" => 18,
+        "abi_operation" => 68,
+        "loader_file" | "loader_host" | "kernel_registers" => 1024,
+        "kernel_elf" => 2048,
+        // The four bytes in front of an XSAVE area, and all of that.
+        "kernel_xsave" => 4 + 3072,
+        _ => 512,
+    }
+}
+
+/// About how many inputs of an ordinary target take as long as one of this: the smoke run gives it as many
+/// times fewer.
+pub fn slowness(target: &str) -> u64 {
+    if matches!(target, "kernel_elf" | "kernel_registers") { 20 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests;
