@@ -65,6 +65,8 @@ pub struct Place {
     pub programs: PathBuf,
     /// QEMU.
     pub qemu: Qemu,
+    /// The CPU model, if not QEMU's usual one.
+    pub cpu: Option<String>,
     /// For images, consoles and logs.
     pub folder: PathBuf,
 }
@@ -121,6 +123,7 @@ impl Place {
             image: image.pack(&file("igvm"))?,
         });
         (machine.memory_mib, machine.processors, machine.log) = (256, 2, Some(log.clone()));
+        machine.cpu = self.cpu.clone();
         let limit = Duration::from_secs(seconds * 3) + PATIENCE;
         let ended = machine.run(&self.qemu, &console, limit)?;
         let said = read_text(&console);

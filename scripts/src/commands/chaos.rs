@@ -29,6 +29,9 @@ pub struct Options {
     /// QEMU, 10 or later
     #[arg(long)]
     qemu: Option<PathBuf>,
+    /// QEMU's CPU model, such as max,-cx16
+    #[arg(long)]
+    cpu: Option<String>,
     /// Where the programs are; they are built otherwise
     #[arg(long)]
     programs: Option<PathBuf>,
@@ -55,7 +58,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let folder = options.folder.clone().unwrap_or_else(|| project.work.join("chaos"));
     make_folder(&folder)?;
     let qemu = qemu.context("random guests need QEMU 10 or later")?;
-    let place = Place { project: project.clone(), programs, qemu, folder };
+    let place = Place { project: project.clone(), programs, qemu, cpu: options.cpu.clone(), folder };
     let (next, findings) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || -> Result<()> {
         loop {
