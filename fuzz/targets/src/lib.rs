@@ -35,7 +35,7 @@ pub fn max_bytes(target: &str) -> usize {
 /// About how many inputs of an ordinary target take as long as one of this: the smoke run gives it as many
 /// times fewer.
 pub fn slowness(target: &str) -> u64 {
-    if matches!(target, "kernel_elf" | "kernel_registers") { 20 } else { 1 }
+    if target == "kernel_registers" { 20 } else { 1 }
 }
 
 #[cfg(test)]

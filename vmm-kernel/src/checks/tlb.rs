@@ -1,6 +1,7 @@
 //! A model of what the processors' TLBs may still hold of the kernel, which panics where one could be used
 //! that is not so any more: a page that is mapped somewhere else must have been flushed on this processor,
-//! and tables that are freed must be in no processor's CR3. The backend has the like for guests.
+//! tables that are freed must be in no processor's CR3, and a frame that is given back must be no processor's
+//! temporary page. The backend has the like for guests.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +40,17 @@ pub fn page_is(page: u64, frame: Option<PhysFrame>) {
         && held != 0
     {
         panic!("TLB: page {page:#x} may still be frame {held:#x} on cpu{}", this_cpu_number());
+    }
+}
+
+/// A frame is about to be given back, after which it may become anything.
+pub fn frame_goes(frame: PhysFrame) {
+    if !ON {
+        return;
+    }
+    let frame = frame.start_address().as_u64();
+    if let Some(cpu) = HELD.iter().position(|held| held.lock().contains(&frame)) {
+        panic!("TLB: frame {frame:#x} is freed while a temporary page of cpu{cpu} may still be it");
     }
 }
 

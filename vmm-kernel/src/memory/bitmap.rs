@@ -5,6 +5,7 @@ use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;
 
 use super::MemoryError;
+use crate::checks;
 use crate::layout::PAGE;
 use crate::sync::SpinLock;
 
@@ -105,6 +106,7 @@ pub fn take_adjacent(count: usize) -> Result<PhysFrame, MemoryError> {
 
 /// Gives a frame back. Nothing may refer to it any more.
 pub fn free(frame: PhysFrame) {
+    checks::tlb::frame_goes(frame);
     let mut bitmap = BITMAP.lock();
     let index = (frame.start_address().as_u64().wrapping_sub(bitmap.base) / PAGE) as usize;
     bitmap.give(index);
