@@ -1,13 +1,14 @@
 //! Virtual machines: a guest physical address space.
 
 use vcpu_abi::status::Status;
-use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
+use x86_64::structures::paging::PhysFrame;
 
 use crate::layout::{PAGE, VMS_MAX};
 use crate::memory::space::{Protection, Space};
 use crate::memory::tables::{OWNED, Tables};
 use crate::memory::{frames, guest_memory};
 use crate::object::pool::{Pool, Ref};
+use crate::platform::backend::nested;
 use crate::platform::backend::vcpu::AddressSpace;
 use crate::sync::SpinLock;
 
@@ -58,9 +59,7 @@ impl Vm {
         if !guest_memory::contains(gpa, bytes) {
             return Err(Status::NotFound);
         }
-        // Nested tables treat every access as a user's (APM volume 2, 15.25.5).
-        let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE;
-        Ok(self.state.lock().tables.map_range(gpa, gpa, bytes, flags)?)
+        Ok(self.state.lock().tables.map_range(gpa, gpa, bytes, nested::flags(true))?)
     }
 
     /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process
@@ -80,8 +79,7 @@ impl Vm {
         if (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
             return Err(Status::Overlap);
         }
-        let mut flags = Flags::PRESENT | Flags::USER_ACCESSIBLE | OWNED;
-        flags.set(Flags::WRITABLE, writable);
+        let flags = nested::flags(writable) | OWNED;
         let mut state = self.state.lock();
         if state.own_pages + bytes / PAGE > OWN_PAGES_MAX {
             return Err(Status::Exhausted);

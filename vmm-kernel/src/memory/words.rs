@@ -39,7 +39,8 @@ impl Words {
     }
 }
 
-/// An entry of a page table (APM volume 2, 5.3.3).
+/// An entry of a page table (APM volume 2, 5.3.3). [`Entry::new`] and [`Entry::address`] alone put an address
+/// into a word and take it out: where a platform marks encrypted or shared pages in the address, they know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry(pub u64);
 

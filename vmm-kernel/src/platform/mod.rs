@@ -8,7 +8,7 @@ pub mod svm;
 /// - `NEEDED`: what it needs of a processor; `start` and `init_cpu`: once at boot and once on each processor;
 ///   `Unsupported` says why not;
 /// - `vcpu::BackendVcpu`: a vCPU's registers by group, events, windows, and the entry;
-/// - `vcpu::AddressSpace`: which guest memory that vCPU runs in;
+/// - `vcpu::AddressSpace`: which guest memory that vCPU runs in; `nested::flags`: how a page of it is mapped;
 /// - `exit::Exit`: whose an exit is, and `state::LoadError`: why registers are refused;
 /// - the entry code of `SYS_RUN`, `sys_run_entry` and `sys_run_entry_guarded`, which calls `sys_run` and
 ///   `sys_run_resume` of `abi::sys_run` for what it cannot do at once.

@@ -4,6 +4,7 @@
 
 pub mod enter;
 pub mod exit;
+pub mod nested;
 pub mod permissions;
 pub mod short_way;
 pub mod state;
