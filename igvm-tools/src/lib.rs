@@ -18,7 +18,6 @@ pub mod measure;
 pub mod page_table;
 pub mod pages;
 pub mod recipe;
-pub mod run;
 
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = 4096;

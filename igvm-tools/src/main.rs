@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use igvm_tools::inspect::Inspection;
 use igvm_tools::measure;
 use igvm_tools::recipe::Loaded;
-use igvm_tools::run::{Loader, Machine, shell};
+use plinth_qemu::{Boot, Machine, Qemu, shell};
 use pvh_loader::file::IgvmFile;
 
 /// Builds, inspects, measures and runs Plinth's IGVM images
@@ -78,15 +78,15 @@ enum Hash {
 struct RunArgs {
     /// The IGVM file
     image: PathBuf,
-    /// The QEMU program
-    #[arg(long, value_name = "PATH", default_value = "qemu-system-x86_64")]
-    qemu: PathBuf,
+    /// The QEMU program, instead of $PLINTH_QEMU or qemu-system-x86_64
+    #[arg(long, value_name = "PATH")]
+    qemu: Option<PathBuf>,
     /// Load by this PVH loader, in any QEMU; without it, by QEMU's own IGVM loader
     #[arg(long, value_name = "PATH")]
     pvh_loader: Option<PathBuf>,
-    /// Memory, in QEMU's notation
-    #[arg(long, default_value = "512M")]
-    mem: String,
+    /// Memory, in MiB, or as in 512M and 2G
+    #[arg(long, default_value = "512M", value_parser = mebibytes)]
+    mem: u32,
     /// Number of processors
     #[arg(long, default_value_t = 1)]
     smp: u32,
@@ -153,12 +153,27 @@ fn measure(args: &MeasureArgs) -> anyhow::Result<()> {
     })
 }
 
+/// An amount of memory in MiB.
+fn mebibytes(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.trim_end_matches(['G', 'g']) {
+        short if short.len() < text.len() => (short, 1024),
+        _ => (text.trim_end_matches(['M', 'm']), 1),
+    };
+    let amount = number.parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
+    amount.ok_or_else(|| "an amount of memory is like 512M or 2G".to_owned())
+}
+
+/// Composes QEMU's command as all of the project's tools do, and runs it.
 fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     with_image(&args.image, |_| Ok(()))?;
-    let loader = args.pvh_loader.map_or(Loader::Igvm, Loader::Pvh);
-    let machine =
-        Machine { qemu: args.qemu, loader, memory: args.mem, processors: args.smp, more: args.more };
-    let command = machine.command(&args.image);
+    let qemu = Qemu::find(args.qemu.as_deref())?;
+    let mut machine = Machine::new(match args.pvh_loader {
+        Some(loader) => Boot::Pvh { loader, image: args.image },
+        None => Boot::Igvm { image: args.image },
+    });
+    (machine.memory_mib, machine.processors) = (args.mem, args.smp);
+    machine.more = args.more.into_iter().map(Into::into).collect();
+    let command = machine.command(&qemu)?;
     if args.print {
         say(&(shell(&command) + "\n"))?;
         return Ok(ExitCode::SUCCESS);

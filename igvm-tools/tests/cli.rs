@@ -127,8 +127,15 @@ fn run_prints_its_command() {
     let (_, image) = built("run_prints");
     let output = igvm_tools(&["run", &image, "--print", "--pvh-loader", "l", "--mem", "1G", "--", "-s"]);
     let said = text(&output);
-    assert!(said.contains("-m 1G") && said.contains(&format!("-kernel l -initrd {image} -s")), "{said}");
+    assert!(
+        said.contains("-m 1024 ") && said.contains(&format!("-kernel l -initrd {image} -serial stdio -s")),
+        "{said}"
+    );
+    for wrong in ["1T", "G", "-1", "9999999G"] {
+        let output = igvm_tools(&["run", &image, "--print", &format!("--mem={wrong}")]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+    }
     let output = igvm_tools(&["run", &image, "--qemu", "/nowhere/qemu"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("cannot start /nowhere/qemu"), "{}", text(&output));
+    assert!(text(&output).contains("there is no QEMU at /nowhere/qemu"), "{}", text(&output));
 }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod decoder_cost;
 pub mod lying_hosts;
 pub mod mutants;
 pub mod run;

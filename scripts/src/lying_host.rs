@@ -1,7 +1,7 @@
 //! A host that lies: what it says of memory and processors is changed behind the loader's back, by the
-//! debugger stub, at the kernel's first instruction; and it injects NMIs, machine checks and interrupts of any
-//! vector while everything runs, and makes processors late. Whatever it says, the machine must come to an end
-//! that somebody explains: the guest runs, or the console says why not.
+//! debugger stub, at the kernel's first instruction; and it injects NMIs, machine checks and interrupts of
+//! any vector while everything runs, and makes processors late. Whatever it says, the machine must come to an
+//! end that somebody explains: the guest runs, or the console says why not.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

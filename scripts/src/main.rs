@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::commands::{bench, chaos, lying_hosts, mutants, run, soak, test};
+use xtask::commands::{bench, chaos, decoder_cost, lying_hosts, mutants, run, soak, test};
 use xtask::project::Project;
 use xtask::say;
 
@@ -20,6 +20,7 @@ struct Cli {
 enum Command {
     Bench(bench::Options),
     Chaos(chaos::Options),
+    DecoderCost(decoder_cost::Options),
     LyingHosts(lying_hosts::Options),
     Mutants(mutants::Options),
     Run(run::Options),
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let result = Project::open().and_then(|project| match cli.command {
         Command::Bench(options) => bench::run(&project, &options),
         Command::Chaos(options) => chaos::run(&project, &options),
+        Command::DecoderCost(options) => decoder_cost::run(&project, &options),
         Command::LyingHosts(options) => lying_hosts::run(&project, &options),
         Command::Mutants(options) => mutants::run(&project, &options),
         Command::Run(options) => run::run(&project, &options),

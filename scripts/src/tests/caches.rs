@@ -35,10 +35,10 @@ fn image(case: &Case, recipe: &str) -> Result<Image> {
     Ok(Image::new(case.project(), recipe)?.set("files.vmm", vmm.display()))
 }
 
-/// The guest of scripts/tests/guests/changing-code.S.
+/// The guest of vmm-user/tests-guest/changing-code.S.
 fn changing_code(case: &mut Case, qemu: &Qemu, shortcuts: bool, setting: Option<&str>) -> Result<()> {
     let project = case.project().clone();
-    let source = project.root.join("scripts/tests/guests/changing-code.S");
+    let source = project.root.join("vmm-user/tests-guest/changing-code.S");
     let kernel = bench::guest(&project, &source, &case.sibling(""), &case.file("bin"))?;
     let settings: Vec<_> = ["extra-devices 2"].into_iter().chain(setting).collect();
     let image = image(case, "bench")?

@@ -41,7 +41,7 @@ fn files(folder: &Path) -> (PathBuf, PathBuf) {
 fn build(case: &mut Case, folder: &Path, each: u64, seed: u64) -> Result<()> {
     let root = case.project().root.clone();
     let (program, cases) = files(folder);
-    let (benches, guests) = (root.join("benches/guest"), root.join("scripts/tests/guests"));
+    let (benches, guests) = (root.join("benches/guest"), root.join("vmm-user/tests-guest"));
     // Objects of its own: an assembly file and a C file have the same name.
     let parts = case.project().scratch("run/tests/mmio-forms-parts")?;
     let flags = [&C_FLAGS[..], &["-std=gnu11", "-masm=intel"]].concat();

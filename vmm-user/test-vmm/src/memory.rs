@@ -1,5 +1,5 @@
 //! A device that behaves like memory, for a guest that compares the two
-//! (`scripts/tests/guests/mmio-forms.c`): what is written at an address is read there, in any width. And a
+//! (`vmm-user/tests-guest/mmio-forms.c`): what is written at an address is read there, in any width. And a
 //! register of the same kind behind ports, for INS and OUTS.
 
 use alloc::boxed::Box;

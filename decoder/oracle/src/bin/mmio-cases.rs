@@ -1,4 +1,4 @@
-//! Writes the cases of `scripts/tests/guests/mmio-forms.c`: `mmio-cases FILE [EACH] [SEED]`.
+//! Writes the cases of `vmm-user/tests-guest/mmio-forms.c`: `mmio-cases FILE [EACH] [SEED]`.
 //!
 //! Prints how many there are in 64-, 32- and 16-bit code; fails if a form has none.
 

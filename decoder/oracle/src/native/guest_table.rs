@@ -1,5 +1,5 @@
 //! Cases for a guest that runs each twice, on memory and on a device that behaves like memory, and compares
-//! (`scripts/tests/guests/mmio-forms.c`, which reads what is written here). They are drawn as those for the
+//! (`vmm-user/tests-guest/mmio-forms.c`, which reads what is written here). They are drawn as those for the
 //! processor are, and kept if the emulator completes them: what faults is compared natively.
 
 use super::cases::{self, Case, Form};
