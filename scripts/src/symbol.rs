@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use object::{Object, ObjectSymbol};
 
 /// The address of a symbol in an ELF file.
@@ -30,4 +30,26 @@ pub fn range(program: &Path, name: &str) -> Result<Range<u64>> {
     let file = object::File::parse(&*bytes).with_context(what)?;
     let behind = file.symbols().map(|symbol| symbol.address()).filter(|other| *other > start).min();
     Ok(start..behind.with_context(what)?)
+}
+
+/// The address of a Rust static with this name, in whatever module; there must be just one.
+///
+/// # Errors
+/// As [`address`].
+pub fn address_of_static(program: &Path, name: &str) -> Result<u64> {
+    let what = || format!("the address of {name} in {}", program.display());
+    let bytes = std::fs::read(program).with_context(what)?;
+    let file = object::File::parse(&*bytes).with_context(what)?;
+    let end = format!("::{name}");
+    let is_it = |symbol: &str| {
+        let whole = format!("{:#}", rustc_demangle::demangle(symbol));
+        // LLVM may have made it smaller, and calls it NAME.0 then.
+        let of_llvm = |part: &str| part.chars().all(|letter| letter.is_ascii_digit());
+        let plain = whole.rsplit_once('.').filter(|(_, part)| of_llvm(part));
+        plain.map_or(whole.as_str(), |(before, _)| before).ends_with(&end)
+    };
+    let mut found = file.symbols().filter(|symbol| symbol.name().is_ok_and(is_it));
+    let symbol = found.next().with_context(what)?;
+    ensure!(found.next().is_none(), "there are several statics {name}");
+    Ok(symbol.address())
 }

@@ -1,6 +1,7 @@
 //! The tests of `scripts/test`, a module each, in the order in which they run.
 
 pub mod abi;
+mod barrier;
 mod boot;
 mod c_process;
 mod caches;

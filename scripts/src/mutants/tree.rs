@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Mutant;
-use crate::project::{make_folder, write};
+use crate::project::{make_folder, read, write};
 
 /// A copy. Files keep their times when they have not changed, so that builds in it are incremental.
 #[derive(Debug)]
 pub struct Tree {
-    original: PathBuf,
     copy: PathBuf,
 }
 
@@ -29,7 +28,7 @@ impl Tree {
     /// When a file can't be read or written.
     pub fn new(original: &Path, copy: &Path) -> Result<Self> {
         same_folder(original, copy)?;
-        Ok(Self { original: original.to_path_buf(), copy: copy.to_path_buf() })
+        Ok(Self { copy: copy.to_path_buf() })
     }
 
     /// Makes a mutant's change.
@@ -38,11 +37,9 @@ impl Tree {
     /// When it is stale, or there is no writing.
     pub fn change(&self, mutant: &Mutant) -> Result<Change> {
         let file = self.copy.join(&mutant.file);
-        let before = mutant.applied_to(&self.copy).and_then(|after| {
-            let before = crate::project::read(&self.original.join(&mutant.file))?;
-            write(&file, after)?;
-            Ok(before)
-        })?;
+        // The original may be another by now.
+        let (before, after) = (read(&file)?, mutant.applied_to(&self.copy)?);
+        write(&file, after)?;
         Ok(Change { file, before })
     }
 }
@@ -133,6 +130,7 @@ mod tests {
         };
         let change = tree.change(&mutant("two")).unwrap();
         assert_eq!(fs::read_to_string(&there).unwrap(), "one three");
+        write(&from.join("a/b/c.rs"), "changed meanwhile two").unwrap();
         drop(change);
         assert_eq!(fs::read_to_string(&there).unwrap(), "one two");
         for text in ["o", "four"] {
@@ -140,7 +138,7 @@ mod tests {
         }
         write(&there, "spoilt").unwrap();
         Tree::new(&from, &to).unwrap();
-        assert_eq!(fs::read_to_string(&there).unwrap(), "one two");
+        assert_eq!(fs::read_to_string(&there).unwrap(), "changed meanwhile two");
         fs::remove_dir_all(folder).unwrap();
     }
 }

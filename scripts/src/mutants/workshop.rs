@@ -49,6 +49,8 @@ impl Workshop {
     /// # Errors
     /// When the copy can't be made.
     pub fn new(original: &Project, qemu: &Qemu, folder: &Path) -> Result<Self> {
+        // Cargo is run in the copy, where a relative path would be another.
+        let folder = std::path::absolute(folder).with_context(|| folder.display().to_string())?;
         let (root, target) = (folder.join("tree"), folder.join("target"));
         let tree = Tree::new(&original.root, &root)?;
         let work = target.join("run");

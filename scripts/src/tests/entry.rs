@@ -28,7 +28,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
 }
 
 /// A machine of one processor, at the kernel's first instruction.
-fn start(case: &Case, qemu: &Qemu, image: &Path, name: &str) -> Result<(Running, Walk)> {
+fn start(case: &mut Case, qemu: &Qemu, image: &Path, name: &str) -> Result<(Running, Walk)> {
     let socket = |kind| std::env::temp_dir().join(format!("plinth-entry-{}-{kind}", std::process::id()));
     let (debugger, control) = (socket("gdb"), socket("qmp"));
     let mut machine = case.machine(image.to_path_buf());
@@ -37,6 +37,7 @@ fn start(case: &Case, qemu: &Qemu, image: &Path, name: &str) -> Result<(Running,
     (machine.gdb, machine.control, machine.stopped) =
         (Some(Gdb::place(&debugger)), Some(control.clone()), true);
     let running = machine.start(qemu, &case.sibling(&format!("{name}.console")))?;
+    case.count_boot();
     let mut gdb = Gdb::connect(&debugger, case.boot_limit())?;
     let qmp = Qmp::connect(&control, case.boot_limit())?;
     for socket in [debugger, control] {

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use plinth_qemu::{Outcome, Qemu};
 
-use super::registers;
+use super::{barrier, registers};
 use crate::build::Build;
 use crate::frames;
 use crate::image::Image;
@@ -33,6 +33,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
         }
     }
     suite.check("registers", |case| registers::run(case, qemu));
+    suite.check("branch-barrier", |case| barrier::run(case, qemu));
     suite.check("fault-in-log", |case| fault_in_log(case, qemu));
     Ok(())
 }

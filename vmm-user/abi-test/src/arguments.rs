@@ -132,6 +132,8 @@ fn numbers(suite: &mut Suite<'_>) {
         let answer = call(suite.memory, MemoryMap { address: 0x6000_0000_0000, gpa, bytes });
         suite.expect(answer, Status::NotFound, format_args!("mapping {bytes:#x} at {gpa:#x}"));
     }
+    let unaligned = MemoryMap { address: 0x6000_0000_0000, gpa: 0x10_0800, bytes: 4096 };
+    suite.expect(call(suite.memory, unaligned), Status::BadArgument, format_args!("mapping half a page"));
     for index in [1 << 20, u64::MAX] {
         let answer = call(suite.memory, MemoryRange { index, gpa: 0, bytes: 0 });
         suite.expect(answer, Status::NotFound, format_args!("range {index}"));

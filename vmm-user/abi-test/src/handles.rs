@@ -48,6 +48,16 @@ pub fn without_rights(start: &Start) -> u32 {
     if tried == OPERATIONS.len() { 0 } else { 1001 }
 }
 
+/// The child that may write to the log, and may give that right to nobody.
+pub fn without_giving(start: &Start) -> u32 {
+    let (Some(files), Some(log)) = (start.handle("files"), start.handle("log")) else { return 1 };
+    let Ok(child) = process::open(files, "abi-test").and_then(process::create) else { return 2 };
+    match process::grant(child, log, Rights::WRITE) {
+        Err(Status::NoRight) => 0,
+        _ => 3,
+    }
+}
+
 /// One object of each kind, by the names in [`KINDS`].
 pub fn one_of_each(suite: &Suite<'_>) -> Result<alloc::vec::Vec<(&'static str, Handle)>, Status> {
     let file = process::open(suite.files, "abi-test")?;
@@ -106,6 +116,10 @@ pub fn test(suite: &mut Suite<'_>) {
     let code = child_without_rights(suite, &objects);
     suite.check(code == Ok(0), format_args!("operations without rights: {code:?}"));
     test_grants(suite, &objects);
+    let given = without_right_to_give(suite);
+    suite.check(given == Ok(0), format_args!("giving what one may not give: {given:?}"));
+    let given = to_one_that_runs(suite);
+    suite.check(given == Err(Status::WrongState), format_args!("giving to one that runs: {given:?}"));
     for (name, handle) in objects {
         if suite.start.handle(name).is_none() {
             suite.expect(process::close(handle), Status::Ok, format_args!("closing {name}"));
@@ -113,6 +127,21 @@ pub fn test(suite: &mut Suite<'_>) {
         }
     }
     suite.expect(process::close(HANDLE_SELF), Status::BadHandle, format_args!("closing itself"));
+}
+
+fn without_right_to_give(suite: &Suite<'_>) -> Result<u32, Status> {
+    let log = suite.start.handle("log").ok_or(Status::NotFound)?;
+    let child = Child::new(suite, "without-giving")?;
+    let child = child.grant("files", suite.files, Rights::all())?.grant("log", log, Rights::WRITE)?;
+    Ok(child.start(0, 1)?.join(suite)?.code)
+}
+
+/// The other has been started, and has its turn when we wait for it.
+fn to_one_that_runs(suite: &Suite<'_>) -> Result<Handle, Status> {
+    let running = Child::new(suite, "nothing")?.start(0, 1)?;
+    let given = process::grant(running.handle, suite.files, Rights::READ);
+    running.join(suite)?;
+    given
 }
 
 /// What may be given to whom.

@@ -49,6 +49,7 @@ fn program(start: &Start) -> u32 {
         Some("fault") => faults::victim(start),
         Some("call") => faults::caller(start),
         Some("no-rights") => handles::without_rights(start),
+        Some("without-giving") => handles::without_giving(start),
         Some("fuzz") => fuzz::victim(start),
         Some("run-page") => run_page::victim(start),
         Some("page-race") => page_race::victim(start),

@@ -4,8 +4,8 @@
 
 use runtime::abi::exit::reason;
 use runtime::abi::operation::{
-    EventBindVcpu, Handle, MemoryMap, MemoryRange, Rights, SystemCreateVm, VcpuCreate, VcpuFetch, VmAllocate,
-    VmMap,
+    EventBindVcpu, HANDLE_SELF, Handle, MemoryMap, MemoryRange, ProcessAllocate, Rights, SystemCreateVm,
+    VcpuCreate, VcpuFetch, VmAllocate, VmMap,
 };
 use runtime::abi::registers::{Groups, Segment};
 use runtime::abi::run_page::RunPage;
@@ -214,8 +214,25 @@ fn arguments(suite: &mut Suite<'_>) {
         let answer = call(vm, VmMap { memory: suite.memory, reserved: 0, gpa, bytes });
         suite.expect(answer, status, format_args!("mapping {bytes:#x} at {gpa:#x} in a VM"));
     }
+    let answer = call(vm, VmMap { memory: 95, reserved: 0, gpa: 0x10_0000, bytes: 4096 });
+    suite.expect(answer, Status::BadHandle, format_args!("mapping guest memory without a handle to it"));
+    let taken = taken_second_page(vm);
+    let expected = (Err(Status::Overlap), Ok(()));
+    suite.check(taken == expected, format_args!("a vCPU's second page where memory is: {taken:?}"));
     let _ = (MemoryRange { index: 0, gpa: 0, bytes: 0 }, MemoryMap { address: 0, gpa: 0, bytes: 0 });
     suite.expect(process::close(vm), Status::Ok, format_args!("closing the VM"));
+}
+
+/// A vCPU whose second page would lie where memory is: it is refused, and the first one's place is still
+/// free.
+fn taken_second_page(vm: Handle) -> (Result<(), Status>, Result<(), Status>) {
+    let first = heap::reserve(8192).unwrap_or(0);
+    let allocate = |address| call(HANDLE_SELF, ProcessAllocate { address, bytes: 4096 }).map(|_| ());
+    if let Err(status) = allocate(first + 4096) {
+        return (Ok(()), Err(status));
+    }
+    let made = call(vm, VcpuCreate { address: first, cpu: 0, handle: 0 }).map(|_| ());
+    (made, allocate(first))
 }
 
 /// The child: one thread is in its guest, which loops for ever or sleeps, when another ends the process.

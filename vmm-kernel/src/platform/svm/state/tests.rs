@@ -228,6 +228,18 @@ fn the_guest_never_sees_svme_and_ss_says_the_cpl() {
 }
 
 #[test]
+fn the_cpl_is_what_ss_says() {
+    let pages = VcpuPages::new();
+    let (vmcb, page) = pages.parts();
+    for (attributes, cpl) in [(0x93, 0), (0xf3, 3), (0xb3, 1)] {
+        page.set_control(0x10, 0, 0, 0);
+        page.set_code_and_stack([0; 2], [attributes << 16, 0]);
+        assert_eq!(load(vmcb, page, Groups::SYSTEM), Ok(()));
+        assert_eq!(vmcb.save.cpl.get(), cpl, "{attributes:#x}");
+    }
+}
+
+#[test]
 fn an_interrupt_is_requested_as_a_virtual_one() {
     let pages = VcpuPages::new();
     let (vmcb, _) = pages.parts();
