@@ -444,10 +444,14 @@ pub fn stub_between() -> u64 {
     (&raw const between_stub) as u64
 }
 
+/// Where the supervisor's code and constants are.
+pub fn constants() -> core::ops::Range<u64> {
+    &raw const image as u64..&raw const constants_end as u64
+}
+
 /// A sum of the supervisor's code and constants.
 pub fn sum() -> u64 {
-    let (begin, end) = (&raw const image as u64, &raw const constants_end as u64);
-    let words = (begin..end).step_by(8).map(read::<u64>);
+    let words = constants().step_by(8).map(read::<u64>);
     words.fold(0, |sum, word| sum.rotate_left(1).wrapping_add(word))
 }
 

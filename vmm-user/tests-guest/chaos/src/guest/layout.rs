@@ -50,7 +50,10 @@ pub const SHARED: u64 = 0x60_d000;
 /// Tables for the way back to long mode: root, directory pointers.
 pub const RETURN_ROOT: u64 = 0x60_e000;
 pub const RETURN_POINTERS: u64 = 0x60_f000;
-pub const OWN_END: u64 = 0x61_0000;
+/// Tables of the lowest GiB, in which the supervisor's code is read-only.
+pub const LOW_DIRECTORY: u64 = 0x61_0000;
+pub const LOW_TABLE: u64 = 0x61_1000;
+pub const OWN_END: u64 = 0x61_2000;
 
 /// The playground: 2 MiB of memory for snippets and their data, at two addresses besides.
 pub const PLAYGROUND: u64 = 0x100_0000;

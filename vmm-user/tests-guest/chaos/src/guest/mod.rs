@@ -43,6 +43,7 @@ pub extern "C" fn start(boot_params: u64) -> ! {
     entry::place_low_code();
     tables::describe_interrupts();
     paging::map_legacy();
+    paging::map_supervisor();
     for index in 0..2 {
         cpu::prepare(index, seed);
     }

@@ -1,12 +1,13 @@
 //! Page tables: an identity map for the supervisor that nothing changes, and the playground, which everything
 //! changes.
 
+use super::entry;
 use super::layout as l;
 use super::machine::{read, write};
 use super::random::Random;
 
 const TABLE: u64 = 0x7;
-const GIB_PAGE: u64 = 0xe3; // present, writable, supervisor, accessed, dirty, large
+const LARGE: u64 = 0xe3; // present, writable, supervisor, accessed, dirty, large
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 2;
 const USER: u64 = 4;
@@ -49,8 +50,9 @@ pub fn map(area: u64) {
 /// Undoes what was done to the tables. The pages that races use are theirs.
 pub fn restore(area: u64) {
     for gib in 0..4 {
-        write(area + l::POINTERS + gib * 8, gib << 30 | GIB_PAGE);
+        write(area + l::POINTERS + gib * 8, gib << 30 | LARGE);
     }
+    write(area + l::POINTERS, l::LOW_DIRECTORY | TABLE);
     write(area + l::POINTERS + 8, (area + l::DIRECTORY) | TABLE);
     write(area + l::DIRECTORY, l::USER_TABLE | TABLE);
     write(area + l::DIRECTORY + 8, l::KERNEL_TABLE | TABLE);
@@ -73,11 +75,25 @@ fn ordinary(page: u64) -> u64 {
     gpa | SMALL & !WRITABLE | if writable { WRITABLE } else { 0 }
 }
 
+/// Tables of the lowest GiB. A privileged snippet meets all of it, but the supervisor's code can be written
+/// only without CR0.WP, or without long mode.
+pub fn map_supervisor() {
+    for entry in 0..512 {
+        write(l::LOW_DIRECTORY + entry * 8, entry << 21 | LARGE);
+        write(l::LOW_TABLE + entry * 8, entry << 12 | SMALL);
+    }
+    write(l::LOW_DIRECTORY, l::LOW_TABLE | TABLE);
+    let code = entry::constants();
+    for page in code.start >> 12..code.end >> 12 {
+        write(l::LOW_TABLE + page * 8, page << 12 | SMALL & !WRITABLE);
+    }
+}
+
 /// Tables that legacy mode and the way back use.
 pub fn map_legacy() {
     write(l::RETURN_ROOT, l::RETURN_POINTERS | TABLE);
     for gib in 0..4 {
-        write(l::RETURN_POINTERS + gib * 8, gib << 30 | GIB_PAGE);
+        write(l::RETURN_POINTERS + gib * 8, gib << 30 | LARGE);
         write(l::PAE_POINTERS + gib * 8, (l::PAE_DIRECTORIES + gib * 0x1000) | PRESENT);
     }
     for entry in 0..1024 {
