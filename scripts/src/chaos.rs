@@ -77,7 +77,22 @@ pub struct Seen {
     /// Guests that ran, one after the other.
     pub guests: u64,
     /// What must not happen, if it did.
-    pub finding: Option<String>,
+    pub finding: Option<Finding>,
+}
+
+/// What must not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was seen.
+    pub words: String,
+    /// Whether it is that the guest did not go on, and nothing else.
+    pub stood_still: bool,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.words)
+    }
 }
 
 impl fmt::Display for Seen {
@@ -102,7 +117,8 @@ impl Place {
             seen.guests += 1;
             let (used, finding) = self.run_one(next, left)?;
             if let Some(finding) = finding {
-                seen.finding = Some(format!("seed {next} for {left} s: {finding}"));
+                let words = format!("seed {next} for {left} s: {finding}");
+                seen.finding = Some(Finding { words, ..finding });
                 return Ok(seen);
             }
             left = left.saturating_sub(used);
@@ -112,7 +128,7 @@ impl Place {
     }
 
     /// Runs one guest; returns the seconds that it has used, and what was wrong.
-    fn run_one(&self, seed: u64, seconds: u64) -> Result<(u64, Option<String>)> {
+    fn run_one(&self, seed: u64, seconds: u64) -> Result<(u64, Option<Finding>)> {
         let file = |extension: &str| self.folder.join(format!("{seed}.{extension}"));
         let kernel = self.programs.join("chaos-guest");
         let payload = Payload { kernel, initrd: None, append: format!("{seed} {seconds}") };
@@ -143,10 +159,10 @@ fn remove(file: &Path) -> Result<()> {
 }
 
 /// What was wrong with a guest's end, if anything.
-fn judge(outcome: Outcome, console: &str, log: &str) -> Option<String> {
+fn judge(outcome: Outcome, console: &str, log: &str) -> Option<Finding> {
     let said = |line: &&str| line.contains("WRONG") || line.contains("kernel panic");
     if let Some(line) = console.lines().chain(log.lines()).find(said) {
-        return Some(line.trim().to_owned());
+        return Some(Finding { words: line.trim().to_owned(), stood_still: false });
     }
     let legal = match outcome {
         // Without that word it was a snippet's doing, by a port that it met: as legal as a reset.
@@ -158,7 +174,10 @@ fn judge(outcome: Outcome, console: &str, log: &str) -> Option<String> {
         _ => false,
     };
     let last = console.lines().last().unwrap_or_default();
-    (!legal).then(|| format!("{outcome}; the guest's last words: {last}"))
+    (!legal).then(|| Finding {
+        words: format!("{outcome}; the guest's last words: {last}"),
+        stood_still: outcome == Outcome::Timeout,
+    })
 }
 
 #[cfg(test)]
@@ -182,6 +201,10 @@ mod tests {
         ] {
             assert_eq!(judge(outcome, console, log).is_some(), is_finding, "{outcome} {console} {log}");
         }
+        let stood_still = |outcome, console| judge(outcome, console, "").unwrap().stood_still;
+        assert!(stood_still(Outcome::Timeout, "chaos: 3 s"));
+        assert!(!stood_still(Outcome::Timeout, "chaos: WRONG: x"));
+        assert!(!stood_still(Outcome::Signal(11), "chaos: 3 s"));
     }
 
     #[test]
