@@ -101,6 +101,11 @@ fn pointers(suite: &mut Suite<'_>) {
         let answer = call(file, FileRead { offset, address, bytes: 64 }).map(|r| r.bytes);
         suite.check(answer == Ok(0), format_args!("reading behind a file's end: {answer:?}"));
     }
+    // What is no letter is shown as something else.
+    let letters = *b"log: \0\x1b\n\x7f\x80\xc3\xff";
+    let write =
+        LogWrite { address: letters.as_ptr() as u64, bytes: letters.len() as u64, level: 4, reserved: 0 };
+    suite.expect(call(log, write), Status::Ok, format_args!("logging what is no text"));
     for level in [0, 5, u32::MAX] {
         let write = LogWrite { address, bytes: 4, level, reserved: 0 };
         suite.expect(call(log, write), Status::BadArgument, format_args!("log level {level}"));

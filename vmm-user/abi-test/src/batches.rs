@@ -12,15 +12,17 @@ use runtime::abi::status::Status;
 use runtime::abi::syscall::SYS_BATCH;
 use runtime::{process, syscall};
 
+use crate::batch_ends;
 use crate::suite::Suite;
 use crate::vm::Machine;
 
 /// Offset of the UART's scratch register, which keeps what is written.
 const SCRATCH: u32 = 7;
 /// What the kernel leaves in the status of an operation it did not get to.
-const UNTOUCHED: i32 = 0x5555;
+pub const UNTOUCHED: i32 = 0x5555;
 
-fn write(ports: Handle, value: u32) -> Operation {
+/// A write to the scratch register.
+pub fn write(ports: Handle, value: u32) -> Operation {
     let operation = PortWrite { offset: SCRATCH, width: 1, value, reserved: 0 }.on(ports);
     Operation { status: UNTOUCHED, ..operation }
 }
@@ -29,7 +31,8 @@ fn read(ports: Handle) -> Operation {
     PortRead { offset: SCRATCH, width: 1, value: 0x1234_5678, reserved: 0 }.on(ports)
 }
 
-fn scratch(ports: Handle) -> u32 {
+/// What the scratch register has.
+pub fn scratch(ports: Handle) -> u32 {
     let mut operation = [read(ports)];
     syscall::batch(&mut operation).map_or(u32::MAX, |()| PortRead::from_operation(&operation[0]).value)
 }
@@ -42,6 +45,7 @@ pub fn test(suite: &mut Suite<'_>) {
     rows(suite, ports);
     failures(suite, ports);
     places(suite, ports);
+    batch_ends::test(suite, ports);
     let answer = run_before_the_end(suite, ports);
     let expected = Ok(Err((Status::BadOperation, 0)));
     suite.check(answer == expected, format_args!("a run that does not end its batch: {answer:?}"));

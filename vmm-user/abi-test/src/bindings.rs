@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use runtime::abi::exit::reason;
 use runtime::abi::operation::EventBindVcpu;
+use runtime::abi::run_page::work;
 use runtime::abi::status::Status;
 use runtime::event::Event;
 use runtime::{call, process, thread};
@@ -17,6 +18,8 @@ const BIT: u32 = 9;
 
 /// All of it.
 pub fn test(suite: &mut Suite<'_>) {
+    let got = bound_to_other_bits(suite);
+    suite.check(got == Ok(None), format_args!("an event for a bit that is no event's: {got:?}"));
     let got = bound_late(suite);
     let expected = Ok((reason::WORK, 1 << BIT, Err(Status::WrongState)));
     suite.check(got == expected, format_args!("a signal before its binding, a wait behind it: {got:?}"));
@@ -26,11 +29,25 @@ pub fn test(suite: &mut Suite<'_>) {
 }
 
 fn bind(event: Event, machine: &Machine) -> Result<(), Status> {
-    call(event.0, EventBindVcpu { vcpu: machine.vcpu, bit: BIT }).map(|_| ())
+    bind_to(event, machine, BIT)
+}
+
+fn bind_to(event: Event, machine: &Machine, bit: u32) -> Result<(), Status> {
+    call(event.0, EventBindVcpu { vcpu: machine.vcpu, bit }).map(|_| ())
 }
 
 fn close(machine: &Machine, event: Event) -> Result<(), Status> {
     [event.0, machine.vcpu, machine.vm].into_iter().try_for_each(process::close)
+}
+
+/// The first bit, of those that are the kernel's or none, to which binding is not refused as it should be.
+fn bound_to_other_bits(suite: &Suite<'_>) -> Result<Option<u32>, Status> {
+    let machine = Machine::new(suite.system, 0, &[0xf4])?;
+    let event = Event::try_new()?;
+    let mut bits = (0..work::FIRST_EVENT_BIT).chain([32, 33, 64, u32::MAX]);
+    let wrong = bits.find(|bit| bind_to(event, &machine, *bit) != Err(Status::BadArgument));
+    close(&machine, event)?;
+    Ok(wrong)
 }
 
 /// The exit of a vCPU whose event was signalled before it was bound, its pending work, and what a wait says.

@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod arguments;
+mod batch_ends;
 mod batches;
 mod bindings;
 mod child;

@@ -81,6 +81,7 @@ pub fn test(suite: &mut Suite<'_>) {
     events(&mut ready);
     others(&mut ready);
     named_in_vain(&mut ready);
+    named_too_wide(&mut ready);
     closed(ready);
 }
 
@@ -257,6 +258,17 @@ fn named_in_vain(ready: &mut Ready<'_, '_>) {
     for handle in [other.vcpu, other.vm] {
         let closed = process::close(handle).map(|()| 0);
         ready.expect(closed, Ok(0), "closing what was named");
+    }
+}
+
+/// A number that is a handle in its lower half alone is none.
+fn named_too_wide(ready: &mut Ready<'_, '_>) {
+    ready.steps("before a wide number");
+    for upper in [1 << 32, 1 << 63, 0xffff_ffff_0000_0000] {
+        // SAFETY: the run page is ours, and nobody runs the vCPU.
+        let (code, _) = unsafe { syscall::raw_run(upper | u64::from(ready.machine.vcpu)) };
+        let holds = Status::from_code(code as i32) == Some(Status::BadHandle);
+        ready.suite.check(holds, format_args!("a run of {upper:#x} and the handle: {code:#x}"));
     }
 }
 

@@ -21,6 +21,8 @@ fn all_of_an_access_lies_in_the_window() {
         (HostPorts { first: 0xffff, count: 1 }, 0, 1, Ok(0xffff)),
         (HostPorts { first: 0xffff, count: 4 }, 1, 1, bad),
         (HostPorts { first: 0, count: 0 }, 0, 1, bad),
+        (HostPorts { first: 0, count: 8 }, u32::MAX, 1, bad),
+        (HostPorts { first: 0, count: 8 }, u32::MAX - 1, 4, bad),
     ] {
         assert_eq!(port(window, offset, width), expected, "{window:?} {offset} {width}");
     }
