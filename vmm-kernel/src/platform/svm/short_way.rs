@@ -29,3 +29,6 @@ pub unsafe extern "C" fn load_marked(page: *mut RunPage) -> u32 {
     page.set_dirty(0);
     0
 }
+
+#[cfg(test)]
+mod tests;

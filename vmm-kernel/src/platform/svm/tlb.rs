@@ -38,3 +38,6 @@ pub fn ask_flush(vmcb: &Vmcb) {
 pub fn is_flushed(vmcb: &Vmcb) {
     vmcb.control.asid_and_tlb_control.update(|bits| bits & !tlb_control::ALL);
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,3 +189,6 @@ impl BackendVcpu {
         Some(reason::INVALID_STATE)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,34 @@ fn an_interrupted_event_is_in_the_record() {
         (vcpu_abi::registers::event_kind::NMI, 2)
     );
 }
+
+#[test]
+fn each_kind_of_access_is_told_by_itself() {
+    for (info, expected) in [
+        (0, Access::empty()),
+        (1, Access::PROTECTION),
+        (1 << 1, Access::WRITE),
+        (1 << 4, Access::EXECUTE),
+        (1 << 33, Access::PAGE_WALK),
+        // The walk of the guest's tables is told by bit 33 alone, and no other bit of it is an access.
+        (1 << 32, Access::empty()),
+        (!(1 | 1 << 1 | 1 << 4 | 1 << 33), Access::empty()),
+        (u64::MAX, Access::PROTECTION | Access::WRITE | Access::EXECUTE | Access::PAGE_WALK),
+    ] {
+        assert_eq!(recorded(code::NPF, info, 0).1.access, expected.bits(), "{info:#x}");
+    }
+}
+
+#[test]
+fn an_interrupt_shadow_is_in_the_record() {
+    for (shadow, expected) in [(0, false), (1, true), (2, false)] {
+        let pages = VcpuPages::new();
+        let (vmcb, page) = pages.parts();
+        vmcb.control.exit_code.set(code::CPUID);
+        vmcb.control.interrupt_shadow.set(shadow);
+        // SAFETY: the pages are the test's own.
+        unsafe { record(page.address()) };
+        let flags = ExitFlags::from_bits_retain(pages.exit().flags);
+        assert_eq!(flags.contains(ExitFlags::INTERRUPT_SHADOW), expected, "{shadow}");
+    }
+}

@@ -196,12 +196,14 @@ fn groups_come_back_as_they_went_in() {
     vmcb.control.interrupt_shadow.set(1);
     assert_eq!(load(vmcb, page, Groups::SEGMENTS | Groups::MSRS | Groups::GENERAL), Ok(()));
     assert_eq!(vmcb.control.interrupt_shadow.get(), 0, "a completed instruction ends the shadow");
+    let table = |segment: Segment| Segment { selector: 0, attributes: 0, ..segment };
+    let tables = (vmcb.save.gdtr.get(), vmcb.save.idtr.get());
+    assert_eq!(tables, (table(segments.gdtr), table(segments.idtr)), "what VMRUN is given");
     page.set_segments(SegmentRegisters::default());
     page.set_msrs(MsrRegisters::default());
     set_general(page, [0; 4]);
     store_requested(vmcb, page, Groups::SEGMENTS | Groups::MSRS);
     store_general(vmcb, page);
-    let table = |segment: Segment| Segment { selector: 0, attributes: 0, ..segment };
     let expected = SegmentRegisters { gdtr: table(segments.gdtr), idtr: table(segments.idtr), ..segments };
     assert_eq!((page.segments(), page.msrs()), (expected, msrs));
     assert_eq!((page.gpr(0), page.gpr(4), page.rip(), page.rflags()), (11, 12, 13, 14));
