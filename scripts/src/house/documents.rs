@@ -3,21 +3,23 @@
 //! and to a heading in it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use vcpu_abi::operation::OPERATIONS;
 
-use super::{ending_in, root, text};
+use super::{ending_in, files, root, text};
 
 /// A line an operation as its heading has it: `NAME (KIND_NUMBERh, needs RIGHT | RIGHT)`. The rights are read
 /// from the declaration `NAME(KIND, NUMBER, RIGHT | RIGHT) {`.
 fn declared() -> Result<BTreeSet<String>> {
-    let source = text("vcpu-abi/src/operation.rs")?;
+    let is_source = |file: &&PathBuf| file.starts_with("vcpu-abi/src/operation");
+    let source: String = files()?.iter().filter(is_source).map(text).collect::<Result<_>>()?;
     let heading = |(code, name): &(u32, &str)| {
         let start = format!("    {name}(");
         let line = source.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix(") {"));
         let rights = line.and_then(|line| line.splitn(3, ", ").nth(2));
-        let rights = rights.with_context(|| format!("no declaration of {name} is seen in operation.rs"))?;
+        let rights = rights.with_context(|| format!("no declaration of {name} is seen"))?;
         Ok(format!("{name} ({:04X}_{:04X}h, needs {rights})", code >> 16, code & 0xffff))
     };
     OPERATIONS.iter().map(heading).collect()

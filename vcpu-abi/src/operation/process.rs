@@ -1,0 +1,88 @@
+//! Operations on processes: their handles, threads and memory.
+
+macro_rules! process_operations {
+    ([$next:ident $($rest:ident)*] $($before:tt)*) => { $next! { [$($rest)*] $($before)*
+    /// Gives a process that does not run yet a handle of the caller's.
+    ProcessGrant(Process, 1, WRITE) {
+        /// In: the caller's handle; it must have GRANT.
+        source: Handle,
+        /// In: what the child's handle allows; bits the source lacks are refused.
+        rights: u32,
+        /// Out: the child's handle.
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
+    /// Starts a process. Its first thread enters with `RDI` = address of a copy of the start page.
+    ProcessStart(Process, 2, RUN) {
+        /// In: address of what it is told, at most a page.
+        start_page: u64,
+        /// In: its length in bytes.
+        bytes: u64,
+        /// In: the processor it runs on.
+        cpu: u32,
+        /// In: priority, 0 (lowest) to 3.
+        priority: u32,
+    }
+    /// What became of a process.
+    ProcessState(Process, 3, READ) {
+        /// Out: 0 not started, 1 running, 2 ended.
+        state: u32,
+        /// Out: exit code, when ended.
+        code: u32,
+        /// Out: for an exception: RIP.
+        rip: u64,
+        /// Out: for a page fault: the address.
+        address: u64,
+        /// Out: for an exception: its error code.
+        error_code: u64,
+    }
+    /// Asks for an event to be signalled when the process ends; at most four events do.
+    ProcessWatch(Process, 4, READ) {
+        /// In: an event of the caller's.
+        event: Handle,
+        /// Zero.
+        reserved: u32,
+    }
+    /// Gives the calling process zeroed memory, readable and writable. On [`HANDLE_SELF`] only.
+    ProcessAllocate(Process, 5, WRITE) {
+        /// In: where, page-aligned.
+        address: u64,
+        /// In: how much, in whole pages.
+        bytes: u64,
+    }
+    /// Starts a thread in the calling process. On [`HANDLE_SELF`] only.
+    ThreadCreate(Process, 6, WRITE) {
+        /// In: RIP.
+        entry: u64,
+        /// In: RSP.
+        stack: u64,
+        /// In: RDI.
+        argument: u64,
+        /// In: the processor it runs on.
+        cpu: u32,
+        /// In: priority, at most the process's.
+        priority: u32,
+    }
+    /// Creates an event in the calling process. On [`HANDLE_SELF`] only.
+    EventCreate(Process, 7, WRITE) {
+        /// Out: the event, with all rights.
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
+    /// Closes one of the calling process's handles. On [`HANDLE_SELF`] only.
+    HandleClose(Process, 8, WRITE) {
+        /// In: the handle; not [`HANDLE_SELF`].
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
+    /// Asks that the calling process's threads may use the FPU: its registers are then saved and restored at
+    /// their switches. On [`HANDLE_SELF`] only.
+    ProcessUseFpu(Process, 9, WRITE) {
+        /// Zero.
+        reserved: u64,
+    }
+    } };
+}
