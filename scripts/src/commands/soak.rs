@@ -1,4 +1,5 @@
-//! `scripts/soak`: boots each guest many times in a row.
+//! `scripts/soak`: boots each guest many times in a row; or has a second processor change the pages that the
+//! kernel shares, for as long as one wants.
 
 use std::process::ExitCode;
 
@@ -7,15 +8,26 @@ use plinth_qemu::Qemu;
 
 use crate::project::Project;
 use crate::testing::Suite;
+use crate::tests::abi;
 use crate::{build, matrix};
+
+/// Seeds of page races in one machine: each takes two seconds, and the ABI's tests wait 200 s for a part.
+const SEEDS: u64 = 40;
 
 /// Boots each guest many times in a row: {6.1, newest} x {1, 2} CPUs x each loader
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "scripts/soak [ROUNDS]")]
+#[command(override_usage = "scripts/soak [ROUNDS]\n       scripts/soak --page-race SEEDS [--first SEED]")]
 pub struct Options {
     /// How many times
     #[arg(default_value_t = 10, value_name = "ROUNDS")]
     rounds: u32,
+    /// Instead: from so many seeds, two seconds each, a second processor changes run page and batch page
+    /// while the first one runs the vCPU
+    #[arg(long, value_name = "SEEDS")]
+    page_race: Option<u64>,
+    /// The first of those seeds
+    #[arg(long, value_name = "SEED", default_value_t = 100, requires = "page_race")]
+    first: u64,
 }
 
 /// Boots them.
@@ -26,11 +38,26 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
     let mut suite = Suite::new(project, &project.work.join("soak"))?;
-    matrix::pack(&mut suite);
-    for place in matrix::places(&suite, &qemu) {
-        for round in 1..=options.rounds {
+    match options.page_race {
+        Some(seeds) => page_race(&mut suite, &qemu, options.first, seeds),
+        None => guests(&mut suite, &qemu, options.rounds),
+    }
+    Ok(if suite.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn guests(suite: &mut Suite, qemu: &Qemu, rounds: u32) {
+    matrix::pack(suite);
+    for place in matrix::places(suite, qemu) {
+        for round in 1..=rounds {
             suite.check(&format!("soak-{place}-{round}"), |case| matrix::boot(case, &place));
         }
     }
-    Ok(if suite.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn page_race(suite: &mut Suite, qemu: &Qemu, first: u64, seeds: u64) {
+    let end = first.saturating_add(seeds);
+    for first in (first..end).step_by(SEEDS as usize) {
+        let count = SEEDS.min(end - first);
+        suite.check(&format!("page-race-{first}"), |case| abi::page_race(case, qemu, first, count));
+    }
 }

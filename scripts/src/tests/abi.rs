@@ -36,6 +36,17 @@ pub fn part(case: &mut Case, qemu: &Qemu, variant: Variant, processors: u32, par
     }
 }
 
+/// A second processor that changes the pages that the kernel shares, from so many seeds, two seconds each.
+///
+/// # Errors
+/// When the kernel did not stand it, or the image can't be made.
+pub fn page_race(case: &mut Case, qemu: &Qemu, first: u64, count: u64) -> Result<()> {
+    let settings = ["only page race", &format!("first-seed {first}"), &format!("seeds {count}")];
+    let config = config_with(case.project(), "abi-test", &settings)?;
+    let image = Image::new(case.project(), "abi-test")?.config(&config);
+    boot(case, qemu, 2, image, &[])
+}
+
 /// Which kernel runs the tests, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
@@ -66,7 +77,7 @@ fn boot(
     (machine.memory_mib, machine.processors) = (256, processors);
     let booted = case.boot(qemu, &machine)?;
     // The children's faults are many; the suite's own words are few.
-    case.note_lines(&booted.log_text(), &["abi-test: abi-test", "abi-test: FAILED", "panic"]);
+    case.note_lines(&booted.log_text(), &["abi-test: abi-test", "abi-test: FAILED", "page race", "panic"]);
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
     case.expect(&booted.log, &format!("0 failures, {processors} cpus"))?;
     case.expect_no_panic(&booted)

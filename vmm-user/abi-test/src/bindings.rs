@@ -12,6 +12,7 @@ use runtime::{call, process, thread};
 
 use crate::suite::Suite;
 use crate::vm::Machine;
+use crate::waiters;
 
 /// The bit of pending work.
 const BIT: u32 = 9;
@@ -21,8 +22,12 @@ pub fn test(suite: &mut Suite<'_>) {
     let got = bound_to_other_bits(suite);
     suite.check(got == Ok(None), format_args!("an event for a bit that is no event's: {got:?}"));
     let got = bound_late(suite);
-    let expected = Ok((reason::WORK, 1 << BIT, Err(Status::WrongState)));
-    suite.check(got == expected, format_args!("a signal before its binding, a wait behind it: {got:?}"));
+    let answers = [Some(Status::WrongState), Some(Status::TimedOut)];
+    let expected = Ok((reason::WORK, 1 << BIT, answers));
+    suite.check(
+        got == expected,
+        format_args!("a signal before its binding, a wait and a look behind it: {got:?}"),
+    );
     let got = bound_under_a_waiter(suite);
     suite
         .check(got == Ok(Err(Status::WrongState)), format_args!("an event that a thread waits for: {got:?}"));
@@ -51,7 +56,7 @@ fn bound_to_other_bits(suite: &Suite<'_>) -> Result<Option<u32>, Status> {
 }
 
 /// The exit of a vCPU whose event was signalled before it was bound, its pending work, and what a wait says.
-fn bound_late(suite: &Suite<'_>) -> Result<(u32, u32, Result<(), Status>), Status> {
+fn bound_late(suite: &Suite<'_>) -> Result<(u32, u32, [Option<Status>; 2]), Status> {
     // jmp to itself
     let machine = Machine::new(suite.system, 0, &[0xeb, 0xfe])?;
     let event = Event::try_new()?;
@@ -60,24 +65,23 @@ fn bound_late(suite: &Suite<'_>) -> Result<(u32, u32, Result<(), Status>), Statu
     let exit = machine.run(suite.in_us(100_000))?;
     // SAFETY: an atomic in a page that is mapped for us.
     let work = unsafe { (*machine.page).pending_work.load(Ordering::SeqCst) };
-    let wait = event.wait_until(suite.in_us(1000));
+    // A look is no wait.
+    let answers = [suite.in_us(1000), 0].map(|until| event.wait_until(until).err());
     close(&machine, event)?;
-    Ok((exit, work, wait))
+    Ok((exit, work, answers))
 }
 
 /// What binding says while a thread waits for the event.
 fn bound_under_a_waiter(suite: &Suite<'_>) -> Result<Result<(), Status>, Status> {
     let machine = Machine::new(suite.system, 0, &[0xf4])?;
-    let (event, pause) = (Event::try_new()?, Event::try_new()?);
-    let until = suite.in_us(300_000);
+    let event = Event::try_new()?;
     thread::spawn(0, 1, move || {
-        let _ = event.wait_until(until);
+        let _ = waiters::wait_until(event, u64::MAX);
     })?;
-    // The thread runs meanwhile, and waits.
-    let _ = pause.wait_until(suite.in_us(100_000));
+    waiters::until_waited_for(event, suite.ticks_us)?;
     let answer = bind(event, &machine);
-    let _ = pause.wait_until(suite.in_us(400_000));
-    process::close(pause.0)?;
+    // Lets it go.
+    event.signal()?;
     close(&machine, event)?;
     Ok(answer)
 }

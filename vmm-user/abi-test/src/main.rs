@@ -33,6 +33,7 @@ mod threads;
 mod translations;
 mod turns;
 mod vm;
+mod waiters;
 mod wakes;
 mod xsave;
 

@@ -18,6 +18,8 @@ use crate::random::Random;
 use crate::suite::Suite;
 use crate::vm::Machine;
 
+/// The first child's seed, and how many there are: one may ask for others than the usual ones.
+pub const SETTINGS: [&str; 2] = ["first-seed", "seeds"];
 const CHILDREN: u64 = 8;
 /// How long each child goes on.
 const TIME_US: u64 = 2_000_000;
@@ -144,8 +146,9 @@ pub fn test(suite: &mut Suite<'_>) {
     if suite.cpus < 2 {
         return;
     }
-    let mut whole = 0;
-    for seed in 0..CHILDREN {
+    let [first, count] = SETTINGS.map(|name| child::number(suite.start, name));
+    let (count, mut whole) = (if count == 0 { CHILDREN } else { count }, 0);
+    for seed in first..first + count {
         let run = || {
             let rights = Rights::READ | Rights::CREATE;
             let child = Child::new(suite, "page-race")?.grant("system", suite.system, rights)?;
@@ -158,4 +161,5 @@ pub fn test(suite: &mut Suite<'_>) {
         suite.check(answered, format_args!("pages changed during runs, seed {seed}: {code:x?}"));
     }
     suite.check(whole > 1, format_args!("children that ran to their end: {whole}"));
+    log::info!("abi-test: page race: seeds from {first}, {count} of them, {whole} to their end");
 }

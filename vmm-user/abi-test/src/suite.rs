@@ -138,6 +138,11 @@ const NO_PART: u32 = 10_000;
 
 fn run_part(suite: &Suite<'_>, name: &str) -> Result<u32, Status> {
     let mut child = Child::new(suite, "part")?.set("part", name);
+    for name in page_race::SETTINGS {
+        if let Some(value) = suite.start.setting(name) {
+            child = child.set(name, value);
+        }
+    }
     for (name, rights) in GRANTS {
         child = child.grant(name, suite.start.handle(name).ok_or(Status::NotFound)?, rights)?;
     }

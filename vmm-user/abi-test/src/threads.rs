@@ -10,6 +10,7 @@ use runtime::{call, process, syscall, thread};
 
 use crate::suite::Suite;
 use crate::vm::Machine;
+use crate::waiters;
 
 const ROUNDS: u32 = 4000;
 /// Microseconds after which a signal is lost. Of one round, not of all: a busy host may let each round wait.
@@ -107,23 +108,20 @@ fn one_waiter(suite: &mut Suite<'_>) {
     let Ok(event) = call(HANDLE_SELF, EventCreate::default()).map(|c| Event(c.handle)) else {
         return suite.check(false, format_args!("an event"));
     };
-    let (begun, answer) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(u32::MAX)));
-    let (says, theirs) = (begun.clone(), answer.clone());
+    let answer = Arc::new(AtomicU32::new(u32::MAX));
+    let theirs = answer.clone();
     let until = suite.in_us(2_000_000);
     let spawned = thread::spawn(suite.cpus - 1, 2, move || {
-        says.store(1, Ordering::SeqCst);
-        let status = event.wait_until(until).err().unwrap_or(Status::Ok);
+        let status = waiters::wait_until(event, until).err().unwrap_or(Status::Ok);
         theirs.store(status as u32, Ordering::SeqCst);
     });
     suite.expect(spawned, Status::Ok, format_args!("a thread"));
-    while begun.load(Ordering::SeqCst) == 0 && syscall::tsc() < until {
-        syscall::yield_now();
-    }
-    // It is about to wait; a while later it does.
-    if let Ok(pause) = Event::try_new() {
-        let _ = pause.wait_until(suite.in_us(500_000));
-        let _ = process::close(pause.0);
-    }
+    suite.expect(
+        waiters::until_waited_for(event, suite.ticks_us),
+        Status::Ok,
+        format_args!("the first waiter"),
+    );
+    suite.expect(event.wait_until(0), Status::TimedOut, format_args!("a look where another waits"));
     suite.expect(event.wait_until(suite.in_us(1)), Status::WrongState, format_args!("a second waiter"));
     suite.expect(process::close(event.0), Status::Ok, format_args!("closing it under the waiter"));
     let limit = suite.in_us(10_000_000);
@@ -146,19 +144,14 @@ enum Taker {
 fn handed_over(suite: &Suite<'_>, taker: Taker) -> Result<(Status, Status), Status> {
     let machine = Machine::new(suite.system, 0, &[0xf4])?;
     let event = Event::try_new()?;
-    let (begun, answer) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(u32::MAX)));
-    let (says, theirs) = (begun.clone(), answer.clone());
+    let answer = Arc::new(AtomicU32::new(u32::MAX));
+    let theirs = answer.clone();
     thread::spawn(0, 1, move || {
-        says.store(1, Ordering::SeqCst);
-        let status = event.wait().err().unwrap_or(Status::Ok);
+        let status = waiters::wait_until(event, u64::MAX).err().unwrap_or(Status::Ok);
         theirs.store(status as u32, Ordering::SeqCst);
     })?;
+    waiters::until_waited_for(event, suite.ticks_us)?;
     let pause = Event::try_new()?;
-    while begun.load(Ordering::SeqCst) == 0 {
-        let _ = pause.wait_until(suite.in_us(1000));
-    }
-    // It does not come to an end before it waits: nothing of its priority or above runs meanwhile.
-    let _ = pause.wait_until(suite.in_us(100_000));
     let second = match taker {
         Taker::Wait => EventWait { deadline_tsc: 0 }.on(event.0),
         Taker::Binding => EventBindVcpu { vcpu: machine.vcpu, bit: 8 }.on(event.0),

@@ -16,6 +16,7 @@ use runtime::{Start, process, syscall, thread};
 use crate::child::Child;
 use crate::suite::Suite;
 use crate::vm::Machine;
+use crate::waiters;
 
 /// What the kernel leaves in the status of an operation that it did not get to.
 const UNTOUCHED: i32 = 0x5555;
@@ -84,21 +85,20 @@ fn turn_after_signal(suite: &Suite<'_>, place: Place) -> Result<[i32; 2], Status
         Place::Memory => operations.as_mut_ptr() as u64,
         Place::Page => machine.page as u64 + BATCH_PAGE as u64,
     };
-    let (begun, statuses) = (Arc::new(AtomicU32::new(0)), Arc::new([const { AtomicU32::new(1) }; 2]));
-    let (says, theirs) = (begun.clone(), statuses.clone());
+    let (looked, statuses) = (Arc::new(AtomicU32::new(0)), Arc::new([const { AtomicU32::new(1) }; 2]));
+    let (says, theirs) = (looked.clone(), statuses.clone());
     thread::spawn(0, 2, move || {
-        says.store(1, Ordering::SeqCst);
-        let _ = first.wait();
+        let _ = waiters::wait_until(first, u64::MAX);
         for (index, status) in theirs.iter().enumerate() {
             // SAFETY: both operations stay where they are until this thread has said that it looked.
             let operation = unsafe { (at as *const Operation).add(index).read_volatile() };
             status.store(operation.status as u32, Ordering::SeqCst);
         }
-        says.store(2, Ordering::SeqCst);
+        says.store(1, Ordering::SeqCst);
     })?;
-    wait_for(suite, &begun, 1)?;
+    waiters::until_waited_for(first, suite.ticks_us)?;
     submit(&machine, place, &mut operations)?;
-    wait_for(suite, &begun, 2)?;
+    wait_for(suite, &looked, 1)?;
     for handle in [first.0, second.0, machine.vcpu, machine.vm] {
         process::close(handle)?;
     }
@@ -114,8 +114,6 @@ fn wait_for(suite: &Suite<'_>, number: &AtomicU32, value: u32) -> Result<(), Sta
             return Err(Status::TimedOut);
         }
     }
-    // What the other does next, to wait, it has done by then: nothing else runs.
-    let _ = pause.wait_until(suite.in_us(20_000));
     process::close(pause.0)
 }
 
@@ -162,18 +160,13 @@ pub fn end_in_batch(start: &Start) -> u32 {
     let (Some(system), Some(after)) = (start.handle("system"), start.handle("after")) else { return 1 };
     let place = if start.setting("place") == Some("page") { Place::Page } else { Place::Memory };
     let (Ok(machine), Ok(event)) = (Machine::new(system, 0, HALT), Event::try_new()) else { return 2 };
-    let begun = Arc::new(AtomicU32::new(0));
-    let says = begun.clone();
     let spawned = thread::spawn(0, 1, move || {
-        says.store(1, Ordering::SeqCst);
-        let _ = event.wait();
+        let _ = waiters::wait_until(event, u64::MAX);
         syscall::exit(MIDDLE);
     });
-    let Ok(pause) = Event::try_new() else { return 3 };
-    while begun.load(Ordering::SeqCst) == 0 {
-        syscall::yield_now();
+    if waiters::until_waited_for(event, crate::child::number(start, "ticks")).is_err() {
+        return 3;
     }
-    let _ = pause.wait_until(syscall::tsc() + crate::child::number(start, "ticks"));
     let answer = submit(&machine, place, &mut [signal(event), signal(Event(after))]);
     if spawned.is_err() || answer.is_err() { 4 } else { 5 }
 }
@@ -184,7 +177,7 @@ fn ends_in_the_middle(suite: &Suite<'_>, place: Place) -> Result<(u32, Status), 
     let child = Child::new(suite, "end-in-batch")?
         .grant("system", suite.system, Rights::READ | Rights::CREATE)?
         .grant("after", after.0, Rights::SIGNAL)?
-        .set("ticks", suite.ticks_us * 20_000)
+        .set("ticks", suite.ticks_us)
         .set("place", if place == Place::Page { "page" } else { "memory" });
     let code = child.start(0, 1)?.join(suite)?.code;
     let came = after.wait_until(0).err().unwrap_or(Status::Ok);
