@@ -7,6 +7,7 @@ use vcpu_abi::exit::reason;
 use vcpu_abi::operation::{
     BATCH_MAX, FLAG_GO_ON, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Rights, end_reason,
 };
+use vcpu_abi::process_record::{PROCESS_NAME_BYTES, ProcessRecord};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::{PAGE_BYTES, RunPage, XSAVE_OFFSET};
 use vcpu_abi::status::Status;
@@ -61,6 +62,7 @@ fn numbers() -> String {
         ("HANDLE_SELF", HANDLE_SELF as usize),
         ("PAYLOAD_BYTES", PAYLOAD_BYTES),
         ("PAGE_BYTES", PAGE_BYTES),
+        ("PROCESS_NAME_BYTES", PROCESS_NAME_BYTES),
         ("XSAVE_OFFSET", XSAVE_OFFSET),
     ];
     let statuses = (-128..128).filter_map(Status::from_code);
@@ -113,11 +115,28 @@ fn structure(name: &str, bytes: usize, fields: &[(&str, &str)]) -> String {
         "u32" | "Handle" => format!("    uint32_t {field};\n"),
         "i32" => format!("    int32_t {field};\n"),
         "payload" => format!("    uint8_t {field}[PLINTH_PAYLOAD_BYTES];\n"),
+        "name" => format!("    char {field}[PLINTH_PROCESS_NAME_BYTES];\n"),
         other => panic!("{name} has a field of type {other}: say what that is in C"),
     };
     let members: String = fields.iter().map(member).collect();
     let size = format!("_Static_assert(sizeof(struct plinth_{name}) == {bytes}, \"{name}\");\n");
     format!("\nstruct plinth_{name} {{\n{members}}};\n{size}")
+}
+
+fn process_record() -> String {
+    let fields = [
+        ("serial", "u64"),
+        ("name", "name"),
+        ("state", "u32"),
+        ("code", "u32"),
+        ("threads", "u32"),
+        ("handles", "u32"),
+        ("memory_bytes", "u64"),
+        ("run_tsc", "u64"),
+        ("priority", "u32"),
+        ("reserved", "u32"),
+    ];
+    structure("process_record", size_of::<ProcessRecord>(), &fields)
 }
 
 fn header() -> String {
@@ -137,6 +156,8 @@ fn header() -> String {
     for ((_, name), payload) in OPERATIONS.iter().zip(PAYLOADS) {
         text += &structure(&upper_snake(name).to_lowercase(), payload.bytes, payload.fields);
     }
+    text += "\n/* What SystemProcess writes. */\n";
+    text += &process_record();
     text + "\n#endif\n"
 }
 

@@ -13,6 +13,7 @@
 #define PLINTH_HANDLE_SELF 1
 #define PLINTH_PAYLOAD_BYTES 48
 #define PLINTH_PAGE_BYTES 4096
+#define PLINTH_PROCESS_NAME_BYTES 16
 #define PLINTH_XSAVE_OFFSET 1024
 
 /* System calls */
@@ -52,7 +53,9 @@
 #define PLINTH_SYSTEM_CPUID 0x00010003u
 #define PLINTH_SYSTEM_HANDLED 0x00010004u
 #define PLINTH_SYSTEM_CREATE_VM 0x00010005u
+#define PLINTH_SYSTEM_PROCESS 0x00010006u
 #define PLINTH_LOG_WRITE 0x00020001u
+#define PLINTH_LOG_READ 0x00020002u
 #define PLINTH_FILES_OPEN 0x00030001u
 #define PLINTH_FILE_INFO 0x00040001u
 #define PLINTH_FILE_READ 0x00040002u
@@ -190,6 +193,12 @@ struct plinth_system_create_vm {
 };
 _Static_assert(sizeof(struct plinth_system_create_vm) == 8, "system_create_vm");
 
+struct plinth_system_process {
+    uint64_t serial;
+    uint64_t address;
+};
+_Static_assert(sizeof(struct plinth_system_process) == 16, "system_process");
+
 struct plinth_log_write {
     uint64_t address;
     uint64_t bytes;
@@ -197,6 +206,15 @@ struct plinth_log_write {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct plinth_log_write) == 24, "log_write");
+
+struct plinth_log_read {
+    uint64_t from;
+    uint64_t address;
+    uint64_t bytes;
+    uint64_t lost;
+    uint64_t end;
+};
+_Static_assert(sizeof(struct plinth_log_read) == 40, "log_read");
 
 struct plinth_files_open {
     uint64_t name;
@@ -381,5 +399,21 @@ struct plinth_interrupt_bind {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct plinth_interrupt_bind) == 8, "interrupt_bind");
+
+/* What SystemProcess writes. */
+
+struct plinth_process_record {
+    uint64_t serial;
+    char name[PLINTH_PROCESS_NAME_BYTES];
+    uint32_t state;
+    uint32_t code;
+    uint32_t threads;
+    uint32_t handles;
+    uint64_t memory_bytes;
+    uint64_t run_tsc;
+    uint32_t priority;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_process_record) == 64, "process_record");
 
 #endif

@@ -9,6 +9,7 @@
 pub mod boot;
 pub mod exit;
 pub mod operation;
+pub mod process_record;
 pub mod registers;
 pub mod run_page;
 pub mod status;

@@ -77,11 +77,15 @@ impl Log for KernelLog {
     fn flush(&self) {}
 }
 
+/// Whether to look once more if the other processor has done with the ring.
+fn is_patient(looks: u64) -> bool {
+    looks < LOOKS_IN_DISTRESS || !DISTRESS.load(Ordering::Relaxed)
+}
+
 /// Writes one line: time, processor, level, who, text.
 pub fn write_line(level: Level, who: &str, text: core::fmt::Arguments<'_>) {
     let micros = time::since_boot_us();
     let (cpu, seconds, rest) = (this_cpu_number(), micros / 1_000_000, micros % 1_000_000);
-    let is_patient = |looks| looks < LOOKS_IN_DISTRESS || !DISTRESS.load(Ordering::Relaxed);
     TURN.with(cpu, is_patient, |taken| {
         // Writing to the ring cannot fail.
         if taken != Taken::Free {
@@ -89,6 +93,34 @@ pub fn write_line(level: Level, who: &str, text: core::fmt::Arguments<'_>) {
         }
         let _ = writeln!(Writer, "[{seconds:5}.{rest:06}] cpu{cpu} {level:5} {who}: {text}");
     });
+}
+
+/// A part of the log that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The number of its first byte, counted from the log's first.
+    pub first: u64,
+    /// How many bytes it has.
+    pub bytes: usize,
+    /// The number of the byte that will be written next.
+    pub end: u64,
+}
+
+/// Copies what was written from byte `from` on, or from the oldest byte that is still there. Nobody writes
+/// meanwhile but who is in distress, so that no byte is read before it is there.
+pub fn read(from: u64, to: &mut [u8]) -> Part {
+    TURN.with(this_cpu_number(), is_patient, |_| RING.read(from, to))
+}
+
+impl Ring {
+    fn read(&self, from: u64, to: &mut [u8]) -> Part {
+        let end = self.written.load(Ordering::Relaxed) as u64;
+        let first = from.clamp(end.saturating_sub(RING_BYTES as u64), end);
+        let bytes = to.len().min((end - first) as usize);
+        let places = self.bytes.iter().cycle().skip(first as usize % RING_BYTES);
+        to.iter_mut().zip(places).take(bytes).for_each(|(to, from)| *to = from.load(Ordering::Relaxed));
+        Part { first, bytes, end }
+    }
 }
 
 /// From now on a line that another processor does not end is interrupted: this one is about to stop the
@@ -104,3 +136,6 @@ pub fn start(debug: bool) {
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(if debug { LevelFilter::Debug } else { LevelFilter::Info });
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,36 @@ static void batches(uint32_t system) {
     EXPECT(plinth_batch(batch, PLINTH_BATCH_MAX + 1, NULL) == PLINTH_STATUS_BAD_ARGUMENT);
 }
 
+/* The first process is init; the newest is this one. */
+static void processes(uint32_t system) {
+    struct plinth_process_record record = {0};
+    _Alignas(8) struct plinth_operation ask;
+    uint64_t serial = 0, memory = 0;
+    int32_t status;
+    do {
+        ask = (struct plinth_operation){.code = PLINTH_SYSTEM_PROCESS, .handle = system};
+        PAYLOAD(system_process, ask)->serial = serial;
+        PAYLOAD(system_process, ask)->address = (uint64_t)&record;
+        status = plinth_batch(&ask, 1, NULL);
+        EXPECT(serial != 0 || (record.serial == 1 && record.name[0] == 'i' && record.name[4] == 0));
+        serial = record.serial + 1;
+        memory += record.memory_bytes;
+    } while (status == PLINTH_STATUS_OK);
+    EXPECT(status == PLINTH_STATUS_NOT_FOUND && memory > 0);
+    EXPECT(record.name[0] == 'c' && record.state == 1 && record.threads == 1 && record.run_tsc > 0);
+}
+
+/* What was logged can be read by who may. */
+static void log_read(uint32_t log) {
+    char text[64] = "";
+    _Alignas(8) struct plinth_operation ask = {.code = PLINTH_LOG_READ, .handle = log};
+    PAYLOAD(log_read, ask)->address = (uint64_t)text;
+    PAYLOAD(log_read, ask)->bytes = sizeof(text);
+    EXPECT(plinth_batch(&ask, 1, NULL) == PLINTH_STATUS_OK);
+    EXPECT(PAYLOAD(log_read, ask)->bytes == sizeof(text) && PAYLOAD(log_read, ask)->lost == 0);
+    EXPECT(PAYLOAD(log_read, ask)->end > sizeof(text) && text[0] == '[');
+}
+
 int plinth_program(const struct plinth_start *start) {
     uint32_t system = plinth_handle(start, "system");
     log_handle = plinth_handle(start, "log");
@@ -58,6 +88,8 @@ int plinth_program(const struct plinth_start *start) {
     EXPECT(LOG(system, "not a log") == PLINTH_STATUS_BAD_HANDLE);
     system_info(system);
     batches(system);
+    processes(system);
+    log_read(log_handle);
     if (failures == 0) {
         LOG(log_handle, "C: 0 failures");
     }

@@ -51,6 +51,13 @@ macro_rules! system_operations {
         /// Zero.
         reserved: u32,
     }
+    /// What is known of a process: a [`ProcessRecord`](crate::process_record::ProcessRecord).
+    SystemProcess(System, 6, READ) {
+        /// In: the lowest serial number that it may have; out: the process's, the lowest from there on.
+        serial: u64,
+        /// In: address of 64 bytes for the record.
+        address: u64,
+    }
     /// Writes a line to the log. Control characters are replaced, what is over 240 bytes is cut.
     LogWrite(Log, 1, WRITE) {
         /// In: address of the text.
@@ -61,6 +68,20 @@ macro_rules! system_operations {
         level: u32,
         /// Zero.
         reserved: u32,
+    }
+    /// Reads what was written to the log, of all processes and of the kernel.
+    LogRead(Log, 2, READ) {
+        /// In: number of the first byte that is wanted, counted from the log's first; out: that of the first
+        /// byte that was read.
+        from: u64,
+        /// In: where to.
+        address: u64,
+        /// In: how much at most; out: how much was read.
+        bytes: u64,
+        /// Out: how many of the bytes that are wanted have been overwritten.
+        lost: u64,
+        /// Out: number of the byte that will be written next.
+        end: u64,
     }
     } };
 }

@@ -12,6 +12,7 @@ mod execute;
 mod host_port;
 mod in_place;
 mod memory;
+mod observe;
 mod process;
 mod run;
 mod sys_run;

@@ -82,19 +82,24 @@ fn copy_start_page(space: &Space, from: u64, bytes: u64) -> Result<(), Status> {
     Ok(())
 }
 
+/// A process's life as the ABI has it: state and exit code.
+pub fn state_and_code(life: Life) -> (u32, u32) {
+    match life {
+        Life::New => (0, 0),
+        Life::Running => (1, 0),
+        Life::Ended(cause) => (2, cause.code()),
+    }
+}
+
 impl Execute for ProcessState {
     fn execute(&mut self, _: &Ref<Process>, target: Ref<Process>) -> Done {
-        *self = match target.life() {
-            Life::New => ProcessState::default(),
-            Life::Running => ProcessState { state: 1, ..ProcessState::default() },
-            Life::Ended(cause) => {
-                let (rip, address, error_code) = match cause {
-                    EndCause::Fault { rip, address, error_code, .. } => (rip, address, error_code),
-                    _ => (0, 0, 0),
-                };
-                ProcessState { state: 2, code: cause.code(), rip, address, error_code }
-            }
+        let life = target.life();
+        let (state, code) = state_and_code(life);
+        let (rip, address, error_code) = match life {
+            Life::Ended(EndCause::Fault { rip, address, error_code, .. }) => (rip, address, error_code),
+            _ => (0, 0, 0),
         };
+        *self = ProcessState { state, code, rip, address, error_code };
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The address space of a process.
 #![allow(unsafe_code, reason = "CR3 says what memory is")]
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use vcpu_abi::status::Status;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
@@ -38,6 +40,8 @@ impl Protection {
 pub struct Space {
     tables: SpinLock<Tables>,
     root: PhysFrame,
+    /// How many pages of its own it has.
+    pages: AtomicU64,
 }
 
 /// Makes an address space this processor's, if it is not.
@@ -69,7 +73,7 @@ impl Space {
         let tables = Tables::try_new()?;
         tables.share_kernel(kernel_root);
         let root = tables.root();
-        Ok(Self { tables: SpinLock::new(tables), root })
+        Ok(Self { tables: SpinLock::new(tables), root, pages: AtomicU64::new(0) })
     }
 
     /// For CR3.
@@ -84,8 +88,14 @@ impl Space {
         for at in (address..address + bytes).step_by(PAGE as usize) {
             let frame = frames::allocate_zeroed()?;
             tables.map(at, frame, protection.flags() | OWNED).inspect_err(|_| frames::free(frame))?;
+            self.pages.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// The memory of its own, in bytes.
+    pub fn own_bytes(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed) * PAGE
     }
 
     /// Maps memory that belongs to somebody else.

@@ -160,6 +160,11 @@ impl HandleTable {
         self.entries.get(handle as usize).and_then(Option::as_ref).ok_or(Status::BadHandle)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.entries.iter().flatten().count()
+    }
+
     /// Removes one. What it named is dropped by the caller, outside of the table's lock.
     pub fn remove(&mut self, handle: Handle) -> Result<Entry, Status> {
         self.entries.get_mut(handle as usize).and_then(Option::take).ok_or(Status::BadHandle)

@@ -5,6 +5,7 @@ pub mod files;
 pub mod handle;
 pub mod mapped;
 pub mod process;
+pub mod run_time;
 pub mod scheduler;
 mod sleepers;
 pub mod thread;

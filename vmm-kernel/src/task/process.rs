@@ -4,6 +4,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use vcpu_abi::operation::{HANDLE_SELF, Handle, Rights};
+use vcpu_abi::process_record::PROCESS_NAME_BYTES;
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::exit_code;
 
@@ -27,7 +28,12 @@ static PROCESSES: Pool<Process, PROCESSES_MAX> = Pool::new();
 const WATCHERS_MAX: usize = 4;
 
 /// Longest name, for the log.
-const NAME_BYTES: usize = 16;
+const NAME_BYTES: usize = PROCESS_NAME_BYTES;
+
+/// The process that was made first of those with this serial number or a higher one, if it is still there.
+pub fn from_serial(serial: u64) -> Option<Ref<Process>> {
+    PROCESSES.iter().filter(|process| process.serial >= serial).min_by_key(|process| process.serial)
+}
 
 /// Why a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +103,8 @@ pub struct Process {
     pub handle_epoch: AtomicU32,
     /// Its threads use the FPU.
     pub uses_fpu: AtomicBool,
+    /// How long those of its threads have run that have ended.
+    pub ended_ran: AtomicU64,
     /// Highest priority of its threads.
     pub priority: AtomicU32,
     entry: u64,
@@ -123,6 +131,7 @@ impl Process {
                 mapped: SpinLock::new(Mapped::new()),
                 handle_epoch: AtomicU32::new(0),
                 uses_fpu: AtomicBool::new(false),
+                ended_ran: AtomicU64::new(0),
                 priority: AtomicU32::new(0),
                 entry,
                 name: short,
@@ -148,6 +157,16 @@ impl Process {
         // That it is of another kind is told before what it allows.
         let object = T::of(entry).ok_or(Status::BadHandle)?;
         if entry.rights.contains(rights) { Ok(object) } else { Err(Status::NoRight) }
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> u32 {
+        self.threads.load(Ordering::Relaxed)
+    }
+
+    /// The name, filled up with zeros.
+    pub fn padded_name(&self) -> [u8; NAME_BYTES] {
+        self.name
     }
 
     /// The name, for the log.

@@ -263,6 +263,7 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
             queue(cpu).idle_stack.get()
         }
     };
+    account(from.as_ref(), to.as_ref());
     queue(cpu).running.set(to.as_ref().map_or(core::ptr::null(), |thread| &raw const **thread));
     queue(cpu).current.replace(to);
     // The old thread's reference outlives its stack by this.
@@ -275,6 +276,20 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
     // this function or laid out by `thread::try_new`.
     unsafe { context_switch(save, load) };
     finish_switch();
+}
+
+/// The processor goes from one thread to another; without one it idles.
+fn account(from: Option<&Ref<Thread>>, to: Option<&Ref<Thread>>) {
+    let now = time::now();
+    if let Some(from) = from {
+        let ran = from.ran.end(now);
+        if from.is_ended() {
+            from.process.ended_ran.fetch_add(ran, Ordering::Relaxed);
+        }
+    }
+    if let Some(to) = to {
+        to.ran.begin(now);
+    }
 }
 
 /// The first thing on another stack, also a new thread's: drops the thread that ended on the old one.

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use vcpu_abi::status::Status;
 
 use super::process::Process;
+use super::run_time::RunTime;
 use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::{USER_CODE, USER_DATA};
 use crate::cpu::fpu::FpuArea;
@@ -64,6 +65,8 @@ pub struct Thread {
     pub priority: u8,
     /// Its FPU registers, when they are not in the processor.
     pub fpu: FpuArea,
+    /// How long it has run.
+    pub ran: RunTime,
     /// Top of its kernel stack.
     pub stack_top: u64,
     /// RSP while it does not run.
@@ -169,6 +172,7 @@ pub fn try_new<T>(
             priority,
             // SAFETY: the page below the stack was just mapped, and is this thread's.
             fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP, cpu) },
+            ran: RunTime::new(),
             stack_top,
             saved_stack: Cell::new(prepare_stack(stack_top, start)),
             above: Room::new(),
@@ -183,6 +187,12 @@ pub fn try_new<T>(
 /// The threads of a process.
 pub fn of_process(process: &Ref<Process>) -> impl Iterator<Item = Ref<Thread>> {
     THREADS.iter().filter(move |t| t.process.same(process))
+}
+
+/// How long the threads of a process have run, those that ended included.
+pub fn run_time_of(process: &Ref<Process>, now: u64) -> u64 {
+    let now_running = of_process(process).filter(|t| !t.is_ended()).map(|t| t.ran.until(now)).sum::<u64>();
+    now_running + process.ended_ran.load(Ordering::Relaxed)
 }
 
 impl Thread {

@@ -17,7 +17,7 @@ static READ_ONLY: [u64; 8] = [0; 8];
 
 /// Addresses that are not a process's to use: null, low, unmapped, last page, beyond, non-canonical, the
 /// kernel's, wrapping.
-const BAD: [u64; 14] = [
+pub const BAD: [u64; 14] = [
     0,
     1,
     0xfff,

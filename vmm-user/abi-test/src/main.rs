@@ -23,6 +23,7 @@ mod fpu;
 mod fuzz;
 mod handles;
 mod isolation;
+mod observe;
 mod page_race;
 mod random;
 mod ready;
@@ -65,6 +66,7 @@ fn program(start: &Start) -> u32 {
         Some("end") => ends::end(start),
         Some("end-in-batch") => turns::end_in_batch(start),
         Some("run-given") => turns::run_given(start),
+        Some("log-lines") => observe::log_lines(start),
         Some("flags") => faults::flags(),
         Some("fault-in-log") => ends::fault_in_log(),
         Some("nothing") => 0,

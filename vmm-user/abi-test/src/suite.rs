@@ -7,7 +7,7 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, bindings, clearing, control, exhaustion, faults, fpu, fuzz, handles, isolation,
-    page_race, ready, reserved, run_page, threads, translations, turns, vm, wakes, xsave,
+    observe, page_race, ready, reserved, run_page, threads, translations, turns, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -86,7 +86,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 23] = [
+const PARTS: [Part; 24] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -94,6 +94,7 @@ const PARTS: [Part; 23] = [
     ("calls", faults::test_calls),
     ("faults", faults::test),
     ("isolation", isolation::test),
+    ("observe", observe::test),
     ("threads", threads::test),
     ("bindings", bindings::test),
     ("fpu", fpu::test),
