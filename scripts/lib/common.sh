@@ -1,18 +1,17 @@
 # shellcheck shell=bash
-# What every script here begins with: strict mode, where things are, and how to speak to the user.
+# What xtask.sh begins with: strict mode, where things are, and how to speak to the user.
 #
-# Progress goes to standard error, so that what a script is asked to print (`--print`) stays alone on standard output.
+# Progress goes to standard error, so that what a tool is asked to print stays alone on standard output.
 
 set -euo pipefail
 
-# The repository, the scratch folder of this checkout, and the cache that all checkouts of one user share.
+# The repository, and the scratch folder of this checkout.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
-# Cargo's own default, said aloud: the recipes are told where the programs lie.
+# Cargo's own default, said aloud: the tools are told where the programs lie.
 export CARGO_TARGET_DIR=$target
 work=$target/run
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/plinth
-mkdir -p "$work" "$cache"
+mkdir -p "$work"
 
 # say TEXT...: one line of progress.
 say() {

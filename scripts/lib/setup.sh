@@ -37,7 +37,8 @@ install_packages() {
         as_root=(sudo)
     fi
     say "installing $*"
-    quietly "$work/apt-update.log" "${as_root[@]}" apt-get update || say "apt-get update had errors; trying all the same"
+    quietly "$work/apt-update.log" "${as_root[@]}" apt-get update ||
+        say "apt-get update had errors; trying all the same"
     quietly "$work/apt-install.log" "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends "$@" ||
         die "apt-get install failed; its output is above and in $work/apt-install.log"
@@ -50,7 +51,8 @@ setup_rust() {
     if have rustup; then
         setup_rust_target
     elif [[ ! -d $(rustc --print sysroot)/lib/rustlib/x86_64-unknown-none ]]; then
-        die "this rustc has no x86_64-unknown-none target and no rustup to add it; install Rust by rustup (https://rustup.rs)"
+        die "this rustc lacks the target x86_64-unknown-none, and there is no rustup to add it;" \
+            "install Rust by rustup (https://rustup.rs)"
     fi
 }
 
@@ -67,7 +69,8 @@ install_rustup() {
     say "installing Rust by its own installer (https://rustup.rs), for this user only"
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$work/rustup-init.sh" ||
         die "the Rust installer could not be fetched; install Rust 1.95 or newer by hand (https://rustup.rs)"
-    quietly "$work/rustup.log" sh "$work/rustup-init.sh" -y --profile minimal --component clippy --component rustfmt ||
+    quietly "$work/rustup.log" sh "$work/rustup-init.sh" -y --profile minimal \
+        --component clippy --component rustfmt ||
         die "the Rust installer failed; its output is above"
     PATH=$HOME/.cargo/bin:$PATH
 }

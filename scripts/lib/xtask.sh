@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds the project's tools and hands over: scripts/NAME ARGUMENT... is xtask NAME ARGUMENT...
+# Installs what is missing, builds the project's tools and hands over: scripts/NAME ARGUMENT... is xtask NAME
+# ARGUMENT...
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$root/scripts/lib/setup.sh"
 

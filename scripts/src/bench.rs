@@ -77,6 +77,11 @@ impl Bench {
         Machine::new(if self.igvm { Boot::Igvm { image } } else { Boot::Pvh { loader, image } })
     }
 
+    /// The machine as it counts: with the benchmark's processor, and instructions for time.
+    pub fn counted(&self, machine: Machine, memory_mib: u32) -> Machine {
+        Machine { memory_mib, cpu: Some(CPU.to_owned()), ..machine.deterministic() }
+    }
+
     /// An image of the benchmark's guest with this command line, "ITERATIONS ROUNDS GROUPS ROW".
     ///
     /// # Errors
@@ -91,8 +96,7 @@ impl Bench {
     /// # Errors
     /// When there are none; the end of the console is in the error.
     pub fn measure(&self, name: &str, machine: Machine, memory_mib: u32) -> Result<()> {
-        let mut machine = machine.deterministic();
-        (machine.memory_mib, machine.cpu) = (memory_mib, Some(CPU.to_owned()));
+        let machine = self.counted(machine, memory_mib);
         let console = self.folder.join(format!("{name}.console"));
         let limit = seconds("PLINTH_BENCH_LIMIT", LIMIT_SECONDS)?;
         let ended = machine.run(&self.qemu, &console, limit)?;

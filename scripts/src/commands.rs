@@ -3,8 +3,10 @@
 pub mod bench;
 pub mod chaos;
 pub mod decoder_cost;
+pub mod fuzz;
 pub mod lying_hosts;
 pub mod mutants;
+pub mod profile;
 pub mod run;
 pub mod soak;
 pub mod test;

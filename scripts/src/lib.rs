@@ -17,6 +17,7 @@ pub mod entry_code;
 #[cfg(test)]
 mod floors;
 pub mod frames;
+pub mod fuzz;
 #[cfg(test)]
 mod house;
 pub mod image;
@@ -25,6 +26,7 @@ pub mod log;
 pub mod lying_host;
 pub mod matrix;
 pub mod mutants;
+pub mod profile;
 pub mod project;
 pub mod say;
 pub mod symbol;

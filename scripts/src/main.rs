@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::commands::{bench, chaos, decoder_cost, lying_hosts, mutants, run, soak, test};
+use xtask::commands::{bench, chaos, decoder_cost, fuzz, lying_hosts, mutants, profile, run, soak, test};
 use xtask::project::Project;
 use xtask::say;
 
@@ -21,8 +21,10 @@ enum Command {
     Bench(bench::Options),
     Chaos(chaos::Options),
     DecoderCost(decoder_cost::Options),
+    Fuzz(fuzz::Options),
     LyingHosts(lying_hosts::Options),
     Mutants(mutants::Options),
+    Profile(profile::Options),
     Run(run::Options),
     Soak(soak::Options),
     Test(test::Options),
@@ -34,8 +36,10 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&project, &options),
         Command::Chaos(options) => chaos::run(&project, &options),
         Command::DecoderCost(options) => decoder_cost::run(&project, &options),
+        Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::LyingHosts(options) => lying_hosts::run(&project, &options),
         Command::Mutants(options) => mutants::run(&project, &options),
+        Command::Profile(options) => profile::run(&project, &options),
         Command::Run(options) => run::run(&project, &options),
         Command::Soak(options) => soak::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),

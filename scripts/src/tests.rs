@@ -16,7 +16,7 @@ mod kernel;
 mod late;
 mod mmio_forms;
 mod registers;
-mod source;
+pub(crate) mod source;
 mod who_handles;
 
 use anyhow::Result;

@@ -7,6 +7,7 @@
 //! well.
 //!
 //! A machine may have a control socket ([`Qmp`]) and a debugger stub ([`Gdb`]), both for use while it runs.
+//! By the first every instruction can be logged ([`Qmp::trace`], [`executed`]).
 
 mod console;
 mod error;
@@ -18,6 +19,7 @@ mod program;
 mod qmp;
 mod running;
 mod shell;
+mod trace;
 
 pub use console::{read_text, seconds_to, wait_for};
 pub use error::QemuError;
@@ -28,3 +30,4 @@ pub use program::{Qemu, Version};
 pub use qmp::Qmp;
 pub use running::{Ended, Running};
 pub use shell::shell;
+pub use trace::executed;

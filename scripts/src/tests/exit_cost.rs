@@ -5,14 +5,19 @@ use anyhow::{Result, ensure};
 use plinth_qemu::Qemu;
 
 use crate::bench::{Bench, Column, QUICK, Side, expected};
+use crate::profile::{self, Stages, Unit};
 use crate::project::read;
 use crate::testing::{Case, Suite};
+
+/// The row that is profiled.
+const PROFILED: &str = "outu";
 
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     let bench = Bench::new(suite.project(), qemu, &suite.folder().join("bench"))?;
     suite.check("exit-cost", |case| exit_cost(case, &bench));
     suite.check("exit-cost-flat", |case| flat(case, &bench));
+    suite.check("exit-profile", |case| exit_profile(case, &bench));
     Ok(())
 }
 
@@ -40,5 +45,31 @@ fn flat(case: &mut Case, bench: &Bench) -> Result<()> {
     case.note(format_args!("{compared} rows compared"));
     wrong.iter().for_each(|line| case.note(line));
     ensure!(compared > 0 && wrong.is_empty(), "{} costs grow", wrong.len());
+    Ok(())
+}
+
+/// Every instruction of a row is found in the programs, and they are as many as the row's count.
+fn exit_profile(case: &mut Case, bench: &Bench) -> Result<()> {
+    bench.build()?;
+    let counts = profile::log_row(bench, PROFILED)?;
+    let stages = Stages::read(case.project())?;
+    let profile = profile::profile(bench, PROFILED, &counts, Unit::File, Some(&stages))?;
+    case.note(&profile);
+    let share = |name| {
+        let share = profile.places.iter().find(|share| share.place == name);
+        share.map_or(0.0, |share| share.instructions)
+    };
+    ensure!(share("world switch") > 0.0 && share("dispatch") > 0.0, "stages are missing");
+    ensure!(share("(unknown)") < 1.0, "there is code that no program has");
+    if let Some(cost) =
+        bench.rows()?.iter().find(|row| row.id == PROFILED).and_then(|row| row.cost(Column::Plinth))
+    {
+        let off = (profile.instructions - cost).abs();
+        ensure!(
+            off < cost / 100.0,
+            "the profile has {:.1} instructions, the row {cost:.1}",
+            profile.instructions
+        );
+    }
     Ok(())
 }

@@ -3,14 +3,12 @@
 //! program.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use plinth_qemu::Qemu;
 
 use crate::build::cargo;
-use crate::command::succeeds;
-use crate::project::Project;
+use crate::fuzz::{Fuzz, targets};
 use crate::testing::{Case, Suite};
 
 /// Inputs made from the corpus, a target; slow ones get a twentieth.
@@ -22,23 +20,10 @@ const LIBFUZZER_RUNS: u64 = 100_000;
 /// The checks.
 pub fn run(suite: &mut Suite, _: &Qemu) -> Result<()> {
     suite.check("fuzz-smoke", smoke);
-    if succeeds(cargo(&suite.project().root).args(["+nightly", "fuzz", "--version"])) {
+    if Fuzz::is_there(suite.project()) {
         suite.check("fuzz-libfuzzer", libfuzzer);
     }
     Ok(())
-}
-
-/// The targets' names.
-fn targets(project: &Project) -> Result<Vec<String>> {
-    let entries = project.root.join("fuzz/fuzz_targets").read_dir().context("fuzz/fuzz_targets")?;
-    let mut names = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
-    }
-    names.sort();
-    ensure!(!names.is_empty(), "there is no fuzz target in fuzz/fuzz_targets");
-    Ok(names)
 }
 
 /// How many files there are in a folder.
@@ -61,10 +46,11 @@ fn smoke(case: &mut Case) -> Result<()> {
 
 fn libfuzzer(case: &mut Case) -> Result<()> {
     let project = case.project().clone();
-    let said = case.run(Command::new(project.root.join("fuzz/run")).arg(LIBFUZZER_RUNS.to_string()))?;
+    let fuzz = Fuzz::new(&project)?;
     for target in targets(&project)? {
-        let executed = executions(&said, &target).unwrap_or(0);
-        ensure!(executed >= LIBFUZZER_RUNS, "{target}: {executed} executions");
+        let executed = fuzz.run(&target, LIBFUZZER_RUNS)?;
+        case.note(&executed);
+        ensure!(executed.executions >= LIBFUZZER_RUNS, "too few: {executed}");
     }
     Ok(())
 }
@@ -75,24 +61,14 @@ fn made_from_corpus(said: &str, target: &str, inputs: usize) -> Option<u64> {
     said.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix(" made from them")?.parse().ok())
 }
 
-/// What a line `TARGET: N executions ...` says.
-fn executions(said: &str, target: &str) -> Option<u64> {
-    let start = format!("{target}: ");
-    said.lines().find_map(|line| line.strip_prefix(&start)?.split_once(" executions ")?.0.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_targets() {
-        let said = "walk: 7 executions in all\ndecode: 100001 executions in 3 s\n";
-        assert_eq!(executions(said, "decode"), Some(100_001));
-        assert_eq!(executions(said, "fetch"), None);
+    fn counts() {
         let said = "walk: 91 inputs of the corpus, 50000 made from them\n";
         assert_eq!(made_from_corpus(said, "walk", 91), Some(50_000));
         assert_eq!(made_from_corpus(said, "walk", 9), None);
-        assert!(targets(&Project::open().unwrap()).unwrap().contains(&"walk".to_owned()));
     }
 }

@@ -84,7 +84,7 @@ fn shell_scripts(project: &Project) -> Result<Vec<PathBuf>> {
 }
 
 /// Whether the first line names a shell: `#!/bin/sh`, `#!/usr/bin/env bash`, `#!/bin/busybox sh`.
-fn is_shell(text: &str) -> bool {
+pub(crate) fn is_shell(text: &str) -> bool {
     let first = text.lines().next().and_then(|line| line.strip_prefix("#!"));
     first.is_some_and(|interpreter| interpreter.ends_with("sh"))
 }
