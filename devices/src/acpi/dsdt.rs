@@ -105,7 +105,7 @@ impl Aml for IsaBridge<'_> {
         let mut devices = Vec::new();
         for entry in self.entries {
             if let AcpiEntry::Isa(device) = entry {
-                devices.extend_from_slice(device);
+                devices.extend(device.to_aml());
             }
         }
         Device::new("ISA_".into(), vec![&address, &Raw(&devices)]).to_aml_bytes(sink);

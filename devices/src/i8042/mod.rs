@@ -8,11 +8,10 @@
 //! Two ways to a reset lie here: pulsing or clearing output port bit 0, and bit 0 of port 92h. The A20 gate
 //! is kept as the guest sets it and does nothing: no guest since the 80286 relies on the wrap.
 
-use acpi_tables::aml::IO;
 use alloc::vec::Vec;
 
 use crate::{
-    acpi_entry::{self, AcpiEntry},
+    acpi_entry::{AcpiEntry, Resource},
     bus,
     capability::{Device, LineDevice, Missing, Platform, PortDevice, PortRange, PowerEvent, Present, Width},
 };
@@ -231,13 +230,12 @@ impl Device for I8042 {
 
     fn acpi(&self) -> Vec<AcpiEntry> {
         let [data, command, control] =
-            [DATA, COMMAND, SYSTEM_CONTROL_A].map(|port| IO::new(port, port, 1, 1));
-        [
-            AcpiEntry::isa("KBD_", "PNP0303", &[&data, &command, &acpi_entry::isa_line(KEYBOARD_LINE)]),
-            AcpiEntry::isa("SCA_", "PNP0C02", &[&control]),
-            AcpiEntry::KeyboardController,
-        ]
-        .into()
+            [DATA, COMMAND, SYSTEM_CONTROL_A].map(|first| Resource::Ports(PortRange { first, count: 1 }));
+        let mut entries =
+            AcpiEntry::isa(b"KBD_", b"PNP0303", &[data, command, Resource::Line(KEYBOARD_LINE)]);
+        entries.extend(AcpiEntry::isa(b"SCA_", b"PNP0C02", &[control]));
+        entries.push(AcpiEntry::KeyboardController);
+        entries
     }
 }
 

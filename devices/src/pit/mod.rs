@@ -13,10 +13,9 @@ mod wave;
 #[cfg(test)]
 mod tests;
 
-use acpi_tables::aml::IO;
 use alloc::vec::Vec;
 
-use crate::acpi_entry::{self, AcpiEntry};
+use crate::acpi_entry::{AcpiEntry, Resource};
 use crate::bus::{read_bytes, write_bytes};
 use crate::capability::{
     Device, LineDevice, Missing, Platform, PortDevice, PortRange, Present, TimedDevice, Width,
@@ -146,13 +145,11 @@ impl Device for Pit {
     type Input = Missing;
 
     fn acpi(&self) -> Vec<AcpiEntry> {
-        let counters = IO::new(PORT_PIT, PORT_PIT, 1, 4);
-        let speaker = IO::new(PORT_SYSTEM_CONTROL, PORT_SYSTEM_CONTROL, 1, 1);
-        [
-            AcpiEntry::isa("PIT_", "PNP0100", &[&counters, &acpi_entry::isa_line(LINE)]),
-            AcpiEntry::isa("SPKR", "PNP0800", &[&speaker]),
-        ]
-        .into()
+        let counters = Resource::Ports(PortRange { first: PORT_PIT, count: 4 });
+        let speaker = Resource::Ports(PortRange { first: PORT_SYSTEM_CONTROL, count: 1 });
+        let mut entries = AcpiEntry::isa(b"PIT_", b"PNP0100", &[counters, Resource::Line(LINE)]);
+        entries.extend(AcpiEntry::isa(b"SPKR", b"PNP0800", &[speaker]));
+        entries
     }
 }
 

@@ -8,11 +8,10 @@
 pub mod spec;
 mod timer;
 
-use acpi_tables::aml::IO;
 use alloc::vec::Vec;
 
 use crate::{
-    acpi_entry::AcpiEntry,
+    acpi_entry::{AcpiEntry, Resource},
     bus,
     capability::{
         Device, LineDevice, Missing, Platform, PortDevice, PortRange, PowerEvent, Present, TimedDevice, Width,
@@ -150,10 +149,10 @@ impl Device for Pm {
 
     fn acpi(&self) -> Vec<AcpiEntry> {
         let ports = [
-            IO::new(spec::PM1A_EVENT, spec::PM1A_EVENT, 1, spec::BLOCK_PORTS as u8),
-            IO::new(spec::SMI_COMMAND, spec::SMI_COMMAND, 1, 2),
+            PortRange { first: spec::PM1A_EVENT, count: spec::BLOCK_PORTS },
+            PortRange { first: spec::SMI_COMMAND, count: 2 },
         ];
-        [AcpiEntry::isa("PWR_", "PNP0C02", &[&ports[0], &ports[1]])].into()
+        AcpiEntry::isa(b"PWR_", b"PNP0C02", &ports.map(Resource::Ports))
     }
 }
 

@@ -8,7 +8,7 @@
 //! level-triggered vector. Whoever called it takes the kicks out of it by [`Router::take_kicks`] and does
 //! them.
 
-use crate::acpi_entry::AcpiEntry;
+use crate::acpi_entry::{AcpiEntry, Resource};
 use crate::apic::{Apics, InterruptMessage, Kick, VcpuSet};
 use crate::bus::{read_bytes, write_bytes};
 use crate::capability::{
@@ -16,7 +16,6 @@ use crate::capability::{
 };
 use crate::ioapic::{IOAPIC_BASE, IOAPIC_BYTES, IoApic, MessageSink};
 use crate::pic::PicPair;
-use acpi_tables::aml::IO;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -118,8 +117,7 @@ impl Device for Router {
     type Input = Missing;
 
     fn acpi(&self) -> Vec<AcpiEntry> {
-        let ports = PIC_PORTS.map(|range| IO::new(range.first, range.first, 1, range.count as u8));
-        [AcpiEntry::isa("PIC_", "PNP0000", &[&ports[0], &ports[1], &ports[2]])].into()
+        AcpiEntry::isa(b"PIC_", b"PNP0000", &PIC_PORTS.map(Resource::Ports))
     }
 }
 

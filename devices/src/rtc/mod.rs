@@ -12,11 +12,10 @@
 pub mod calendar;
 pub mod spec;
 
-use acpi_tables::aml::IO;
 use alloc::vec::Vec;
 
 use crate::{
-    acpi_entry::{self, AcpiEntry},
+    acpi_entry::{AcpiEntry, Resource},
     bus,
     capability::{Device, LineDevice, Missing, Platform, PortDevice, PortRange, Present, TimedDevice, Width},
 };
@@ -319,8 +318,8 @@ impl Device for Rtc {
     type Input = Missing;
 
     fn acpi(&self) -> Vec<AcpiEntry> {
-        let ports = IO::new(spec::INDEX, spec::INDEX, 1, 4);
-        [AcpiEntry::isa("RTC_", "PNP0B00", &[&ports, &acpi_entry::isa_line(spec::LINE)])].into()
+        let ports = Resource::Ports(PortRange { first: spec::INDEX, count: 4 });
+        AcpiEntry::isa(b"RTC_", b"PNP0B00", &[ports, Resource::Line(spec::LINE)])
     }
 }
 

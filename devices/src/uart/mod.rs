@@ -11,11 +11,10 @@
 
 pub mod spec;
 
-use acpi_tables::aml::IO;
 use alloc::vec::Vec;
 
 use crate::{
-    acpi_entry::{self, AcpiEntry},
+    acpi_entry::{AcpiEntry, Resource},
     bus,
     capability::{Device, InputDevice, LineDevice, Missing, Platform, PortDevice, PortRange, Present, Width},
 };
@@ -290,15 +289,9 @@ impl<B: SerialBackend + Send> Device for Uart<B> {
     type Input = Present;
 
     fn acpi(&self) -> Vec<AcpiEntry> {
-        let ports = IO::new(self.port.base, self.port.base, 1, spec::PORTS_EACH as u8);
         let number = 1 + spec::COM.iter().position(|com| com.base == self.port.base).unwrap_or(0);
-        [AcpiEntry::numbered(
-            "COM",
-            number as u8,
-            "PNP0501",
-            &[&ports, &acpi_entry::isa_line(self.port.line)],
-        )]
-        .into()
+        let [ports] = self.ports.map(Resource::Ports);
+        AcpiEntry::numbered(b"COM", number as u8, b"PNP0501", &[ports, Resource::Line(self.port.line)])
     }
 }
 

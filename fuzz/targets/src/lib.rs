@@ -1,8 +1,10 @@
 //! All fuzz targets: functions of an input that panic where a property does not hold. Those of the decoder
-//! and of the kernel are in crates of their own; what the ABI and the loader do with hostile bytes is here.
+//! and of the kernel are in crates of their own; what the ABI, the loader, and the VMM and
+//! devices in processes of their own do with hostile bytes is here.
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod device_link;
 pub mod loader;
 
 /// A name, and what is done with an input.
@@ -10,8 +12,13 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 3] =
-        [("abi_operation", abi::operation), ("loader_file", loader::file), ("loader_host", loader::host)];
+    let own: [Target; 5] = [
+        ("abi_operation", abi::operation),
+        ("device_answer", device_link::answer),
+        ("device_request", device_link::request),
+        ("loader_file", loader::file),
+        ("loader_host", loader::host),
+    ];
     decoder_oracle::targets::TARGETS
         .into_iter()
         .chain(vmm_kernel::host::targets::TARGETS)

@@ -25,7 +25,7 @@ impl<const NAME: usize> Device for Everything<NAME> {
     type Input = Missing;
 
     fn acpi(&self) -> Vec<AcpiEntry> {
-        [AcpiEntry::isa("TEST", "PNP0C02", &[])].into()
+        AcpiEntry::isa(b"TEST", b"PNP0C02", &[])
     }
 }
 

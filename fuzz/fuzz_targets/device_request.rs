@@ -1,0 +1,4 @@
+//! Requests, as a device in a process of its own reads them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz_targets::device_link::request(input));

@@ -1,0 +1,127 @@
+//! The device's end: any device, behind messages.
+//!
+//! What the device does to its surroundings during a request is taken down and becomes the answer. What it
+//! can't have here: the machine's end, which is the VMM's to decide, and lines that it does not own, which
+//! the VMM takes for nonsense.
+
+use alloc::vec::Vec;
+
+use devices::capability::{Device, Input, Lines, Mmio, Platform, Ports, PowerEvent, Timer};
+
+use crate::answer::{Answer, LineChanges, NEVER, Reply, code};
+use crate::claim::{Claim, Claims};
+use crate::request::{Ask, Request};
+use crate::{VERSION, Words};
+
+/// A device's claims, as it says them itself.
+pub fn claims_of<D: Device>(device: &D, has_input: bool) -> Claims {
+    Claims {
+        ports: <D::Ports as Ports<D>>::claims(device).to_vec(),
+        ranges: <D::Mmio as Mmio<D>>::claims(device).to_vec(),
+        lines: <D::Lines as Lines<D>>::claims(device).to_vec(),
+        is_timed: <D::Timer as Timer<D>>::IS_PRESENT,
+        has_input,
+        acpi: device.acpi(),
+    }
+}
+
+/// A device behind messages.
+#[derive(Debug)]
+pub struct Server<D> {
+    device: D,
+    claims: Vec<Claim>,
+    /// 0 for none.
+    session: u32,
+}
+
+/// What a device does during one request.
+struct Desk {
+    now_ns: u64,
+    lines: LineChanges,
+}
+
+impl Platform for Desk {
+    fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn set_line(&mut self, line: u8, level: bool) {
+        // A line that cannot be said is none of the guest's.
+        self.lines.push(line, level);
+    }
+
+    fn power(&mut self, _: PowerEvent) {}
+}
+
+impl<D: Device> Server<D> {
+    /// Puts a device behind messages. `None`: it claims what cannot be said (see [`Claims::to_list`]).
+    pub fn new(device: D, has_input: bool) -> Option<Self> {
+        let claims = claims_of(&device, has_input).to_list()?;
+        Some(Self { device, claims, session: 0 })
+    }
+
+    /// Carries out a request, and makes the message the answer.
+    #[inline(always)]
+    pub fn serve(&mut self, words: &mut Words) {
+        let Some(request) = Request::read(words) else {
+            words[0] = code::REFUSED.into();
+            return;
+        };
+        if request.session != self.session {
+            return self.serve_stranger(request, words);
+        }
+        let mut desk = Desk { now_ns: request.now_ns, lines: LineChanges::default() };
+        let device = &mut self.device;
+        let value = match request.ask {
+            Ask::PortRead { port, width } => {
+                u64::from(<D::Ports as Ports<D>>::read(device, port, width, &mut desk)) & width.mask()
+            }
+            Ask::PortWrite { port, width, value } => {
+                <D::Ports as Ports<D>>::write(device, port, width, value, &mut desk);
+                0
+            }
+            Ask::MmioRead { offset, width } => {
+                <D::Mmio as Mmio<D>>::read(device, offset, width, &mut desk) & width.mask()
+            }
+            Ask::MmioWrite { offset, width, value } => {
+                <D::Mmio as Mmio<D>>::write(device, offset, width, value, &mut desk);
+                0
+            }
+            Ask::Look => {
+                <D::Input as Input<D>>::input(device, &mut desk);
+                <D::Timer as Timer<D>>::expire(device, &mut desk);
+                0
+            }
+            Ask::Greet { .. } | Ask::Claim { .. } => return self.introduce(request, words),
+        };
+        let deadline_ns = <D::Timer as Timer<D>>::deadline_ns(device).unwrap_or(NEVER);
+        Reply::Done(Answer { value, deadline_ns, lines: desk.lines }).write(words);
+    }
+
+    /// A request of another session than the last one that began.
+    #[cold]
+    fn serve_stranger(&mut self, request: Request, words: &mut Words) {
+        match request.ask {
+            Ask::Greet { .. } => self.introduce(request, words),
+            _ => Reply::Stranger.write(words),
+        }
+    }
+
+    #[cold]
+    fn introduce(&mut self, request: Request, words: &mut Words) {
+        match request.ask {
+            Ask::Claim { index } => {
+                let claim = usize::try_from(index).ok().and_then(|index| self.claims.get(index));
+                match claim {
+                    Some(claim) => claim.write(words),
+                    None => words[0] = code::NO_CLAIM.into(),
+                }
+            }
+            _ => {
+                self.session = request.session;
+                let lines = LineChanges::default();
+                Reply::Done(Answer { value: VERSION, deadline_ns: NEVER, lines }).write(words);
+            }
+        }
+    }
+}
