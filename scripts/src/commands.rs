@@ -1,5 +1,6 @@
 //! The subcommands, a module each: its options, and `run`.
 
+pub mod abi;
 pub mod bench;
 pub mod chaos;
 pub mod decoder_cost;

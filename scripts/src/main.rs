@@ -4,7 +4,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::commands::{bench, chaos, decoder_cost, fuzz, lying_hosts, mutants, profile, run, soak, test};
+use xtask::commands::{
+    abi, bench, chaos, decoder_cost, fuzz, lying_hosts, mutants, profile, run, soak, test,
+};
 use xtask::project::Project;
 use xtask::say;
 
@@ -18,6 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Abi(abi::Options),
     Bench(bench::Options),
     Chaos(chaos::Options),
     DecoderCost(decoder_cost::Options),
@@ -33,6 +36,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = Project::open().and_then(|project| match cli.command {
+        Command::Abi(options) => abi::run(&project, &options),
         Command::Bench(options) => bench::run(&project, &options),
         Command::Chaos(options) => chaos::run(&project, &options),
         Command::DecoderCost(options) => decoder_cost::run(&project, &options),

@@ -5,7 +5,8 @@ use std::mem::offset_of;
 
 use vcpu_abi::exit::reason;
 use vcpu_abi::operation::{
-    BATCH_MAX, FLAG_GO_ON, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Rights, end_reason,
+    BATCH_MAX, FLAG_GO_ON, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Permissions, Rights,
+    end_reason,
 };
 use vcpu_abi::process_record::{PROCESS_NAME_BYTES, ProcessRecord};
 use vcpu_abi::registers::Groups;
@@ -95,6 +96,11 @@ fn numbers() -> String {
         section("System calls", "", calls),
         section("Status", "", statuses.map(|s| (format!("STATUS-{s:?}"), format!("({})", s as i32)))),
         section("Rights", "RIGHT_", flags(Rights::all().iter_names().map(|(n, r)| (n, r.bits())))),
+        section(
+            "Permissions",
+            "PERMISSION_",
+            flags(Permissions::all().iter_names().map(|(name, one)| (name, one.bits()))),
+        ),
         section("Operations", "", OPERATIONS.iter().map(|(code, name)| (*name, format!("{code:#010x}u")))),
         section(
             "Why a guest stopped",

@@ -47,6 +47,11 @@
 #define PLINTH_RIGHT_RUN 0x40u
 #define PLINTH_RIGHT_GRANT 0x80u
 
+/* Permissions */
+#define PLINTH_PERMISSION_READ 0x1u
+#define PLINTH_PERMISSION_WRITE 0x2u
+#define PLINTH_PERMISSION_EXECUTE 0x4u
+
 /* Operations */
 #define PLINTH_SYSTEM_INFO 0x00010001u
 #define PLINTH_SYSTEM_END 0x00010002u
@@ -77,6 +82,8 @@
 #define PLINTH_VM_MAP 0x00080001u
 #define PLINTH_VM_ALLOCATE 0x00080002u
 #define PLINTH_VCPU_CREATE 0x00080003u
+#define PLINTH_VM_UNMAP 0x00080004u
+#define PLINTH_VM_PROTECT 0x00080005u
 #define PLINTH_VCPU_KICK 0x00090001u
 #define PLINTH_VCPU_FETCH 0x00090002u
 #define PLINTH_VCPU_RUN 0x00090003u
@@ -360,6 +367,20 @@ struct plinth_vcpu_create {
     uint32_t handle;
 };
 _Static_assert(sizeof(struct plinth_vcpu_create) == 16, "vcpu_create");
+
+struct plinth_vm_unmap {
+    uint64_t gpa;
+    uint64_t bytes;
+};
+_Static_assert(sizeof(struct plinth_vm_unmap) == 16, "vm_unmap");
+
+struct plinth_vm_protect {
+    uint64_t gpa;
+    uint64_t bytes;
+    uint32_t permissions;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_vm_protect) == 24, "vm_protect");
 
 struct plinth_vcpu_kick {
     uint32_t work;

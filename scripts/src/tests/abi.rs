@@ -24,7 +24,21 @@ const LONG_WAY: [(&str, &str); 2] = [("shortcuts", "false"), ("mitigations", "fa
 /// # Errors
 /// When the part fails, or the image can't be made.
 pub fn part(case: &mut Case, qemu: &Qemu, variant: Variant, processors: u32, part: &str) -> Result<()> {
-    let config = config_with(case.project(), "abi-test", &[&format!("only {part}")])?;
+    part_with(case, qemu, variant, processors, &[&format!("only {part}")])
+}
+
+/// What the tests are told: `only PART`, or `seconds N` for a part that goes on for some time.
+///
+/// # Errors
+/// As [`part`].
+pub fn part_with(
+    case: &mut Case,
+    qemu: &Qemu,
+    variant: Variant,
+    processors: u32,
+    settings: &[&str],
+) -> Result<()> {
+    let config = config_with(case.project(), "abi-test", settings)?;
     let image = Image::new(case.project(), "abi-test")?.config(&config);
     match variant {
         Variant::Released => boot(case, qemu, processors, image, &[]),
@@ -48,7 +62,7 @@ pub fn page_race(case: &mut Case, qemu: &Qemu, first: u64, count: u64) -> Result
 }
 
 /// Which kernel runs the tests, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Variant {
     /// The one that ships.
     Released,

@@ -52,6 +52,24 @@ macro_rules! guest_operations {
         /// Out: the vCPU, with all rights.
         handle: Handle,
     }
+    /// Takes guest memory out of the VM's nested tables: when it comes back, no vCPU reaches it any more.
+    VmUnmap(Vm, 4, MAP) {
+        /// In: first byte, page-aligned.
+        gpa: u64,
+        /// In: size, in whole pages.
+        bytes: u64,
+    }
+    /// Says what the guest may do with a range that is mapped: when it comes back, no vCPU does otherwise.
+    VmProtect(Vm, 5, MAP) {
+        /// In: first byte, page-aligned.
+        gpa: u64,
+        /// In: size, in whole pages.
+        bytes: u64,
+        /// In: [`Permissions`].
+        permissions: u32,
+        /// Zero.
+        reserved: u32,
+    }
     /// Sets `pending_work` bits and makes the vCPU come back from its run, now or at its next start.
     VcpuKick(Vcpu, 1, SIGNAL) {
         /// In: bits to set.

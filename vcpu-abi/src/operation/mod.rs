@@ -29,7 +29,7 @@ mod system;
 pub use self::declare::Payload;
 use self::declare::is_reserved;
 pub use self::object::{ObjectKind, Objects};
-pub use self::rights::Rights;
+pub use self::rights::{Permissions, Rights};
 pub use self::system::{end_reason, handled};
 
 /// Size of [`Operation::payload`].

@@ -24,3 +24,16 @@ bitflags! {
         const GRANT = 1 << 7;
     }
 }
+
+bitflags! {
+    /// What a guest may do with a page. What may be written or executed may be read.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Permissions: u32 {
+        /// Read it.
+        const READ = 1 << 0;
+        /// Write it.
+        const WRITE = 1 << 1;
+        /// Execute it.
+        const EXECUTE = 1 << 2;
+    }
+}

@@ -1,9 +1,12 @@
 //! Operations on memory: a process's own, the guest's, and a VM's address space.
 
-use vcpu_abi::operation::{MemoryMap, MemoryRange, ProcessAllocate, Rights, VmAllocate, VmMap};
+use vcpu_abi::operation::{
+    MemoryMap, MemoryRange, Permissions, ProcessAllocate, Rights, VmAllocate, VmMap, VmProtect, VmUnmap,
+};
 use vcpu_abi::status::Status;
 
 use super::execute::{Done, Execute};
+use super::pieces::{in_pieces, to_the_end};
 use super::process::only_self;
 use crate::guest::vm::Vm;
 use crate::memory::guest_memory;
@@ -12,7 +15,7 @@ use crate::object::pool::Ref;
 use crate::task::handle::GuestMemory;
 use crate::task::process::Process;
 
-/// The most memory one call allocates: what a process may wait for in the kernel, where nothing preempts it.
+/// The most memory one call allocates.
 const ALLOCATE_MAX: u64 = 4 * 1024 * 1024;
 
 impl Execute for ProcessAllocate {
@@ -21,7 +24,9 @@ impl Execute for ProcessAllocate {
         if self.bytes > ALLOCATE_MAX {
             return Err(Status::BadArgument);
         }
-        Ok(process.space.allocate(self.address, self.bytes, Protection::ReadWrite)?)
+        in_pieces(self.bytes, |done| {
+            Ok(process.space.allocate_some(self.address, self.bytes, done, Protection::ReadWrite)?)
+        })
     }
 }
 
@@ -42,14 +47,29 @@ impl Execute for MemoryMap {
         if !self.gpa.is_multiple_of(crate::layout::PAGE) {
             return Err(Status::BadArgument);
         }
-        Ok(process.space.map_foreign(self.address, self.gpa, self.bytes, Protection::ReadWrite)?)
+        in_pieces(self.bytes, |done| {
+            Ok(process.space.map_some(self.address, self.gpa, self.bytes, done, Protection::ReadWrite)?)
+        })
     }
 }
 
 impl Execute for VmMap {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
         Process::find::<GuestMemory>(process, self.memory, Rights::MAP)?;
-        vm.map(self.gpa, self.bytes)
+        in_pieces(self.bytes, |done| vm.grant(self.gpa, self.bytes, done))
+    }
+}
+
+impl Execute for VmUnmap {
+    fn execute(&mut self, _: &Ref<Process>, vm: Ref<Vm>) -> Done {
+        to_the_end(vm.revoke(self.gpa, self.bytes)?)
+    }
+}
+
+impl Execute for VmProtect {
+    fn execute(&mut self, _: &Ref<Process>, vm: Ref<Vm>) -> Done {
+        let permissions = Permissions::from_bits(self.permissions).ok_or(Status::BadArgument)?;
+        to_the_end(vm.protect(self.gpa, self.bytes, permissions)?)
     }
 }
 

@@ -13,6 +13,7 @@ mod host_port;
 mod in_place;
 mod memory;
 mod observe;
+mod pieces;
 mod process;
 mod run;
 mod sys_run;

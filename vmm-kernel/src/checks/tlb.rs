@@ -1,9 +1,10 @@
 //! A model of what the processors' TLBs may still hold of the kernel, which panics where one could be used
 //! that is not so any more: a page that is mapped somewhere else must have been flushed on this processor,
-//! tables that are freed must be in no processor's CR3, and a frame that is given back must be no processor's
-//! temporary page. The backend has the like for guests.
+//! tables that are freed must be in no processor's CR3, a frame that is given back must be no processor's
+//! temporary page, and what was taken out of a process's tables must have been forgotten by every processor
+//! that has them loaded. The backend has the like for guests.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use x86_64::structures::paging::PhysFrame;
 
@@ -20,6 +21,10 @@ type Frames = [u64; SLOTS];
 static HELD: [SpinLock<Frames>; MAX_CPUS] = [const { SpinLock::new([0; SLOTS]) }; MAX_CPUS];
 /// Each processor's CR3.
 static ROOTS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+/// How often pages were taken out of processes' tables.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+/// How many of these changes were made before each processor last forgot all pages.
+static SEEN: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 fn with_this<R>(f: impl FnOnce(&mut Frames) -> R) -> Option<R> {
     HELD.get(this_cpu_number() as usize).map(|held| f(&mut held.lock()))
@@ -61,11 +66,42 @@ pub fn page_flushed(page: u64) {
     }
 }
 
-/// This processor has another CR3, and has forgotten all pages that are not global.
-pub fn root_loaded(root: PhysFrame) {
-    if ON && let Some(place) = ROOTS.get(this_cpu_number() as usize) {
+/// How many of the changes that took pages out of processes this processor will have seen when it has loaded
+/// CR3: before it does.
+pub fn root_loads() -> u64 {
+    if !ON {
+        return 0;
+    }
+    // What was said of CR3 before is seen by others before this looks.
+    fence(Ordering::SeqCst);
+    CHANGES.load(Ordering::SeqCst)
+}
+
+/// This processor has another CR3, or the same anew, and has forgotten all pages that are not global.
+pub fn root_loaded(root: PhysFrame, changes_seen: u64) {
+    let cpu = this_cpu_number() as usize;
+    if ON && let Some((place, seen)) = ROOTS.get(cpu).zip(SEEN.get(cpu)) {
+        seen.store(changes_seen, Ordering::SeqCst);
         place.store(root.start_address().as_u64(), Ordering::SeqCst);
         with_this(|frames| *frames = [0; SLOTS]);
+    }
+}
+
+/// Pages were taken out of a process's tables: which change that was.
+pub fn space_changes() -> u64 {
+    if ON { CHANGES.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 }
+}
+
+/// All processors are said to have forgotten what a change took out of the tables with this root.
+pub fn space_is_forgotten(root: PhysFrame, change: u64) {
+    if !ON {
+        return;
+    }
+    let root = root.start_address().as_u64();
+    for (cpu, (loaded, seen)) in ROOTS.iter().zip(&SEEN).enumerate() {
+        if loaded.load(Ordering::SeqCst) == root && seen.load(Ordering::SeqCst) < change {
+            panic!("TLB: cpu{cpu} may still have pages that were taken out of the tables at {root:#x}");
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use crate::layout::{self, PAGE};
 pub const TIMER_VECTOR: u8 = 0xf0;
 /// Vector of the IPI that makes another processor look at its run queue, or its vCPU come back.
 pub const KICK_VECTOR: u8 = 0xf1;
+/// Vector of the IPI that asks another processor to forget translations.
+pub const FORGET_VECTOR: u8 = 0xf2;
 /// Vector of spurious interrupts.
 pub const SPURIOUS_VECTOR: u8 = 0xff;
 
@@ -126,6 +128,11 @@ fn send(apic_id: u32, command: u32) {
 /// Sends the kick IPI.
 pub fn kick(apic_id: u32) {
     send(apic_id, 1 << 14 | u32::from(KICK_VECTOR));
+}
+
+/// Asks another processor to forget translations.
+pub fn ask_to_forget(apic_id: u32) {
+    send(apic_id, 1 << 14 | u32::from(FORGET_VECTOR));
 }
 
 /// Sends an NMI.

@@ -68,8 +68,10 @@ pub struct PerCpu {
     pub scheduler: Room<SCHEDULER_WORDS>,
     /// Whose FPU registers are in the processor.
     pub fpu: FpuOwner,
-    /// The address space in CR3.
-    pub space: Cell<PhysFrame>,
+    /// The address space in CR3, by the address of its root.
+    pub space: AtomicU64,
+    /// The one that is there or about to be.
+    pub next_space: AtomicU64,
     /// What the kernel handled by itself while a guest ran, by `vcpu_abi::operation::handled`.
     pub handled: [AtomicU64; vcpu_abi::operation::handled::END as usize],
 }
@@ -120,7 +122,8 @@ pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: Ph
             temporary_pages: Cell::new(0),
             scheduler: Room::new(),
             fpu: FpuOwner::new(),
-            space: Cell::new(space),
+            space: AtomicU64::new(space.start_address().as_u64()),
+            next_space: AtomicU64::new(space.start_address().as_u64()),
             handled: [const { AtomicU64::new(0) }; vcpu_abi::operation::handled::END as usize],
         });
         msr::write(msr::GS_BASE, address as u64);

@@ -59,6 +59,12 @@ impl ReadyVcpu {
         self.of_vcpu.replace(of_vcpu) != of_vcpu
     }
 
+    /// Forgets which vCPU was selected: whichever is entered next, it is another than the one before.
+    pub fn deselect(&self) {
+        self.forget();
+        self.of_vcpu.set(0);
+    }
+
     /// Lets the next `SYS_RUN` of this handle enter the vCPU selected.
     pub fn allow(&self, handle: u32) {
         if !image::takes_shortcuts() {

@@ -89,6 +89,7 @@ impl Vcpu {
         per_cpu::of(cpu).ok_or(Status::BadArgument)?;
         VCPUS.try_insert(|slot| {
             let [of_backend, run, batch] = pages_of(slot)?;
+            vm.runs_on(cpu);
             let area = vcpu_area(slot);
             // SAFETY: the second page of the place was just mapped, for good.
             let run_page = unsafe { SharedRunPage::new((area + PAGE) as *mut RunPage) };

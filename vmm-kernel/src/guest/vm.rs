@@ -1,9 +1,15 @@
 //! Virtual machines: a guest physical address space.
 
-use vcpu_abi::status::Status;
-use x86_64::structures::paging::PhysFrame;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::layout::{PAGE, VMS_MAX};
+use vcpu_abi::operation::Permissions;
+use vcpu_abi::status::Status;
+use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
+
+use crate::layout::{MAX_CPUS, PAGE, VMS_MAX};
+use crate::memory::edit::Edit;
+use crate::memory::narrowing::{Cached, Narrowing};
+use crate::memory::shootdown::{self, What};
 use crate::memory::space::{Protection, Space};
 use crate::memory::tables::{OWNED, Tables};
 use crate::memory::{frames, guest_memory};
@@ -23,6 +29,15 @@ pub struct Vm {
     number: u32,
     root: PhysFrame,
     state: SpinLock<State>,
+    /// The processors that have vCPUs of it, a bit each: what they cached of its tables may still be there.
+    processors: AtomicU64,
+}
+
+const _: () = assert!(MAX_CPUS <= u64::BITS as usize);
+
+/// Permissions as an entry of its tables has them.
+fn flags(permissions: Permissions) -> Result<Flags, Status> {
+    nested::flags(permissions).ok_or(Status::BadArgument)
 }
 
 struct State {
@@ -38,13 +53,19 @@ fn check(gpa: u64, bytes: u64) -> Result<(), Status> {
     Ok(())
 }
 
+fn check_guest_memory(gpa: u64, bytes: u64) -> Result<(), Status> {
+    check(gpa, bytes)?;
+    if guest_memory::contains(gpa, bytes) { Ok(()) } else { Err(Status::NotFound) }
+}
+
 impl Vm {
     /// A VM with nothing in its address space.
     pub fn try_new() -> Result<Ref<Self>, Status> {
         VMS.try_insert(|slot| {
             let tables = Tables::try_new()?;
             let root = tables.root();
-            Ok(Self { number: slot as u32, root, state: SpinLock::new(State { tables, own_pages: 0 }) })
+            let state = SpinLock::new(State { tables, own_pages: 0 });
+            Ok(Self { number: slot as u32, root, state, processors: AtomicU64::new(0) })
         })
     }
 
@@ -53,13 +74,31 @@ impl Vm {
         AddressSpace { root: self.root.start_address().as_u64(), number: self.number }
     }
 
-    /// Maps guest memory at its own address.
-    pub fn map(&self, gpa: u64, bytes: u64) -> Result<(), Status> {
+    /// It gets a vCPU on this processor.
+    pub fn runs_on(&self, cpu: u32) {
+        self.processors.fetch_or(1 << (cpu % u64::BITS), Ordering::SeqCst);
+    }
+
+    /// Maps guest memory at its own address, behind the first `done` bytes of a range: as much of it as is
+    /// done in one go. Returns how much that was. The guest may do all with it.
+    pub fn grant(&self, gpa: u64, bytes: u64, done: u64) -> Result<u64, Status> {
+        check_guest_memory(gpa, bytes)?;
+        let flags = flags(Permissions::all())?;
+        Ok(self.state.lock().tables.map_some(gpa + done, gpa + done, bytes - done, flags)?)
+    }
+
+    /// Changes what the guest may do with a range, all of which is mapped. It is done when the value that is
+    /// returned has done all of it and is gone: then no vCPU does otherwise.
+    pub fn protect(&self, gpa: u64, bytes: u64, permissions: Permissions) -> Result<Change<'_>, Status> {
         check(gpa, bytes)?;
-        if !guest_memory::contains(gpa, bytes) {
-            return Err(Status::NotFound);
-        }
-        Ok(self.state.lock().tables.map_range(gpa, gpa, bytes, nested::flags(true))?)
+        Ok(Change::new(self, gpa..gpa + bytes, Edit::Set(flags(permissions)?)))
+    }
+
+    /// Takes a range of guest memory out of what is mapped. It is done when the value that is returned has
+    /// done all of it and is gone: then no vCPU reaches it.
+    pub fn revoke(&self, gpa: u64, bytes: u64) -> Result<Change<'_>, Status> {
+        check_guest_memory(gpa, bytes)?;
+        Ok(Change::new(self, gpa..gpa + bytes, Edit::Remove))
     }
 
     /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process
@@ -79,7 +118,8 @@ impl Vm {
         if (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
             return Err(Status::Overlap);
         }
-        let flags = nested::flags(writable) | OWNED;
+        let permissions = Permissions::READ | Permissions::EXECUTE;
+        let flags = flags(if writable { Permissions::all() } else { permissions })? | OWNED;
         let mut state = self.state.lock();
         if state.own_pages + bytes / PAGE > OWN_PAGES_MAX {
             return Err(Status::Exhausted);
@@ -94,6 +134,23 @@ impl Vm {
         Ok(())
     }
 }
+
+impl Cached for Vm {
+    fn with_tables<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R {
+        f(&mut self.state.lock().tables)
+    }
+
+    fn shoot_down(&self) {
+        let change = self.address_space().tables_change();
+        shootdown::forget(What::Guest, |cpu| {
+            self.processors.load(Ordering::SeqCst) & 1 << (cpu.number % u64::BITS) != 0
+        });
+        self.address_space().change_is_over(change);
+    }
+}
+
+/// A change of what a guest may do with a range of its memory.
+pub type Change<'a> = Narrowing<'a, Vm>;
 
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,15 @@
 //! of one closure; the kernel's own tables through the [`self_map`].
 
 pub mod bitmap;
+pub mod edit;
 pub mod frames;
 pub mod guest_memory;
 pub mod host_map;
+pub mod loaded;
+pub mod narrowing;
 pub mod probe;
 pub mod self_map;
+pub mod shootdown;
 pub mod space;
 pub mod tables;
 pub mod temporary;
@@ -23,6 +27,8 @@ pub enum MemoryError {
     NoFrames,
     /// Something is mapped there already.
     Occupied,
+    /// Something is not mapped that has to be.
+    NotMapped,
     /// The range is not page-aligned, wraps, or lies outside what may be mapped so.
     BadRange,
 }
@@ -32,6 +38,7 @@ impl From<MemoryError> for vcpu_abi::status::Status {
         match error {
             MemoryError::NoFrames => Self::Exhausted,
             MemoryError::Occupied => Self::Overlap,
+            MemoryError::NotMapped => Self::NotFound,
             MemoryError::BadRange => Self::BadArgument,
         }
     }

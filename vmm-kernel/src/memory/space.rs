@@ -1,18 +1,21 @@
 //! The address space of a process.
-#![allow(unsafe_code, reason = "CR3 says what memory is")]
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use vcpu_abi::status::Status;
-use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::tables::{OWNED, Tables};
-use super::{MemoryError, frames};
+use super::edit::Edit;
+use super::narrowing::{Cached, Narrowing};
+use super::shootdown::{self, What};
+use super::tables::{self, OWNED, Tables};
+use super::{MemoryError, frames, loaded};
 use crate::checks;
-use crate::cpu::this_cpu;
 use crate::layout::{PAGE, USER_END, USER_START};
 use crate::sync::SpinLock;
+
+/// How many pages are zeroed and mapped in one go: nothing preempts the kernel meanwhile.
+const NEW_PAGES: u64 = 16;
 
 /// What a process may do with a page of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +47,6 @@ pub struct Space {
     pages: AtomicU64,
 }
 
-/// Makes an address space this processor's, if it is not.
-///
-/// # Safety
-/// It is the root of tables that share the kernel's half, and they stay until another is loaded.
-pub unsafe fn load(root: PhysFrame) {
-    let cpu = this_cpu();
-    if cpu.space.replace(root) != root {
-        // SAFETY: the caller's promise; in the kernel's half this code, its stack and its data lie.
-        unsafe { Cr3::write(root, Cr3Flags::empty()) };
-        checks::tlb::root_loaded(root);
-    }
-}
-
 /// Checks that a range is whole pages of the user's half.
 fn check(address: u64, bytes: u64) -> Result<(), MemoryError> {
     let end = address.checked_add(bytes).ok_or(MemoryError::BadRange)?;
@@ -83,14 +73,31 @@ impl Space {
 
     /// Maps new, zeroed memory. What was mapped before a failure stays, and goes with the process.
     pub fn allocate(&self, address: u64, bytes: u64, protection: Protection) -> Result<(), MemoryError> {
+        let mut done = 0;
+        while done < bytes.max(1) {
+            done += self.allocate_some(address, bytes, done, protection)?;
+        }
+        Ok(())
+    }
+
+    /// The same behind the first bytes, which are done: as much of it as is done in one go. Returns how much
+    /// that was.
+    pub fn allocate_some(
+        &self,
+        address: u64,
+        bytes: u64,
+        done: u64,
+        protection: Protection,
+    ) -> Result<u64, MemoryError> {
         check(address, bytes)?;
         let tables = self.tables.lock();
-        for at in (address..address + bytes).step_by(PAGE as usize) {
+        let now = (bytes - done).min(NEW_PAGES * PAGE);
+        for at in (address + done..address + done + now).step_by(PAGE as usize) {
             let frame = frames::allocate_zeroed()?;
             tables.map(at, frame, protection.flags() | OWNED).inspect_err(|_| frames::free(frame))?;
             self.pages.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(now)
     }
 
     /// The memory of its own, in bytes.
@@ -106,8 +113,34 @@ impl Space {
         bytes: u64,
         protection: Protection,
     ) -> Result<(), MemoryError> {
+        let mut done = 0;
+        while done < bytes.max(1) {
+            done += self.map_some(address, physical, bytes, done, protection)?;
+        }
+        Ok(())
+    }
+
+    /// The same behind the first bytes, which are done: as much of it as is done in one go. Returns how much
+    /// that was.
+    pub fn map_some(
+        &self,
+        address: u64,
+        physical: u64,
+        bytes: u64,
+        done: u64,
+        protection: Protection,
+    ) -> Result<u64, MemoryError> {
         check(address, bytes)?;
-        self.tables.lock().map_range(address, physical, bytes, protection.flags())
+        tables::check_length(address, physical, bytes)?;
+        let (address, physical) = (address + done, physical + done);
+        self.tables.lock().map_some(address, physical, bytes - done, protection.flags())
+    }
+
+    /// Takes whatever is mapped out of a range. It is done when the value that is returned has done all of it
+    /// and is gone.
+    pub fn unmap(&self, address: u64, bytes: u64) -> Result<Narrowing<'_, Self>, MemoryError> {
+        check(address, bytes)?;
+        Ok(Narrowing::new(self, address..address + bytes, Edit::Remove))
     }
 
     /// Checks that a range may be mapped and that none of it is.
@@ -122,6 +155,18 @@ impl Space {
     pub fn lookup(&self, address: u64) -> Result<PhysFrame, Status> {
         check(address & !(PAGE - 1), PAGE).map_err(|_| Status::BadPointer)?;
         self.tables.lock().lookup(address).ok_or(Status::BadPointer)
+    }
+}
+
+impl Cached for Space {
+    fn with_tables<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R {
+        f(&mut self.tables.lock())
+    }
+
+    fn shoot_down(&self) {
+        let change = checks::tlb::space_changes();
+        shootdown::forget(What::Space, |cpu| loaded::may_be_on(cpu, self.root));
+        checks::tlb::space_is_forgotten(self.root, change);
     }
 }
 

@@ -11,11 +11,15 @@ use crate::layout::PAGE;
 
 /// Marks a leaf whose frame belongs to the tables and is freed with them (a bit the processor ignores).
 pub const OWNED: Flags = Flags::BIT_9;
-/// The most memory that is mapped at addresses which do not allow large pages: nothing preempts the kernel
-/// meanwhile.
+/// The most memory that is mapped at addresses which do not allow large pages: each page takes room in a
+/// table.
 const SMALL_PAGES_MAX: u64 = 16 * 1024 * 1024;
 /// Size of a large page.
 pub const LARGE_PAGE: u64 = 2 * 1024 * 1024;
+/// How many leaves are made in one go: nothing preempts the kernel meanwhile.
+const LEAVES: u32 = 64;
+/// The flags of an entry that leads to a table: what may be done is said by the leaves.
+pub(super) const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
 
 /// The root of a set of tables.
 #[derive(Debug)]
@@ -23,7 +27,13 @@ pub struct Tables {
     root: PhysFrame,
 }
 
-fn index(address: u64, level: u32) -> usize {
+/// Checks that a range is not too long for the pages that both addresses allow.
+pub fn check_length(address: u64, to: u64, bytes: u64) -> Result<(), MemoryError> {
+    let is_large = (address ^ to).is_multiple_of(LARGE_PAGE);
+    if is_large || bytes <= SMALL_PAGES_MAX { Ok(()) } else { Err(MemoryError::BadRange) }
+}
+
+pub(super) fn index(address: u64, level: u32) -> usize {
     (address >> (12 + 9 * (level - 1))) as usize & 511
 }
 
@@ -60,8 +70,7 @@ impl Tables {
             }
             table = if entry.is_unused() {
                 let new = frames::allocate_zeroed()?;
-                let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE;
-                let entry = Entry::new(new.start_address(), flags);
+                let entry = Entry::new(new.start_address(), TABLE);
                 temporary::with_frame(table, |words| words.at(place).set(entry.0));
                 new
             } else {
@@ -88,14 +97,11 @@ impl Tables {
         self.map_leaf(address, frame.start_address(), 1, flags)
     }
 
-    /// Maps a physically contiguous range, with large pages where both addresses allow. What was mapped
-    /// before a failure stays.
-    pub fn map_range(&self, address: u64, to: u64, bytes: u64, flags: Flags) -> Result<(), MemoryError> {
-        if bytes > SMALL_PAGES_MAX && !(address ^ to).is_multiple_of(LARGE_PAGE) {
-            return Err(MemoryError::BadRange);
-        }
-        let mut done = 0;
-        while done < bytes {
+    /// Maps a physically contiguous range, with large pages where both addresses allow: as much of it as is
+    /// done in one go. Returns how much that was. What was mapped before a failure stays.
+    pub fn map_some(&self, address: u64, to: u64, bytes: u64, flags: Flags) -> Result<u64, MemoryError> {
+        let (mut done, mut leaves) = (0, 0);
+        while done < bytes && leaves < LEAVES {
             let (at, target) = (address + done, PhysAddr::new_truncate(to + done));
             let large = (at | target.as_u64()).is_multiple_of(LARGE_PAGE) && bytes - done >= LARGE_PAGE;
             if large {
@@ -105,8 +111,9 @@ impl Tables {
                 self.map_leaf(at, target, 1, flags)?;
                 done += PAGE;
             }
+            leaves += 1;
         }
-        Ok(())
+        Ok(done)
     }
 
     /// The frame of a 4 KiB page that is mapped at `address`.
@@ -127,10 +134,10 @@ impl Tables {
     fn free_level(table: PhysFrame, level: u32, entries: core::ops::Range<usize>) {
         for i in entries {
             let entry = temporary::with_frame(table, |words| words.entry(i));
-            let flags = entry.flags();
-            if !flags.contains(Flags::PRESENT) {
+            if entry.is_unused() {
                 continue;
             }
+            let flags = entry.flags();
             let frame = PhysFrame::containing_address(entry.address());
             let leaf = level == 1 || flags.contains(Flags::HUGE_PAGE);
             if !leaf {
@@ -152,4 +159,4 @@ impl Drop for Tables {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -34,7 +34,7 @@ pub fn enter(number: u32, space: PhysFrame) {
     let area = CpuArea::of(number);
     // SAFETY: `prepare` mapped the area for this processor alone.
     unsafe { per_cpu::install(area.per_cpu() as *mut per_cpu::PerCpu, number, initial_apic_id(), space) };
-    checks::tlb::root_loaded(space);
+    checks::tlb::root_loaded(space, checks::tlb::root_loads());
     // SAFETY: this processor has just got its area.
     unsafe { scheduler::start_cpu() };
     per_cpu::publish();

@@ -251,7 +251,7 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
             // keeps both until another thread's is loaded, or the kernel's own, below.
             unsafe {
                 per_cpu::set_kernel_stack(thread.stack_top);
-                crate::memory::space::load(thread.process.space.root());
+                crate::memory::loaded::load(thread.process.space.root());
             }
             speculation::forget_branches();
             fpu::switch_to(&thread.fpu, thread.process.uses_fpu.load(Ordering::Relaxed));
@@ -259,7 +259,7 @@ fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
         }
         None => {
             // SAFETY: the kernel's own tables stay.
-            unsafe { crate::memory::space::load(crate::image::kernel_root()) };
+            unsafe { crate::memory::loaded::load(crate::image::kernel_root()) };
             queue(cpu).idle_stack.get()
         }
     };

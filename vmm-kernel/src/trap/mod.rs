@@ -7,6 +7,7 @@ use crate::cpu::interrupts::Frame;
 use crate::cpu::{io_apic, local_apic};
 use crate::event::host_lines;
 use crate::life;
+use crate::memory::shootdown;
 use crate::task::scheduler;
 
 /// What the entry code calls for every vector but the paranoid ones. Interrupts are off.
@@ -42,12 +43,19 @@ fn handle_interrupt(vector: u8) {
         local_apic::SPURIOUS_VECTOR => {}
         _ => {
             local_apic::end_of_interrupt();
-            let line = vector.wrapping_sub(io_apic::FIRST_VECTOR);
-            if line < io_apic::LINES {
-                host_lines::interrupt(line);
-            } else {
-                log::warn!("the host sent an interrupt on vector {vector:#x}, which nothing asked for");
-            }
+            handle_rare_interrupt(vector);
         }
+    }
+}
+
+#[cold]
+fn handle_rare_interrupt(vector: u8) {
+    let line = vector.wrapping_sub(io_apic::FIRST_VECTOR);
+    if vector == local_apic::FORGET_VECTOR {
+        shootdown::asked();
+    } else if line < io_apic::LINES {
+        host_lines::interrupt(line);
+    } else {
+        log::warn!("the host sent an interrupt on vector {vector:#x}, which nothing asked for");
     }
 }

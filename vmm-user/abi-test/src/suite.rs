@@ -6,8 +6,9 @@ use runtime::{Start, call, syscall};
 
 use crate::child::Child;
 use crate::{
-    arguments, batches, bindings, clearing, control, exhaustion, faults, fpu, fuzz, handles, isolation,
-    observe, page_race, ready, reserved, run_page, threads, translations, turns, vm, wakes, xsave,
+    arguments, batches, bindings, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles, isolation,
+    observe, page_race, ready, reserved, revocation, run_page, threads, translations, turns, vm, wakes,
+    xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -86,7 +87,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 24] = [
+const PARTS: [Part; 26] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -103,6 +104,8 @@ const PARTS: [Part; 24] = [
     ("clearing", clearing::test),
     ("vm", vm::test),
     ("translations", translations::test),
+    ("revocation", revocation::test),
+    ("fire", fire::test),
     ("ready", ready::test),
     ("turns", turns::test),
     ("wakes", wakes::test),
@@ -139,7 +142,7 @@ const NO_PART: u32 = 10_000;
 
 fn run_part(suite: &Suite<'_>, name: &str) -> Result<u32, Status> {
     let mut child = Child::new(suite, "part")?.set("part", name);
-    for name in page_race::SETTINGS {
+    for name in page_race::SETTINGS.into_iter().chain([fire::SETTING]) {
         if let Some(value) = suite.start.setting(name) {
             child = child.set(name, value);
         }

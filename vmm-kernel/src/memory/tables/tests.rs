@@ -1,10 +1,10 @@
 use super::*;
 use crate::host::PhysicalMemory;
 
-const USER: Flags = Flags::PRESENT.union(Flags::USER_ACCESSIBLE);
+pub(in crate::memory) const USER: Flags = Flags::PRESENT.union(Flags::USER_ACCESSIBLE);
 
 /// What maps an address: level, frame, flags; walked here, not by what is tested.
-fn walk(tables: &Tables, address: u64) -> Option<(u32, u64, u64)> {
+pub(in crate::memory) fn walk(tables: &Tables, address: u64) -> Option<(u32, u64, u64)> {
     let mut table = tables.root();
     for level in (1..=4u32).rev() {
         let index = (address >> (3 + 9 * level)) as usize & 511;
@@ -21,7 +21,22 @@ fn walk(tables: &Tables, address: u64) -> Option<(u32, u64, u64)> {
     None
 }
 
-fn frame(address: u64) -> PhysFrame {
+/// Maps all of a range.
+pub(in crate::memory) fn map_range(
+    tables: &Tables,
+    address: u64,
+    to: u64,
+    bytes: u64,
+    flags: Flags,
+) -> Result<(), MemoryError> {
+    let mut done = 0;
+    while done < bytes {
+        done += tables.map_some(address + done, to + done, bytes - done, flags)?;
+    }
+    Ok(())
+}
+
+pub(in crate::memory) fn frame(address: u64) -> PhysFrame {
     PhysFrame::containing_address(PhysAddr::new(address))
 }
 
@@ -46,8 +61,8 @@ fn what_is_mapped_stays() {
     let tables = Tables::try_new().unwrap();
     tables.map(0x1000, frame(0x7000), USER).unwrap();
     assert_eq!(tables.map(0x1000, frame(0x8000), USER), Err(MemoryError::Occupied));
-    assert_eq!(tables.map_range(0, LARGE_PAGE, LARGE_PAGE, USER), Err(MemoryError::Occupied));
-    tables.map_range(LARGE_PAGE, LARGE_PAGE, LARGE_PAGE, USER).unwrap();
+    assert_eq!(map_range(&tables, 0, LARGE_PAGE, LARGE_PAGE, USER), Err(MemoryError::Occupied));
+    map_range(&tables, LARGE_PAGE, LARGE_PAGE, LARGE_PAGE, USER).unwrap();
     assert_eq!(tables.map(LARGE_PAGE + PAGE, frame(0x8000), USER), Err(MemoryError::Occupied));
     assert_eq!(tables.lookup(0x1000), Some(frame(0x7000)));
     assert_eq!(tables.lookup(LARGE_PAGE), None, "no 4 KiB page");
@@ -57,7 +72,7 @@ fn what_is_mapped_stays() {
 fn large_pages_where_both_addresses_allow() {
     let _memory = PhysicalMemory::new(32);
     let tables = Tables::try_new().unwrap();
-    tables.map_range(LARGE_PAGE - PAGE, 3 * LARGE_PAGE - PAGE, LARGE_PAGE + 2 * PAGE, USER).unwrap();
+    map_range(&tables, LARGE_PAGE - PAGE, 3 * LARGE_PAGE - PAGE, LARGE_PAGE + 2 * PAGE, USER).unwrap();
     let huge = (USER | Flags::HUGE_PAGE).bits();
     for (address, expected) in [
         (LARGE_PAGE - 2 * PAGE, None),
@@ -72,11 +87,23 @@ fn large_pages_where_both_addresses_allow() {
 
 #[test]
 fn long_ranges_only_where_large_pages_do() {
+    for (address, to, bytes, expected) in [
+        (PAGE, 2 * PAGE, SMALL_PAGES_MAX + PAGE, Err(MemoryError::BadRange)),
+        (PAGE, 2 * PAGE, SMALL_PAGES_MAX, Ok(())),
+        (PAGE, LARGE_PAGE + PAGE, 1 << 40, Ok(())),
+    ] {
+        assert_eq!(check_length(address, to, bytes), expected, "{address:#x} to {to:#x}, {bytes:#x}");
+    }
+}
+
+#[test]
+fn so_much_is_mapped_in_one_go_and_no_more() {
     let _memory = PhysicalMemory::new(32);
     let tables = Tables::try_new().unwrap();
-    let bytes = SMALL_PAGES_MAX + LARGE_PAGE;
-    assert_eq!(tables.map_range(PAGE, 2 * PAGE, bytes, USER), Err(MemoryError::BadRange));
-    assert_eq!(tables.map_range(0, LARGE_PAGE, bytes, USER), Ok(()));
+    let many = u64::from(LEAVES) * PAGE;
+    assert_eq!(tables.map_some(PAGE, 0, 2 * many, USER), Ok(many));
+    assert_eq!(tables.map_some(PAGE + many, many, many, USER), Ok(many));
+    assert_eq!(walk(&tables, PAGE + 2 * many), None);
 }
 
 #[test]
@@ -108,7 +135,7 @@ fn frames_that_are_owned_go_with_the_tables_and_no_others() {
             tables.map(0x40_0000 + page * PAGE, owned, USER | OWNED).unwrap();
         }
         tables.map(1 << 40, foreign, USER).unwrap();
-        tables.map_range(LARGE_PAGE * 8, 0, LARGE_PAGE, USER | OWNED).unwrap();
+        map_range(&tables, LARGE_PAGE * 8, 0, LARGE_PAGE, USER | OWNED).unwrap();
         // Root, two times two tables, and page tables for two ranges; five pages.
         assert_eq!(before - PhysicalMemory::free_frames(), 1 + 2 + 2 + 2 + 5);
     }

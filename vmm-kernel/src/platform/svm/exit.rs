@@ -1,6 +1,8 @@
 //! From an SVM exit to a neutral record. Nothing is decoded here but what the processor itself reports.
 #![allow(unsafe_code, reason = "the entry code says by a pointer whose exit it was")]
 
+use core::sync::atomic::Ordering;
+
 use vcpu_abi::exit::{Access, ExitFlags, PortAccess, reason};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::RunPage;
@@ -132,7 +134,7 @@ const _: () = assert!(reason::MSR_WRITE == reason::MSR_READ + 1);
 /// that sets reserved bits of CR3.
 #[cold]
 pub fn holds_host_state(vmcb: &Vmcb) -> bool {
-    vmcb.save.cr3.get() & !0xfff == this_cpu().space.get().start_address().as_u64()
+    vmcb.save.cr3.get() & !0xfff == this_cpu().space.load(Ordering::Relaxed)
 }
 
 /// The rest of the record of an exit whose instruction the VMM has to decode.

@@ -3,10 +3,10 @@
 //!
 //! Entries are tagged with the ASID, which all vCPUs of a VM share, and VMs that follow each other in the
 //! same place too. So a processor flushes when it enters another vCPU than the one before, and at the first
-//! entry of a new one. In between nothing has to be forgotten: vCPUs stay on their processors, and nested
-//! tables are only ever added to, while what is not present is not cached. An operation that takes a nested
-//! mapping away, or narrows it, will have to ask every vCPU of the VM for a flush, and to wait for those that
-//! run.
+//! entry of a new one. In between only what is taken out of the nested tables has to be forgotten, or
+//! narrowed there: who does it asks every processor that has vCPUs of the VM, by an interrupt
+//! (`memory::shootdown`), and waits until each has left its guest and forgotten which vCPU it had selected
+//! (`ready.deselect`). Whatever it enters next is then another one.
 //!
 //! An ASID for each vCPU would save the flush where several share a processor, which they do not in practice;
 //! but there may be more of them than a processor has ASIDs (16 in QEMU).

@@ -3,7 +3,9 @@
 //! missing does not show there. Only a kernel for tests has it ([`checks`](crate::checks)).
 //!
 //! Entries of an ASID stay on a processor until it is told to flush them (APM volume 2, 15.16). They must be
-//! the entered vCPU's own, of this life of its place, under the paging registers that the processor knows of.
+//! the entered vCPU's own, of this life of its place, under the paging registers that the processor knows of;
+//! and when a change that took something out of the nested tables is said to be over, none from before it may
+//! be used.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +24,8 @@ struct Holder {
     life: u64,
     /// CR0, CR3, CR4 and EFER when it left.
     paging: [u64; 4],
+    /// How many changes of the nested tables had been made at the last flush.
+    changes: u64,
 }
 
 /// By processor and ASID; 0 is the host's.
@@ -29,6 +33,31 @@ static HELD: [SpinLock<[Option<Holder>; VMS_MAX + 1]>; MAX_CPUS] =
     [const { SpinLock::new([None; VMS_MAX + 1]) }; MAX_CPUS];
 /// How many vCPUs there have been in each place.
 static LIVES: [AtomicU64; VCPUS_MAX] = [const { AtomicU64::new(0) }; VCPUS_MAX];
+
+/// How often something was taken out of the nested tables of each ASID, and which of these changes are over.
+static CHANGES: [AtomicU64; VMS_MAX + 1] = [const { AtomicU64::new(0) }; VMS_MAX + 1];
+static OVER: [AtomicU64; VMS_MAX + 1] = [const { AtomicU64::new(0) }; VMS_MAX + 1];
+/// By processor: the changes that had been made when it was last entered with a flush.
+static ENTERED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+fn of_asid(counts: &[AtomicU64; VMS_MAX + 1], asid: u32) -> Option<&AtomicU64> {
+    counts.get(asid as usize)
+}
+
+/// Something was taken out of an ASID's nested tables. Returns which change that was.
+pub fn tables_change(asid: u32) -> u64 {
+    if !ON {
+        return 0;
+    }
+    of_asid(&CHANGES, asid).map_or(0, |changes| changes.fetch_add(1, Ordering::SeqCst) + 1)
+}
+
+/// No processor has any of what a change took away.
+pub fn change_is_over(asid: u32, change: u64) {
+    if ON && let Some(over) = of_asid(&OVER, asid) {
+        over.fetch_max(change, Ordering::SeqCst);
+    }
+}
 
 fn with_this<R>(f: impl FnOnce(&mut [Option<Holder>; VMS_MAX + 1]) -> R) -> Option<R> {
     HELD.get(this_cpu_number() as usize).map(|held| f(&mut held.lock()))
@@ -59,12 +88,15 @@ pub fn vcpu_made(vmcb: &Vmcb) {
     }
 }
 
-/// A vCPU is about to be entered, by the long way: what its VMM has changed is there.
+/// A vCPU is about to be entered, by the long way: what its VMM has changed is there, and it may be flushed.
 pub fn guest_enters(vmcb: &Vmcb) {
     if !ON {
         return;
     }
     let ((vcpu, life), (asid, flush)) = (identity(vmcb), asid_and_flush(vmcb));
+    if let Some((entered, changes)) = ENTERED.get(this_cpu_number() as usize).zip(CHANGES.get(asid)) {
+        entered.store(changes.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
     let held = with_this(|held| held.get(asid).copied().flatten()).flatten();
     if let Some(held) = held
         && (held.vcpu, held.life) == (vcpu, life)
@@ -82,7 +114,8 @@ pub fn guest_left(vmcb: &Vmcb) {
         return;
     }
     let ((vcpu, life), (asid, flush)) = (identity(vmcb), asid_and_flush(vmcb));
-    let new = Holder { vcpu, life, paging: paging(vmcb) };
+    let entered = ENTERED.get(this_cpu_number() as usize).map_or(0, |changes| changes.load(Ordering::SeqCst));
+    let mut new = Holder { vcpu, life, paging: paging(vmcb), changes: entered };
     let held = with_this(|held| {
         if flush == FLUSH_ALL {
             *held = [None; VMS_MAX + 1];
@@ -91,11 +124,16 @@ pub fn guest_left(vmcb: &Vmcb) {
         if flush == FLUSH_ASID {
             *place = None;
         }
+        new.changes = place.map_or(entered, |held| held.changes);
         place.replace(new)
     });
     if let Some(held) = held.flatten()
         && (held.vcpu, held.life) != (vcpu, life)
     {
         panic!("TLB: vCPU {vcpu} ran with translations of ASID {asid} that were vCPU {}'s", held.vcpu);
+    }
+    let over = OVER.get(asid).map_or(0, |over| over.load(Ordering::SeqCst));
+    if new.changes < over {
+        panic!("TLB: vCPU {vcpu} ran with translations from before change {over} of ASID {asid}'s tables");
     }
 }

@@ -30,6 +30,18 @@ impl AddressSpace {
     pub fn asid(&self) -> u32 {
         self.number + 1
     }
+
+    /// Something was taken out of its tables. Returns the number of that change, for
+    /// [`change_is_over`](Self::change_is_over).
+    pub fn tables_change(&self) -> u64 {
+        tlb_model::tables_change(self.asid())
+    }
+
+    /// No processor uses what a change took away: each that may have had it was asked, and flushes it at its
+    /// next entry, since it has no vCPU selected any more.
+    pub fn change_is_over(&self, change: u64) {
+        tlb_model::change_is_over(self.asid(), change);
+    }
 }
 
 /// The backend's part of a vCPU. Its methods are for the thread that has claimed the vCPU, on its processor.
@@ -177,6 +189,8 @@ impl BackendVcpu {
             return Some(reason::INVALID_STATE);
         }
         if state::repair(self.vmcb(), self.page) {
+            // A VMRUN that was refused may not have flushed what it was asked to.
+            tlb::ask_flush(self.vmcb());
             // The one virtual interrupt is gone as well.
             window::set(self.vmcb(), self.page.window());
             return None;

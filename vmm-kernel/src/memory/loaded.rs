@@ -1,0 +1,43 @@
+//! The address space that a processor has loaded.
+#![allow(unsafe_code, reason = "CR3 says what memory is")]
+
+use core::sync::atomic::Ordering;
+
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::structures::paging::PhysFrame;
+
+use crate::checks;
+use crate::cpu::{PerCpu, this_cpu};
+
+/// Makes an address space this processor's, if it is not.
+///
+/// # Safety
+/// It is the root of tables that share the kernel's half, and they stay until another is loaded.
+pub unsafe fn load(root: PhysFrame) {
+    let (cpu, address) = (this_cpu(), root.start_address().as_u64());
+    if cpu.space.load(Ordering::Relaxed) != address {
+        // Who takes a page away looks at both: from here on this processor may have what it found there. The
+        // write to CR3 puts the two stores in order, as it waits for all before it.
+        cpu.next_space.store(address, Ordering::Relaxed);
+        let seen = checks::tlb::root_loads();
+        // SAFETY: the caller's promise; in the kernel's half this code, its stack and its data lie.
+        unsafe { Cr3::write(root, Cr3Flags::empty()) };
+        checks::tlb::root_loaded(root, seen);
+        cpu.space.store(address, Ordering::Relaxed);
+    }
+}
+
+/// Has this processor forget what it has cached of its address space.
+pub fn reload() {
+    let seen = checks::tlb::root_loads();
+    let (root, flags) = Cr3::read();
+    // SAFETY: it stays the same.
+    unsafe { Cr3::write(root, flags) };
+    checks::tlb::root_loaded(root, seen);
+}
+
+/// Whether a processor may have cached something of the address space with this root.
+pub fn may_be_on(cpu: &PerCpu, root: PhysFrame) -> bool {
+    let root = root.start_address().as_u64();
+    [&cpu.next_space, &cpu.space].iter().any(|space| space.load(Ordering::SeqCst) == root)
+}

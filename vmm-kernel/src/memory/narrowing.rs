@@ -1,0 +1,55 @@
+//! Mappings that are taken away or narrowed, in pieces, with the shootdown that belongs to it.
+
+use core::ops::Range;
+
+use super::MemoryError;
+use super::edit::{Edit, Stale};
+use super::tables::Tables;
+
+/// What has tables that processors cache.
+pub trait Cached {
+    /// Runs `f` with the tables, which are locked.
+    fn with_tables<R>(&self, f: impl FnOnce(&mut Tables) -> R) -> R;
+
+    /// Has every processor forget what it may have cached of them. The caller holds no lock.
+    fn shoot_down(&self);
+}
+
+/// A change that takes something away. When it is dropped, no processor has what it took in its TLB, and the
+/// frames are given back: whoever drops it holds no lock.
+pub struct Narrowing<'a, C: Cached> {
+    of: &'a C,
+    range: Range<u64>,
+    edit: Edit,
+    stale: Stale,
+}
+
+impl<'a, C: Cached> Narrowing<'a, C> {
+    /// A change of a range, of which nothing is done yet.
+    pub fn new(of: &'a C, range: Range<u64>, edit: Edit) -> Self {
+        Self { of, range, edit, stale: Stale::new() }
+    }
+
+    /// Does as much as is done in one go. Returns whether there is more to do.
+    pub fn some(&mut self) -> Result<bool, MemoryError> {
+        if self.stale.is_full() {
+            self.settle();
+        }
+        let (range, edit, stale) = (self.range.clone(), self.edit, &mut self.stale);
+        self.range.start = self.of.with_tables(|tables| tables.edit(range, edit, stale))?;
+        Ok(!self.range.is_empty())
+    }
+
+    fn settle(&mut self) {
+        if self.stale.is_any() {
+            self.of.shoot_down();
+            self.stale.forgotten();
+        }
+    }
+}
+
+impl<C: Cached> Drop for Narrowing<'_, C> {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
