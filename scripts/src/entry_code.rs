@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use plinth_qemu::{Gdb, Qmp};
 
 mod places;
@@ -26,7 +26,11 @@ pub mod code {
     pub const VMRUN: &[u8] = &[0x0f, 0x01, 0xd8];
     pub const STGI: &[u8] = &[0x0f, 0x01, 0xdc];
     pub const CLGI: &[u8] = &[0x0f, 0x01, 0xdd];
+    pub const LOCK_CMPXCHG_BYTE: &[u8] = &[0xf0, 0x0f, 0xb0];
 }
+
+/// A function that takes a lock has done so after so many instructions.
+const STEPS_TO_LOCK: u32 = 200;
 
 /// What the longest instruction above has.
 const BYTES: usize = 3;
@@ -275,6 +279,28 @@ impl Walk {
             now = self.step_over(&now)?;
         }
         Ok(())
+    }
+
+    /// Lets the machine run until the function at `address` has taken its lock.
+    ///
+    /// # Errors
+    /// When it does not get there.
+    pub fn come_behind_lock(&mut self, address: u64) -> Result<()> {
+        self.stop_at(address)?;
+        let mut now = Registers::of(&mut self.gdb)?;
+        while now.rip != address {
+            // The machine stands at a breakpoint.
+            self.step(now.rip)?;
+            now = self.next_entry()?;
+        }
+        for _ in 0..STEPS_TO_LOCK {
+            let is_lock = self.bytes(now.rip)?.starts_with(code::LOCK_CMPXCHG_BYTE);
+            now = self.step(now.rip)?;
+            if is_lock {
+                return Ok(());
+            }
+        }
+        bail!("no lock is taken behind {address:#x}")
     }
 
     /// Carries out a line of QEMU's monitor.

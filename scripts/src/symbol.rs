@@ -32,11 +32,11 @@ pub fn range(program: &Path, name: &str) -> Result<Range<u64>> {
     Ok(start..behind.with_context(what)?)
 }
 
-/// The address of a Rust static with this name, in whatever module; there must be just one.
+/// The address of a Rust static or function whose path ends with this name; there must be just one.
 ///
 /// # Errors
 /// As [`address`].
-pub fn address_of_static(program: &Path, name: &str) -> Result<u64> {
+pub fn address_of_item(program: &Path, name: &str) -> Result<u64> {
     let what = || format!("the address of {name} in {}", program.display());
     let bytes = std::fs::read(program).with_context(what)?;
     let file = object::File::parse(&*bytes).with_context(what)?;
@@ -50,6 +50,6 @@ pub fn address_of_static(program: &Path, name: &str) -> Result<u64> {
     };
     let mut found = file.symbols().filter(|symbol| symbol.name().is_ok_and(is_it));
     let symbol = found.next().with_context(what)?;
-    ensure!(found.next().is_none(), "there are several statics {name}");
+    ensure!(found.next().is_none(), "there are several items {name}");
     Ok(symbol.address())
 }

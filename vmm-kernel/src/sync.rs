@@ -32,6 +32,13 @@ impl<T> SpinLock<T> {
         }
         SpinGuard { lock: self }
     }
+
+    /// Takes the lock if nobody holds it. For a processor that may have been interrupted while it did, and on
+    /// which nothing that holds it can run again.
+    pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        let taken = self.locked.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+        taken.ok().map(|_| SpinGuard { lock: self })
+    }
 }
 
 /// Holds a [`SpinLock`] until it is dropped.

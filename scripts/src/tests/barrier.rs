@@ -37,7 +37,7 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
     gdb.interrupt()?;
     gdb.stopped()?;
     let kernel = case.project().programs().join("vmm-kernel");
-    let question = symbol::address_of_static(&kernel, "HAS_IBPB")?;
+    let question = symbol::address_of_item(&kernel, "HAS_IBPB")?;
     ensure!(gdb.read(question, 1)? == [0], "this processor has the command: nothing is known of it");
     gdb.write(question, &[1])?;
     gdb.ask(&format!("Z3,{question:x},1"))?;

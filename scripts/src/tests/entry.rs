@@ -99,21 +99,28 @@ fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
 }
 
 /// How to come to an instruction.
-type Way = fn(&mut Walk) -> Result<()>;
+type Way<'a> = &'a dyn Fn(&mut Walk) -> Result<()>;
 
 /// A broken processor ends the machine in words wherever it is in the entry code, user's GS base and stack
 /// pointer or not.
 fn machine_checks(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let image = hostile::image(case, PART)?;
-    let places: [(&str, Way); 5] = [
-        ("before SWAPGS", |walk| walk.come_to(|places, rip, _| places.is_start_of_call(rip))),
-        ("behind SWAPGS", |walk| walk.come_to(|places, rip, _| places.is_start_of_call(rip - 3))),
-        ("before SYSRET", |walk| walk.come_to(|_, _, bytes| bytes == code::SYSRETQ)),
-        ("in an interrupt", |walk| walk.come_to(|_, _, bytes| bytes.starts_with(code::IRETQ))),
-        ("in an NMI", |walk| {
+    let kernel = case.project().programs().join("vmm-kernel");
+    let take = symbol::address_of_item(&kernel, "bitmap::take")?;
+    let places: [(&str, Way<'_>); 6] = [
+        ("before SWAPGS", &|walk| walk.come_to(|places, rip, _| places.is_start_of_call(rip))),
+        ("behind SWAPGS", &|walk| walk.come_to(|places, rip, _| places.is_start_of_call(rip - 3))),
+        ("before SYSRET", &|walk| walk.come_to(|_, _, bytes| bytes == code::SYSRETQ)),
+        ("in an interrupt", &|walk| walk.come_to(|_, _, bytes| bytes.starts_with(code::IRETQ))),
+        ("in an NMI", &|walk| {
             walk.come_to(|places, rip, _| places.is_start_of_call(rip))?;
             let handler = walk.nmi()?;
             walk.come_to_in_handler(handler, code::SWAPGS)
+        }),
+        // The end of the machine says how many frames are left.
+        ("while it takes a frame", &|walk| {
+            walk.come_to(|places, rip, _| places.is_start_of_call(rip))?;
+            walk.come_behind_lock(take)
         }),
     ];
     for (index, (place, come_there)) in places.into_iter().enumerate() {

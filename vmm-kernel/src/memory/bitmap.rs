@@ -40,6 +40,10 @@ impl Bitmap {
         self.next = first;
     }
 
+    fn budget(&self) -> (u64, u64) {
+        (self.frames as u64 * PAGE, self.free as u64 * PAGE)
+    }
+
     fn is_free(&self, index: usize) -> bool {
         self.used.get(index / 64).is_some_and(|word| word & 1 << (index % 64) == 0)
     }
@@ -114,8 +118,13 @@ pub fn free(frame: PhysFrame) {
 
 /// Bytes kept, and bytes free.
 pub fn budget() -> (u64, u64) {
-    let bitmap = BITMAP.lock();
-    (bitmap.frames as u64 * PAGE, bitmap.free as u64 * PAGE)
+    BITMAP.lock().budget()
+}
+
+/// As [`budget`], for the end of the machine: `None` while somebody takes or gives a frame, since that may be
+/// what a machine check has interrupted on this very processor.
+pub fn budget_unless_busy() -> Option<(u64, u64)> {
+    BITMAP.try_lock().map(|bitmap| bitmap.budget())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use x86_64::structures::paging::PhysFrame;
 
-pub use super::bitmap::{budget, free, start};
+pub use super::bitmap::{budget, budget_unless_busy, free, start};
 use super::{MemoryError, bitmap, temporary};
 
 /// Takes a zeroed frame.

@@ -18,3 +18,13 @@ fn one_holder_at_a_time() {
     });
     assert_eq!(*COUNT.lock(), (3 * rounds, 3 * rounds));
 }
+
+#[test]
+fn trying_does_not_wait() {
+    let lock = SpinLock::new(1);
+    let held = lock.lock();
+    assert!(lock.try_lock().is_none());
+    drop(held);
+    *lock.try_lock().unwrap() = 2;
+    assert_eq!(*lock.lock(), 2);
+}
