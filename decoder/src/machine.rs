@@ -98,6 +98,11 @@ pub trait Machine: GuestMemory {
     /// Control registers and what else paging depends on.
     fn paging(&self) -> Paging;
 
+    /// CR0, whole. A machine whose guest writes TS by itself has it here, but not in [`Self::paging`].
+    fn cr0(&mut self) -> u64 {
+        self.paging().cr0
+    }
+
     /// An XMM register, or `None` if the FPU state can't be had now: the emulation ends with
     /// [`Stop::FpuState`](crate::Stop::FpuState), nothing done. `number` is below 16.
     fn xmm(&mut self, number: u8) -> Option<u128>;

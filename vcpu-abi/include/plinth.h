@@ -131,6 +131,7 @@
 #define PLINTH_GROUP_FPU 0x40u
 #define PLINTH_GROUP_TPR 0x80u
 #define PLINTH_GROUP_CONTROLS 0x100u
+#define PLINTH_GROUP_DECODING 0x200u
 
 /* Offsets in the run page */
 #define PLINTH_RUN_PAGE_BATCH_COUNT 0

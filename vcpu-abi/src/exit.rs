@@ -118,8 +118,19 @@ bitflags! {
         const HOST_CLAIM = 1 << 7;
         /// An event loaded for injection has not been delivered yet.
         const INJECTION_PENDING = 1 << 8;
+        /// `cr8` is another than the one that was there before the exit.
+        const TASK_PRIORITY = 1 << 9;
     }
 }
+
+impl ExitFlags {
+    /// What of them [`NOTABLE`] says there is.
+    pub const OF_NOTE: Self = Self::EVENT.union(Self::INJECTION_PENDING).union(Self::TASK_PRIORITY);
+}
+
+/// In what [`SYS_RUN`](crate::syscall::SYS_RUN) answers beside Ok, the [`reason`] of the exit: some of
+/// [`ExitFlags::OF_NOTE`] are set, to be looked at before the exit itself.
+pub const NOTABLE: u32 = 1 << 31;
 
 /// Why and where the guest stopped. Only the fields that the reason names, and what `flags` and `groups` say,
 /// are valid: the record is filled per reason, not whole.
@@ -130,7 +141,7 @@ pub struct ExitRecord {
     pub reason: u32,
     /// [`ExitFlags`] bits.
     pub flags: u32,
-    /// The platform's own number of the exit, for diagnosis.
+    /// The platform's own number of the exit, for diagnosis, where the reason does not tell it.
     pub raw_code: u64,
     /// Meaning by reason.
     pub qualification: u64,
@@ -152,8 +163,10 @@ pub struct ExitRecord {
     pub instruction_length: u8,
     /// The instruction's bytes, zero behind its end.
     pub instruction_bytes: [u8; 15],
+    /// The privilege level, with DECODING.
+    pub cpl: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
 /// The qualification of a [`reason::PORT`] exit: laid out as SVM's EXITINFO1 (APM volume 2, 15.10.2). Bits

@@ -13,7 +13,7 @@ bitflags! {
         /// those when dirty; dirty also says that the VMM completed an instruction, which ends an interrupt
         /// shadow.
         const GENERAL = 1 << 0;
-        /// [`SystemRegisters`]: stored at every exit that takes decoding an instruction.
+        /// [`SystemRegisters`]: stored on request, and at the exits whose reason says so.
         const SYSTEM = 1 << 1;
         /// [`SegmentRegisters`].
         const SEGMENTS = 1 << 2;
@@ -30,6 +30,10 @@ bitflags! {
         /// What the run page says of the run itself: `batch_count`, `activity`, `deadline_tsc`, `deliver`,
         /// `window`, `nmi_return`. The kernel may go on with what it found there last until this is dirty.
         const CONTROLS = 1 << 8;
+        /// What decoding an instruction takes beside what the VMM knows: CR3 and CS of [`SystemRegisters`],
+        /// and the exit record's `cpl`. Stored at every exit that takes decoding; never loaded. The VMM
+        /// knows CR0, CR4 and EFER, as no guest changes them by itself, but for TS and MP of CR0.
+        const DECODING = 1 << 9;
     }
 }
 
@@ -74,8 +78,7 @@ pub struct Segment {
     pub base: u64,
 }
 
-/// Control registers, and the code and stack segment: what decoding an instruction and walking page tables
-/// takes.
+/// Control and debug registers, and the code and stack segment.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SystemRegisters {

@@ -3,6 +3,7 @@
 
 use core::sync::atomic::Ordering;
 
+use vcpu_abi::exit::{ExitFlags, NOTABLE};
 use vcpu_abi::registers::{EventInjection, MsrRegisters, SegmentRegisters, SystemRegisters};
 use vcpu_abi::run_page::{RunPage, XSAVE_BYTES};
 
@@ -54,6 +55,9 @@ getters! {
     window: u32 = window;
     cr8: u32 = cr8;
     nmi_return: u32 = nmi_return;
+    exit_reason: u32 = exit.reason;
+    exit_flags: u32 = exit.flags;
+    exit_cr8: u8 = exit.cr8;
     exit_groups: u32 = exit.groups;
     rip: u64 = general.rip;
     rflags: u64 = general.rflags;
@@ -74,8 +78,11 @@ setters! {
     set_qualification: u64 = exit.qualification;
     set_next_rip: u64 = exit.next_rip;
     set_cr8: u8 = exit.cr8;
+    set_cpl: u8 = exit.cpl;
+    set_cr3: u64 = system.cr3;
     set_exit_groups: u32 = exit.groups;
     set_interrupted_event: EventInjection = exit.interrupted_event;
+    set_system: SystemRegisters = system;
     set_segments: SegmentRegisters = segments;
     set_msrs: MsrRegisters = msrs;
 }
@@ -107,34 +114,20 @@ impl SharedRunPage {
         store!(self.0, value, general.gpr[index & 15]);
     }
 
-    /// Stores the control registers.
-    #[inline]
-    pub fn set_control(self, cr0: u64, cr3: u64, cr4: u64, efer: u64) {
-        store!(self.0, cr0, system.cr0);
-        store!(self.0, cr3, system.cr3);
-        store!(self.0, cr4, system.cr4);
-        store!(self.0, efer, system.efer);
-    }
-
-    /// Stores CS and SS, each as its two words.
-    #[inline]
-    pub fn set_code_and_stack(self, cs: [u64; 2], ss: [u64; 2]) {
+    /// Stores CS, as its two words.
+    pub fn set_code(self, [low, high]: [u64; 2]) {
         // SAFETY: as for other fields; a segment is two words.
         unsafe {
-            let segments = [&raw mut (*self.0).system.cs, &raw mut (*self.0).system.ss];
-            for (segment, [low, high]) in segments.into_iter().zip([cs, ss]) {
-                segment.cast::<u64>().write_volatile(low);
-                segment.cast::<u64>().add(1).write_volatile(high);
-            }
+            let segment = (&raw mut (*self.0).system.cs).cast::<u64>();
+            segment.write_volatile(low);
+            segment.add(1).write_volatile(high);
         }
     }
 
-    /// Stores what decoding does not take.
-    pub fn set_rest_of_system(self, cr2: u64, cr8: u64, dr6: u64, dr7: u64) {
-        store!(self.0, cr2, system.cr2);
-        store!(self.0, cr8, system.cr8);
-        store!(self.0, dr6, system.dr6);
-        store!(self.0, dr7, system.dr7);
+    /// What `SYS_RUN` answers beside Ok: why the run ended, and whether the flags say something of note.
+    pub fn exit_summary(self) -> u32 {
+        let is_notable = self.exit_flags() & ExitFlags::OF_NOTE.bits() != 0;
+        self.exit_reason() | if is_notable { NOTABLE } else { 0 }
     }
 
     /// Stores a memory exit's address and access.

@@ -50,23 +50,30 @@ fn run_handle(handle: u64) -> Answer {
             return Answer::new(status, index);
         }
     }
-    let status = run::run_named(cpu, vcpu, Some((thread, named))).err().unwrap_or(Status::Ok);
-    Answer::new(status, count as usize)
+    ended(vcpu, run::run_named(cpu, vcpu, Some((thread, named))), count)
 }
 
 /// What the backend's entry code calls when the exit was the kernel's own: handles it, and resumes the run.
 #[unsafe(no_mangle)]
 extern "C" fn sys_run_resume(exit: u32) -> Answer {
-    let status = resume(exit).err().unwrap_or(Status::Ok);
-    back_to_user(Answer::new(status, 0))
+    back_to_user(resume(exit).unwrap_or(Answer::new(Status::WrongState, 0)))
 }
 
-fn resume(exit: u32) -> Result<(), Status> {
+fn resume(exit: u32) -> Option<Answer> {
     let cpu = this_cpu();
     // The handle was ready, so this thread has run the vCPU before, and no other since.
-    let thread = scheduler::running(cpu).ok_or(Status::WrongState)?;
-    let (vcpu, handle, epoch) = run_cache::of(thread).last().ok_or(Status::WrongState)?;
-    run::resume(cpu, vcpu, Some((thread, Named { handle, epoch })), Exit::from_code(exit))
+    let thread = scheduler::running(cpu)?;
+    let (vcpu, handle, epoch) = run_cache::of(thread).last()?;
+    let result = run::resume(cpu, vcpu, Some((thread, Named { handle, epoch })), Exit::from_code(exit));
+    Some(ended(vcpu, result, 0))
+}
+
+/// The answer to a run, after so many operations.
+fn ended(vcpu: &Vcpu, result: Result<(), Status>, operations: u32) -> Answer {
+    match result {
+        Ok(()) => Answer::new(Status::Ok, vcpu.run_page.exit_summary() as usize),
+        Err(status) => Answer::new(status, operations as usize),
+    }
 }
 
 /// The vCPU behind a handle: the one of the last run, in most cases.

@@ -56,6 +56,9 @@ unsafe extern "C" {
     fn syscall_entry_guarded();
 }
 
+/// RFLAGS with which user mode begins: interrupts are on.
+pub const USER_FLAGS: u64 = 0x202;
+
 /// RFLAGS cleared on entry: TF, IF, DF, NT, AC.
 const FLAGS_CLEARED: u64 = 1 << 8 | 1 << 9 | 1 << 10 | 1 << 14 | 1 << 18;
 

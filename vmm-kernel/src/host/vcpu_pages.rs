@@ -39,6 +39,13 @@ impl VcpuPages {
         unsafe { (&raw const (*self.run_page()).exit).read_volatile() }
     }
 
+    /// All of the run page.
+    pub fn run_page_bytes(&self) -> Vec<u8> {
+        let page = self.run_page().cast::<u8>();
+        // SAFETY: as in `parts`; within the page.
+        (0..PAGE as usize).map(|at| unsafe { page.add(at).read_volatile() }).collect()
+    }
+
     /// An event, as a VMM asks for it.
     pub fn set_injection(&self, event: EventInjection) {
         // SAFETY: as in `parts`.

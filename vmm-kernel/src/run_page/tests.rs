@@ -11,10 +11,9 @@ fn each_register_has_its_place() {
     assert!((0..16).all(|index| page.gpr(index) == index as u64 + 1));
     page.set_gpr(16, 99);
     assert_eq!(page.gpr(0), 99, "an index is cut to what there is");
-    page.set_code_and_stack([0x1_0002, 3], [0x4_0005, 6]);
+    page.set_code([0x1_0002, 3]);
     let system = page.system();
     assert_eq!((system.cs.selector, system.cs.attributes, system.cs.base), (2, 1, 3));
-    assert_eq!((system.ss.selector, system.ss.attributes, system.ss.base), (5, 4, 6));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::{USER_CODE, USER_DATA};
 use crate::cpu::fpu::FpuArea;
 use crate::cpu::room::Room;
+use crate::cpu::syscall_entry::USER_FLAGS;
 use crate::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
 use crate::memory::self_map;
 use crate::object::pool::{Pool, Ref};
@@ -132,7 +133,6 @@ fn map_stack(slot: usize) -> Result<(), Status> {
 /// Lays out the stack of a new thread, as `scheduler`'s context switch and [`thread_entry`] expect it.
 /// Answers its RSP.
 fn prepare_stack(top: u64, start: Start) -> u64 {
-    const FLAGS: u64 = 0x202;
     let frame: [u64; 13] = [
         0,
         0,
@@ -144,7 +144,7 @@ fn prepare_stack(top: u64, start: Start) -> u64 {
         start.argument,
         start.entry,
         u64::from(USER_CODE),
-        FLAGS,
+        USER_FLAGS,
         start.stack,
         u64::from(USER_DATA),
     ];

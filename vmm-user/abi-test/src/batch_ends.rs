@@ -65,7 +65,7 @@ fn run(machine: &Machine, operations: &[Operation], count: usize) -> Result<(), 
         (*machine.page).batch_count = count as u32;
         (*machine.page).dirty |= Groups::CONTROLS.bits();
     }
-    syscall::run(machine.vcpu)
+    syscall::run(machine.vcpu).map(drop)
 }
 
 /// The status of an operation in the batch page.

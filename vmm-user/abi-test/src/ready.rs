@@ -165,7 +165,7 @@ fn registers(ready: &mut Ready<'_, '_>) {
     ready.steps("with XCR0, and a group that does not exist");
     // Nothing at all is marked: the OUT is executed again.
     for _ in 0..3 {
-        let exit = syscall::run(ready.machine.vcpu).map_err(|(status, _)| status).map(|()| 0);
+        let exit = syscall::run(ready.machine.vcpu).map_err(|(status, _)| status).map(|_| 0);
         // SAFETY: as above.
         let rip = unsafe { (*page).general.rip } as u32;
         ready.expect(exit.map(|_| rip), Ok(0), "nothing marked");
@@ -226,7 +226,7 @@ fn others(ready: &mut Ready<'_, '_>) {
     }
     ready.steps("after another thread's run");
     for handle in [other.vcpu, other.vm] {
-        let closed = process::close(handle).map(|()| 0);
+        let closed = process::close(handle).map(|_| 0);
         ready.expect(closed, Ok(0), "closing the other");
     }
 }
@@ -256,7 +256,7 @@ fn named_in_vain(ready: &mut Ready<'_, '_>) {
     ready.mark_controls();
     ready.steps("after a run in vain");
     for handle in [other.vcpu, other.vm] {
-        let closed = process::close(handle).map(|()| 0);
+        let closed = process::close(handle).map(|_| 0);
         ready.expect(closed, Ok(0), "closing what was named");
     }
 }
@@ -275,7 +275,7 @@ fn named_too_wide(ready: &mut Ready<'_, '_>) {
 /// A handle that is closed is no handle, however ready its vCPU is.
 fn closed(mut ready: Ready<'_, '_>) {
     ready.steps("before closing");
-    let closed = process::close(ready.machine.vcpu).map(|()| 0);
+    let closed = process::close(ready.machine.vcpu).map(|_| 0);
     ready.expect(closed, Ok(0), "closing the vCPU");
     let exit = ready.step();
     ready.expect(exit, Err(Status::BadHandle), "after closing");
@@ -287,6 +287,6 @@ fn closed(mut ready: Ready<'_, '_>) {
             .suite
             .check(status == Some(Status::BadHandle), format_args!("a run of {nobody:#x}: {status:?}"));
     }
-    let closed = process::close(ready.machine.vm).map(|()| 0);
+    let closed = process::close(ready.machine.vm).map(|_| 0);
     ready.expect(closed, Ok(0), "closing the VM");
 }

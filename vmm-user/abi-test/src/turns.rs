@@ -188,7 +188,7 @@ fn ends_in_the_middle(suite: &Suite<'_>, place: Place) -> Result<(u32, Status), 
 /// The child: runs a vCPU that it was given, and ends with the status.
 pub fn run_given(start: &Start) -> u32 {
     let Some(vcpu) = start.handle("vcpu") else { return 1 };
-    syscall::run(vcpu).map_or_else(|(status, _)| status as u32, |()| 0)
+    syscall::run(vcpu).map_or_else(|(status, _)| status as u32, |_| 0)
 }
 
 /// A child runs a vCPU of ours, whose batch page names an event by the child's own handle; then once more

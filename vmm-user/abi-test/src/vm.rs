@@ -111,7 +111,7 @@ fn guest_runs(suite: &mut Suite<'_>) {
         (*machine.page).deliver = 0;
         Groups::from_bits_retain((*machine.page).exit.groups)
     };
-    let expected = asked | Groups::GENERAL | Groups::SYSTEM;
+    let expected = asked | Groups::GENERAL | Groups::DECODING;
     suite.check(groups == expected, format_args!("groups delivered: {groups:?}, not {expected:?}"));
     let kept = fpu::get();
     suite.check(kept == [0x1234_5678; 2], format_args!("our FPU after a guest's run: {kept:x?}"));

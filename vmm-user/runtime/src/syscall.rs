@@ -82,13 +82,14 @@ pub fn call<C: Call>(handle: Handle, payload: C) -> Result<C, Status> {
     Ok(C::from_operation(&operation[0]))
 }
 
-/// Runs a vCPU, after the operations in its batch page.
+/// Runs a vCPU, after the operations in its batch page. Returns the [`reason`](vcpu_abi::exit::reason) for which
+/// the guest stopped, with [`NOTABLE`](vcpu_abi::exit::NOTABLE) or without.
 #[inline(always)]
-pub fn run(vcpu: Handle) -> Result<(), (Status, usize)> {
+pub fn run(vcpu: Handle) -> Result<u32, (Status, usize)> {
     // SAFETY: the kernel writes the run page, whose fields are only reached by volatile or atomic accesses,
     // or by the thread that calls this.
-    let (code, index) = unsafe { raw_run(u64::from(vcpu)) };
-    if code == 0 { Ok(()) } else { Err((status(code), index as usize)) }
+    let (code, value) = unsafe { raw_run(u64::from(vcpu)) };
+    if code == 0 { Ok(value as u32) } else { Err((status(code), value as usize)) }
 }
 
 /// Lets others run.

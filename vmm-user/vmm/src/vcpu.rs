@@ -27,6 +27,7 @@ use devices::msr::MsrFile;
 use emulator::Emulator;
 use events::{Attention, Events};
 use notices::{Kind, Notices};
+use runtime::abi::exit::NOTABLE;
 use runtime::abi::operation::{Call, Handle, VcpuCreate, VcpuKick, end_reason};
 use runtime::abi::run_page::{PAGE_BYTES, work};
 use runtime::abi::status::Status;
@@ -95,7 +96,7 @@ pub struct Vcpu {
     msrs: MsrFile,
     /// Counts, in a debug image.
     statistics: Option<&'static Mutex<Statistics>>,
-    /// Not 0 if there are any: beside the exit's flags, so that both are looked at together.
+    /// [`NOTABLE`] if there are any, so that every exit is of note then; else 0.
     counts: u32,
     /// What of the guest's oddities has been logged.
     notices: Notices,
@@ -160,7 +161,7 @@ impl Vcpu {
             cpuid,
             msrs: MsrFile::new(),
             statistics: shared.statistics.get(index).map(|s| &**s),
-            counts: u32::from(index < shared.statistics.len()),
+            counts: if index < shared.statistics.len() { NOTABLE } else { 0 },
             notices: Notices::default(),
         })
     }
@@ -180,11 +181,14 @@ impl Vcpu {
         if let Next::End(reason) = self.prepare_entry() {
             return Some(reason);
         }
-        if let Err((status, index)) = syscall::run(self.registers.kernel.handle) {
-            log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
-            return Some(end_reason::PROCESS_FAILED);
-        }
-        match self.handle_exit(policy) {
+        let why = match syscall::run(self.registers.kernel.handle) {
+            Ok(why) => why,
+            Err((status, index)) => {
+                log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
+                return Some(end_reason::PROCESS_FAILED);
+            }
+        };
+        match self.handle_exit(why, policy) {
             Next::End(reason) => Some(reason),
             Next::Continue => None,
         }

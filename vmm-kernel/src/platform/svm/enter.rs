@@ -15,12 +15,16 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
+use vcpu_abi::exit::{Access, ExitFlags, NOTABLE, PortAccess, reason};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::RunPage;
 
-use super::vmcb::Vmcb;
+use super::short_record::short_record;
+use super::vmcb::{Vmcb, exit_code, vintr};
+use crate::checks;
 use crate::cpu::per_cpu::entry;
 use crate::cpu::speculation;
+use crate::cpu::syscall_entry::USER_FLAGS;
 use crate::layout::PAGE;
 
 /// What the entry code loads without asking Rust.
@@ -36,12 +40,11 @@ macro_rules! vmcb {
 }
 
 global_asm!(
+    short_record!(),
     r#"
-    // Loads the guest's registers, runs it, stores them. RSI: run page. All registers are lost but RSP; RSI
-    // is the run page again. With `guarded`, what the guest left in the registers and in the return-stack
-    // buffer is no more to be speculated with.
-    .macro world_switch guarded
-    push qword ptr gs:[{host}]
+    // Loads the guest's registers, runs it, stores them. RSI: run page; on top of the stack is the address of
+    // the host's state, which is popped. All registers are lost but RSP; RAX is the run page.
+    .macro world_switch
     mov rax, gs:[{vmcb}]
     mov rcx, [rsi + {g} + 8]
     mov rdx, [rsi + {g} + 16]
@@ -63,59 +66,69 @@ global_asm!(
     vmrun rax
     vmsave rax
     cli
-    mov rax, [rsp]
+    pop rax
     vmload rax
     stgi
-    mov [rsp], rsi
-    mov rsi, gs:[{page}]
-    mov [rsi + {g} + 8], rcx
-    mov [rsi + {g} + 16], rdx
-    mov [rsi + {g} + 24], rbx
-    mov [rsi + {g} + 40], rbp
-    mov [rsi + {g} + 56], rdi
-    mov [rsi + {g} + 64], r8
-    mov [rsi + {g} + 72], r9
-    mov [rsi + {g} + 80], r10
-    mov [rsi + {g} + 88], r11
-    mov [rsi + {g} + 96], r12
-    mov [rsi + {g} + 104], r13
-    mov [rsi + {g} + 112], r14
-    mov [rsi + {g} + 120], r15
-    pop qword ptr [rsi + {g} + 48]
-    .if \guarded
+    mov rax, gs:[{page}]
+    mov [rax + {g} + 8], rcx
+    mov [rax + {g} + 16], rdx
+    mov [rax + {g} + 24], rbx
+    mov [rax + {g} + 40], rbp
+    mov [rax + {g} + 48], rsi
+    mov [rax + {g} + 56], rdi
+    mov [rax + {g} + 64], r8
+    mov [rax + {g} + 72], r9
+    mov [rax + {g} + 80], r10
+    mov [rax + {g} + 88], r11
+    mov [rax + {g} + 96], r12
+    mov [rax + {g} + 104], r13
+    mov [rax + {g} + 112], r14
+    mov [rax + {g} + 120], r15
+    .endm
+
+    // Fills the return-stack buffer, so that no return goes where the guest has called from. RSP is lower by
+    // `STUFFED` afterwards.
+    .set STUFFED, 8 * 32
+    .macro stuff_returns
     .rept 32
     call 2f
     int3
 2:
     .endr
-    add rsp, 8 * 32
-    xor ecx, ecx
-    xor edx, edx
-    xor ebx, ebx
-    xor ebp, ebp
-    xor edi, edi
-    xor r8d, r8d
-    xor r9d, r9d
-    xor r10d, r10d
-    xor r11d, r11d
-    xor r12d, r12d
-    xor r13d, r13d
-    xor r14d, r14d
-    xor r15d, r15d
-    lfence
+    .endm
+
+    // Back to the process. EDX: the exit; EAX will say that all is well. What the other registers hold is the
+    // guest's, or of its exit.
+    .macro leave_run guarded
+    xor eax, eax
+    .if \guarded
+    mov rbp, [rsp + STUFFED]
+    mov rbx, [rsp + STUFFED + 8]
+    mov rcx, [rsp + STUFFED + 16]
+    .else
+    pop rbp
+    pop rbx
+    pop rcx
     .endif
+    mov r11d, {user_flags}
+    mov rsp, gs:[0]
+    swapgs
+    sysretq
     .endm
 
     // SYS_RUN, come from `syscall_entry`; `sys_run` and `sys_run_resume` of `abi::sys_run` do what takes
     // longer.
-    // RDI is the handle, RCX and R11 are as SYSCALL left them, RSP is the thread's kernel stack. Between a
-    // return from here and the next call the user's RSP stays in the per-CPU area, which is safe while no
-    // other thread runs. The four words pushed keep the stack aligned at each call.
+    // RDI is the handle, RCX is as SYSCALL left it, RSP is the thread's kernel stack. Between a return from
+    // here and the next call the user's RSP stays in the per-CPU area, which is safe while no other thread
+    // runs. RFLAGS comes back as the process began with it. The stack is aligned at each call: by the three
+    // words that are kept and one more, the address of the host's state or nothing.
+    // With `guarded`, what the guest left in the registers and in the return-stack buffer is no more to be
+    // speculated with.
     .macro run guarded
     push rcx
-    push r11
     push rbx
     push rbp
+    push qword ptr gs:[{host}]
     cmp rdi, gs:[{handle}]
     jne 5f
     mov rsi, gs:[{open}]
@@ -132,20 +145,18 @@ global_asm!(
     mov [rsi + {save_rip}], rdx
     mov [rsi + {save_rflags}], rbx
     mov qword ptr [rsi + {shadow}], 0
-1:  world_switch \guarded
-    mov rdi, rsi
-    call {record}
-    test eax, eax
-    jne 4f
-    // EAX and EDX say that all is well; what the other registers hold is the guest's, or of its exit.
-    xor edx, edx
-    pop rbp
-    pop rbx
-    pop r11
-    pop rcx
-    mov rsp, gs:[0]
-    swapgs
-    sysretq
+1:  world_switch
+    .if {checks}
+    sub rsp, 8
+    mov rdi, rax
+    call {guest_left}
+    add rsp, 8
+    mov rax, gs:[{page}]
+    .endif
+    .if \guarded
+    stuff_returns
+    .endif
+    short_record \guarded, 7f, leave_run
 
     // No group is dirty, or others than the general registers.
 3:  test eax, {rare}
@@ -162,7 +173,21 @@ global_asm!(
     call sys_run
     jmp 6f
 
-    // The exit was the kernel's own.
+    // An exit that is rarer, or the kernel's own.
+7:  .if \guarded
+    add rsp, STUFFED
+    .endif
+    push rax
+    mov rdi, rax
+    call {record}
+    mov rdx, rax
+    shr rdx, 32
+    test eax, eax
+    jne 4f
+    add rsp, 8
+    leave_run 0
+
+    // It was the kernel's own.
 4:  push qword ptr gs:[0]
     sub rsp, 8
     mov edi, eax
@@ -170,10 +195,11 @@ global_asm!(
     // Another thread may have run meanwhile. RAX and RDX are the answer.
 6:  add rsp, 8
     pop qword ptr gs:[0]
+    add rsp, 8
     pop rbp
     pop rbx
-    pop r11
     pop rcx
+    mov r11d, {user_flags}
     xor edi, edi
     xor esi, esi
     xor r8d, r8d
@@ -193,7 +219,27 @@ global_asm!(
     push r14
     push r15
     mov rsi, rdi
-    world_switch \guarded
+    push qword ptr gs:[{host}]
+    world_switch
+    .if \guarded
+    stuff_returns
+    add rsp, STUFFED
+    xor ecx, ecx
+    xor edx, edx
+    xor ebx, ebx
+    xor ebp, ebp
+    xor esi, esi
+    xor edi, edi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    xor r12d, r12d
+    xor r13d, r13d
+    xor r14d, r14d
+    xor r15d, r15d
+    lfence
+    .endif
     pop r15
     pop r14
     pop r13
@@ -218,6 +264,38 @@ svm_enter:
     .balign 16
 svm_enter_guarded:
     enter 1
+
+    // For tests: the short record of the page in RDI. RAX: what `SYS_RUN` would answer, or -1 where the exit is
+    // left to the whole record.
+    .macro leave_to_test guarded
+    mov eax, edx
+    jmp 9f
+    .endm
+    .macro record_for_test guarded
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    mov rax, rdi
+    short_record \guarded, 8f, leave_to_test
+8:  mov rax, -1
+9:  pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret
+    .endm
+    .if {is_test}
+    .globl svm_short_record, svm_short_record_guarded
+svm_short_record:
+    record_for_test 0
+svm_short_record_guarded:
+    record_for_test 1
+    .endif
     .popsection
     "#,
     g = const offset_of!(RunPage, general),
@@ -236,7 +314,49 @@ svm_enter_guarded:
     host = const entry::READY_OF_PROCESSOR,
     general = const GENERAL,
     rare = const RARE,
-    record = sym super::exit::record,
+    record = sym super::exit::record_for_entry,
+    guest_left = sym super::tlb_model::guest_left_by_short_way,
+    checks = const checks::ON as u32,
+    is_test = const cfg!(test) as u32,
+    user_flags = const USER_FLAGS,
+    exit_code = const vmcb!(control.exit_code),
+    exit_info1 = const vmcb!(control.exit_info1),
+    exit_info2 = const vmcb!(control.exit_info2),
+    exit_int_info = const vmcb!(control.exit_int_info),
+    vintr = const vmcb!(control.vintr),
+    save_cr3 = const vmcb!(save.cr3),
+    save_cs = const vmcb!(save.cs),
+    save_cpl = const vmcb!(save.cpl),
+    reason = const offset_of!(RunPage, exit.reason),
+    flags = const offset_of!(RunPage, exit.flags),
+    qualification = const offset_of!(RunPage, exit.qualification),
+    next_rip = const offset_of!(RunPage, exit.next_rip),
+    gpa = const offset_of!(RunPage, exit.gpa),
+    access = const offset_of!(RunPage, exit.access),
+    groups = const offset_of!(RunPage, exit.groups),
+    exit_cr8 = const offset_of!(RunPage, exit.cr8),
+    cpl = const offset_of!(RunPage, exit.cpl),
+    cr3 = const offset_of!(RunPage, system.cr3),
+    cs = const offset_of!(RunPage, system.cs),
+    interrupt_requested = const vintr::IRQ,
+    string = const PortAccess::STRING,
+    has_next_rip = const ExitFlags::NEXT_RIP.bits(),
+    task_priority = const ExitFlags::TASK_PRIORITY.bits(),
+    shadow_shift = const ExitFlags::INTERRUPT_SHADOW.bits().trailing_zeros(),
+    page_walk = const Access::PAGE_WALK.bits(),
+    access_bits = const Access::PROTECTION.union(Access::WRITE).union(Access::EXECUTE).bits(),
+    notable = const NOTABLE,
+    decoding = const Groups::GENERAL.union(Groups::DECODING).bits(),
+    ioio = const exit_code::IOIO,
+    msr = const exit_code::MSR,
+    npf = const exit_code::NPF,
+    cpuid = const exit_code::CPUID,
+    hlt = const exit_code::HLT,
+    port = const reason::PORT,
+    msr_read = const reason::MSR_READ,
+    memory = const reason::MEMORY,
+    reason_cpuid = const reason::CPUID,
+    halt = const reason::HALT,
     load = sym super::short_way::load_marked,
 );
 

@@ -8,7 +8,7 @@ use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::RunPage;
 
 use super::vmcb::{Vmcb, exit_code as code};
-use super::{state, tlb_model, window};
+use super::{state, window};
 use crate::cpu::this_cpu;
 use crate::run_page::SharedRunPage;
 
@@ -55,19 +55,18 @@ fn simple_reason(code: u64) -> u32 {
     }
 }
 
-/// Fills the record of the exit that the vCPU with this run page has just made. Returns an [`Exit`]. Called
-/// by the entry code.
+/// Fills the record of the exit that the vCPU with this run page has just made, of whatever kind. Those that
+/// there are most of have it filled by the entry code (`short_record`), in the same way.
 ///
 /// # Safety
 /// The page is a vCPU's that no other thread runs.
-pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
+pub unsafe fn record(page: *const RunPage) -> Exit {
     // SAFETY: the caller's promise.
     let page = unsafe { SharedRunPage::new(page.cast_mut()) };
     // SAFETY: the caller's promise: a vCPU's pages are mapped for ever.
     let vmcb = unsafe { Vmcb::beside(page) };
     let control = &vmcb.control;
     let code = control.exit_code.get();
-    tlb_model::guest_left(vmcb);
     match code {
         code::IOIO => {
             page.set_reason(reason::PORT);
@@ -76,9 +75,9 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
             page.set_qualification(qualification);
             page.set_next_rip(control.exit_info2.get());
             if qualification & PortAccess::STRING == 0 {
-                return finish(vmcb, page, code, Groups::GENERAL, ExitFlags::NEXT_RIP);
+                return finish(vmcb, page, Groups::GENERAL, ExitFlags::NEXT_RIP);
             }
-            return with_decoding(vmcb, page, code, ExitFlags::NEXT_RIP);
+            return with_decoding(vmcb, page, ExitFlags::NEXT_RIP);
         }
         code::NPF => {
             page.set_reason(reason::MEMORY);
@@ -87,32 +86,45 @@ pub unsafe extern "C" fn record(page: *const RunPage) -> u32 {
         code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1.get() as u32 & 1)),
         code::CPUID => page.set_reason(reason::CPUID),
         code::HLT => page.set_reason(reason::HALT),
-        code::INTR => return Exit::HostInterrupt as u32,
-        code::NMI => return Exit::HostNmi as u32,
+        code::INTR => return Exit::HostInterrupt,
+        code::NMI => return Exit::HostNmi,
         _ => return record_rare(vmcb, page, code),
     }
-    with_decoding(vmcb, page, code, ExitFlags::empty())
+    with_decoding(vmcb, page, ExitFlags::empty())
+}
+
+/// The same for the entry code: an [`Exit`], and beside [`Exit::Vmm`] in the upper half what `SYS_RUN` answers.
+///
+/// # Safety
+/// As for [`record`].
+pub unsafe extern "C" fn record_for_entry(page: *const RunPage) -> u64 {
+    // SAFETY: the caller's promise.
+    let (exit, page) = unsafe { (record(page), SharedRunPage::new(page.cast_mut())) };
+    match exit {
+        Exit::Vmm => u64::from(page.exit_summary()) << 32,
+        other => other as u64,
+    }
 }
 
 #[cold]
-fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> u32 {
+fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> Exit {
     // QEMU before 10 writes 32 bits of it.
     if code as u32 == code::INVALID as u32 {
-        return Exit::Refused as u32;
+        return Exit::Refused;
     }
     if code == code::MC {
-        return Exit::MachineCheck as u32;
+        return Exit::MachineCheck;
     }
     if code == code::CR8_WRITE {
         window::cr8_was_written(vmcb, page.window());
     }
     let why = simple_reason(code);
     page.set_reason(why);
+    page.set_raw_code(code);
     if why == reason::EXCEPTION {
         set_exception(page, code - code::EXCEPTION, vmcb.control.exit_info1.get());
     }
-    store_whole_system(vmcb, page, why);
-    with_decoding(vmcb, page, code, ExitFlags::empty())
+    finish(vmcb, page, store_for(vmcb, page, why), ExitFlags::empty())
 }
 
 /// Says which exception it is, and its error code.
@@ -120,11 +132,17 @@ pub fn set_exception(page: SharedRunPage, vector: u64, error_code: u64) {
     page.set_qualification(vector | error_code << 32);
 }
 
-/// With some reasons the VMM is to change or load what is not needed to decode, too.
-fn store_whole_system(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
-    if matches!(why, reason::EXCEPTION | reason::REGISTER_WRITE) {
-        state::store_requested(vmcb, page, Groups::SYSTEM);
-    }
+/// Stores what decoding takes, and with some reasons all of SYSTEM, which the VMM is to change or load then.
+/// Returns which groups are stored.
+fn store_for(vmcb: &Vmcb, page: SharedRunPage, why: u32) -> Groups {
+    let whole = if matches!(why, reason::EXCEPTION | reason::REGISTER_WRITE) {
+        Groups::SYSTEM
+    } else {
+        Groups::empty()
+    };
+    state::store_requested(vmcb, page, whole);
+    state::store_decoding(vmcb, page);
+    Groups::GENERAL | Groups::DECODING | whole
 }
 
 const _: () = assert!(reason::MSR_WRITE == reason::MSR_READ + 1);
@@ -138,38 +156,24 @@ pub fn holds_host_state(vmcb: &Vmcb) -> bool {
 }
 
 /// The rest of the record of an exit whose instruction the VMM has to decode.
-#[inline(always)]
-fn with_decoding(vmcb: &Vmcb, page: SharedRunPage, code: u64, flags: ExitFlags) -> u32 {
+fn with_decoding(vmcb: &Vmcb, page: SharedRunPage, flags: ExitFlags) -> Exit {
     state::store_decoding(vmcb, page);
-    finish(vmcb, page, code, Groups::GENERAL | Groups::SYSTEM, flags)
+    finish(vmcb, page, Groups::GENERAL | Groups::DECODING, flags)
 }
 
 /// The record of a run that ends for a reason that is not the guest's.
 pub fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
     page.set_reason(why);
-    store_whole_system(vmcb, page, why);
-    with_decoding(vmcb, page, 0, state::pending_injection(vmcb));
+    finish(vmcb, page, store_for(vmcb, page, why), state::pending_injection(vmcb));
 }
 
 /// The part of a record that is the same for every reason.
-#[inline(always)]
-fn finish(vmcb: &Vmcb, page: SharedRunPage, code: u64, groups: Groups, flags: ExitFlags) -> u32 {
-    page.set_raw_code(code);
+fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, mut flags: ExitFlags) -> Exit {
     state::store_general(vmcb, page);
-    let shadow = ExitFlags::INTERRUPT_SHADOW.bits() * (vmcb.control.interrupt_shadow.get() as u32 & 1);
-    let flags = flags.bits() | shadow;
-    page.set_cr8(vmcb.control.vintr.get() as u8 & 0xf);
-    page.set_flags(flags, groups.bits());
-    if state::has_event(vmcb) || window::is_requested(vmcb) {
-        return finish_event(vmcb, page, flags, groups);
-    }
-    Exit::Vmm as u32
-}
-
-/// An event was being delivered, or a virtual interrupt is still to be.
-#[cold]
-fn finish_event(vmcb: &Vmcb, page: SharedRunPage, flags: u32, groups: Groups) -> u32 {
-    let mut flags = ExitFlags::from_bits_retain(flags);
+    flags.set(ExitFlags::INTERRUPT_SHADOW, vmcb.control.interrupt_shadow.get() & 1 != 0);
+    let cr8 = vmcb.control.vintr.get() as u8 & 0xf;
+    flags.set(ExitFlags::TASK_PRIORITY, cr8 != page.exit_cr8());
+    page.set_cr8(cr8);
     if let Some(event) = state::decode_event(vmcb.control.exit_int_info.get()) {
         page.set_interrupted_event(event);
         flags |= ExitFlags::EVENT;
@@ -178,7 +182,7 @@ fn finish_event(vmcb: &Vmcb, page: SharedRunPage, flags: u32, groups: Groups) ->
         flags |= ExitFlags::INJECTION_PENDING;
     }
     page.set_flags(flags.bits(), groups.bits());
-    Exit::Vmm as u32
+    Exit::Vmm
 }
 
 /// EXITINFO1 of a nested page fault (APM volume 2, 15.25.6).

@@ -6,6 +6,7 @@ pub mod enter;
 pub mod exit;
 pub mod nested;
 pub mod permissions;
+mod short_record;
 pub mod short_way;
 pub mod state;
 pub mod tlb;

@@ -155,12 +155,6 @@ pub fn pending_injection(vmcb: &Vmcb) -> ExitFlags {
     }
 }
 
-/// Whether the exit interrupted the delivery of an event.
-#[inline(always)]
-pub fn has_event(vmcb: &Vmcb) -> bool {
-    vmcb.control.exit_int_info.get() & EVENT_VALID != 0
-}
-
 /// Decodes EXITINTINFO.
 pub fn decode_event(info: u64) -> Option<EventInjection> {
     if info & EVENT_VALID == 0 {
@@ -364,21 +358,20 @@ pub fn store_general(vmcb: &Vmcb, page: SharedRunPage) {
     page.set_rflags(vmcb.save.rflags.get());
 }
 
-/// Stores what decoding an instruction takes: the control registers, CS and SS.
-#[inline(always)]
+/// Stores what decoding an instruction takes ([`Groups::DECODING`]). What the VMM knows itself is not stored:
+/// CR4 and EFER, and CR0 but for TS and MP, change by an exit alone.
 pub fn store_decoding(vmcb: &Vmcb, page: SharedRunPage) {
-    let save = &vmcb.save;
-    page.set_control(save.cr0.get(), save.cr3.get(), save.cr4.get(), save.efer.get() & !EFER_SVME);
-    page.set_code_and_stack(save.cs.words(), stack(vmcb));
+    page.set_cr3(vmcb.save.cr3.get());
+    page.set_code(vmcb.save.cs.words());
+    page.set_cpl(vmcb.save.cpl.get());
 }
 
 /// SS, whose DPL is made to say the CPL (APM volume 2, 15.5.1: they are the same on every exit, but for real
 /// mode).
-#[inline(always)]
-fn stack(vmcb: &Vmcb) -> [u64; 2] {
-    const DPL_SHIFT: u32 = 16 + 5;
-    let [low, base] = vmcb.save.ss.words();
-    [low & !(3 << DPL_SHIFT) | u64::from(vmcb.save.cpl.get() & 3) << DPL_SHIFT, base]
+fn stack(vmcb: &Vmcb) -> Segment {
+    const DPL: u16 = 3 << 5;
+    let ss = vmcb.save.ss.get();
+    Segment { attributes: ss.attributes & !DPL | u16::from(vmcb.save.cpl.get() & 3) << 5, ..ss }
 }
 
 /// What [`store_requested`] stores.
@@ -389,13 +382,18 @@ pub const REQUESTED: Groups = Groups::SYSTEM.union(Groups::SEGMENTS).union(Group
 pub fn store_requested(vmcb: &Vmcb, page: SharedRunPage, groups: Groups) {
     let save = &vmcb.save;
     if groups.contains(Groups::SYSTEM) {
-        store_decoding(vmcb, page);
-        page.set_rest_of_system(
-            save.cr2.get(),
-            vmcb.control.vintr.get() & 0xf,
-            save.dr6.get(),
-            save.dr7.get(),
-        );
+        page.set_system(SystemRegisters {
+            cr0: save.cr0.get(),
+            cr3: save.cr3.get(),
+            cr4: save.cr4.get(),
+            efer: save.efer.get() & !EFER_SVME,
+            cs: save.cs.get(),
+            ss: stack(vmcb),
+            cr2: save.cr2.get(),
+            cr8: vmcb.control.vintr.get() & 0xf,
+            dr6: save.dr6.get(),
+            dr7: save.dr7.get(),
+        });
     }
     if groups.contains(Groups::SEGMENTS) {
         page.set_segments(vcpu_abi::registers::SegmentRegisters {

@@ -7,13 +7,18 @@
 //! and when a change that took something out of the nested tables is said to be over, none from before it may
 //! be used.
 
+#![allow(unsafe_code, reason = "the entry code says by a pointer whose exit it was")]
+
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use vcpu_abi::run_page::RunPage;
 
 use super::vmcb::Vmcb;
 use super::vmcb::tlb_control::{self, FLUSH_ALL, FLUSH_ASID};
 use crate::checks::ON;
 use crate::cpu::this_cpu_number;
 use crate::layout::{MAX_CPUS, VCPUS_MAX, VMS_MAX, vcpu_area};
+use crate::run_page::SharedRunPage;
 use crate::sync::SpinLock;
 
 /// Whose translations an ASID's entries are.
@@ -136,4 +141,13 @@ pub fn guest_left(vmcb: &Vmcb) {
     if new.changes < over {
         panic!("TLB: vCPU {vcpu} ran with translations from before change {over} of ASID {asid}'s tables");
     }
+}
+
+/// The same, called by the entry code of a kernel for tests.
+///
+/// # Safety
+/// The page is a vCPU's, which this processor has just run.
+pub unsafe extern "C" fn guest_left_by_short_way(page: *mut RunPage) {
+    // SAFETY: the caller's promise: a vCPU's pages are mapped for ever.
+    guest_left(unsafe { Vmcb::beside(SharedRunPage::new(page)) });
 }

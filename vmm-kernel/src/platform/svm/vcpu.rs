@@ -154,8 +154,10 @@ impl BackendVcpu {
         // SAFETY: the page is the vCPU's, which is claimed and selected.
         unsafe {
             enter(page);
-            Exit::from_code(exit::record(page))
         }
+        tlb_model::guest_left(self.vmcb());
+        // SAFETY: as above.
+        unsafe { exit::record(page) }
     }
 
     /// After an exit for the host, before the next entry: an event that was being delivered is delivered

@@ -104,6 +104,7 @@ impl Vcpu {
     }
 
     fn set_control(&mut self, control: Control) {
+        self.emulator.paging_changes(&self.control(), &control);
         self.registers.change_system(|system| {
             (system.cr0, system.cr4, system.efer) = (control.cr0, control.cr4, control.efer);
         });
@@ -118,6 +119,7 @@ impl Vcpu {
 
     /// LMSW: its operand is known.
     pub(super) fn write_status_word(&mut self, value: u64, length: u8) {
+        self.registers.need_rest_of_system();
         let result = match self.control().with_status_word(value) {
             Ok(control) => {
                 self.set_control(control);

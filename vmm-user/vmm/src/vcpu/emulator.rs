@@ -10,6 +10,7 @@ mod table_path;
 use decoder::fetch::{self, Code, FetchError};
 use decoder::{Instruction, Intercept, Mode, Outcome, PortRequest, Processor, intercept_length};
 use devices::capability::Width;
+use devices::control::Control;
 use devices::cpuid::CpuidTable;
 
 use super::page::View;
@@ -90,6 +91,18 @@ impl Emulator {
         self.lengths.clear();
         self.decoded.clear();
         self.pages.clear();
+    }
+
+    /// The guest's control registers become others: what is remembered is forgotten, unless they say the same of
+    /// pages and code. A guest that flushes its TLB by CR4.PGE does so often; what is remembered is no TLB, and
+    /// is held against the tables anyway.
+    pub fn paging_changes(&mut self, before: &Control, after: &Control) {
+        const CR0: u64 = 1 << 31 | 1 << 16 | 1;
+        const PGE: u64 = 1 << 7;
+        let of_paging = |control: &Control| (control.cr0 & CR0, control.cr4 & !PGE, control.efer);
+        if of_paging(before) != of_paging(after) {
+            self.forget();
+        }
     }
 
     /// The length of the intercepted instruction at RIP, if it is remembered. Only 64-bit code is.

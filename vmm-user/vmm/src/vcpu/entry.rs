@@ -75,12 +75,14 @@ impl Vcpu {
             Startup::Init => self.registers.reset(),
             Startup::Sipi { vector } => self.registers.reset_to_page(vector),
         }
+        self.emulator.forget();
         self.events.reset(&mut self.registers);
     }
 
     /// The first vCPU's state at a guest kernel's entry.
     pub fn enter_kernel(&mut self, entry: &EntryRegisters) {
         self.registers.reset_to_kernel(entry);
+        self.emulator.forget();
         self.events.reset(&mut self.registers);
         self.events.lapic.enter_virtual_wire();
     }

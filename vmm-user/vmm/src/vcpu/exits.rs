@@ -1,7 +1,7 @@
 //! After an exit: who handles it.
 
 use decoder::{Exception, Intercept};
-use runtime::abi::exit::{ExitFlags, PortAccess, reason};
+use runtime::abi::exit::{ExitFlags, NOTABLE, PortAccess, reason};
 use runtime::abi::operation::end_reason;
 use runtime::abi::registers::Groups;
 use runtime::abi::run_page::work;
@@ -17,39 +17,46 @@ use crate::statistics::Statistics;
 const OSXSAVE: u64 = 1 << 18;
 
 impl Vcpu {
-    /// Handles the exit in the run page.
+    /// Handles the exit in the run page, with what `SYS_RUN` says of it.
     #[inline(always)]
-    pub(super) fn handle_exit(&mut self, policy: &impl HaltPolicy) -> Next {
-        let why = self.registers.page.reason();
-        self.events.take_task_priority(self.registers.page.exit_cr8());
-        const NOTABLE: u32 = ExitFlags::EVENT.union(ExitFlags::INJECTION_PENDING).bits();
-        if self.registers.page.flags() & NOTABLE | self.counts != 0
-            && let Next::End(reason) = self.note(why)
-        {
-            return Next::End(reason);
+    pub(super) fn handle_exit(&mut self, summary: u32, policy: &impl HaltPolicy) -> Next {
+        // One comparison for the reason, and for whether there is something to be noted before.
+        let mut why = summary | self.counts;
+        loop {
+            match why {
+                reason::PORT => self.handle_port(PortAccess(self.registers.page.qualification())),
+                reason::MEMORY => self.handle_memory(),
+                reason::CPUID => self.handle_cpuid(),
+                reason::MSR_READ => self.handle_msr_read(),
+                reason::MSR_WRITE => self.handle_msr_write(),
+                reason::HALT => self.handle_halt(policy),
+                reason::INTERRUPT_WINDOW => self.events.attention |= Attention::INTERRUPTS,
+                reason::WORK => self.handle_work(),
+                reason::DEADLINE => self.handle_deadline(),
+                _ if why & NOTABLE != 0 => {
+                    why &= !NOTABLE;
+                    if let Next::End(reason) = self.note(why) {
+                        return Next::End(reason);
+                    }
+                    continue;
+                }
+                _ => return self.handle_rare(why),
+            }
+            return Next::Continue;
         }
-        match why {
-            reason::PORT => self.handle_port(PortAccess(self.registers.page.qualification())),
-            reason::MEMORY => self.handle_memory(),
-            reason::CPUID => self.handle_cpuid(),
-            reason::MSR_READ => self.handle_msr_read(),
-            reason::MSR_WRITE => self.handle_msr_write(),
-            reason::HALT => self.handle_halt(policy),
-            reason::INTERRUPT_WINDOW => self.events.attention |= Attention::INTERRUPTS,
-            reason::WORK => self.handle_work(),
-            reason::DEADLINE => self.handle_deadline(),
-            _ => return self.handle_rare(why),
-        }
-        Next::Continue
     }
 
-    /// What comes before the exit itself: it is counted, and an event may be on its way to the guest.
+    /// What comes before the exit itself: it is counted, the guest's task priority may be another, and an event
+    /// on its way to the guest.
     #[cold]
     fn note(&mut self, why: u32) -> Next {
         if let Some(statistics) = self.statistics {
             self.count(why, statistics);
         }
         let flags = ExitFlags::from_bits_retain(self.registers.page.flags());
+        if flags.contains(ExitFlags::TASK_PRIORITY) {
+            self.events.take_task_priority(self.registers.page.exit_cr8());
+        }
         if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING) {
             return self.keep_event(why, flags);
         }

@@ -77,6 +77,7 @@ fields! {
     exit_access set_exit_access: u32 = exit.access;
     exit_groups set_exit_groups: u32 = exit.groups;
     exit_cr8 set_exit_cr8: u8 = exit.cr8;
+    exit_cpl set_exit_cpl: u8 = exit.cpl;
     interrupted_event set_interrupted_event: EventInjection = exit.interrupted_event;
     rip set_rip: u64 = general.rip;
     rflags set_rflags: u64 = general.rflags;
@@ -89,7 +90,6 @@ fields! {
     cr4 set_cr4: u64 = system.cr4;
     efer set_efer: u64 = system.efer;
     cs_attributes set_cs_attributes: u16 = system.cs.attributes;
-    ss_attributes set_ss_attributes: u16 = system.ss.attributes;
     segments set_segments: SegmentRegisters = segments;
     msrs set_msrs: MsrRegisters = msrs;
 }

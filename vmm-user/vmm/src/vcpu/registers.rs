@@ -131,7 +131,7 @@ impl<K: Kernel> Registers<K> {
     /// The current privilege level.
     #[inline]
     pub fn cpl(&self) -> u8 {
-        (self.page.ss_attributes() >> 5 & 3) as u8
+        self.page.exit_cpl()
     }
 
     /// The instruction is done, and ends here. Returns whether #DB is due, since it was single-stepped (APM

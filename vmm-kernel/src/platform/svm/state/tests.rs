@@ -225,8 +225,27 @@ fn the_guest_never_sees_svme_and_ss_says_the_cpl() {
     vmcb.save.efer.set(EFER_SVME | 0xd01);
     vmcb.save.ss.set(Segment { attributes: 0x93, ..segment(0x10) });
     vmcb.save.cpl.set(3);
-    store_decoding(vmcb, page);
+    store_requested(vmcb, page, Groups::SYSTEM);
     assert_eq!((page.system().efer, page.system().ss.attributes), (0xd01, 0xf3));
+}
+
+/// An exit stores what decoding takes, and leaves what the VMM knows as it is.
+#[test]
+fn decoding_takes_cr3_cs_and_the_privilege_level() {
+    let pages = VcpuPages::new();
+    let (vmcb, page) = pages.parts();
+    let before = SystemRegisters { cr0: 1, cr4: 2, efer: 3, cr2: 4, dr6: 5, ..SystemRegisters::default() };
+    page.set_system(before);
+    vmcb.save.cr0.set(0x11);
+    vmcb.save.cr3.set(0x22);
+    vmcb.save.cr4.set(0x33);
+    vmcb.save.efer.set(0x44);
+    vmcb.save.cs.set(segment(0x55));
+    vmcb.save.ss.set(segment(0x66));
+    vmcb.save.cpl.set(3);
+    store_decoding(vmcb, page);
+    assert_eq!(page.system(), SystemRegisters { cr3: 0x22, cs: segment(0x55), ..before });
+    assert_eq!(pages.exit().cpl, 3);
 }
 
 #[test]
@@ -234,8 +253,8 @@ fn the_cpl_is_what_ss_says() {
     let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
     for (attributes, cpl) in [(0x93, 0), (0xf3, 3), (0xb3, 1)] {
-        page.set_control(0x10, 0, 0, 0);
-        page.set_code_and_stack([0; 2], [attributes << 16, 0]);
+        let ss = Segment { attributes, ..Segment::default() };
+        page.set_system(SystemRegisters { cr0: 0x10, ss, ..SystemRegisters::default() });
         assert_eq!(load(vmcb, page, Groups::SYSTEM), Ok(()));
         assert_eq!(vmcb.save.cpl.get(), cpl, "{attributes:#x}");
     }
@@ -294,7 +313,7 @@ fn a_task_priority_reaches_no_other_bit() {
 fn svme_stays_set_whatever_the_vmm_loads() {
     let pages = VcpuPages::new();
     let (vmcb, page) = pages.parts();
-    page.set_control(0x10, 0, 0, 0);
+    page.set_system(SystemRegisters { cr0: 0x10, ..SystemRegisters::default() });
     assert_eq!(load(vmcb, page, Groups::SYSTEM), Ok(()));
     assert_eq!(vmcb.save.efer.get(), EFER_SVME);
 }

@@ -1,11 +1,12 @@
 //! Instructions that exit again and again: found by RIP, so that they are neither fetched nor decoded anew.
 //!
 //! An entry is trusted only as far as it can be checked in a few loads. It holds everything its decoding
-//! depended on: the address space (CR3) and the registers that say how it is read, the page-table entries
-//! that the fetch went through, and the instruction's bytes. All are compared at every use, so code or page
-//! tables that changed meanwhile, in whatever way, are seen at once; nothing has to be invalidated. What the
-//! processor checked itself when it fetched the instruction, its right to, is not compared. Only 64-bit code
-//! is kept, and only instructions that lie in one page.
+//! depended on: the address space (CR3) and the code segment, the page-table entries that the fetch went
+//! through, and the instruction's bytes. All are compared at every use, so code or page tables that changed
+//! meanwhile, in whatever way, are seen at once. What says how they are read (CR0, CR4, EFER) changes by the
+//! VMM's own hand alone, which then forgets everything ([`Emulator::paging_changes`](super::Emulator)). What
+//! the processor checked itself when it fetched the instruction, its right to, is not compared. Only 64-bit
+//! code is kept, and only instructions that lie in one page.
 #![allow(
     unsafe_code,
     reason = "the guest's code is looked at through addresses checked when the entry was made"
@@ -35,8 +36,6 @@ fn load_unaligned(address: u64) -> u64 {
 pub struct Key<const WORDS: usize> {
     rip: u64,
     cr3: u64,
-    cr4: u64,
-    efer: u64,
     cs_attributes: u16,
     path: TablePath,
     /// Where the instruction's bytes are in this process.
@@ -50,8 +49,6 @@ impl<const WORDS: usize> Key<WORDS> {
     const NONE: Self = Self {
         rip: 1 << 63,
         cr3: 0,
-        cr4: 0,
-        efer: 0,
         cs_attributes: 0,
         path: TablePath::NONE,
         code: 0,
@@ -78,16 +75,14 @@ impl<const WORDS: usize> Key<WORDS> {
             *word = (u64::from_le_bytes(padded[0]), u64::from_le_bytes(padded[1]));
         }
         let page = emulation.page().view();
-        let (cr3, cr4, efer, cs_attributes) = (page.cr3(), page.cr4(), page.efer(), page.cs_attributes());
-        Some(Self { rip, cr3, cr4, efer, cs_attributes, path, code, bytes: words })
+        let (cr3, cs_attributes) = (page.cr3(), page.cs_attributes());
+        Some(Self { rip, cr3, cs_attributes, path, code, bytes: words })
     }
 
     #[inline(always)]
     fn holds(&self, page: View<'_>) -> bool {
         self.rip == page.rip()
             && self.cr3 == page.cr3()
-            && self.cr4 == page.cr4()
-            && self.efer == page.efer()
             && self.cs_attributes == page.cs_attributes()
             && self.path.holds()
             && (self.code..).step_by(8).zip(&self.bytes).all(|(address, (value, mask))| {

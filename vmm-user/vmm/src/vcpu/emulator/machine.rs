@@ -139,7 +139,10 @@ impl<S: Surroundings> Machine for Emulation<'_, S> {
     fn segment(&mut self, segment: Segment) -> SegmentState {
         match segment {
             Segment::Cs => return state(self.page().system().cs),
-            Segment::Ss => return state(self.page().system().ss),
+            Segment::Ss => {
+                self.vcpu.registers().need_rest_of_system();
+                return state(self.page().system().ss);
+            }
             _ => self.vcpu.registers().need(Groups::SEGMENTS),
         }
         let segments = self.page().segments();
@@ -173,6 +176,12 @@ impl<S: Surroundings> Machine for Emulation<'_, S> {
             physical_bits: PHYSICAL_BITS,
             gigabyte_pages: true,
         }
+    }
+
+    fn cr0(&mut self) -> u64 {
+        // A processor lets the guest write TS by itself.
+        self.vcpu.registers().need_rest_of_system();
+        self.page().cr0()
     }
 
     fn xmm(&mut self, number: u8) -> Option<u128> {

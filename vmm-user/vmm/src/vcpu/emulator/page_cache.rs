@@ -1,5 +1,6 @@
 //! Where pages that are accessed by emulated instructions are: a translation is found again without a walk,
-//! if all that it depended on is unchanged.
+//! if all that it depended on is unchanged. As in the cache of code, that is CR3 and the tables' entries; the
+//! other paging registers are the VMM's own to change, and it forgets everything then.
 
 use alloc::boxed::Box;
 
@@ -17,10 +18,7 @@ pub struct KnownPage {
     linear: u64,
     gpa: u64,
     access: Access,
-    cr0: u64,
     cr3: u64,
-    cr4: u64,
-    efer: u64,
     path: TablePath,
 }
 
@@ -30,27 +28,19 @@ impl KnownPage {
         linear: 1 << 63,
         gpa: 0,
         access: Access::fetch(0),
-        cr0: 0,
         cr3: 0,
-        cr4: 0,
-        efer: 0,
         path: TablePath::NONE,
     };
 
     /// What a walk in long mode found.
     pub fn new(page: View<'_>, linear: u64, access: Access, found: &Translation, path: TablePath) -> Self {
         let offset = linear % PAGE_BYTES;
-        let (cr0, cr3, cr4, efer) = (page.cr0(), page.cr3(), page.cr4(), page.efer());
-        Self { linear: linear - offset, gpa: found.gpa - offset, access, cr0, cr3, cr4, efer, path }
+        Self { linear: linear - offset, gpa: found.gpa - offset, access, cr3: page.cr3(), path }
     }
 
     #[inline(always)]
     fn holds(&self, page: View<'_>) -> bool {
-        self.cr0 == page.cr0()
-            && self.cr3 == page.cr3()
-            && self.cr4 == page.cr4()
-            && self.efer == page.efer()
-            && self.path.holds()
+        self.cr3 == page.cr3() && self.path.holds()
     }
 }
 

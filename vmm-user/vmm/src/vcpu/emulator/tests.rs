@@ -165,11 +165,9 @@ fn everything_that_decoding_depends_on_is_compared() {
     let mut machine = knowing(&STORE);
     type Change = fn(&mut crate::vcpu::page::VcpuPages, u64);
     let system = machine.registers.page.system();
-    let changes: [(Change, u64); 5] = [
+    let changes: [(Change, u64); 3] = [
         (|page, value| page.set_rip(value), CODE),
         (|page, value| page.set_cr3(value), PML4),
-        (|page, value| page.set_cr4(value), system.cr4),
-        (|page, value| page.set_efer(value), system.efer),
         (|page, value| page.set_cs_attributes(value as u16), system.cs.attributes.into()),
     ];
     for (index, (change, value)) in changes.into_iter().enumerate() {
@@ -184,6 +182,28 @@ fn everything_that_decoding_depends_on_is_compared() {
         assert!(!machine.is_known(), "entry {entry:x}");
         machine.put(entry, &value.to_le_bytes());
         assert!(machine.is_known(), "entry {entry:x}");
+    }
+}
+
+/// What says how page tables and code are read is not compared: who changes it has everything forgotten.
+#[test]
+fn other_paging_is_a_new_beginning() {
+    let before = Control { cr0: 0x8001_0031, cr4: 0x6a0, efer: 0x500, code_is_long: true };
+    for (change, is_kept) in [
+        (Control { ..before }, true),
+        // TS, and PGE, which says nothing of what is mapped where.
+        (Control { cr0: before.cr0 | 8, ..before }, true),
+        (Control { cr4: before.cr4 & !0x80, ..before }, true),
+        (Control { cr0: before.cr0 & !(1 << 31), ..before }, false),
+        (Control { cr0: before.cr0 & !(1 << 16), ..before }, false),
+        (Control { cr0: before.cr0 & !1, ..before }, false),
+        (Control { cr4: before.cr4 & !0x20, ..before }, false),
+        (Control { cr4: before.cr4 | 1 << 20, ..before }, false),
+        (Control { efer: before.efer | 1 << 11, ..before }, false),
+    ] {
+        let mut machine = knowing(&STORE);
+        machine.emulator.paging_changes(&before, &change);
+        assert_eq!(machine.is_known(), is_kept, "{change:x?}");
     }
 }
 
@@ -218,6 +238,20 @@ fn a_length_is_that_of_the_intercepted_instruction() {
     machine.put(CODE, &[0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x0f, 0xa2]);
     assert_eq!(find_length(&mut machine, Intercept::Cpuid), Ok(Some(9)));
     assert_eq!(machine.known_length(Intercept::Cpuid), None);
+}
+
+/// CR0.TS may be another than the VMM last knew, and #NM depends on it.
+#[test]
+fn an_sse_move_asks_for_the_whole_of_cr0() {
+    let mut machine = Machine::new(Features::all());
+    machine.registers.page.set_exit_groups((Groups::GENERAL | Groups::DECODING).bits());
+    machine.registers.page.set_gpr(7, DATA);
+    // `movaps [rdi], xmm0`
+    machine.put(CODE, &[0x0f, 0x29, 0x07]);
+    let instruction = machine.fetch().unwrap();
+    assert_eq!(machine.registers.kernel.0.borrow().fetched, []);
+    assert_eq!(emulate(&mut machine, &instruction, 1), Outcome::Done { single_step: false });
+    assert_eq!(machine.registers.kernel.0.borrow().fetched, [Groups::SYSTEM, Groups::FPU]);
 }
 
 /// A page that is remembered is looked for again when the guest's tables say something else.

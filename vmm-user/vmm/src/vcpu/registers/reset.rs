@@ -3,7 +3,6 @@
 
 use devices::apic::APIC_TIMER_HZ;
 use devices::linux_boot::{self, EntryState};
-use runtime::abi::exit::reason;
 use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
 
 use super::{Kernel, Registers};
@@ -115,11 +114,7 @@ impl<K: Kernel> Registers<K> {
             // It is already, and has been changed.
             return;
         }
-        // These exits store all of it, the others only what decoding takes.
-        if !matches!(self.page.reason(), reason::REGISTER_WRITE | reason::EXCEPTION) {
-            self.page.set_exit_groups((self.page.valid() - Groups::SYSTEM).bits());
-            self.need(Groups::SYSTEM);
-        }
+        self.need(Groups::SYSTEM);
         self.page.set_system(enterable(self.page.system()));
     }
 }

@@ -121,8 +121,7 @@ fn completing_clears_rf_and_tells_of_single_steps() {
 #[test]
 fn the_system_group_is_loaded_whole() {
     let mut registers = registers();
-    registers.page.set_exit_groups((Groups::GENERAL | Groups::SYSTEM).bits());
-    registers.page.set_reason(reason::MEMORY);
+    registers.page.set_exit_groups((Groups::GENERAL | Groups::DECODING).bits());
     registers.change_system(|system| system.cr2 = 5);
     assert_eq!(fetched(&registers), [Groups::SYSTEM]);
     registers.change_system(|system| system.dr6 = 6);
@@ -132,14 +131,11 @@ fn the_system_group_is_loaded_whole() {
 }
 
 #[test]
-fn these_exits_store_the_whole_system_group() {
-    for reason in [reason::REGISTER_WRITE, reason::EXCEPTION] {
-        let mut registers = registers();
-        registers.page.set_exit_groups(Groups::SYSTEM.bits());
-        registers.page.set_reason(reason);
-        registers.change_system(|_| {});
-        assert_eq!(fetched(&registers), []);
-    }
+fn a_whole_system_group_is_not_asked_for_again() {
+    let mut registers = registers();
+    registers.page.set_exit_groups((Groups::DECODING | Groups::SYSTEM).bits());
+    registers.change_system(|_| {});
+    assert_eq!(fetched(&registers), []);
 }
 
 /// What an emulated processor lets a guest load and VMRUN refuses.
@@ -150,7 +146,6 @@ fn what_is_loaded_can_be_entered() {
     for (efer, attributes) in [(0x500, CODE), (0x100, CODE | CODE_32)] {
         let mut registers = registers();
         registers.page.set_exit_groups(Groups::SYSTEM.bits());
-        registers.page.set_reason(reason::EXCEPTION);
         let cs = Segment { attributes: CODE | CODE_32, ..Segment::default() };
         let (dr6, dr7) = (1 << 40 | 1, 1 << 50 | 2);
         registers.page.set_system(SystemRegisters { efer, cs, dr6, dr7, ..SystemRegisters::default() });
