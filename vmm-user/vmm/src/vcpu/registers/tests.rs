@@ -1,7 +1,6 @@
 use super::fake::{FakeKernel, registers};
 use super::*;
 use alloc::vec::Vec;
-use runtime::abi::exit::reason;
 use runtime::abi::operation::{BATCH_MAX, Call, VcpuKick};
 use runtime::abi::registers::Segment;
 
