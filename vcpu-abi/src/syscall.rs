@@ -13,10 +13,10 @@ pub const SYS_EXIT: u64 = 0;
 /// and output are written back to the array.
 pub const SYS_BATCH: u64 = 1;
 /// Executes the vCPU's pending batch and runs it. `RDI`: vCPU handle. The operations lie in the vCPU's batch
-/// page, their number in its run page. Of the registers only `RBX`, `RBP` and `RSP` are kept; RFLAGS comes back
-/// as a process begins with it. Answers as [`SYS_BATCH`], but beside [`Status::Ok`](crate::status::Status::Ok)
-/// the [`reason`](crate::exit::reason) for which the guest stopped, with [`NOTABLE`](crate::exit::NOTABLE) or
-/// without; the exit record says more.
+/// page, their number in its run page. Of the registers only `RBX`, `RBP` and `RSP` are kept; RFLAGS comes
+/// back as a process begins with it. Answers as [`SYS_BATCH`], but beside
+/// [`Status::Ok`](crate::status::Status::Ok) the [`reason`](crate::exit::reason) for which the guest stopped,
+/// with [`NOTABLE`](crate::exit::NOTABLE) or without; the exit record says more.
 pub const SYS_RUN: u64 = 2;
 /// Lets other threads of the same priority run first.
 pub const SYS_YIELD: u64 = 3;

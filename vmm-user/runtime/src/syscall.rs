@@ -82,8 +82,8 @@ pub fn call<C: Call>(handle: Handle, payload: C) -> Result<C, Status> {
     Ok(C::from_operation(&operation[0]))
 }
 
-/// Runs a vCPU, after the operations in its batch page. Returns the [`reason`](vcpu_abi::exit::reason) for which
-/// the guest stopped, with [`NOTABLE`](vcpu_abi::exit::NOTABLE) or without.
+/// Runs a vCPU, after the operations in its batch page. Returns the [`reason`](vcpu_abi::exit::reason) for
+/// which the guest stopped, with [`NOTABLE`](vcpu_abi::exit::NOTABLE) or without.
 #[inline(always)]
 pub fn run(vcpu: Handle) -> Result<u32, (Status, usize)> {
     // SAFETY: the kernel writes the run page, whose fields are only reached by volatile or atomic accesses,

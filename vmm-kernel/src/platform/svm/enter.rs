@@ -265,8 +265,8 @@ svm_enter:
 svm_enter_guarded:
     enter 1
 
-    // For tests: the short record of the page in RDI. RAX: what `SYS_RUN` would answer, or -1 where the exit is
-    // left to the whole record.
+    // For tests: the short record of the page in RDI. RAX: what `SYS_RUN` would answer, or -1 where the exit
+    // is left to the whole record.
     .macro leave_to_test guarded
     mov eax, edx
     jmp 9f

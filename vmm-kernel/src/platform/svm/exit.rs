@@ -93,7 +93,8 @@ pub unsafe fn record(page: *const RunPage) -> Exit {
     with_decoding(vmcb, page, ExitFlags::empty())
 }
 
-/// The same for the entry code: an [`Exit`], and beside [`Exit::Vmm`] in the upper half what `SYS_RUN` answers.
+/// The same for the entry code: an [`Exit`], and beside [`Exit::Vmm`] in the upper half what `SYS_RUN`
+/// answers.
 ///
 /// # Safety
 /// As for [`record`].

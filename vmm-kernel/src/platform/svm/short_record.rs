@@ -1,18 +1,18 @@
 //! The record of the exits that there are most of, written by the entry code: IN and OUT, RDMSR and WRMSR,
-//! CPUID, HLT, and accesses to what is not memory. It is what [`record`](super::exit::record) writes too, which
-//! gets every other exit, and these where an event was on its way to the guest. A test holds the two against
-//! each other.
+//! CPUID, HLT, and accesses to what is not memory. It is what [`record`](super::exit::record) writes too,
+//! which gets every other exit, and these where an event was on its way to the guest. A test holds the two
+//! against each other.
 //!
 //! With measures against speculative execution nothing of the guest's may stay in a register. Here each is
-//! loaded with what the record takes, which is as good as clearing it and then takes no instructions of its
-//! own: all but RAX (the run page), RSP and R15 of the general registers are overwritten by `load_exit` and
-//! `load_decoding`, R15 by the latter's last instruction.
+//! loaded with what the record takes, which is as good as clearing it, and these loads are made anyway:
+//! between them `load_exit` and `load_decoding` overwrite every general register but RAX, which is the run
+//! page, and RSP.
 
 /// The macro `short_record guarded, rare, leave` of the assembler, and what it is made of.
 ///
-/// RAX: run page, which stays. It goes to `rare`, with nothing stored that the whole record does not store again,
-/// or ends with the macro `leave`, which gets EDX: what `SYS_RUN` answers beside Ok. All other registers but RSP
-/// are lost.
+/// RAX: run page, which stays. It goes to `rare`, with nothing stored that the whole record does not store
+/// again, or ends with the macro `leave`, which gets EDX: what `SYS_RUN` answers beside Ok. All other
+/// registers but RSP are lost.
 macro_rules! short_record {
     () => {
         r#"

@@ -93,9 +93,9 @@ impl Emulator {
         self.pages.clear();
     }
 
-    /// The guest's control registers become others: what is remembered is forgotten, unless they say the same of
-    /// pages and code. A guest that flushes its TLB by CR4.PGE does so often; what is remembered is no TLB, and
-    /// is held against the tables anyway.
+    /// The guest's control registers become others: what is remembered is forgotten, unless they say the same
+    /// of pages and code. A guest that flushes its TLB by CR4.PGE does so often; what is remembered is no
+    /// TLB, and is held against the tables anyway.
     pub fn paging_changes(&mut self, before: &Control, after: &Control) {
         const CR0: u64 = 1 << 31 | 1 << 16 | 1;
         const PGE: u64 = 1 << 7;

@@ -46,8 +46,8 @@ impl Vcpu {
         }
     }
 
-    /// What comes before the exit itself: it is counted, the guest's task priority may be another, and an event
-    /// on its way to the guest.
+    /// What comes before the exit itself: it is counted, the guest's task priority may be another, and an
+    /// event on its way to the guest.
     #[cold]
     fn note(&mut self, why: u32) -> Next {
         if let Some(statistics) = self.statistics {

@@ -24,13 +24,8 @@ pub struct KnownPage {
 
 impl KnownPage {
     /// No page: linear addresses are canonical.
-    const NONE: Self = Self {
-        linear: 1 << 63,
-        gpa: 0,
-        access: Access::fetch(0),
-        cr3: 0,
-        path: TablePath::NONE,
-    };
+    const NONE: Self =
+        Self { linear: 1 << 63, gpa: 0, access: Access::fetch(0), cr3: 0, path: TablePath::NONE };
 
     /// What a walk in long mode found.
     pub fn new(page: View<'_>, linear: u64, access: Access, found: &Translation, path: TablePath) -> Self {
