@@ -8,13 +8,16 @@ unsafe extern "C" {
     fn svm_short_record_guarded(page: *const vcpu_abi::run_page::RunPage) -> i64;
 }
 
+/// What is different about a vCPU.
+type Change = fn(&Vmcb, SharedRunPage);
+
 /// A VMCB in which no two words are alike, with this exit; nothing is on its way to the guest.
-fn exited(pages: &VcpuPages, exit: (u64, u64), change: fn(&Vmcb, SharedRunPage)) {
+fn exited(pages: &VcpuPages, exit: (u64, u64), change: Change) {
     let (vmcb, page) = pages.parts();
     // SAFETY: a block is as many words, all of them volatile places.
     let words = unsafe { &*core::ptr::from_ref(vmcb).cast::<[crate::volatile::Volatile<u64>; 512]>() };
     for (index, word) in (1..).zip(words) {
-        word.set(0x0101_0101_0101_0101 * (index % 251) ^ index << 24);
+        word.set((0x0101_0101_0101_0101 * (index % 251)) ^ (index << 24));
     }
     vmcb.control.exit_code.set(exit.0);
     vmcb.control.exit_info1.set(exit.1);
@@ -27,11 +30,7 @@ fn exited(pages: &VcpuPages, exit: (u64, u64), change: fn(&Vmcb, SharedRunPage))
 }
 
 /// What becomes of the run page, and the answer.
-fn by(
-    exit: (u64, u64),
-    change: fn(&Vmcb, SharedRunPage),
-    fill: impl FnOnce(&VcpuPages) -> i64,
-) -> (i64, Vec<u8>) {
+fn by(exit: (u64, u64), change: Change, fill: impl FnOnce(&VcpuPages) -> i64) -> (i64, Vec<u8>) {
     let pages = VcpuPages::new();
     exited(&pages, exit, change);
     let answer = fill(&pages);
@@ -57,7 +56,7 @@ fn guarded(pages: &VcpuPages) -> i64 {
     unsafe { svm_short_record_guarded(pages.parts().1.address()) }
 }
 
-const NO_CHANGE: fn(&Vmcb, SharedRunPage) = |_, _| {};
+const NO_CHANGE: Change = |_, _| {};
 
 /// The exits that the entry code records, with all that may be about them.
 const SHORT: [(u64, u64); 15] = [
@@ -81,7 +80,7 @@ const SHORT: [(u64, u64); 15] = [
 #[test]
 #[cfg_attr(miri, ignore = "assembly")]
 fn the_entry_code_records_the_same() {
-    let changes: [fn(&Vmcb, SharedRunPage); 7] = [
+    let changes: [Change; 7] = [
         NO_CHANGE,
         |vmcb, _| vmcb.control.interrupt_shadow.set(1),
         |vmcb, _| vmcb.control.interrupt_shadow.set(!1),
@@ -122,7 +121,7 @@ fn another_task_priority_is_said() {
 #[cfg_attr(miri, ignore = "assembly")]
 fn the_rest_is_left_to_the_whole_record() {
     let no_change = NO_CHANGE;
-    let cases: [((u64, u64), fn(&Vmcb, SharedRunPage)); 12] = [
+    let cases: [((u64, u64), Change); 12] = [
         ((code::IOIO, 0x03f8_0014), no_change),
         ((code::INTR, 0), no_change),
         ((code::NMI, 0), no_change),
