@@ -5,6 +5,7 @@ pub mod bench;
 pub mod chaos;
 pub mod decoder_cost;
 pub mod fuzz;
+pub mod inspect;
 pub mod lying_hosts;
 pub mod mutants;
 pub mod profile;

@@ -22,6 +22,7 @@ pub mod fuzz;
 mod house;
 pub mod image;
 pub mod initramfs;
+pub mod inspect;
 pub mod log;
 pub mod lying_host;
 pub mod matrix;

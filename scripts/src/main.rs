@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::commands::{
-    abi, bench, chaos, decoder_cost, fuzz, lying_hosts, mutants, profile, run, soak, test,
+    abi, bench, chaos, decoder_cost, fuzz, inspect, lying_hosts, mutants, profile, run, soak, test,
 };
 use xtask::project::Project;
 use xtask::say;
@@ -25,6 +25,7 @@ enum Command {
     Chaos(chaos::Options),
     DecoderCost(decoder_cost::Options),
     Fuzz(fuzz::Options),
+    Inspect(inspect::Options),
     LyingHosts(lying_hosts::Options),
     Mutants(mutants::Options),
     Profile(profile::Options),
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Chaos(options) => chaos::run(&project, &options),
         Command::DecoderCost(options) => decoder_cost::run(&project, &options),
         Command::Fuzz(options) => fuzz::run(&project, &options),
+        Command::Inspect(options) => inspect::run(&project, &options),
         Command::LyingHosts(options) => lying_hosts::run(&project, &options),
         Command::Mutants(options) => mutants::run(&project, &options),
         Command::Profile(options) => profile::run(&project, &options),

@@ -12,6 +12,7 @@ mod exit_cost;
 mod fuzz;
 pub mod host;
 pub mod hostile;
+mod inspect;
 mod kernel;
 mod late;
 mod mmio_forms;
@@ -51,4 +52,5 @@ pub const GROUPS: &[Group] = &[
     Group { name: "47-ends", run: ends::run },
     Group { name: "50-caches", run: caches::run },
     Group { name: "55-mmio-forms", run: mmio_forms::run },
+    Group { name: "57-inspect", run: inspect::run },
 ];

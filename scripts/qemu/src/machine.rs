@@ -61,6 +61,9 @@ pub struct Machine {
     pub log: Option<PathBuf>,
     /// The first serial port.
     pub serial: Serial,
+    /// A Unix socket for the second serial port, where a live view answers; if not given, there is no such
+    /// port.
+    pub inspect: Option<PathBuf>,
     /// The port of the device by which Plinth ends QEMU; another makes such an end be ignored.
     pub exit_port: u16,
     /// A Unix socket for QEMU's control protocol; see [`crate::Qmp`].
@@ -85,6 +88,7 @@ impl Machine {
             machine_options: Vec::new(),
             log: None,
             serial: Serial::Stdio,
+            inspect: None,
             exit_port: 0xf4,
             control: None,
             gdb: None,
@@ -162,6 +166,11 @@ impl Machine {
             Serial::None => "none".into(),
         };
         command.extend(["-serial".into(), serial]);
+        if let Some(socket) = &self.inspect {
+            let chardev = with_path("socket,id=inspect,server=on,wait=off,path=", socket);
+            command.extend(["-chardev".into(), chardev]);
+            add(command, &["-serial", "chardev:inspect"]);
+        }
         if let Some(socket) = &self.control {
             let chardev = with_path("socket,id=control,server=on,wait=off,path=", socket);
             command.extend(["-chardev".into(), chardev]);
@@ -238,6 +247,7 @@ mod tests {
         machine.log = Some("log".into());
         machine.serial = Serial::Terminal;
         machine.control = Some("/c".into());
+        machine.inspect = Some("/i".into());
         machine.gdb = Some("tcp::1234".into());
         machine.stopped = true;
         machine.exit_port = 0x4f0;
@@ -248,6 +258,7 @@ mod tests {
             "-M q35,acpi=off -accel tcg -cpu EPYC ",
             "iobase=0x4f0,",
             "-chardev file,id=log,path=log -device isa-debugcon,iobase=0x402,chardev=log -serial mon:stdio",
+            "mon:stdio -chardev socket,id=inspect,server=on,wait=off,path=/i -serial chardev:inspect",
             "-chardev socket,id=control,server=on,wait=off,path=/c -mon chardev=control,mode=control",
             "-gdb tcp::1234 -S -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm -seed 1",
         ] {

@@ -10,6 +10,7 @@ use plinth_qemu::{Boot, Machine, Outcome, Qemu, QemuError, Serial, read_text, sh
 
 pub use options::{Loader, Options};
 
+use crate::commands::inspect;
 use crate::debian::kernel;
 use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
@@ -73,6 +74,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
     if options.gdb {
         (machine.gdb, machine.stopped) = (Some(GDB.to_owned()), true);
     }
+    machine.inspect = options.inspect.then(|| inspect::socket(project));
     machine.more.clone_from(&options.more);
     Ok(machine)
 }

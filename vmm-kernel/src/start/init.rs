@@ -11,9 +11,12 @@ use crate::task::files::File;
 use crate::task::handle::{Directory, GuestMemory, HandleObject, HostLine, HostPorts, Log, Machine};
 use crate::task::process::Process;
 
-/// Host ports that processes may be given: the first serial port.
+/// Host ports and lines that processes may be given: the first serial port's.
 const SERIAL_PORTS: HostPorts = HostPorts { first: 0x3f8, count: 8 };
 const SERIAL_LINE: HostLine = HostLine(4);
+/// The second serial port, where a live view may answer.
+const SECOND_SERIAL_PORTS: HostPorts = HostPorts { first: 0x2f8, count: 8 };
+const SECOND_SERIAL_LINE: HostLine = HostLine(3);
 /// The host's real-time clock: index and data.
 const CLOCK_PORTS: HostPorts = HostPorts { first: 0x70, count: 2 };
 
@@ -29,6 +32,8 @@ pub fn start(file: File) -> Result<(), Status> {
         ("guest-memory", GuestMemory.into_object()),
         ("serial-ports", SERIAL_PORTS.into_object()),
         ("serial-interrupt", SERIAL_LINE.into_object()),
+        ("second-serial-ports", SECOND_SERIAL_PORTS.into_object()),
+        ("second-serial-interrupt", SECOND_SERIAL_LINE.into_object()),
         ("clock-ports", CLOCK_PORTS.into_object()),
     ] {
         let handle = init.handles.lock().insert_object(object, all)?;

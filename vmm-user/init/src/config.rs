@@ -92,15 +92,29 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
     Ok(())
 }
 
-/// Reads the text.
-pub fn parse(text: &str) -> Result<Vec<Process>, ConfigError> {
+/// Gives the text of a file of the image by its name.
+pub type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads the text, and those that it includes.
+pub fn parse(text: &str, read: Read<'_>) -> Result<Vec<Process>, ConfigError> {
     let mut processes: Vec<Process> = Vec::new();
+    parse_into(&mut processes, text, Some(read))?;
+    Ok(processes)
+}
+
+/// `read`: none in what is included, which includes nothing more.
+fn parse_into(processes: &mut Vec<Process>, text: &str, read: Option<Read<'_>>) -> Result<(), ConfigError> {
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or("");
         let words: Vec<&str> = line.split_whitespace().collect();
         let error = |what| ConfigError { line: index + 1, what };
         match (words.as_slice(), processes.last_mut()) {
             ([], _) => {}
+            (["include", name], _) => {
+                let read = read.ok_or(error("what is included includes nothing more"))?;
+                let more = read(name).ok_or(error("there is no such file to include"))?;
+                parse_into(processes, &more, None)?;
+            }
             (["process", name], _) => processes.push(Process {
                 name: (*name).to_owned(),
                 grants: Vec::new(),
@@ -113,5 +127,5 @@ pub fn parse(text: &str) -> Result<Vec<Process>, ConfigError> {
             (words, Some(process)) => statement(process, words).map_err(error)?,
         }
     }
-    Ok(processes)
+    Ok(())
 }

@@ -10,6 +10,7 @@
 //!   cpu N               the processor its first thread runs on (0)
 //!   priority N          0 to 3 (1)
 //!   on-end POLICY       restart, end-machine (the default), or ignore
+//! include NAME          reads the file NAME of the image as if it stood here
 //! ```
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -17,6 +18,8 @@ extern crate alloc;
 
 mod config;
 mod supervise;
+
+use alloc::string::String;
 
 use runtime::Start;
 
@@ -34,7 +37,11 @@ fn program(start: &Start) -> u32 {
             return supervise::end_machine(start);
         }
     };
-    match config::parse(&alloc::string::String::from_utf8_lossy(&text)) {
+    let read = |name: &str| {
+        let text = runtime::process::open(files, name).and_then(runtime::process::read).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    };
+    match config::parse(&String::from_utf8_lossy(&text), &read) {
         Ok(processes) => supervise::run(start, files, &processes),
         Err(error) => {
             log::error!("init.conf: {error}");

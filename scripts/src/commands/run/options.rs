@@ -40,7 +40,12 @@ pub struct Options {
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
     /// What goes into the image: a name in igvm-tools/recipes or a file
-    #[arg(long, value_name = "RECIPE", default_value = "debian")]
+    #[arg(
+        long,
+        value_name = "RECIPE",
+        default_value = "debian",
+        default_value_if("inspect", "true", "inspect")
+    )]
     pub recipe: String,
     /// Run this IGVM file instead of packing one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["guest", "kernel", "initrd", "append", "recipe"])]
@@ -51,6 +56,9 @@ pub struct Options {
     /// A release image: no log, no exit table
     #[arg(long, conflicts_with = "log")]
     pub no_debug: bool,
+    /// With a live view, for scripts/inspect; the recipe is then inspect if no other is named
+    #[arg(long)]
+    pub inspect: bool,
     /// Wait for gdb on port 1234 before the first instruction
     #[arg(long)]
     pub gdb: bool,
