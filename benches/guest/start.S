@@ -1,15 +1,10 @@
 /* Entry, page tables, descriptor tables, faults: what the loops need to stand on. */
 #include "contract.h"
-.intel_syntax noprefix
+#include "startup.h"
 .text
-image:
-    ud2                             /* the 32-bit entry, which is not offered */
-.org image + 0x200
-/* The 64-bit entry: RSI = boot_params, paging on, interrupts off. */
-    cld
-    lea rsp, stack_top[rip]
+    entry
     mov ebx, [rsi + 0x228]          /* cmd_line_ptr */
-    call clear
+    clear_memory
     call map
     call describe
     mov rsi, rbx
@@ -27,23 +22,8 @@ image:
     call run_rows
     lea rsi, text_end[rip]
     call print
-    mov edx, PORT_RESET
-    mov al, 6
-    out dx, al
 stop:
-    cli
-    hlt
-    jmp stop
-
-/* Nobody promised that memory behind the file is zero. The stack is spared. */
-clear:
-    lea rdi, zeroed[rip]
-    lea rcx, memory_end[rip]
-    xor eax, eax
-1:  stosq
-    cmp rdi, rcx
-    jne 1b
-    ret
+    end_by_reset
 
 /* The first 4 GiB, by identity, in pages of 2 MiB. */
 map:
@@ -68,22 +48,8 @@ map:
     ret
 
 describe:
-    lgdt gdt_pointer[rip]
-    lea rax, 1f[rip]
-    push 8
-    push rax
-    retfq
-1:  mov eax, 16
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
-    lea rsi, fault_stubs[rip]
-    lea rdi, idt[rip]
-    mov ecx, 32
-1:  call gate
-    add rsi, 16
-    dec ecx
-    jnz 1b
+    load_segments
+    gates fault_stubs, 32
     lea rdi, idt + 16 * VECTOR_IPI[rip]
     lea rsi, on_ipi[rip]
     call gate
@@ -92,19 +58,7 @@ describe:
     lidt idt_pointer[rip]
     ret
 
-/* An interrupt gate at RDI to RSI, which lies below 4 GiB; RDI moves on. */
-gate:
-    mov eax, esi
-    and eax, 0xffff
-    or eax, 8 << 16
-    stosd
-    mov eax, esi
-    and eax, 0xffff0000
-    or eax, 0x8e00
-    stosd
-    xor eax, eax
-    stosq
-    ret
+interrupt_gate 0x8e00
 
 .balign 16
 fault_stubs:

@@ -247,7 +247,7 @@ across_pages:
     want SECOND_VALUE & 0xffffffff, UNTOUCHED
     ret
 
-/* Calls the routine: RBX and RCX are the devices, RDI is DATA. Answers RAX and RDX. */
+/* Calls the routine: RBX and RCX are the devices, RDI is DATA. Returns RAX and RDX. */
 one_call:
     mov rax, UNTOUCHED
     mov rdx, rax

@@ -1,23 +1,8 @@
 /* The part of mmio-forms.c that is no C: entry, descriptor tables, and the way into a case's user
  * code and out of it by an exception. It stands behind benches/guest/setup.S, the boot protocol's header. */
-.intel_syntax noprefix
+#include "mmio-forms.h"
+#include "../../benches/guest/startup.h"
 .globl run_case, ldt, image, gdt, idt_pointer, kernel_rsp, current, own_fault_legacy
-
-/* `struct state` of mmio-forms.c. */
-.set RSP_, 32
-.set RDI_, 56
-.set RIP_, 128
-.set RFLAGS_, 136
-.set CS_, 144
-.set SS_, 152
-.set DS_, 160
-.set ES_, 168
-.set GS_, 176
-.set GS_BASE_, 184
-.set VECTOR_, 192
-.set ERROR_, 200
-.set CR2_, 208
-.set XMM_, 224
 
 .set MSR_GS_BASE, 0xc0000101
 .set CR0_EM, 1 << 2
@@ -25,36 +10,20 @@
 .set CR4_OSFXSR_OSXMMEXCPT, 3 << 9
 
 .text
-image:
-    ud2                             /* the 32-bit entry, which is not offered */
-.org image + 0x200
-/* The 64-bit entry: RSI = boot_params, paging on, interrupts off. */
-    cld
-    lea rsp, stack_top[rip]
-    mov rdx, rsi
-    /* Nobody promised that memory behind the file is zero. The stack is spared. */
-    lea rdi, zeroed[rip]
-    lea rcx, memory_end[rip]
-    sub rcx, rdi
-    xor eax, eax
-    rep stosb
+    entry
+    mov rbx, rsi
+    clear_memory
     mov rax, cr0
     and eax, ~(CR0_EM | CR0_TS)
     mov cr0, rax
     mov rax, cr4
     or eax, CR4_OSFXSR_OSXMMEXCPT
     mov cr4, rax
-    mov rbx, rdx
     call describe
     mov rdi, rbx
     call run_table
 stop:
-    mov edx, 0xcf9                  /* the PC's reset register */
-    mov al, 6
-    out dx, al
-    cli
-    hlt
-    jmp stop
+    end_by_reset
 
 /* Loads the descriptor tables and fills in what of them is not constant. */
 describe:
@@ -75,13 +44,7 @@ describe:
     mov ldt_low + 7[rip], ah
     lea rax, exception_stack_top[rip]
     mov tss + 4[rip], rax
-    lgdt gdt_pointer[rip]
-    lea rax, 1f[rip]
-    push 8
-    push rax
-    retfq
-1:  mov eax, 16
-    mov ss, eax
+    load_segments
     xor eax, eax
     mov ds, eax
     mov es, eax
@@ -89,38 +52,16 @@ describe:
     ltr ax
     mov eax, offset ldt_low - gdt
     lldt ax
-    lea rsi, stubs[rip]
-    lea rdi, idt[rip]
-    mov ecx, 32
-1:  mov eax, esi                    /* gates for user code too, as a case ends with INT3 */
-    and eax, 0xffff
-    or eax, 8 << 16
-    stosd
-    mov eax, esi
-    and eax, 0xffff0000
-    or eax, 0xee00
-    stosd
-    xor eax, eax
-    stosq
-    add rsi, 16
-    dec ecx
-    jnz 1b
+    gates stubs, 32
     lidt idt_pointer[rip]
     ret
 
+/* Gates for user code too, as a case ends with INT3. */
+interrupt_gate 0xee00
+
 /* run_case(struct state *): runs user code until an exception, and stores its registers. */
 run_case:
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
-    mov kernel_rsp[rip], rsp
-    mov current[rip], rdi
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    movups xmm\n, [rdi + XMM_ + 16 * \n]
-    .endr
+    begin_case
     mov eax, [rdi + DS_]
     mov ds, eax
     mov eax, [rdi + ES_]
@@ -152,16 +93,7 @@ run_case:
 
 .balign 16
 stubs:
-.set vector, 0
-.rept 32
-    .balign 16
-    .if vector != 8 && (vector < 10 || vector > 14) && vector != 17
-    push 0
-    .endif
-    push vector
-    jmp exception
-    .set vector, vector + 1
-.endr
+    exception_stubs exception
 
 /* Vector, error code, RIP, CS, RFLAGS, RSP, SS. */
 exception:
@@ -187,18 +119,10 @@ exception:
     pop [rdi + RSP_]
     mov rax, cr2
     mov [rdi + CR2_], rax
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    movups [rdi + XMM_ + 16 * \n], xmm\n
-    .endr
+    keep_xmm
     cld
     mov rsp, kernel_rsp[rip]
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    ret
+    end_case
 
 /* An exception of the guest's kernel: it says so, and that is the end. */
 own_fault:

@@ -1,21 +1,7 @@
 /* mmio-forms.S for legacy protected mode: a case's 32- or 16-bit code runs without long mode,
  * under PAE paging by the same tables but the first two levels. Every case goes there and back. */
-.intel_syntax noprefix
+#include "mmio-forms.h"
 .globl run_case_legacy, stubs32, tss32
-
-/* `struct state` of mmio-forms.c. */
-.set RSP_, 32
-.set RDI_, 56
-.set RIP_, 128
-.set RFLAGS_, 136
-.set CS_, 144
-.set SS_, 152
-.set DS_, 160
-.set ES_, 168
-.set GS_, 176
-.set VECTOR_, 192
-.set ERROR_, 200
-.set XMM_, 224
 
 .set CODE64, 8                      /* selectors of mmio-forms.S */
 .set DATA, 16
@@ -31,17 +17,7 @@
 .text
 /* run_case_legacy(struct state *): as run_case. */
 run_case_legacy:
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
-    mov kernel_rsp[rip], rsp
-    mov current[rip], rdi
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    movups xmm\n, [rdi + XMM_ + 16 * \n]
-    .endr
+    begin_case
     push CODE32
     lea rax, leave_long_mode[rip]
     push rax
@@ -92,16 +68,7 @@ leave_long_mode:
 
 .balign 16
 stubs32:
-.set vector, 0
-.rept 32
-    .balign 16
-    .if vector != 8 && (vector < 10 || vector > 14) && vector != 17
-    push 0
-    .endif
-    push vector
-    jmp exception32
-    .set vector, vector + 1
-.endr
+    exception_stubs exception32
 
 /* Vector, error code, EIP, CS, EFLAGS, ESP, SS. */
 exception32:
@@ -161,20 +128,12 @@ in_long_mode:
     cld
     mov rsp, kernel_rsp[rip]
     mov rdi, current[rip]
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    movups [rdi + XMM_ + 16 * \n], xmm\n
-    .endr
+    keep_xmm
     mov edi, own_vector[rip]
     mov esi, own_eip[rip]
     cmp edi, -1
     jne own_fault_legacy
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    ret
+    end_case
 
 .data
 .balign 8

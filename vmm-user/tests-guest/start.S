@@ -1,17 +1,13 @@
 /* A guest that means no good: entry, tables, and faults that it survives. The first number of its command
  * line says what it tries; each part says so in the end, and then triple-faults on purpose. */
 #include "hostile.h"
+#include "../../benches/guest/startup.h"
 .globl gate, idt, resume, safe_stack, last_vector, last_error, level4, wrong, interrupts_seen
 .globl end_by_triple_fault
 .text
-image:
-    ud2                             /* the 32-bit entry, which is not offered */
-.org image + 0x200
-/* The 64-bit entry: RSI = boot_params, paging on, interrupts off. */
-    cld
-    lea rsp, stack_top[rip]
+    entry
     mov ebx, [rsi + 0x228]          /* cmd_line_ptr */
-    call clear
+    clear_memory
     call map
     call describe
     mov rsi, rbx
@@ -67,15 +63,6 @@ wrong:
     pop rax
     ret
 
-clear:
-    lea rdi, zeroed[rip]
-    lea rcx, memory_end[rip]
-    xor eax, eax
-1:  stosq
-    cmp rdi, rcx
-    jne 1b
-    ret
-
 /* The first 512 GiB, by identity, in pages of 1 GiB. */
 map:
     lea rax, level3[rip + 7]        /* present, writable, user */
@@ -92,40 +79,15 @@ map:
     ret
 
 describe:
-    lgdt gdt_pointer[rip]
-    lea rax, 1f[rip]
-    push 8
-    push rax
-    retfq
-1:  mov eax, 16
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
-    lea rsi, stubs[rip]
-    lea rdi, idt[rip]
-    mov ecx, 256
-1:  call gate
-    add rsi, 16
-    dec ecx
-    jnz 1b
+    load_segments
+    gates stubs, 256
     lidt idt_pointer[rip]
     mov rax, cr4
     or eax, 0x600                   /* OSFXSR, OSXMMEXCPT */
     mov cr4, rax
     ret
 
-gate:
-    mov eax, esi
-    and eax, 0xffff
-    or eax, 8 << 16
-    stosd
-    mov eax, esi
-    and eax, 0xffff0000
-    or eax, 0x8e00
-    stosd
-    xor eax, eax
-    stosq
-    ret
+interrupt_gate 0x8e00
 
 .balign 16
 stubs:
