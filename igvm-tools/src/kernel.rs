@@ -4,7 +4,7 @@ use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, U64};
 
-use crate::page_table::Access;
+use crate::page_table::Permission;
 use crate::{PAGE_BYTES, whole_pages};
 
 /// Where a kernel is linked: what `-mcmodel=kernel` reaches.
@@ -18,7 +18,7 @@ pub struct Segment {
     /// Whole pages.
     pub bytes: u64,
     /// What may be done with it.
-    pub access: Access,
+    pub access: Permission,
     /// What it begins with; zeros follow.
     pub data: Vec<u8>,
 }
@@ -108,7 +108,7 @@ fn check(entry: u64, segments: Vec<Segment>) -> Result<Kernel, KernelError> {
         }
     }
     let executable = segments.iter().any(|segment| {
-        segment.access == Access::Execute
+        segment.access == Permission::Execute
             && entry.checked_sub(segment.address).is_some_and(|at| at < segment.bytes)
     });
     if executable { Ok(Kernel { entry, segments }) } else { Err(KernelError::Entry(entry)) }
@@ -124,9 +124,9 @@ fn segment(
     let has = |flag: elf::ProgramFlags| header.p_flags(endian).0 & flag.0 != 0;
     let access = match (has(elf::PF_W), has(elf::PF_X)) {
         (true, true) => return Err(KernelError::WriteExecute(start)),
-        (true, false) => Access::Write,
-        (false, true) => Access::Execute,
-        (false, false) => Access::Read,
+        (true, false) => Permission::Write,
+        (false, true) => Permission::Execute,
+        (false, false) => Permission::Read,
     };
     let contents = header.data(endian, file).map_err(|()| {
         KernelError::Elf(format!("the contents of the segment at {start:#x} are not in the file"))

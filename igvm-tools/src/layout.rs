@@ -17,7 +17,7 @@ use zerocopy::IntoBytes;
 pub use check::LayoutError;
 
 use crate::kernel::Kernel;
-use crate::page_table::{Access, PageTables};
+use crate::page_table::{PageTables, Permission};
 use crate::pages::Pages;
 use crate::{PAGE_BYTES, whole_pages};
 
@@ -140,7 +140,7 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
         tables: PageTables::new(root),
         pages: Pages::default(),
     };
-    builder.map(BOOT_PAGE_VIRTUAL, boot_page_gpa, PAGE_BYTES, Access::Read)?;
+    builder.map(BOOT_PAGE_VIRTUAL, boot_page_gpa, PAGE_BYTES, Permission::Read)?;
     let area = builder.boot_area(parts.files.len() + parts.payload.len())?;
     builder.kernel(&parts.kernel)?;
     let (entries, payload_end) = builder.files(parts)?;
@@ -212,18 +212,19 @@ impl Placed {
 impl Builder {
     fn boot_area(&mut self, files: usize) -> Result<BootArea, LayoutError> {
         let mut next = BOOT_PAGE_VIRTUAL + PAGE_BYTES;
-        let directory = self.place(&mut next, (files * size_of::<DirectoryEntry>()) as u64, Access::Read)?;
-        let memory_map = self.place(&mut next, MEMORY_MAP_BYTES, Access::Read)?;
-        let vp_count = self.place(&mut next, PAGE_BYTES, Access::Read)?;
-        let environment_info = self.place(&mut next, PAGE_BYTES, Access::Read)?;
+        let directory =
+            self.place(&mut next, (files * size_of::<DirectoryEntry>()) as u64, Permission::Read)?;
+        let memory_map = self.place(&mut next, MEMORY_MAP_BYTES, Permission::Read)?;
+        let vp_count = self.place(&mut next, PAGE_BYTES, Permission::Read)?;
+        let environment_info = self.place(&mut next, PAGE_BYTES, Permission::Read)?;
         next += PAGE_BYTES;
-        let stack = self.place(&mut next, STACK_BYTES, Access::Write)?;
+        let stack = self.place(&mut next, STACK_BYTES, Permission::Write)?;
         self.pages.add(stack.gpa, &[], STACK_BYTES)?;
         Ok(BootArea { directory, memory_map, vp_count, environment_info, stack })
     }
 
     /// Takes pages of the window, maps them at `next` and moves that behind them.
-    fn place(&mut self, next: &mut u64, bytes: u64, access: Access) -> Result<Placed, LayoutError> {
+    fn place(&mut self, next: &mut u64, bytes: u64, access: Permission) -> Result<Placed, LayoutError> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
         let (gpa, address) = (self.take(bytes)?, *next);
         *next += bytes;
@@ -235,7 +236,7 @@ impl Builder {
         self.cursor.take(bytes).ok_or(LayoutError::WindowFull(self.window_bytes))
     }
 
-    fn map(&mut self, address: u64, gpa: u64, bytes: u64, access: Access) -> Result<(), LayoutError> {
+    fn map(&mut self, address: u64, gpa: u64, bytes: u64, access: Permission) -> Result<(), LayoutError> {
         for offset in (0..bytes).step_by(PAGE_BYTES as usize) {
             self.tables.map(address + offset, gpa + offset, access, || self.cursor.take(PAGE_BYTES))?;
         }

@@ -16,7 +16,7 @@ const ENTRIES: usize = 512;
 
 /// What a page may be used for, by the kernel. There is no "write and execute".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum Permission {
     /// Read only.
     Read,
     /// Read and write.
@@ -25,7 +25,7 @@ pub enum Access {
     Execute,
 }
 
-impl Access {
+impl Permission {
     fn bits(self) -> u64 {
         match self {
             Self::Read => PRESENT | NO_EXECUTE,
@@ -60,7 +60,7 @@ impl PageTables {
     /// Tables with this page as their root, which maps itself.
     pub fn new(root: u64) -> Self {
         let mut table = [0; ENTRIES];
-        table[SELF_MAP_SLOT] = root | Access::Write.bits();
+        table[SELF_MAP_SLOT] = root | Permission::Write.bits();
         Self { root, tables: BTreeMap::from([(root, table)]) }
     }
 
@@ -77,7 +77,7 @@ impl PageTables {
         &mut self,
         address: u64,
         physical: u64,
-        access: Access,
+        access: Permission,
         mut pages: impl FnMut() -> Option<u64>,
     ) -> Result<(), MapError> {
         if index(address, 3) == SELF_MAP_SLOT {

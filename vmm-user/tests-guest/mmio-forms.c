@@ -336,7 +336,7 @@ static void summary(const char *what, u8 mode, u64 cases, u64 skipped, u64 diffe
     put('\n');
 }
 
-/* The cases of one code size, which follow each other, or some of them in legacy mode; answers the number of
+/* The cases of one code size, which follow each other, or some of them in legacy mode; returns the number of
    the next. */
 static u64 run_mode(const struct table *table, u64 number, int legacy)
 {

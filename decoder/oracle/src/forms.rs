@@ -27,7 +27,7 @@ pub fn table() -> String {
     let mut forms = Forms::new();
     for mode in MODES {
         for bytes in encodings() {
-            note(&mut forms, &bytes, mode);
+            record(&mut forms, &bytes, mode);
         }
     }
     let head = "| Operation | Opcode | Instructions | Code | Prefixes |\n|---|---|---|---|---|\n";
@@ -51,7 +51,7 @@ fn encodings() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-fn note(forms: &mut Forms, bytes: &[u8], mode: Mode) {
+fn record(forms: &mut Forms, bytes: &[u8], mode: Mode) {
     let processor = Processor::full(Vendor::Intel);
     let Ok(instruction) = decoder::decode(bytes, mode, processor) else { return };
     let info = full::decode(bytes, mode).code().op_code();

@@ -17,7 +17,7 @@ mod spec {
 
 /// Which word the next write to the data port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum Expected {
     Ocw1,
     Icw2,
     Icw3,
@@ -40,7 +40,7 @@ pub(super) struct Chip {
     base: u8,
     /// The input with the lowest priority.
     lowest: u8,
-    next: Next,
+    expected: Expected,
     icw1: u8,
     auto_eoi: bool,
     fully_nested: bool,
@@ -62,7 +62,7 @@ impl Chip {
             elcr: 0,
             base: 0,
             lowest: 7,
-            next: Next::Ocw1,
+            expected: Expected::Ocw1,
             icw1: 0,
             auto_eoi: false,
             fully_nested: false,
@@ -180,7 +180,7 @@ impl Chip {
             inputs: self.inputs,
             base: self.base,
             imr: 0,
-            next: Next::Icw2,
+            expected: Expected::Icw2,
             icw1,
             ..Self::new(self.elcr_writable, self.cascade)
         };
@@ -224,22 +224,22 @@ impl Chip {
     }
 
     pub fn write_data(&mut self, value: u8) {
-        let icw4 = if self.icw1 & spec::ICW1_NEEDS_ICW4 != 0 { Next::Icw4 } else { Next::Ocw1 };
-        self.next = match self.next {
-            Next::Ocw1 => {
+        let icw4 = if self.icw1 & spec::ICW1_NEEDS_ICW4 != 0 { Expected::Icw4 } else { Expected::Ocw1 };
+        self.expected = match self.expected {
+            Expected::Ocw1 => {
                 self.imr = value;
-                Next::Ocw1
+                Expected::Ocw1
             }
-            Next::Icw2 => {
+            Expected::Icw2 => {
                 self.base = value & 0xf8;
-                if self.icw1 & spec::ICW1_SINGLE != 0 { icw4 } else { Next::Icw3 }
+                if self.icw1 & spec::ICW1_SINGLE != 0 { icw4 } else { Expected::Icw3 }
             }
             // The wiring is what it is, whatever ICW3 says.
-            Next::Icw3 => icw4,
-            Next::Icw4 => {
+            Expected::Icw3 => icw4,
+            Expected::Icw4 => {
                 self.auto_eoi = value & spec::ICW4_AUTO_EOI != 0;
                 self.fully_nested = value & spec::ICW4_FULLY_NESTED != 0;
-                Next::Ocw1
+                Expected::Ocw1
             }
         };
     }

@@ -7,7 +7,7 @@ use super::wave;
 
 /// How the data port is read and written (control word bits 5:4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
+enum ReadWrite {
     Low,
     High,
     Both,
@@ -29,10 +29,10 @@ pub(super) struct Counter {
     gate: bool,
     mode: u8,
     bcd: bool,
-    access: Access,
+    access: ReadWrite,
     /// The low byte written, when the high byte is to follow.
     written_low: Option<u8>,
-    /// Whether the next read of an [`Access::Both`] port is the high byte.
+    /// Whether the next read of an [`ReadWrite::Both`] port is the high byte.
     read_high: bool,
     latched_count: Option<u16>,
     latched_status: Option<u8>,
@@ -51,7 +51,7 @@ impl Counter {
             gate,
             mode: 0,
             bcd: false,
-            access: Access::Both,
+            access: ReadWrite::Both,
             written_low: None,
             read_high: false,
             latched_count: None,
@@ -67,9 +67,9 @@ impl Counter {
     pub fn control(&mut self, value: u8, now: u64) {
         let access = match value >> 4 & 3 {
             0 => return self.latch_count(now),
-            1 => Access::Low,
-            2 => Access::High,
-            _ => Access::Both,
+            1 => ReadWrite::Low,
+            2 => ReadWrite::High,
+            _ => ReadWrite::Both,
         };
         let mode = value >> 1 & 7;
         *self = Self {
@@ -108,7 +108,7 @@ impl Counter {
     }
 
     /// Makes a count that has taken over by `now` the counter's own.
-    fn settle(&mut self, now: u64) {
+    fn apply_reload(&mut self, now: u64) {
         if let (Run::Since(_), Some((at, reload))) = (self.run, self.next_reload)
             && self.is_periodic()
             && now >= at
@@ -142,16 +142,16 @@ impl Counter {
 
     /// Latches the status byte: output, null count, access, mode, BCD.
     pub fn latch_status(&mut self, now: u64) {
-        self.settle(now);
+        self.apply_reload(now);
         let null_count = match self.run {
             Run::Idle => true,
             Run::Since(start) => now < start || self.next_reload.is_some(),
             Run::Stopped(_) => self.next_reload.is_some(),
         };
         let access = match self.access {
-            Access::Low => 1,
-            Access::High => 2,
-            Access::Both => 3,
+            ReadWrite::Low => 1,
+            ReadWrite::High => 2,
+            ReadWrite::Both => 3,
         };
         let status = u8::from(self.output(now)) << 7
             | u8::from(null_count) << 6
@@ -167,8 +167,8 @@ impl Counter {
             return status;
         }
         let [low, high] = self.latched_count.unwrap_or_else(|| self.count(now)).to_le_bytes();
-        let first_of_two = self.access == Access::Both && !self.read_high;
-        let takes_high = self.access == Access::High || self.read_high;
+        let first_of_two = self.access == ReadWrite::Both && !self.read_high;
+        let takes_high = self.access == ReadWrite::High || self.read_high;
         self.read_high = first_of_two;
         if !first_of_two {
             self.latched_count = None;
@@ -179,9 +179,9 @@ impl Counter {
     /// Writes the data port.
     pub fn write(&mut self, value: u8, now: u64) {
         let count = match self.access {
-            Access::Low => u16::from(value),
-            Access::High => u16::from(value) << 8,
-            Access::Both => match self.written_low.take() {
+            ReadWrite::Low => u16::from(value),
+            ReadWrite::High => u16::from(value) << 8,
+            ReadWrite::Both => match self.written_low.take() {
                 None => {
                     self.written_low = Some(value);
                     if self.mode == 0 {
@@ -203,7 +203,7 @@ impl Counter {
         // A count of 0 is the largest. Modes 2 and 3 have no period of 1; it counts as 2.
         let least = if self.is_periodic() { 2 } else { 1 };
         let count = if count == 0 { modulus } else { count.max(least) };
-        self.settle(now);
+        self.apply_reload(now);
         if self.is_triggered() {
             self.next_reload = Some((u64::MAX, count));
             return;
@@ -240,7 +240,7 @@ impl Counter {
     /// Drives the GATE pin.
     pub fn set_gate(&mut self, gate: bool, now: u64) {
         let (before, rises) = (self.gate, gate && !self.gate);
-        self.settle(now);
+        self.apply_reload(now);
         self.gate = gate;
         if before == gate {
             return;
@@ -272,7 +272,7 @@ impl Counter {
         if now < rise {
             return false;
         }
-        self.settle(now);
+        self.apply_reload(now);
         self.rise = match self.run {
             Run::Since(start) if self.is_periodic() => {
                 let periods = now.saturating_sub(start) / self.reload + 1;

@@ -7,7 +7,7 @@ use super::*;
 use crate::inspect::{Contents, Inspection};
 use crate::kernel::{KERNEL_BASE, Kernel, Segment};
 use crate::layout::{File, Parts, lay_out};
-use crate::page_table::Access;
+use crate::page_table::Permission;
 
 fn parts() -> Parts {
     let segment =
@@ -16,9 +16,9 @@ fn parts() -> Parts {
         kernel: Kernel {
             entry: KERNEL_BASE,
             segments: vec![
-                segment(KERNEL_BASE, Access::Execute, &[0xf4]),
-                segment(KERNEL_BASE + 0x2000, Access::Read, &[1]),
-                segment(KERNEL_BASE + 0x4000, Access::Write, &[]),
+                segment(KERNEL_BASE, Permission::Execute, &[0xf4]),
+                segment(KERNEL_BASE + 0x2000, Permission::Read, &[1]),
+                segment(KERNEL_BASE + 0x4000, Permission::Write, &[]),
             ],
         },
         files: vec![File { name: "init".to_owned(), data: b"a program".to_vec() }],

@@ -32,10 +32,10 @@ fn a_kernel() {
     let kernel = parse(&elf(2, 62, KERNEL_BASE + 5, &[DATA, gap, TEXT])).unwrap();
     assert_eq!(kernel.entry, KERNEL_BASE + 5);
     let [text, data] = &kernel.segments[..] else { panic!("{} segments", kernel.segments.len()) };
-    assert_eq!((text.address, text.bytes, text.access), (KERNEL_BASE, 0x1000, Access::Execute));
+    assert_eq!((text.address, text.bytes, text.access), (KERNEL_BASE, 0x1000, Permission::Execute));
     assert_eq!(text.data, vec![0x11; 0x1000]);
     // From the middle of a page over the end of the next.
-    assert_eq!((data.address, data.bytes, data.access), (KERNEL_BASE + 0x1000, 0x2000, Access::Write));
+    assert_eq!((data.address, data.bytes, data.access), (KERNEL_BASE + 0x1000, 0x2000, Permission::Write));
     assert_eq!(data.data, [vec![0; 0x800], vec![0x11; 0x10]].concat());
 }
 

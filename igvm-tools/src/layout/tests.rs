@@ -20,8 +20,8 @@ fn parts() -> Parts {
         kernel: Kernel {
             entry: KERNEL_BASE + 8,
             segments: vec![
-                segment(KERNEL_BASE, Access::Execute),
-                segment(KERNEL_BASE + 0x4000, Access::Write),
+                segment(KERNEL_BASE, Permission::Execute),
+                segment(KERNEL_BASE + 0x4000, Permission::Write),
             ],
         },
         files: vec![file("init", 5000), file("empty", 0)],

@@ -30,10 +30,10 @@ fn mappings() {
     let mut tables = PageTables::new(0x1000);
     let mut pages = supply(16);
     for (address, physical, access) in [
-        (0xffff_ffff_8000_0000, 0xaaaa_a000, Access::Execute),
-        (0xffff_ffff_8000_1000, 0xbbbb_b000, Access::Write),
-        (0xffff_fe80_0000_0000, 0xcccc_c000, Access::Read),
-        (0x0000_0000_0040_0000, 0xdddd_d000, Access::Read),
+        (0xffff_ffff_8000_0000, 0xaaaa_a000, Permission::Execute),
+        (0xffff_ffff_8000_1000, 0xbbbb_b000, Permission::Write),
+        (0xffff_fe80_0000_0000, 0xcccc_c000, Permission::Read),
+        (0x0000_0000_0040_0000, 0xdddd_d000, Permission::Read),
     ] {
         tables.map(address, physical, access, &mut pages).unwrap();
     }
@@ -59,7 +59,7 @@ fn what_is_refused() {
     let mut tables = PageTables::new(0x1000);
     let mut pages = supply(4);
     let map = |tables: &mut PageTables, address, pages: &mut dyn FnMut() -> Option<u64>| {
-        tables.map(address, 0, Access::Read, pages)
+        tables.map(address, 0, Permission::Read, pages)
     };
     assert_eq!(map(&mut tables, 0x40_0000, &mut pages), Ok(()));
     assert_eq!(map(&mut tables, 0x40_0000, &mut pages), Err(MapError::Twice(0x40_0000)));

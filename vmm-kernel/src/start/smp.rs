@@ -152,7 +152,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
     Ok(started)
 }
 
-/// Fills the start page, but for its parameters. Answers the kernel's tables with that page at its own
+/// Fills the start page, but for its parameters. Returns the kernel's tables with that page at its own
 /// address: a processor turns paging on in it.
 fn prepare_page(frame: PhysFrame) -> Result<Tables, MemoryError> {
     let tables = Tables::try_new()?;

@@ -52,7 +52,7 @@ impl Child {
         Ok(self)
     }
 
-    /// Waits for its end and lets it go. Answers what became of it.
+    /// Waits for its end and lets it go. Returns what became of it.
     pub fn join(self, suite: &Suite<'_>) -> Result<ProcessState, Status> {
         let deadline = suite.in_us(LIMIT_US);
         self.event.wait_until(deadline)?;
@@ -68,7 +68,7 @@ impl Child {
     }
 }
 
-/// Runs a child that needs no more than its role and one setting; answers its state.
+/// Runs a child that needs no more than its role and one setting; returns its state.
 pub fn run(suite: &Suite<'_>, role: &str, setting: (&str, u64)) -> Result<ProcessState, Status> {
     Child::new(suite, role)?.set(setting.0, setting.1).start(0, 1)?.join(suite)
 }

@@ -24,7 +24,7 @@ pub fn test(suite: &mut Suite<'_>) {
     rounds(suite);
 }
 
-/// Makes things until there are no more; answers them and why it ended.
+/// Makes things until there are no more; returns them and why it ended.
 fn until_refused(make: impl Fn() -> Result<Handle, Status>) -> (Vec<Handle>, Status) {
     let mut made = Vec::with_capacity(256);
     for _ in 0..256 {
@@ -95,7 +95,7 @@ extern "C" fn spin() -> ! {
     }
 }
 
-/// Starts idle threads until there are no more, then lets them end. Answers how many there were.
+/// Starts idle threads until there are no more, then lets them end. Returns how many there were.
 fn idle_threads(suite: &Suite<'_>, stacks: u64) -> (u64, Status) {
     GO.store(0, Ordering::SeqCst);
     let mut count = 0;
@@ -189,7 +189,7 @@ fn memory(suite: &mut Suite<'_>) {
     }
 }
 
-/// Creates vCPUs until it fails; answers why.
+/// Creates vCPUs until it fails; returns why.
 fn fresh_vcpus(vm: Handle) -> Status {
     let make = || {
         let address = heap::reserve(8192).ok_or(Status::BadArgument)?;

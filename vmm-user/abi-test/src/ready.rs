@@ -29,7 +29,7 @@ impl Ready<'_, '_> {
         self.machine.page
     }
 
-    /// Completes the OUT and runs again, with nothing marked but the registers; answers the reason.
+    /// Completes the OUT and runs again, with nothing marked but the registers; returns the reason.
     fn step(&self) -> Result<u32, Status> {
         // SAFETY: the run page is ours while the vCPU does not run.
         unsafe {

@@ -1,4 +1,4 @@
-//! Garbage in the run page and the batch page: the run answers a status or comes back with a reason.
+//! Garbage in the run page and the batch page: the run returns a status or comes back with a reason.
 #![allow(unsafe_code, reason = "writes garbage over pages that the kernel shares with us")]
 
 use runtime::abi::exit::reason;

@@ -34,7 +34,7 @@ pub fn test(suite: &mut Suite<'_>) {
     priorities(suite);
 }
 
-/// Two threads wake each other by turns. Answers the turns the other one saw.
+/// Two threads wake each other by turns. Returns the turns the other one saw.
 fn ping_pong(suite: &Suite<'_>, cpu: u32) -> Result<u32, Status> {
     let (there, back) = (Event::try_new()?, Event::try_new()?);
     let turns = Arc::new(AtomicU32::new(0));
@@ -140,7 +140,7 @@ enum Taker {
 }
 
 /// A thread waits for ever, less urgent than this one, which signals and at once takes the signal or binds
-/// the event. Answers what the waiter got, and what this thread did.
+/// the event. Returns what the waiter got, and what this thread did.
 fn handed_over(suite: &Suite<'_>, taker: Taker) -> Result<(Status, Status), Status> {
     let machine = Machine::new(suite.system, 0, &[0xf4])?;
     let event = Event::try_new()?;

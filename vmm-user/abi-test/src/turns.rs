@@ -171,7 +171,7 @@ pub fn end_in_batch(start: &Start) -> u32 {
     if spawned.is_err() || answer.is_err() { 4 } else { 5 }
 }
 
-/// Answers such a child's exit code, and whether its second operation was executed.
+/// Returns such a child's exit code, and whether its second operation was executed.
 fn ends_in_the_middle(suite: &Suite<'_>, place: Place) -> Result<(u32, Status), Status> {
     let after = Event::try_new()?;
     let child = Child::new(suite, "end-in-batch")?
@@ -192,7 +192,7 @@ pub fn run_given(start: &Start) -> u32 {
 }
 
 /// A child runs a vCPU of ours, whose batch page names an event by the child's own handle; then once more
-/// without a batch. Answers the child's status, and whether the event was signalled.
+/// without a batch. Returns the child's status, and whether the event was signalled.
 fn somebody_elses_page(suite: &Suite<'_>) -> Result<[(u32, Status); 2], Status> {
     let machine = Machine::new(suite.system, 0, HALT)?;
     let secret = Event::try_new()?;

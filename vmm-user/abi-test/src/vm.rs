@@ -56,7 +56,7 @@ impl Machine {
         Ok(Self { vm, vcpu, page })
     }
 
-    /// Runs it until a deadline at most; answers the exit's reason.
+    /// Runs it until a deadline at most; returns the exit's reason.
     pub fn run(&self, deadline_tsc: u64) -> Result<u32, Status> {
         // SAFETY: the run page is mapped, and ours while the vCPU does not run.
         unsafe {

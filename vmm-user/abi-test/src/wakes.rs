@@ -40,7 +40,7 @@ fn spin_until(suite: &Suite<'_>, micros: u64, flag: &AtomicU32) -> bool {
     true
 }
 
-/// A vCPU on another processor sleeps until a deadline, then runs without an exit, and is kicked. Answers why
+/// A vCPU on another processor sleeps until a deadline, then runs without an exit, and is kicked. Returns why
 /// it came back, soon, if it did.
 fn kick_after_sleep(suite: &Suite<'_>) -> Result<u32, Status> {
     let machine = Machine::new(suite.system, suite.cpus - 1, SPIN)?;

@@ -50,7 +50,7 @@ fn read(machine: &Machine, at: usize) -> u64 {
     unsafe { (&raw const (*machine.page).xsave).byte_add(at).cast::<u64>().read_volatile() }
 }
 
-/// Runs the guest's code once more; answers what it found in XMM0.
+/// Runs the guest's code once more; returns what it found in XMM0.
 fn run(suite: &Suite<'_>, machine: &Machine, dirty: Groups) -> Result<u64, Status> {
     // SAFETY: the run page is ours while the vCPU does not run.
     unsafe {

@@ -36,7 +36,7 @@ mod program {
 /// A level of [`LogWrite`].
 const INFORMATION: u32 = 3;
 
-/// Executes `count` operations. Answers the status; writes how many were done, or the index of the one that
+/// Executes `count` operations. Returns the status; writes how many were done, or the index of the one that
 /// stopped the batch, to `index` unless that is null.
 ///
 /// # Safety
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn plinth_batch(operations: *mut Operation, count: usize, 
     status as i32
 }
 
-/// Logs a line for information. Answers the status.
+/// Logs a line for information. Returns the status.
 ///
 /// # Safety
 /// None of its own: the kernel checks that the text is the process's to read.

@@ -80,7 +80,7 @@ fn ended(start: &Start, files: Handle, child: &mut Child<'_>, event: Event) -> b
     true
 }
 
-/// Starts all processes and watches over them. Answers init's exit code.
+/// Starts all processes and watches over them. Returns init's exit code.
 pub fn run(start: &Start, files: Handle, processes: &[Process]) -> u32 {
     let event = match Event::try_new() {
         Ok(event) => event,

@@ -42,7 +42,7 @@ pub fn create(file: Handle) -> Result<Handle, Status> {
     call(file, ProcessCreate::default()).map(|c| c.handle)
 }
 
-/// Gives a process a handle; answers its number there.
+/// Gives a process a handle; returns its number there.
 pub fn grant(process: Handle, source: Handle, rights: Rights) -> Result<Handle, Status> {
     call(process, ProcessGrant { source, rights: rights.bits(), handle: 0, reserved: 0 }).map(|c| c.handle)
 }

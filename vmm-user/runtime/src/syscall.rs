@@ -75,7 +75,7 @@ pub fn batch(operations: &mut [Operation]) -> Result<(), (Status, usize)> {
     status(code).into_result().map_err(|s| (s, index as usize))
 }
 
-/// Executes one operation and answers its payload with the results.
+/// Executes one operation and returns its payload with the results.
 pub fn call<C: Call>(handle: Handle, payload: C) -> Result<C, Status> {
     let mut operation = [payload.on(handle)];
     batch(&mut operation).map_err(|(status, _)| status)?;

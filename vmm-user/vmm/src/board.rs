@@ -63,12 +63,12 @@ pub struct Board {
 }
 
 /// What a device reaches of the board during one access by a vCPU's thread.
-pub struct Access<'a> {
+pub struct BoardAccess<'a> {
     board: &'a Board,
     kicks: Option<VcpuSet>,
 }
 
-impl Platform for Access<'_> {
+impl Platform for BoardAccess<'_> {
     fn now_ns(&self) -> u64 {
         self.board.clock.now_ns()
     }
@@ -95,7 +95,7 @@ fn power_event_of(code: u32) -> PowerEvent {
     if code == 1 { PowerEvent::Off } else { PowerEvent::Reset }
 }
 
-impl Access<'_> {
+impl BoardAccess<'_> {
     /// A vCPU must look at what was posted to it.
     pub fn kick(&mut self, vcpu: usize) {
         devices::apic::Kick::kick(self.kicks.get_or_insert_default(), vcpu);
@@ -138,8 +138,8 @@ impl Board {
     }
 
     /// What an access of a vCPU's thread takes.
-    pub fn access(&self) -> Access<'_> {
-        Access { board: self, kicks: None }
+    pub fn access(&self) -> BoardAccess<'_> {
+        BoardAccess { board: self, kicks: None }
     }
 
     /// Calls a device, and takes over its new deadline.
@@ -148,20 +148,20 @@ impl Board {
         &self,
         id: DeviceId,
         default: R,
-        access: &mut Access<'_>,
-        call: impl FnOnce(&mut dyn BoardDevice, &mut Access<'_>) -> R,
+        access: &mut BoardAccess<'_>,
+        call: impl FnOnce(&mut dyn BoardDevice, &mut BoardAccess<'_>) -> R,
     ) -> R {
         let Some(slot) = self.slots.get(usize::from(id.0)) else { return default };
         let mut device = slot.device.lock();
         let result = call(&mut **device, access);
         if slot.is_timed {
-            self.note_deadline(slot, &**device, access);
+            self.update_deadline(slot, &**device, access);
         }
         result
     }
 
     /// A device with a timer was called.
-    fn note_deadline(&self, slot: &Slot, device: &dyn BoardDevice, access: &mut Access<'_>) {
+    fn update_deadline(&self, slot: &Slot, device: &dyn BoardDevice, access: &mut BoardAccess<'_>) {
         let deadline = device.deadline_ns().unwrap_or(NEVER);
         if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
             slot.deadline_ns.store(deadline, Ordering::SeqCst);
@@ -176,7 +176,7 @@ impl Board {
 
     /// Finds the earliest deadline anew; vCPU 0, which serves it, must look.
     #[cold]
-    fn deadline_changed(&self, access: &mut Access<'_>) {
+    fn deadline_changed(&self, access: &mut BoardAccess<'_>) {
         let _guard = self.deadline_lock.lock();
         let earliest = self.timed().map(|(_, s)| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
         if self.deadline_ns.swap(earliest, Ordering::SeqCst) != earliest {
@@ -186,7 +186,7 @@ impl Board {
 
     /// IN.
     #[inline(always)]
-    pub fn port_read(&self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+    pub fn port_read(&self, port: u16, width: Width, access: &mut BoardAccess<'_>) -> u32 {
         match self.ports.sole_owner(port, width) {
             Some(id) => self.read_port_of(id, port, width, access),
             None => self.port_read_split(port, width, access),
@@ -194,18 +194,18 @@ impl Board {
     }
 
     #[inline(always)]
-    fn read_port_of(&self, id: DeviceId, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+    fn read_port_of(&self, id: DeviceId, port: u16, width: Width, access: &mut BoardAccess<'_>) -> u32 {
         self.with(id, width.mask() as u32, access, |device, access| device.port_read(port, width, access))
     }
 
     #[cold]
-    fn port_read_split(&self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+    fn port_read_split(&self, port: u16, width: Width, access: &mut BoardAccess<'_>) -> u32 {
         self.ports.read(port, width, |id, port, width| self.read_port_of(id, port, width, access))
     }
 
     /// OUT.
     #[inline(always)]
-    pub fn port_write(&self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+    pub fn port_write(&self, port: u16, width: Width, value: u32, access: &mut BoardAccess<'_>) {
         match self.ports.sole_owner(port, width) {
             Some(id) => self.write_port_of(id, port, width, value, access),
             None => self.port_write_split(port, width, value, access),
@@ -213,12 +213,12 @@ impl Board {
     }
 
     #[inline(always)]
-    fn write_port_of(&self, id: DeviceId, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+    fn write_port_of(&self, id: DeviceId, port: u16, width: Width, value: u32, access: &mut BoardAccess<'_>) {
         self.with(id, (), access, |device, access| device.port_write(port, width, value, access));
     }
 
     #[cold]
-    fn port_write_split(&self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+    fn port_write_split(&self, port: u16, width: Width, value: u32, access: &mut BoardAccess<'_>) {
         self.ports.write(port, width, value, |id, port, width, value| {
             self.write_port_of(id, port, width, value, access);
         });
@@ -226,7 +226,7 @@ impl Board {
 
     /// A load from memory that is not RAM.
     #[inline(always)]
-    pub fn mmio_read(&self, gpa: u64, width: Width, access: &mut Access<'_>) -> u64 {
+    pub fn mmio_read(&self, gpa: u64, width: Width, access: &mut BoardAccess<'_>) -> u64 {
         match self.mmio.find(gpa) {
             Some(hit) if hit.remaining >= width.bytes() => {
                 self.load_from(hit.device, hit.offset, width, access)
@@ -236,18 +236,18 @@ impl Board {
     }
 
     #[inline(always)]
-    fn load_from(&self, id: DeviceId, offset: u64, width: Width, access: &mut Access<'_>) -> u64 {
+    fn load_from(&self, id: DeviceId, offset: u64, width: Width, access: &mut BoardAccess<'_>) -> u64 {
         self.with(id, width.mask(), access, |device, access| device.mmio_read(offset, width, access))
     }
 
     #[cold]
-    fn mmio_read_split(&self, gpa: u64, width: Width, access: &mut Access<'_>) -> u64 {
+    fn mmio_read_split(&self, gpa: u64, width: Width, access: &mut BoardAccess<'_>) -> u64 {
         self.mmio.read(gpa, width, |id, offset, width| self.load_from(id, offset, width, access))
     }
 
     /// A store to memory that is not RAM.
     #[inline(always)]
-    pub fn mmio_write(&self, gpa: u64, width: Width, value: u64, access: &mut Access<'_>) {
+    pub fn mmio_write(&self, gpa: u64, width: Width, value: u64, access: &mut BoardAccess<'_>) {
         match self.mmio.find(gpa) {
             Some(hit) if hit.remaining >= width.bytes() => {
                 self.store_to(hit.device, hit.offset, width, value, access);
@@ -257,12 +257,12 @@ impl Board {
     }
 
     #[inline(always)]
-    fn store_to(&self, id: DeviceId, offset: u64, width: Width, value: u64, access: &mut Access<'_>) {
+    fn store_to(&self, id: DeviceId, offset: u64, width: Width, value: u64, access: &mut BoardAccess<'_>) {
         self.with(id, (), access, |device, access| device.mmio_write(offset, width, value, access));
     }
 
     #[cold]
-    fn mmio_write_split(&self, gpa: u64, width: Width, value: u64, access: &mut Access<'_>) {
+    fn mmio_write_split(&self, gpa: u64, width: Width, value: u64, access: &mut BoardAccess<'_>) {
         self.mmio.write(gpa, width, value, |id, offset, width, value| {
             self.store_to(id, offset, width, value, access)
         });
@@ -275,7 +275,7 @@ impl Board {
     }
 
     /// Serves the timers that are due.
-    pub fn expire(&self, access: &mut Access<'_>) {
+    pub fn expire(&self, access: &mut BoardAccess<'_>) {
         let now = self.clock.now_ns();
         for (id, slot) in self.timed() {
             if slot.deadline_ns.load(Ordering::Relaxed) <= now {
@@ -285,14 +285,14 @@ impl Board {
     }
 
     /// A local APIC ended a level-triggered interrupt.
-    pub fn end_of_interrupt(&self, vector: u8, access: &mut Access<'_>) {
+    pub fn end_of_interrupt(&self, vector: u8, access: &mut BoardAccess<'_>) {
         let mut router = self.router.lock();
         router.end_of_interrupt(vector);
         access.take_kicks(&mut router);
     }
 
     /// The PIC's vector.
-    pub fn acknowledge_pic(&self, access: &mut Access<'_>) -> u8 {
+    pub fn acknowledge_pic(&self, access: &mut BoardAccess<'_>) -> u8 {
         let mut router = self.router.lock();
         let vector = router.acknowledge_pic();
         access.take_kicks(&mut router);
@@ -313,7 +313,7 @@ impl Board {
     }
 
     /// The host has signalled input for the devices whose bits are set.
-    pub fn input(&self, bits: u32, access: &mut Access<'_>) {
+    pub fn input(&self, bits: u32, access: &mut BoardAccess<'_>) {
         for (bit, input) in self.inputs.iter().enumerate() {
             if bits >> bit & 1 != 0 {
                 self.with(input.device, (), access, |device, access| device.input(access));

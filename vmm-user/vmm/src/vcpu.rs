@@ -38,7 +38,7 @@ pub use page::VcpuPages;
 pub use registers::EntryRegisters;
 use registers::{Registers, SystemCalls};
 
-use crate::board::{Access, Board};
+use crate::board::{Board, BoardAccess};
 use crate::guest_memory::GuestRam;
 use crate::statistics::Statistics;
 
@@ -125,7 +125,7 @@ pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
 /// What a local APIC reaches: the board, and kicks.
 struct Bus<'a, 'b> {
     board: &'a Board,
-    access: &'a mut Access<'b>,
+    access: &'a mut BoardAccess<'b>,
 }
 
 impl Kick for Bus<'_, '_> {
@@ -212,7 +212,7 @@ impl Vcpu {
     /// Kicks the vCPUs that an access posted something to. This one looks anyway, and at whether the machine
     /// is to end.
     #[inline(always)]
-    fn finish(&mut self, access: &Access<'_>) {
+    fn finish(&mut self, access: &BoardAccess<'_>) {
         if let Some(kicks) = access.kicks() {
             self.kick_others(kicks);
         }

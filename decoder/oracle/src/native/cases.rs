@@ -158,14 +158,14 @@ impl Case {
             fills,
         };
         match instruction {
-            Some(instruction) => case.aim(&instruction, random)?,
+            Some(instruction) => case.point_registers(&instruction, random)?,
             None => case.code.truncate(full::decode(&case.code, form.mode).len().max(1)),
         }
         Some(case)
     }
 
     /// Points the registers to data, or patches the displacement.
-    fn aim(&mut self, instruction: &Instruction, random: &mut Random) -> Option<()> {
+    fn point_registers(&mut self, instruction: &Instruction, random: &mut Random) -> Option<()> {
         self.code.truncate(instruction.length.into());
         if instruction.segment == Segment::Fs {
             return None;
@@ -180,7 +180,7 @@ impl Case {
             self.point(SP, Segment::Ss, self.stack_size(), random);
         }
         if instruction.attributes.contains(Attributes::MEMORY) {
-            self.aim_operand(instruction, random);
+            self.point_to_operand(instruction, random);
         } else {
             self.point(SI, instruction.segment, instruction.address_size, random);
             self.point(DI, Segment::Es, instruction.address_size, random);
@@ -248,7 +248,7 @@ impl Case {
         self.registers.gprs[register] = (value & size.mask()) | (random.bits() & !size.mask());
     }
 
-    fn aim_operand(&mut self, instruction: &Instruction, random: &mut Random) {
+    fn point_to_operand(&mut self, instruction: &Instruction, random: &mut Random) {
         let size = instruction.address_size;
         let target = self.target(random);
         let offset = target.wrapping_sub(self.base(instruction.segment));

@@ -10,7 +10,7 @@ use devices::capability::{
 use devices::router::Router;
 use spin::Mutex;
 
-use super::Access;
+use super::BoardAccess;
 
 /// What a device asks of the board when it is added.
 #[derive(Clone, Debug)]
@@ -34,19 +34,19 @@ pub trait BoardDevice: Send {
     /// What it asks of the board.
     fn claims(&self) -> Claims;
     /// IN.
-    fn port_read(&mut self, port: u16, width: Width, access: &mut Access<'_>) -> u32;
+    fn port_read(&mut self, port: u16, width: Width, access: &mut BoardAccess<'_>) -> u32;
     /// OUT.
-    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut Access<'_>);
+    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut BoardAccess<'_>);
     /// A load.
-    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut Access<'_>) -> u64;
+    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut BoardAccess<'_>) -> u64;
     /// A store.
-    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut Access<'_>);
+    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut BoardAccess<'_>);
     /// When [`Self::expire`] is wanted, in guest nanoseconds.
     fn deadline_ns(&self) -> Option<u64>;
     /// The deadline has come.
-    fn expire(&mut self, access: &mut Access<'_>);
+    fn expire(&mut self, access: &mut BoardAccess<'_>);
     /// The host has signalled that there is input for it.
-    fn input(&mut self, access: &mut Access<'_>);
+    fn input(&mut self, access: &mut BoardAccess<'_>);
 }
 
 impl<D: Device> BoardDevice for D {
@@ -61,19 +61,19 @@ impl<D: Device> BoardDevice for D {
         }
     }
 
-    fn port_read(&mut self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+    fn port_read(&mut self, port: u16, width: Width, access: &mut BoardAccess<'_>) -> u32 {
         <D::Ports as Ports<D>>::read(self, port, width, access)
     }
 
-    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut BoardAccess<'_>) {
         <D::Ports as Ports<D>>::write(self, port, width, value, access);
     }
 
-    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut Access<'_>) -> u64 {
+    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut BoardAccess<'_>) -> u64 {
         <D::Mmio as Mmio<D>>::read(self, offset, width, access)
     }
 
-    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut Access<'_>) {
+    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut BoardAccess<'_>) {
         <D::Mmio as Mmio<D>>::write(self, offset, width, value, access);
     }
 
@@ -81,11 +81,11 @@ impl<D: Device> BoardDevice for D {
         <D::Timer as Timer<D>>::deadline_ns(self)
     }
 
-    fn expire(&mut self, access: &mut Access<'_>) {
+    fn expire(&mut self, access: &mut BoardAccess<'_>) {
         <D::Timer as Timer<D>>::expire(self, access);
     }
 
-    fn input(&mut self, access: &mut Access<'_>) {
+    fn input(&mut self, access: &mut BoardAccess<'_>) {
         <D::Input as Input<D>>::input(self, access);
     }
 }
@@ -95,7 +95,11 @@ impl<D: Device> BoardDevice for D {
 pub struct SharedRouter(pub Arc<Mutex<Router>>);
 
 impl SharedRouter {
-    fn with<R>(&self, access: &mut Access<'_>, call: impl FnOnce(&mut Router, &mut Access<'_>) -> R) -> R {
+    fn with<R>(
+        &self,
+        access: &mut BoardAccess<'_>,
+        call: impl FnOnce(&mut Router, &mut BoardAccess<'_>) -> R,
+    ) -> R {
         let mut router = self.0.lock();
         let result = call(&mut router, access);
         access.take_kicks(&mut router);
@@ -108,19 +112,19 @@ impl BoardDevice for SharedRouter {
         self.0.lock().claims()
     }
 
-    fn port_read(&mut self, port: u16, width: Width, access: &mut Access<'_>) -> u32 {
+    fn port_read(&mut self, port: u16, width: Width, access: &mut BoardAccess<'_>) -> u32 {
         self.with(access, |router, access| PortDevice::port_read(router, port, width, access))
     }
 
-    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut Access<'_>) {
+    fn port_write(&mut self, port: u16, width: Width, value: u32, access: &mut BoardAccess<'_>) {
         self.with(access, |router, access| PortDevice::port_write(router, port, width, value, access));
     }
 
-    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut Access<'_>) -> u64 {
+    fn mmio_read(&mut self, offset: u64, width: Width, access: &mut BoardAccess<'_>) -> u64 {
         self.with(access, |router, access| MmioDevice::mmio_read(router, offset, width, access))
     }
 
-    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut Access<'_>) {
+    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, access: &mut BoardAccess<'_>) {
         self.with(access, |router, access| MmioDevice::mmio_write(router, offset, width, value, access));
     }
 
@@ -128,7 +132,7 @@ impl BoardDevice for SharedRouter {
         None
     }
 
-    fn expire(&mut self, _: &mut Access<'_>) {}
+    fn expire(&mut self, _: &mut BoardAccess<'_>) {}
 
-    fn input(&mut self, _: &mut Access<'_>) {}
+    fn input(&mut self, _: &mut BoardAccess<'_>) {}
 }

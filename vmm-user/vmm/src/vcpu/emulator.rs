@@ -17,7 +17,7 @@ use super::page::View;
 use super::registers::{Kernel, Registers};
 use crate::guest_memory::GuestRam;
 use code_cache::{CodeCache, Decoded, Key, Lengths};
-use machine::Emulation;
+use machine::VcpuMachine;
 use page_cache::PageCache;
 
 /// The longest instruction, in bytes (APM volume 3, 1.1).
@@ -124,7 +124,7 @@ impl Emulator {
 pub fn find_length(vcpu: &mut impl Surroundings, intercept: Intercept) -> Result<Option<u8>, FetchError> {
     let mode = vcpu.registers().mode();
     let mut code = Code::EMPTY;
-    let mut emulation = Emulation::new(vcpu);
+    let mut emulation = VcpuMachine::new(vcpu);
     let length = fetch_length(&mut emulation, &mut code, intercept, mode)?;
     if let Some(length) = length
         && let Some(bytes) = code.bytes().get(..usize::from(length))
@@ -137,7 +137,7 @@ pub fn find_length(vcpu: &mut impl Surroundings, intercept: Intercept) -> Result
 
 /// Fetches as much as it takes to tell the length.
 fn fetch_length<S: Surroundings>(
-    emulation: &mut Emulation<'_, S>,
+    emulation: &mut VcpuMachine<'_, S>,
     code: &mut Code,
     intercept: Intercept,
     mode: Mode,
@@ -154,7 +154,7 @@ fn fetch_length<S: Surroundings>(
 
 /// Fetches the instruction at RIP, and remembers it. `code` is what was fetched.
 pub fn fetch(vcpu: &mut impl Surroundings, code: &mut Code) -> Result<Instruction, FetchError> {
-    let mut emulation = Emulation::new(vcpu);
+    let mut emulation = VcpuMachine::new(vcpu);
     let instruction = fetch::fetch(&mut emulation, code)?;
     let bytes = code.bytes().get(..usize::from(instruction.length));
     if let Some(key) = bytes.and_then(|bytes| Key::of(&mut emulation, bytes)) {
@@ -165,13 +165,13 @@ pub fn fetch(vcpu: &mut impl Surroundings, code: &mut Code) -> Result<Instructio
 
 /// Carries out the instruction at RIP, or a number of its iterations.
 pub fn emulate(vcpu: &mut impl Surroundings, instruction: &Instruction, iterations: u32) -> Outcome {
-    decoder::emulate(instruction, &mut Emulation::new(vcpu), iterations)
+    decoder::emulate(instruction, &mut VcpuMachine::new(vcpu), iterations)
 }
 
 /// The same for the instruction that caused a nested page fault.
 #[inline(always)]
 pub fn emulate_at_fault(vcpu: &mut impl Surroundings, instruction: &Instruction, iterations: u32) -> Outcome {
-    decoder::emulate(instruction, &mut Emulation::at_fault(vcpu), iterations)
+    decoder::emulate(instruction, &mut VcpuMachine::at_fault(vcpu), iterations)
 }
 
 #[cfg(test)]

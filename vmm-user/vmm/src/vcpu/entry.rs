@@ -16,22 +16,22 @@ impl Vcpu {
         if self.events.attention.is_empty() && !self.events.has_posted() {
             return Next::Continue;
         }
-        self.attend()
+        self.plan()
     }
 
     #[inline(never)]
-    fn attend(&mut self) -> Next {
+    fn plan(&mut self) -> Next {
         if self.events.attention != Attention::INTERRUPTS || self.events.has_posted() {
-            return self.look_around();
+            return self.plan_all();
         }
-        self.look_at_interrupts();
+        self.plan_interrupts();
         // The PIC's acknowledgement may have been for others to see.
-        if self.events.attention.is_empty() { Next::Continue } else { self.look_around() }
+        if self.events.attention.is_empty() { Next::Continue } else { self.plan_all() }
     }
 
     /// The machine's end, start-up IPIs, interrupts, deadline, halt, batch.
     #[cold]
-    fn look_around(&mut self) -> Next {
+    fn plan_all(&mut self) -> Next {
         if let Some(event) = self.shared.board.power_event() {
             return Next::End(match event {
                 PowerEvent::Off => end_reason::POWER_OFF,
@@ -44,7 +44,7 @@ impl Vcpu {
         while let Some(startup) = self.events.lapic.take_startup() {
             self.start_up(startup);
         }
-        self.look_at_interrupts();
+        self.plan_interrupts();
         self.plan_deadline();
         self.registers.plan_activity(self.events.is_stopped());
         self.registers.plan_batch();
@@ -53,7 +53,7 @@ impl Vcpu {
 
     /// What the guest can take now, or is to say when it can.
     #[inline(always)]
-    fn look_at_interrupts(&mut self) {
+    fn plan_interrupts(&mut self) {
         if self.events.plan(&mut self.registers) {
             self.deliver_from_pic();
         }

@@ -35,7 +35,7 @@ impl Vcpu {
                 reason::DEADLINE => self.handle_deadline(),
                 _ if why & NOTABLE != 0 => {
                     why &= !NOTABLE;
-                    if let Next::End(reason) = self.note(why) {
+                    if let Next::End(reason) = self.count_and_keep_event(why) {
                         return Next::End(reason);
                     }
                     continue;
@@ -49,7 +49,7 @@ impl Vcpu {
     /// What comes before the exit itself: it is counted, the guest's task priority may be another, and an
     /// event on its way to the guest.
     #[cold]
-    fn note(&mut self, why: u32) -> Next {
+    fn count_and_keep_event(&mut self, why: u32) -> Next {
         if let Some(statistics) = self.statistics {
             self.count(why, statistics);
         }

@@ -1,7 +1,7 @@
 //! A processor: its area, what becomes of an interrupt, and its return to order.
 #![allow(unsafe_code, reason = "the entry code hands over the processor's area by address")]
 
-use super::entry::go_on;
+use super::entry::end_round;
 use super::machine::{self, Order, read, write};
 use super::random::Random;
 use super::{apic, layout as l, paging, report, rounds, tables, watch};
@@ -171,7 +171,7 @@ pub extern "C" fn handle(frame: &mut Frame, cpu: &mut Cpu) {
                     // A line that a snippet has left active comes again as soon as it is over.
                     frame.rflags &= !INTERRUPTS;
                 }
-                return rounds::note_interrupt(cpu, vector);
+                return rounds::record_interrupt(cpu, vector);
             }
             if cpu.events < MOST_EVENTS && !watch::is_overdue(cpu) {
                 return;
@@ -221,7 +221,7 @@ fn recover(cpu: &mut Cpu) -> ! {
         apic::restore(cpu.index);
         machine::write_msr(0xc000_0080, 0xd00);
     }
-    go_on(cpu)
+    end_round(cpu)
 }
 
 /// The next round.

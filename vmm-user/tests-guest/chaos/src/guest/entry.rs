@@ -412,7 +412,7 @@ unsafe extern "C" {
 }
 
 /// Ends whatever runs on this processor and begins a round.
-pub fn go_on(cpu: &mut Cpu) -> ! {
+pub fn end_round(cpu: &mut Cpu) -> ! {
     // SAFETY: the area is this processor's; what was on the stack is never returned to.
     unsafe { next_round(cpu) }
 }

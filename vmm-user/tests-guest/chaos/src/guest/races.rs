@@ -7,7 +7,7 @@
 
 use super::code::Code;
 use super::cpu::Cpu;
-use super::entry::{enter, go_on};
+use super::entry::{end_round, enter};
 use super::layout as l;
 use super::machine::{in8, invalidate, out8, read, write};
 use super::random::Random;
@@ -185,7 +185,7 @@ pub fn begin(cpu: &mut Cpu) -> ! {
     while shared::get(Flag::Racing) != kind {
         if watch::ticks().wrapping_sub(began) > RACE_TICKS {
             shared::set(Flag::Race, 0);
-            go_on(cpu);
+            end_round(cpu);
         }
     }
     prepare(cpu, kind);
@@ -294,7 +294,7 @@ pub fn go_on_with(cpu: &mut Cpu) -> ! {
     shared::set(Flag::Race, 0);
     cpu.race = Running::default();
     write::<u8>(cpu.area() + l::TSS + 0x68 + 0x3fe / 8, 0xff);
-    go_on(cpu)
+    end_round(cpu)
 }
 
 fn check(cpu: &Cpu) {

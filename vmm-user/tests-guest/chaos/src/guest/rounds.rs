@@ -1,7 +1,7 @@
 //! What a round does: a snippet, a check, or a race.
 
 use super::cpu::Cpu;
-use super::entry::go_on;
+use super::entry::end_round;
 use super::layout as l;
 use super::machine::{halt_until_interrupt, open_window, read, set_priority, write};
 use super::{apic, instructions, legacy, paging, races, report, snippet, watch};
@@ -44,7 +44,7 @@ fn disturb(cpu: &mut Cpu) {
 }
 
 /// An interrupt that came while the supervisor had its window open.
-pub fn note_interrupt(cpu: &mut Cpu, vector: u64) {
+pub fn record_interrupt(cpu: &mut Cpu, vector: u64) {
     write(&raw const cpu.received as u64 + vector, 1u8);
 }
 
@@ -68,7 +68,7 @@ fn check_interrupts(cpu: &mut Cpu) -> ! {
         report::wrong(cpu.index, "an interrupt did not come", vector << 8 | priority);
         report::apic(vector);
     }
-    go_on(cpu)
+    end_round(cpu)
 }
 
 /// Sends a vector to itself with CR8 raised, and then lowers it: whether it came before, and whether behind

@@ -18,7 +18,7 @@ use decoder::walk::{self, Access};
 use decoder::{Instruction, Intercept, Machine, Mode, PAGE_BYTES};
 
 use super::Surroundings;
-use super::machine::Emulation;
+use super::machine::VcpuMachine;
 use super::table_path::TablePath;
 use crate::vcpu::page::View;
 
@@ -56,7 +56,7 @@ impl<const WORDS: usize> Key<WORDS> {
     };
 
     /// Of the instruction at RIP, whose bytes these are; if it can be checked later.
-    pub fn of<S: Surroundings>(emulation: &mut Emulation<'_, S>, bytes: &[u8]) -> Option<Self> {
+    pub fn of<S: Surroundings>(emulation: &mut VcpuMachine<'_, S>, bytes: &[u8]) -> Option<Self> {
         let rip = emulation.page().rip();
         // All bytes that are compared lie in the instruction's page.
         let last = PAGE_BYTES - 8 * WORDS as u64;

@@ -13,7 +13,7 @@ use crate::vcpu::PHYSICAL_BITS;
 use crate::vcpu::page::VcpuPages;
 
 /// A vCPU during an emulation.
-pub struct Emulation<'a, S> {
+pub struct VcpuMachine<'a, S> {
     vcpu: &'a mut S,
     /// An address that is known not to be RAM: the exit said so.
     not_ram: u64,
@@ -22,7 +22,7 @@ pub struct Emulation<'a, S> {
 /// No guest physical address.
 const NOWHERE: u64 = u64::MAX;
 
-impl<'a, S: Surroundings> Emulation<'a, S> {
+impl<'a, S: Surroundings> VcpuMachine<'a, S> {
     /// Begins one.
     #[inline]
     pub fn new(vcpu: &'a mut S) -> Self {
@@ -74,7 +74,7 @@ const fn width(size: Size) -> Width {
     }
 }
 
-impl<S: Surroundings> GuestMemory for Emulation<'_, S> {
+impl<S: Surroundings> GuestMemory for VcpuMachine<'_, S> {
     #[inline]
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
         if gpa == self.not_ram {
@@ -104,7 +104,7 @@ fn state(segment: registers::Segment) -> SegmentState {
     SegmentState { base: segment.base, limit: segment.limit, attributes: segment.attributes }
 }
 
-impl<S: Surroundings> Machine for Emulation<'_, S> {
+impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
     #[inline]
     fn gpr(&self, number: u8) -> u64 {
         self.page().gpr(usize::from(number))
