@@ -67,6 +67,7 @@ impl Decoding {
 
     fn run(self, cursor: &mut Cursor) -> Result<Instruction, Rejection> {
         let form = self.form;
+        // The order is that of the bytes: ModRM, SIB and displacement, then the immediate.
         let modrm = if form.has_modrm { Some(ModRm::read(cursor)?) } else { None };
         let address = self.address(cursor, modrm)?;
         self.check_rm(modrm, address.is_some())?;
@@ -100,6 +101,7 @@ impl Decoding {
 
     /// The address of the memory operand, if there is one.
     fn address(&self, cursor: &mut Cursor, modrm: Option<ModRm>) -> Result<Option<Address>, Rejection> {
+        // An offset is as long as addresses are, eight bytes in 64-bit code: no other displacement is.
         if self.form.uses(Slot::Moffs) {
             return Ok(Some(Address {
                 displacement: cursor.unsigned(self.address_size)?,
@@ -132,6 +134,7 @@ impl Decoding {
             }
             attributes |= Attributes::LOCK;
         }
+        // Elsewhere F2 and F3 repeat nothing: they select an SSE instruction, or are ignored.
         if self.form.operation.is_string() {
             attributes |= self.prefixes.repeat.attributes();
         }
@@ -158,6 +161,8 @@ impl Decoding {
             Slot::Reg => self.register(reg),
             Slot::Xmm => Operand::Xmm(reg),
             Slot::Control => match reg {
+                // CR1, CR5 to CR7 and those from CR9 on do not exist, DR8 and above neither (APM 3, MOV CRn
+                // and MOV DRn).
                 0 | 2 | 3 | 4 | 8 => Operand::Control(reg),
                 _ => return Err(Rejection::Undefined),
             },
@@ -176,6 +181,7 @@ impl Decoding {
                 Operand::Immediate
             }
             Slot::Immediate => {
+                // Only MOV to a register has an immediate of eight bytes, and that accesses no memory.
                 *immediate = cursor.signed(self.size.min(Size::B4))?;
                 Operand::Immediate
             }

@@ -130,9 +130,12 @@ impl<M: Machine> Emulation<'_, M> {
             Pop => self.pop()?,
             MovVector => self.mov_vector()?,
             Movs | Cmps | Stos | Lods | Scas | Ins | Outs => return self.string(max_iterations),
+            // An exit for LMSW has been checked by the processor, but what is there now may be another one,
+            // put there by another vCPU: then nobody has looked at CPL.
             Lmsw if self.machine.cpl() != 0 => return Err(Exception::GENERAL_PROTECTION.into()),
             Cpuid | Rdmsr | Wrmsr | Rdtsc | Rdtscp | Hlt | Vmmcall | Xsetbv | Invd | Wbinvd | Clts | Lmsw
             | MovControl | MovDebug | In | Out => {
+                // The source may be in memory, and so may fault: only the emulator can tell.
                 return Ok(Outcome::Intercepted { value: self.source()? });
             }
         }

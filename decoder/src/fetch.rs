@@ -52,9 +52,12 @@ impl Code {
         let (linear, within_limit) = linear(machine, offset)?;
         let gpa = machine.translate(linear, Access::fetch(machine.cpl())).map_err(FetchError::from)?;
         let in_page = PAGE_BYTES - linear % PAGE_BYTES;
+        // Nearly always: two reads instead of one for each aligned piece.
         if self.length == 0 && in_page.min(within_limit) >= 16 {
             return self.fill(machine, gpa);
         }
+        // Not a byte more than the page and the limit have: the next page may be absent, or a device that
+        // must not be read.
         let wanted = u64::from(MAX_LENGTH - self.length.min(MAX_LENGTH));
         let end = in_page.min(within_limit).min(wanted);
         let mut at = 0;
@@ -139,6 +142,7 @@ impl From<Rejection> for FetchError {
         match rejection {
             Rejection::TooLong => FetchError::Exception(Exception::GENERAL_PROTECTION),
             Rejection::Undefined => FetchError::Exception(Exception::UNDEFINED_OPCODE),
+            // Such an instruction does not exit, so the guest has changed its code since.
             Rejection::NoMemory => FetchError::Retry,
             Rejection::Unsupported | Rejection::Truncated => FetchError::Unsupported,
         }

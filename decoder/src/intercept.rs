@@ -76,7 +76,9 @@ fn suffix_length(intercept: Intercept, rest: &[u8]) -> Option<u8> {
         Intercept::Hlt => rest.starts_with(&[0xf4]).then_some(1),
         Intercept::Pause => rest.starts_with(&[0x90]).then_some(1),
         Intercept::Io => match rest.first()? {
+            // INS, OUTS, and the port in DX.
             0x6c..=0x6f | 0xec..=0xef => Some(1),
+            // The port in a byte.
             0xe4..=0xe7 => Some(2),
             _ => None,
         },

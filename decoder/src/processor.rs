@@ -53,9 +53,11 @@ impl Processor {
     /// What CPUID says: EAX, EBX, ECX and EDX of leaves 0 and 1 (APM 3, appendix E.3; SDM 2, CPUID).
     pub fn from_cpuid(leaf_0: [u32; 4], leaf_1: [u32; 4]) -> Processor {
         let [_, ebx, ecx, edx] = leaf_0;
+        // The name's letters lie in EBX, EDX, ECX, in this order.
         let name = [ebx, edx, ecx].map(u32::to_le_bytes);
         let vendor = match name.as_flattened() {
             b"AuthenticAMD" | b"HygonGenuine" => Vendor::Amd,
+            // Who is neither has followed Intel's manual.
             _ => Vendor::Intel,
         };
         let [_, _, ecx, edx] = leaf_1;

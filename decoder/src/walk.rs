@@ -113,6 +113,7 @@ pub fn walk(
     access: Access,
 ) -> Result<Translation, WalkError> {
     if paging.cr0 & CR0_PG == 0 {
+        // Without paging there is no long mode, so addresses have 32 bits.
         let gpa = linear & 0xffff_ffff;
         let trace = Trace::default();
         return Ok(Translation {
@@ -151,6 +152,7 @@ pub fn translate(
 ) -> Result<Translation, WalkError> {
     for _ in 0..ATTEMPTS {
         let mut translation = walk(memory, paging, linear, access)?;
+        // An entry that is not what it was may map elsewhere or allow less: the whole walk is made anew.
         if access.is_probe() || translation.trace.mark(memory, access.kind == Kind::Write) {
             return Ok(translation);
         }
@@ -183,6 +185,7 @@ fn entries_of_eight(
         }
         let mut reserved = always_reserved;
         let mut is_leaf = level == 1;
+        // The four pointers of PAE have no rights, and reserved bits in their place (SDM 3, table 4-8).
         if is_pae && level == 3 {
             reserved |= entry::RESERVED_IN_POINTER;
         } else {
@@ -192,6 +195,7 @@ fn entries_of_eight(
                 is_leaf = true;
             }
         }
+        // Before the rights: an entry with reserved bits says nothing that could be believed.
         if value & reserved != 0 {
             return Err(access.fault(paging, linear, rights::PRESENT | rights::RESERVED));
         }

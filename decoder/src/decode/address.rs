@@ -55,6 +55,7 @@ impl Address {
         const BX: u8 = 3;
         const SI: u8 = 6;
         const DI: u8 = 7;
+        // Sixteen-bit addresses know eight sums of registers, and no scale.
         let (base, index) = match modrm.rm {
             0 => (BX, Some(SI)),
             1 => (BX, Some(DI)),
@@ -65,6 +66,7 @@ impl Address {
             6 => (BP, None),
             _ => (BX, None),
         };
+        // In the place of BP alone, without a displacement: an address alone.
         if modrm.mode == 0 && modrm.rm == 6 {
             return Ok(Address { displacement: cursor.signed(Size::B2)?, ..Address::default() });
         }
@@ -84,6 +86,7 @@ impl Address {
             let sib = ModRm::read(cursor)?;
             base = sib.rm;
             let index = sib.reg | (rex & 2) << 2;
+            // Without REX.X number 4 is no index; with it, it is R12, an index like others.
             if index != SIB {
                 address.index = Register::Gpr(index);
                 address.scale = sib.mode;
@@ -91,6 +94,7 @@ impl Address {
         } else if modrm.mode == 0 && modrm.rm == NO_BASE && mode == Mode::Bits64 {
             address.base = Register::Rip;
         }
+        // RIP-relative, and SIB without a base. REX.B is not looked at: R13 has no such form either.
         if modrm.mode == 0 && base == NO_BASE {
             address.displacement = cursor.signed(Size::B4)?;
             return Ok(address);

@@ -44,11 +44,13 @@ impl<'a> Cursor<'a> {
             Some(&[a, b]) => u16::from_le_bytes([a, b]).into(),
             Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]).into(),
             Some(&[a, b, c, d, e, f, g, h]) => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            // Fifteen bytes were given and do not hold it: no more bytes would help.
             _ if start + length > usize::from(MAX_LENGTH) && self.bytes.len() >= usize::from(MAX_LENGTH) => {
                 return Err(Rejection::TooLong);
             }
             _ => return Err(Rejection::Truncated),
         };
+        // More bytes may have been given than an instruction may have.
         if start + length > usize::from(MAX_LENGTH) {
             return Err(Rejection::TooLong);
         }

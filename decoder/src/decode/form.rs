@@ -172,6 +172,7 @@ pub(super) fn read(
     processor: Processor,
 ) -> Result<Form, Rejection> {
     let opcode = cursor.next()?;
+    // In other modes 63h is ARPL.
     if opcode == 0x63 && mode == Mode::Bits64 {
         return Ok(movsxd(prefixes, mode, processor.vendor));
     }
@@ -192,21 +193,25 @@ fn one_byte(opcode: u8, cursor: &mut Cursor, mode: Mode) -> Result<Form, Rejecti
     use Operation::*;
     use Slot::{Accumulator, Byte, Dx, Immediate, Moffs, Reg, Rm, SignedByte};
     let width = width(opcode);
+    // Ports are 32 bits wide at most, so REX.W does not make them wider.
     let io = if width == BYTE { BYTE } else { Width::Narrow };
     Ok(match opcode {
         0x00..=0x3f => match opcode & 7 {
             0 | 1 => Form::new(arithmetic(opcode >> 3), width, Rm, Reg),
             2 | 3 => Form::new(arithmetic(opcode >> 3), width, Reg, Rm),
+            // The accumulator and an immediate.
             4 | 5 => return Err(Rejection::NoMemory),
             _ => return Err(Rejection::Unsupported),
         },
         0x6c | 0x6d => Form::new(Ins, io, Slot::None, Dx),
         0x6e | 0x6f => Form::new(Outs, io, Dx, Slot::None),
+        // An alias of 80h, which 64-bit mode has taken away.
         0x82 if mode == Mode::Bits64 => return Err(Rejection::Undefined),
         0x80 | 0x82 => Form::new(arithmetic(group(cursor)?), BYTE, Rm, Immediate),
         0x81 => Form::new(arithmetic(group(cursor)?), Width::Full, Rm, Immediate),
         0x83 => Form::new(arithmetic(group(cursor)?), Width::Full, Rm, SignedByte),
         0x84 | 0x85 => Form::new(Test, width, Rm, Reg),
+        // With memory it locks the bus whether or not it is told to (APM 3, XCHG).
         0x86 | 0x87 => Form::new(Xchg, width, Rm, Reg).with(Attributes::LOCK),
         0x88 | 0x89 => Form::new(Mov, width, Rm, Reg),
         0x8a | 0x8b => Form::new(Mov, width, Reg, Rm),
@@ -225,6 +230,7 @@ fn one_byte(opcode: u8, cursor: &mut Cursor, mode: Mode) -> Result<Form, Rejecti
         0xee | 0xef => Form::new(Out, io, Dx, Accumulator),
         0xf4 => Form::new(Hlt, BYTE, Slot::None, Slot::None),
         0xf6 | 0xf7 => match group(cursor)? {
+            // The second encoding is not in every manual, but in every processor.
             0 | 1 => Form::new(Test, width, Rm, Immediate),
             2 => Form::new(Not, width, Rm, Slot::None),
             3 => Form::new(Neg, width, Rm, Slot::None),
@@ -282,6 +288,7 @@ fn two_byte(opcode: u8, cursor: &mut Cursor, prefixes: &Prefixes) -> Result<Form
         0xbe => Form::new(Movsx, Width::Full, Reg, Rm).with_memory(Size::B1),
         0xbf => Form::new(Movsx, Width::Full, Reg, Rm).with_memory(Size::B2),
         0xc0 | 0xc1 => Form::new(Xadd, width, Rm, Reg),
+        // MOVNTI. Where its data goes past the cache, a device sees no difference.
         0xc3 if prefixes.mandatory() == Mandatory::None => {
             Form::new(Mov, Width::FourOrEight, Rm, Reg).needing(Features::SSE2)
         }
@@ -315,6 +322,8 @@ fn bit_operation(reg: u8) -> Result<Operation, Rejection> {
 /// 0F 01: LMSW, and instructions that are whole ModRM bytes.
 fn group_7(cursor: &mut Cursor, prefixes: &Prefixes) -> Result<Form, Rejection> {
     let modrm = cursor.peek()?;
+    // LMSW has its ModRM byte read as any other operand's; in the instructions below that byte is the
+    // opcode's third, and is taken here.
     if ModRm::new(modrm).reg == 6 {
         return Ok(Form::new(Operation::Lmsw, Width::Fixed(Size::B2), Slot::None, Slot::Rm));
     }

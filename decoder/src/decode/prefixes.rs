@@ -66,6 +66,8 @@ impl Prefixes {
         let is_long = mode == Mode::Bits64;
         let mut rex = 0;
         match byte {
+            // Allowed and without effect in 64-bit mode; an FS or GS override before one of them stays in
+            // force (APM 3, 1.2.4).
             0x26 | 0x2e | 0x36 | 0x3e if is_long => {}
             0x26 => self.segment = Some(Segment::Es),
             0x2e => self.segment = Some(Segment::Cs),
@@ -81,6 +83,8 @@ impl Prefixes {
             0xf3 => self.repeat = Repeat::Equal,
             _ => return false,
         }
+        // A REX prefix in front of another prefix counts for nothing, so each prefix takes away the one
+        // before.
         self.rex = rex;
         true
     }

@@ -20,6 +20,7 @@ impl<M: Machine> Emulation<'_, M> {
         let part = |register| match register {
             Register::None => 0,
             Register::Gpr(number) => self.machine.gpr(number),
+            // From the next instruction's address.
             Register::Rip => self.machine.rip().wrapping_add(u64::from(instruction.length)),
         };
         part(instruction.base)
@@ -32,6 +33,7 @@ impl<M: Machine> Emulation<'_, M> {
     #[inline]
     pub(super) fn linear(&mut self, segment: Segment, offset: u64) -> u64 {
         match (self.instruction.mode, segment) {
+            // The only segments whose base counts in 64-bit mode.
             (Mode::Bits64, Segment::Fs | Segment::Gs) => {
                 self.machine.segment(segment).base.wrapping_add(offset)
             }
@@ -103,6 +105,7 @@ fn is_within(state: SegmentState, first: u64, last: u64, is_protected: bool) -> 
     if !expands_down {
         return last <= limit;
     }
+    // Such a segment is what lies above its limit, up to the end that its size allows.
     let top = if state.attributes & SegmentState::BIG != 0 { 0xffff_ffff } else { 0xffff };
     first > limit && last <= top
 }

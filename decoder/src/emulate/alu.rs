@@ -30,6 +30,8 @@ pub(super) fn binary(operation: Operation, size: Size, left: u64, right: u64, ca
 
 pub(super) fn add(size: Size, left: u64, right: u64, carry: bool) -> Computed {
     let value = left.wrapping_add(right).wrapping_add(carry.into()) & size.mask();
+    // A bit carries out if both operands have it, or one has it and the sum has not: then a carry came in.
+    // Overflow: both operands' signs differ from the sum's.
     let carries = (left & right) | ((left | right) & !value);
     let overflow = (left ^ value) & (right ^ value);
     Computed { value, flags: of_result(size, value) | of_carries(size, carries, overflow) }
@@ -37,6 +39,8 @@ pub(super) fn add(size: Size, left: u64, right: u64, carry: bool) -> Computed {
 
 pub(super) fn subtract(size: Size, left: u64, right: u64, borrow: bool) -> Computed {
     let value = left.wrapping_sub(right).wrapping_sub(borrow.into()) & size.mask();
+    // A bit borrows if only the subtrahend has it, or if they are alike and the difference has it.
+    // Overflow: the operands' signs differ, and the difference's is not the minuend's.
     let borrows = (!left & right) | ((!left | right) & value);
     let overflow = (left ^ right) & (left ^ value);
     Computed { value, flags: of_result(size, value) | of_carries(size, borrows, overflow) }
@@ -57,6 +61,7 @@ fn of_result(size: Size, value: u64) -> u64 {
     if value & size.sign_bit() != 0 {
         flags |= FLAG_SF;
     }
+    // Parity is of the lowest byte alone, whatever the operand's size.
     if (value as u8).count_ones().is_multiple_of(2) {
         flags |= FLAG_PF;
     }
@@ -69,6 +74,7 @@ fn of_carries(size: Size, carries: u64, overflow: u64) -> u64 {
     if carries & size.sign_bit() != 0 {
         flags |= FLAG_CF;
     }
+    // Out of bit 3, for decimal digits.
     if carries & 8 != 0 {
         flags |= FLAG_AF;
     }

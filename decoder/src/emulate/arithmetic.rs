@@ -26,6 +26,7 @@ impl<M: Machine> Emulation<'_, M> {
             }
             return Ok(());
         }
+        // Read, changed and written in one, so that LOCK can hold over all of it.
         let right = self.value(instruction.source);
         self.compute(STATUS, |left| alu::binary(operation, size, left, right, carry))
     }
@@ -34,6 +35,7 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         match self.instruction.operation {
             Operation::Neg => self.compute(STATUS, |value| alu::subtract(size, 0, value, false)),
+            // INC and DEC leave CF alone, for the sake of loops over long numbers.
             Operation::Inc => self.compute(STATUS & !FLAG_CF, |value| alu::add(size, value, 1, false)),
             Operation::Dec => self.compute(STATUS & !FLAG_CF, |value| alu::subtract(size, value, 1, false)),
             // NOT; no other operation comes here.

@@ -24,6 +24,8 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         let addend = self.value(self.instruction.source);
         let place = self.operand_place(Kind::Write)?;
+        // The sum is computed again below for its flags, as the exchange may have been tried with several
+        // old values.
         let old = self.modify(place, |old| alu::add(size, old, addend, false).value)?;
         self.set(self.instruction.source, old);
         self.set_status(STATUS, alu::add(size, old, addend, false).flags);
@@ -38,6 +40,7 @@ impl<M: Machine> Emulation<'_, M> {
         let accumulator = self.value(Operand::Gpr(AX));
         let place = self.operand_place(Kind::Write)?;
         let old = self.modify(place, |old| if old == accumulator { new } else { old })?;
+        // Written only then: a move of four bytes to RAX would clear its upper half.
         if old != accumulator {
             self.set(Operand::Gpr(AX), old);
         }
@@ -51,6 +54,7 @@ impl<M: Machine> Emulation<'_, M> {
         let half = self.instruction.size;
         let expected = self.pair(DX, AX);
         let new = self.pair(CX, BX);
+        // Sixteen bytes are more than `modify` carries.
         let found = if half == Size::B8 {
             self.compare_exchange_wide(place, expected, new)
         } else {

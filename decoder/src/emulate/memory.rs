@@ -29,6 +29,7 @@ impl Place {
     fn pieces(self) -> impl Iterator<Item = (u64, Size, u64)> {
         let mut at = 0;
         core::iter::from_fn(move || {
+            // A device sees an access that crosses a page as several, each of them aligned.
             let (gpa, end) = if at < self.split {
                 (self.gpa.wrapping_add(at), self.split)
             } else {
@@ -105,6 +106,8 @@ impl<M: Machine> Emulation<'_, M> {
             return Err(Exception::GENERAL_PROTECTION.into());
         }
         self.check_segment(segment, offset, linear, size, kind)?;
+        // An aligned operand's last byte is canonical if its first is; only a base that was added can make
+        // the offset differ from the sum.
         if !is_aligned || matches!(segment, Segment::Fs | Segment::Gs) {
             self.check_ends(segment, offset, linear, size)?;
         }
@@ -125,6 +128,7 @@ impl<M: Machine> Emulation<'_, M> {
         access: Access,
     ) -> Result<Place> {
         let split = PAGE_BYTES - linear % PAGE_BYTES;
+        // Outside 64-bit mode addresses wrap at 4 GiB, within an operand too.
         let next = linear.wrapping_add(split) & self.instruction.mode.linear_mask();
         self.check_segment(segment, offset, next, size, access.kind)?;
         // The first page is only asked about first: its dirty bit must stay clear if the second one faults.
@@ -202,6 +206,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// once.
     #[inline]
     pub(super) fn modify(&mut self, place: Place, mut change: impl FnMut(u64) -> u64) -> Result<u64> {
+        // What is not locked is two accesses on a processor as well, between which others may write.
         if !self.instruction.attributes.contains(Attributes::LOCK) {
             let old = self.load(place);
             self.store(place, change(old));
@@ -210,6 +215,8 @@ impl<M: Machine> Emulation<'_, M> {
         if place.crosses() {
             return Err(Abort::Stop(Stop::SplitLock));
         }
+        // A device knows no compare-and-exchange: its lock makes each of the two accesses whole, and no
+        // more can be had.
         let Some(mut old) = self.machine.read(place.gpa, place.size) else {
             let old = self.load(place);
             self.store(place, change(old));

@@ -54,6 +54,7 @@ impl<M: Machine> Emulation<'_, M> {
             let value = self.load_piece(gpa, size);
             self.set(instruction.destination, value);
         }
+        // What `Instruction::advance` does, without its case of 16- and 32-bit code.
         self.machine.set_rip(self.machine.rip().wrapping_add(instruction.length.into()));
         if rflags & FLAG_RF != 0 {
             self.machine.set_rflags(rflags & !FLAG_RF);

@@ -11,6 +11,8 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         let value = self.source()?;
         let width = self.stack_width();
+        // Only the bits of the stack's width count and change: with a 16-bit stack segment the upper half
+        // of ESP stays.
         let pointer = self.machine.gpr(SP).wrapping_sub(size.bytes());
         let place = self.place(Segment::Ss, pointer & width.mask(), size, Kind::Write)?;
         self.store(place, value);
@@ -25,6 +27,7 @@ impl<M: Machine> Emulation<'_, M> {
         let before = self.machine.gpr(SP);
         let stack = self.place(Segment::Ss, before & width.mask(), size, Kind::Read)?;
         self.set_register(SP, width, before.wrapping_add(size.bytes()));
+        // A fault of the destination has to leave rSP as it was.
         let place = self.operand_place(Kind::Write).inspect_err(|_| self.machine.set_gpr(SP, before));
         let place = place?;
         let value = self.load(stack);

@@ -22,9 +22,12 @@ impl<M: Machine> Emulation<'_, M> {
             return Ok(self.done());
         }
         let size = self.instruction.address_size;
+        // The count is as wide as addresses are, and is cut to that.
         let mut left = self.machine.gpr(CX) & size.mask();
         let flags = self.machine.rflags();
         let single_step = flags & FLAG_TF != 0;
+        // Bounded, since a guest could keep the vCPU's thread here for 2^64 iterations; with TF each
+        // iteration is a step.
         let mut iterations = if single_step { 1 } else { max_iterations.max(1) };
         while left != 0 {
             if iterations == 0 {

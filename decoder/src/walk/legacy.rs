@@ -38,6 +38,7 @@ pub(super) fn walk(
             return Err(access.fault(paging, linear, rights::PRESENT | rights::RESERVED));
         }
         rights.check(paging, linear, access)?;
+        // PSE-36: bits 20:13 of the entry are bits 39:32 of the address (APM 2, 5.2.2).
         let page = (directory & 0xffc0_0000) | (directory >> 13 & 0xff) << 32;
         return Ok(rights.translation(page | (linear & (LARGE_PAGE_BYTES - 1)), LARGE_PAGE_BYTES, trace));
     }

@@ -76,6 +76,7 @@ impl Access {
             Kind::Read => {}
             Kind::Write => error_code |= WRITE,
             Kind::Execute => {
+                // The bit is only there where the processor tells fetches from reads (SDM 3, 4.7).
                 let no_execute = paging.cr4 & CR4_PAE != 0 && paging.efer & EFER_NXE != 0;
                 if no_execute || paging.cr4 & CR4_SMEP != 0 {
                     error_code |= FETCH;
@@ -147,6 +148,7 @@ impl Rights {
         if access.user && !self.user() {
             return false;
         }
+        // SMEP and SMAP keep the supervisor from being made to use what a program has prepared.
         let supervisor_on_user = !access.user && self.user();
         match access.kind {
             Kind::Execute => self.executable() && !(supervisor_on_user && paging.cr4 & CR4_SMEP != 0),
@@ -168,6 +170,7 @@ impl Rights {
         }
         let pair = paging.pkru >> (self.key * 2);
         let (no_access, no_write) = (pair & 1 != 0, pair & 2 != 0);
+        // CR0.WP clear lets the supervisor write past the key, as past the page's own right.
         let is_guarded_write = access.kind == Kind::Write && (access.user || paging.cr0 & CR0_WP != 0);
         no_access || (no_write && is_guarded_write)
     }

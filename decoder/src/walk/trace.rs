@@ -43,6 +43,7 @@ impl Trace {
     /// Sets accessed bits, and the leaf's dirty bit for a write. `false` if an entry changed meanwhile.
     pub(super) fn mark(&mut self, memory: &mut (impl GuestMemory + ?Sized), is_write: bool) -> bool {
         let leaf = usize::from(self.count).wrapping_sub(1);
+        // From the root down, as a processor meets them: a leaf is never marked below an entry that is not.
         let entries = self.entries.iter_mut().enumerate().take(usize::from(self.count));
         for (level, (gpa, value)) in entries.skip(usize::from(self.unmarked)) {
             let dirty = if is_write && level == leaf { entry::DIRTY } else { 0 };
@@ -50,6 +51,8 @@ impl Trace {
             if wanted == *value {
                 continue;
             }
+            // Other vCPUs and the guest's kernel change entries at the same time, and a bit set over theirs
+            // would undo what they wrote.
             if memory.compare_exchange(*gpa, self.size, *value, wanted) != Some(*value) {
                 return false;
             }

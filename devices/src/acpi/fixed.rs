@@ -51,6 +51,7 @@ pub fn fadt(config: &AcpiConfig, keyboard: bool, facs: u32, dsdt: u32) -> FADT {
     fadt.pm1_evt_len = 4;
     fadt.pm1_cnt_len = 2;
     fadt.pm_tmr_len = 4;
+    // So much latency says that there is no such state; a guest would idle in ports that nobody emulates.
     fadt.p_lvl2_lat = NO_C2.into();
     fadt.p_lvl3_lat = NO_C3.into();
     fadt.century = rtc::spec::CENTURY;
@@ -58,6 +59,7 @@ pub fn fadt(config: &AcpiConfig, keyboard: bool, facs: u32, dsdt: u32) -> FADT {
     fadt.iapc_boot_arch = (LEGACY_DEVICES | NO_VGA | keyboard).into();
     fadt.reset_reg = ports(pm::RESET_CONTROL, 1, AccessSize::ByteAccess);
     fadt.reset_value = pm::RESET_VALUE;
+    // The same blocks once more, in the form that newer systems read first.
     fadt.x_pm1a_evt_blk = ports(pm::PM1A_EVENT, 4, AccessSize::WordAccess);
     fadt.x_pm1a_cnt_blk = ports(pm::PM1A_CONTROL, 2, AccessSize::WordAccess);
     fadt.x_pm_tmr_blk = ports(pm::PM_TIMER, 4, AccessSize::DwordAccess);

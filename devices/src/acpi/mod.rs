@@ -106,10 +106,13 @@ impl AcpiTables {
         if !base.is_multiple_of(64) || end.is_none_or(|end| end > 1 << 32) {
             return Err(AcpiError::Base);
         }
+        // Tables name each other by address, so what is named is placed first; the RSDP, which names them
+        // all, has the first place kept for it, where it is looked for.
         let mut blob = Blob { base, bytes: alloc::vec![0; Rsdp::len()] };
         let facs = blob.place(64, &FACS::new());
         let dsdt = blob.place(16, &dsdt::table(config, entries));
         let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
+        // Without the bit a guest does not look for the controller at all.
         let keyboard = entries.contains(&AcpiEntry::KeyboardController);
         xsdt.add_entry(blob.place(16, &fixed::fadt(config, keyboard, facs as u32, dsdt as u32)));
         xsdt.add_entry(blob.place(16, &madt::table(config)));

@@ -32,6 +32,7 @@ impl LocalApic {
         else {
             return;
         };
+        // TMR is of the vector's last arrival: level or edge, whatever it was before.
         for (word, (vectors, level)) in vectors.into_iter().zip(level).enumerate() {
             self.irr.set_word(word, self.irr.word(word as u32) | vectors);
             self.tmr.set_word(word, self.tmr.word(word as u32) & !vectors | level & vectors);
@@ -47,6 +48,7 @@ impl LocalApic {
         if flags & posted::ILLEGAL_VECTOR != 0 {
             self.error(spec::ESR_RECEIVE_ILLEGAL);
         }
+        // Before the SIPI: who posted both sent them in this order, and INIT is what makes a SIPI count.
         if flags & posted::INIT != 0 {
             self.accept_init();
         }

@@ -74,6 +74,8 @@ impl LocalApic {
             base: spec::DEFAULT_BASE | spec::BASE_ENABLE | if vcpu == 0 { spec::BASE_BSP } else { 0 },
             tpr: 0,
             ldr: 0,
+            // The state after reset (SDM 3, local APIC state after power-up): nothing is accepted until
+            // software enables it.
             dfr: u32::MAX,
             svr: 0xff,
             isr: Vectors::default(),
@@ -88,6 +90,7 @@ impl LocalApic {
             extint: false,
             init: false,
             sipi: None,
+            // The bootstrap processor runs at once.
             waits_for_sipi: vcpu != 0,
             changed: true,
         };

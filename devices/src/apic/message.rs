@@ -68,6 +68,7 @@ impl InterruptMessage {
             return None;
         }
         let delivery = match DeliveryMode::from_bits(data >> 8)? {
+            // Only an IPI starts a processor.
             DeliveryMode::Startup => return None,
             DeliveryMode::Fixed if address & REDIRECTION_HINT != 0 => DeliveryMode::LowestPriority,
             other => other,

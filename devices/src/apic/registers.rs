@@ -24,6 +24,7 @@ impl LocalApic {
     pub(super) fn read_register(&mut self, register: u32, bus: &dyn ApicBus) -> Option<u32> {
         Some(match register {
             spec::ID if self.is_x2apic() => self.id,
+            // xAPIC IDs have eight bits, at the top.
             spec::ID => self.id << 24,
             spec::VERSION => spec::VERSION_VALUE,
             spec::PPR => self.ppr(),
@@ -51,6 +52,7 @@ impl LocalApic {
         self.changed = true;
         match register {
             spec::SVR => self.set_svr(value),
+            // A write of whatever value shows the errors since the last write (SDM 3, ESR).
             spec::ESR => self.esr = core::mem::take(&mut self.esr_pending),
             spec::TIMER_INITIAL => {
                 let now_ns = bus.now_ns();

@@ -44,9 +44,12 @@ impl Routing {
         if destination == InterruptMessage::BROADCAST {
             return true;
         }
+        // Cluster in the upper half, one bit for each APIC of it in the lower; there is no other model (SDM
+        // 3, logical destination mode in x2APIC mode).
         if self.x2apic {
             return destination >> 16 == self.logical_id >> 16 && destination & self.logical_id & 0xffff != 0;
         }
+        // An xAPIC has eight bits of it, and cannot be named by more.
         if destination > 0xff {
             return false;
         }
@@ -68,6 +71,8 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     fn takes(&self, apic: &ApicShared, routing: Routing) -> bool {
+        // NMI, INIT and the like reach an APIC that software has disabled; what is fixed or lowest-priority
+        // does not.
         let needs_software_enable =
             matches!(self.message.delivery, DeliveryMode::Fixed | DeliveryMode::LowestPriority);
         let InterruptMessage { destination, logical, .. } = *self.message;
@@ -90,8 +95,10 @@ impl Delivery<'_> {
             DeliveryMode::Init => apic.post_init(),
             DeliveryMode::Startup => apic.post_sipi(vector),
             DeliveryMode::ExtInt => apic.post_extint(),
+            // There is no system management mode to enter.
             DeliveryMode::Smi => false,
         };
+        // The sender looks at its own before it enters its guest again.
         if kick && self.sender != Some(vcpu) {
             self.kicks.kick(vcpu);
         }

@@ -133,6 +133,7 @@ impl Timer {
         self.deadline_ns = match self.mode {
             Mode::Periodic => {
                 let period_ns = self.period_ns().max(1);
+                // The phase is kept however late this is, so that the guest's clock does not drift.
                 let missed = (now_ns - deadline_ns) / period_ns;
                 deadline_ns.checked_add((missed + 1).saturating_mul(period_ns))
             }

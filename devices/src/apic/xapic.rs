@@ -40,10 +40,13 @@ impl LocalApic {
             spec::TPR => self.set_tpr(value as u8),
             spec::EOI => self.end_of_interrupt(bus),
             spec::ICR => {
+                // Reserved bits, and the delivery status, which is always idle here. Storing the low half
+                // sends.
                 let low = value & 0x000c_cfff;
                 self.icr = self.icr & !u64::from(u32::MAX) | u64::from(low);
                 self.send_ipi(bus);
             }
+            // The destination alone; a guest stores it first.
             spec::ICR_HIGH => {
                 let destination = u64::from(value & 0xff00_0000) << 32;
                 self.icr = self.icr & u64::from(u32::MAX) | destination;

@@ -85,9 +85,12 @@ impl MmioMap {
     /// Builds the map.
     pub fn new(claims: &[MmioClaim]) -> Result<Self, ClaimError> {
         let ranges = sorted_ranges(claims)?;
+        // A range of many pages, such as ECAM's, would fill the table; there are few of them, and they are
+        // searched.
         let (small, large): (Vec<Range>, Vec<Range>) =
             ranges.into_iter().partition(|r| (r.last >> PAGE_SHIFT) - (r.start >> PAGE_SHIFT) < SMALL_PAGES);
         let pages: u64 = small.iter().map(|r| (r.last >> PAGE_SHIFT) - (r.start >> PAGE_SHIFT) + 1).sum();
+        // At most half full, so that a search ends after a step or two.
         let bits = (64 - (pages * 2).leading_zeros()).max(4);
         let mut map = Self {
             small: small.into_boxed_slice(),
@@ -221,6 +224,7 @@ fn sorted_ranges(claims: &[MmioClaim]) -> Result<Vec<Range>, ClaimError> {
         let last = gpa.checked_add(extent).ok_or(ClaimError::OutOfRange { device })?;
         ranges.push(Range { start: gpa, last, device });
     }
+    // In order, an overlap is always one of neighbours.
     ranges.sort_unstable_by_key(|r| r.start);
     for pair in ranges.windows(2) {
         if let [low, high] = pair

@@ -33,11 +33,13 @@ pub struct PortMap {
 impl PortMap {
     /// Builds the map.
     pub fn new(claims: &[PortClaim]) -> Result<Self, ClaimError> {
+        // Made on the heap: an array of this size on the stack would not fit a thread's.
         let Ok(mut owners) = <Box<[u16; PORTS]>>::try_from(vec![ABSENT; PORTS].into_boxed_slice()) else {
             unreachable!("it was made with that length");
         };
         for claim in claims {
             let device = claim.device;
+            // The number that means nobody.
             if device.0 == ABSENT {
                 return Err(ClaimError::ReservedId);
             }

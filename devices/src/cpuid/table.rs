@@ -171,6 +171,7 @@ impl<'a> Builder<'a> {
     fn new(host: &'a mut dyn FnMut(u32, u32) -> Leaf, policy: &CpuidPolicy) -> Self {
         let leaf_0 = host(0, 0);
         let (features, max_extended) = (host(1, 0), host(EXTENDED, 0).eax);
+        // A host may offer XSAVE without the leaf that describes it, or the other way round.
         let has_xsave = leaf_0.eax >= 0x0d && features.ecx & 1 << f::XSAVE != 0;
         let policy = CpuidPolicy { cpus: policy.cpus.max(1), ..*policy };
         // Protection keys go with their state.
@@ -197,6 +198,7 @@ impl<'a> Builder<'a> {
     }
 
     fn put_subleaves(&mut self, leaf: u32, indexed: bool, entries: &[Entry]) {
+        // Most leaves are the same for every subleaf and state; those are answered without a search.
         let plain = match entries {
             [Entry { leaf, fill: Fill::Nothing }] if !indexed => Some(*leaf),
             _ => None,
@@ -223,11 +225,13 @@ impl<'a> Builder<'a> {
         let leaf_0 = self.ask(0, 0);
         self.put(0, Fill::Nothing, Leaf { eax: MAX_BASIC, ..leaf_0 });
         self.leaf_1();
+        // AMD's caches are in the extended leaves.
         if self.vendor == Vendor::Other {
             self.caches(4, |policy, host| policy.cache_intel(host));
         }
         self.put(6, Fill::Nothing, Leaf { eax: f::LEAF6_EAX_ARAT, ..Leaf::default() });
         self.leaf_7();
+        // Threads, then cores.
         let levels = [0, 1].map(|level| plain(self.policy.extended_topology(level)));
         self.put_subleaves(0x0b, true, &levels);
         self.leaf_d();
@@ -366,6 +370,7 @@ impl<'a> Builder<'a> {
 
     fn extended_8(&mut self) {
         let host = self.ask(EXTENDED + 8, 0);
+        // What a host says may be nonsense: no processor has fewer or more.
         let host_bits = (host.eax & 0xff).clamp(36, 52);
         let bits = host_bits.min(u32::from(self.policy.physical_bits).clamp(36, 52));
         let ecx = self.policy.core_count(self.vendor);

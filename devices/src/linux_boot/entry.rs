@@ -91,6 +91,8 @@ pub(super) fn page_tables() -> Vec<u8> {
             *slot = value | PRESENT_WRITE;
         }
     };
+    // By identity, as the protocol asks for at the 64-bit entry; the kernel makes tables of its own at
+    // once.
     put(0, table(1));
     for gib in 0..MAPPED_GIB {
         put(512 + gib, table(2 + gib));

@@ -94,6 +94,7 @@ impl BzImage {
             return Err(ImageError::NotLinux);
         }
         let version = field::<2>(head, h::VERSION) as u16;
+        // Older headers do not say how long a command line may be.
         if version < 0x206 {
             return Err(ImageError::TooOld { version });
         }

@@ -54,6 +54,7 @@ pub fn pc_memory_map(low_bytes: u64, high_bytes: u64) -> Vec<MemoryRange> {
         range(ecam, ecam + ecam_bytes, MemoryKind::Reserved),
         range(FOUR_GIB, FOUR_GIB.saturating_add(high_bytes), MemoryKind::Ram),
     ]);
+    // A small machine ends below some of these.
     map.retain(|r| r.bytes > 0);
     map
 }

@@ -135,6 +135,7 @@ impl BootPlan {
         let mode = if request.kernel.has_64_bit_entry() { EntryMode::Long64 } else { EntryMode::Protected32 };
         let bytes = |gpa, bytes| Placement { gpa, source: Source::Bytes(bytes) };
         let mut command_line = request.command_line.to_vec();
+        // The kernel reads up to a zero.
         command_line.push(0);
         let mut placements = vec![
             bytes(layout::BOOT_PARAMS, boot_params(request, kernel.start, &initrd)),
@@ -200,12 +201,14 @@ fn boot_params(request: &BootRequest<'_>, load_gpa: u64, initrd: &Range<u64>) ->
     put(0, &kernel.raw);
     let loadflags = field::<1>(&kernel.raw, h::LOADFLAGS) as u8 & !spec::CAN_USE_HEAP;
     let initrd_bytes = initrd.end - initrd.start;
+    // Linux takes no initrd from a loader that does not say who it is.
     put(h::TYPE_OF_LOADER, &[spec::LOADER_UNDEFINED]);
     put(h::LOADFLAGS, &[loadflags]);
     put(h::CODE32_START, &(load_gpa as u32).to_le_bytes());
     put(h::CMD_LINE_PTR, &(layout::COMMAND_LINE as u32).to_le_bytes());
     put(h::RAMDISK_IMAGE, &(initrd.start as u32).to_le_bytes());
     put(h::RAMDISK_SIZE, &(initrd_bytes as u32).to_le_bytes());
+    // The upper halves have places of their own, for kernels that can use them.
     put(z::EXT_RAMDISK_IMAGE, &((initrd.start >> 32) as u32).to_le_bytes());
     put(z::EXT_RAMDISK_SIZE, &((initrd_bytes >> 32) as u32).to_le_bytes());
     put(z::ACPI_RSDP_ADDR, &request.rsdp_gpa.to_le_bytes());

@@ -132,9 +132,11 @@ impl MsrFile {
             Kind::Tsc => MsrWrite::Tsc,
             Kind::Vcpu(VcpuMsr::Pat) if !pat_is_valid(value) => MsrWrite::Fault,
             Kind::Vcpu(register) => MsrWrite::Vcpu(register),
+            // #GP, as for a write to a read-only register.
             Kind::Constant(_) => MsrWrite::Fault,
             Kind::Ignored(_) => MsrWrite::Done,
             Kind::Stored { writable, .. } => {
+                // The other bits keep their value, without a fault: guests write back what they have read.
                 let kept = self.stored(rule, msr) & !writable;
                 self.store(rule, msr, kept | value & writable)
             }

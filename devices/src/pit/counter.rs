@@ -143,6 +143,8 @@ impl Counter {
     /// Latches the status byte: output, null count, access, mode, BCD.
     pub fn latch_status(&mut self, now: u64) {
         self.apply_reload(now);
+        // Set as long as a count that was written is not the one that is counted from (8254 datasheet,
+        // read-back command).
         let null_count = match self.run {
             Run::Idle => true,
             Run::Since(start) => now < start || self.next_reload.is_some(),
@@ -158,6 +160,7 @@ impl Counter {
             | access << 4
             | self.mode << 1
             | u8::from(self.bcd);
+        // A second latch before the first was read does nothing, as for a count.
         self.latched_status.get_or_insert(status);
     }
 
@@ -210,6 +213,7 @@ impl Counter {
         }
         match self.run {
             Run::Since(start) if self.is_periodic() && now >= start => {
+                // The period that runs is finished with the old count.
                 let periods = (now - start) / self.reload + 1;
                 self.next_reload = Some((start + periods * self.reload, count));
             }
@@ -231,6 +235,7 @@ impl Counter {
 
     fn schedule_rise(&mut self) {
         self.rise = match self.run {
+            // The strobe is low for one clock, behind the count's end.
             Run::Since(start) if self.mode == 4 || self.mode == 5 => Some(start + self.reload + 1),
             Run::Since(start) => Some(start + self.reload),
             _ => None,
@@ -247,6 +252,7 @@ impl Counter {
         }
         if rises && (self.is_triggered() || self.is_periodic()) {
             // The trigger of modes 1 and 5; modes 2 and 3 start their period anew.
+            // A trigger takes the count that was written last.
             let loaded = self.next_reload.take().map(|(_, count)| self.reload = count).is_some();
             if loaded || self.run != Run::Idle {
                 self.start(now);

@@ -177,6 +177,7 @@ impl Rtc {
         {
             self.register_c |= spec::C_PF;
         }
+        // Seconds that went by unseen are one update to the guest, but an alarm among them counts.
         let (before, now) = (self.time(seen_ns).0, self.time(now_ns).0);
         if before != now {
             self.register_c |= spec::C_UF;
@@ -209,6 +210,7 @@ impl Rtc {
             spec::REGISTER_A => self.register_a,
             spec::REGISTER_B => self.register_b,
             spec::REGISTER_C => {
+                // Reading clears all flags and lets go of the line.
                 let flags = core::mem::take(&mut self.register_c);
                 if flags & self.register_b & 0x70 != 0 { flags | spec::C_IRQF } else { flags }
             }
@@ -352,6 +354,7 @@ impl PortDevice for Rtc {
 
 impl TimedDevice for Rtc {
     fn deadline_ns(&self) -> Option<u64> {
+        // A flag that is set already changes nothing more, so nobody need be woken for it.
         let wanted = self.register_b & !self.register_c;
         let mut deadline = None;
         let mut consider = |at: u64| deadline = Some(deadline.map_or(at, |d: u64| d.min(at)));

@@ -215,6 +215,8 @@ impl<B: SerialBackend> Uart<B> {
             lines.set(Msr::DCD, self.mcr.contains(Mcr::OUT2));
         }
         let changed = self.msr ^ lines;
+        // A change is remembered until MSR is read, though the line may be as before by then; of RI only
+        // the trailing edge counts.
         let mut msr = lines | self.msr & (Msr::DCTS | Msr::DDSR | Msr::TERI | Msr::DDCD);
         msr.set(Msr::DCTS, msr.contains(Msr::DCTS) || changed.contains(Msr::CTS));
         msr.set(Msr::DDSR, msr.contains(Msr::DDSR) || changed.contains(Msr::DSR));
@@ -232,6 +234,7 @@ impl<B: SerialBackend> Uart<B> {
 
     fn read_iir(&mut self) -> u8 {
         let interrupt = self.pending();
+        // Reading IIR is the acknowledgement of this interrupt alone.
         if interrupt == Interrupt::TransmitterEmpty {
             self.thre_pending = false;
         }
@@ -249,6 +252,7 @@ impl<B: SerialBackend> Uart<B> {
             spec::LCR => self.lcr,
             spec::MCR => self.mcr.bits(),
             spec::LSR => {
+                // Reading clears the error.
                 let lsr = self.lsr();
                 self.overrun = false;
                 lsr.bits()
