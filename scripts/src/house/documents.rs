@@ -1,6 +1,6 @@
 //! docs/abi.md describes every operation there is, under its code and with the rights it takes, and no other;
 //! the example of docs/add-a-device.md is the one that is compiled; links between documents lead to a file
-//! and to a heading in it.
+//! and to a heading in it; where a document names something in a file ("`a/b.rs`: `name`"), it is there.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -62,6 +62,22 @@ fn check_link(document: &std::path::Path, link: &str) -> Result<()> {
     Ok(())
 }
 
+/// Files and what a document names in them: "`a/b.rs`: `name`" and "`a/b.rs`: `Type::name`" give `name`.
+fn named(document: &str) -> impl Iterator<Item = (&str, &str)> {
+    let spans: Vec<_> = document.split('`').collect();
+    let pairs: Vec<_> = spans.windows(3).map(|three| (three[0], three[1], three[2])).collect();
+    pairs.into_iter().filter_map(|(file, between, name)| {
+        let is_pair = file.ends_with(".rs") && !file.contains(' ') && between.trim_end() == ":";
+        is_pair.then(|| (file, name.rsplit("::").next().unwrap_or(name)))
+    })
+}
+
+/// Whether a text has a word, by itself.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.split(|letter| !is_part(letter)).any(|found| found == word)
+}
+
 #[test]
 fn every_operation_is_described_as_it_is_declared() {
     let (declared, described) = (declared().unwrap(), described(&text("docs/abi.md").unwrap()));
@@ -74,6 +90,26 @@ fn every_operation_is_described_as_it_is_declared() {
 fn the_example_of_a_device_is_the_one_that_is_compiled() {
     let document = example(&text("docs/add-a-device.md").unwrap());
     assert_eq!(document, text("devices/examples/egg_timer.rs").unwrap());
+}
+
+#[test]
+fn the_number_of_operations_is_so() {
+    let operations = format!("{} operations", OPERATIONS.len());
+    assert!(text("README.md").unwrap().contains(&operations), "README.md does not say: {operations}");
+}
+
+#[test]
+fn what_is_named_in_a_file_is_there() {
+    let (sources, mut count) = (ending_in(".rs").unwrap(), 0);
+    for document in ending_in(".md").unwrap() {
+        for (file, name) in named(&text(&document).unwrap()) {
+            let mut those = sources.iter().filter(|source| source.ends_with(file));
+            let found = those.any(|source| has_word(&text(source).unwrap(), name));
+            assert!(found, "{}: there is no {name} in {file}", document.display());
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} names in files were looked for");
 }
 
 #[test]
@@ -94,6 +130,9 @@ fn what_a_document_says_is_seen() {
     assert_eq!(links(document).collect::<Vec<_>>(), ["a.md", "#to-it--b"]);
     assert_eq!(anchors(document)[2], "to-it--b");
     assert_eq!(example(document), "let x;\n");
+    let names: Vec<_> = named("`a/b.rs`: `A::one`, `x` in `c.rs`:\n`two` and `d.rs`: three").collect();
+    assert_eq!(names, [("a/b.rs", "one"), ("c.rs", "two")]);
+    assert!(has_word("fn one(x: u8)", "one") && !has_word("fn one_more(x: u8)", "one"));
     let readme = std::path::Path::new("README.md");
     assert!(check_link(readme, "nowhere.md").is_err() && check_link(readme, "#no-such-heading").is_err());
 }
