@@ -37,6 +37,7 @@ pub enum ImageError {
 pub fn write(layout: Layout) -> Result<Vec<u8>, ImageError> {
     let context = vp_context(&layout);
     let mut directives = Vec::new();
+    // First, so that a loader whose machine is too small says so before it has loaded anything.
     directives.push(IgvmDirectiveHeader::RequiredMemory {
         gpa: layout.window.gpa,
         compatibility_mask: NATIVE,
@@ -61,6 +62,7 @@ pub fn write(layout: Layout) -> Result<Vec<u8>, ImageError> {
             data,
         });
     }
+    // The format counts the file's bytes in 32 bits.
     if bytes > MAX_BYTES {
         return Err(ImageError::TooLarge(bytes));
     }
@@ -69,6 +71,7 @@ pub fn write(layout: Layout) -> Result<Vec<u8>, ImageError> {
         vp_index: 0,
         context: Box::new(context),
     });
+    // Version 1 has all that is needed here, and every loader reads it.
     let file = IgvmFile::new(IgvmRevision::V1, vec![platform()], Vec::new(), directives)?;
     let mut output = Vec::new();
     file.serialize(&mut output)?;

@@ -92,6 +92,7 @@ pub fn parse(file: &[u8]) -> Result<Kernel, KernelError> {
         .filter(|header| header.p_memsz(endian) != 0)
         .map(|header| segment(header, endian, file))
         .collect::<Result<Vec<_>, _>>()?;
+    // Files may list them in any order; then an overlap is one of neighbours.
     segments.sort_by_key(|segment| segment.address);
     check(header.e_entry.get(endian), segments)
 }
@@ -136,6 +137,7 @@ fn segment(
     let bytes = end
         .map(|end| end - address)
         .filter(|_| address >= KERNEL_BASE && get(header.p_filesz) <= get(header.p_memsz));
+    // The page's beginning, before the segment, is not the file's to fill.
     let mut data = vec![0; (start - address) as usize];
     data.extend_from_slice(contents);
     Ok(Segment { address, bytes: bytes.ok_or(KernelError::Place(start))?, access, data })

@@ -145,9 +145,11 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
     builder.kernel(&parts.kernel)?;
     let (entries, payload_end) = builder.files(parts)?;
     builder.pages.add(area.directory.gpa, entries.as_bytes(), 0)?;
+    // When all is mapped: until then tables come to be.
     for (gpa, table) in builder.tables.tables() {
         builder.pages.add(gpa, &table, PAGE_BYTES)?;
     }
+    // Last, since it says where everything came to lie.
     let boot_page = boot_page(parts, &area, &builder, entries.len());
     builder.pages.add(boot_page_gpa, boot_page.as_bytes(), PAGE_BYTES)?;
     Ok(Layout {
@@ -217,6 +219,7 @@ impl Builder {
         let memory_map = self.place(&mut next, MEMORY_MAP_BYTES, Permission::Read)?;
         let vp_count = self.place(&mut next, PAGE_BYTES, Permission::Read)?;
         let environment_info = self.place(&mut next, PAGE_BYTES, Permission::Read)?;
+        // The guard page: a boot stack that grows too far faults.
         next += PAGE_BYTES;
         let stack = self.place(&mut next, STACK_BYTES, Permission::Write)?;
         self.pages.add(stack.gpa, &[], STACK_BYTES)?;

@@ -55,6 +55,7 @@ fn digest<H: Digest>(file: &IgvmFile<'_>) -> Result<Vec<u8>, FileError> {
         match directive {
             Directive::Page { gpa, data, .. } => {
                 numbers(&mut hash, record::PAGE, [gpa, PAGE_BYTES]);
+                // A page without data is one of zeros: however a file says so, the digest is the same.
                 hash.update(data.unwrap_or(&[0; PAGE_BYTES as usize]));
             }
             Directive::ParameterArea { index, bytes } => {
@@ -69,6 +70,7 @@ fn digest<H: Digest>(file: &IgvmFile<'_>) -> Result<Vec<u8>, FileError> {
                 numbers(&mut hash, kind, [parameter.area.into(), parameter.offset.into()]);
             }
             Directive::ParameterInsert { area, .. } => {
+                // `follow` has refused an insertion without a place.
                 let gpa = inserted.map_or(0, |(_, place)| place.start);
                 numbers(&mut hash, record::PARAMETER_INSERT, [area.into(), gpa]);
             }

@@ -40,6 +40,7 @@ fn root_table(memory: &impl Memory, rsdp: u64) -> Option<(&[u8], usize)> {
     if first.get(..8)? != b"RSD PTR " || sum(first) != 0 {
         return None;
     }
+    // From revision 2 on the XSDT counts; one without it, or with a bad sum, leaves the RSDT.
     if *first.get(15)? >= 2 {
         let whole = memory.slice(rsdp, 36)?;
         let xsdt = number(whole, 24, 8)?;

@@ -61,6 +61,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     let info = StartInfo::read(&memory, start_info).map_err(give_up)?;
     let facts = host_facts(&memory, &info)?;
     let module = info.first_module(&memory).map_err(give_up)?;
+    // The host says where the file is, and is not believed.
     let place = Extent::new(module.address, module.bytes)
         .filter(|_| memory.slice(module.address, module.bytes).is_some());
     let Some(place) = place else {
@@ -70,6 +71,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     let bytes = memory.file(place).ok_or(GivenUp)?;
     let file = IgvmFile::parse(bytes).map_err(give_up)?;
     let survey = Survey::new(&file, &facts.memory_map, physical::loader()).map_err(give_up)?;
+    // Pages are copied out of the file while they are written, so none may be written over it.
     let file = match survey.new_place(place).map_err(give_up)? {
         None => file,
         Some(gpa) => {
@@ -81,6 +83,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     };
     load(&file, &facts, &mut memory).map_err(give_up)?;
     let context = survey.context();
+    // Last chance to speak: behind this there is no way back, and no IDT.
     context::check_processor(context, processor()).map_err(give_up)?;
     context::check_mapped(context, &survey.loaded(&memory)).map_err(give_up)?;
     let gdt = context::gdt(context).ok_or(GivenUp)?;

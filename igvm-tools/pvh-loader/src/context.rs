@@ -120,6 +120,7 @@ pub fn check_processor(context: &IgvmNativeVpContextX64, processor: Processor) -
         (context.cr4 & 1 << 9, basic & fxsr, "FXSR"),
         (context.cr4 & 1 << 10, basic & 1 << 25, "SSE"),
     ] {
+        // What the image does not switch on it need not have.
         if switched_on != 0 && present == 0 {
             return Err(ContextError::Feature(name));
         }

@@ -63,6 +63,7 @@ impl<const N: usize> Extents<N> {
             return Ok(());
         }
         let at = self.as_slice().partition_point(|old| old.end < new.start);
+        // Ranges that only adjoin are merged as well, so that a run of pages takes one place.
         let touched = self.as_slice().iter().skip(at).take_while(|old| old.start <= new.end).count();
         if touched == 0 {
             return self.open(at, new);

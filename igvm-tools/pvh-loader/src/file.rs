@@ -63,6 +63,7 @@ impl<'a> IgvmFile<'a> {
         let bytes = bytes
             .get(..total)
             .ok_or(FileError::Truncated { header: fixed.total_file_size, actual: bytes.len() as u64 })?;
+        // Every number here is the file's: none is used before it is held against the file's length.
         let headers_offset = fixed.variable_header_offset as usize;
         let headers = headers_offset
             .checked_add(fixed.variable_header_size as usize)
@@ -128,6 +129,7 @@ impl<'a> IgvmFile<'a> {
                 continue;
             }
             let platform: IGVM_VHS_SUPPORTED_PLATFORM = header.fixed()?;
+            // A mask of several platforms would make it unclear whose a directive is.
             if platform.compatibility_mask.count_ones() != 1 {
                 return Err(FileError::PlatformMask {
                     offset: header.offset,
@@ -259,6 +261,8 @@ impl<'a> Headers<'a> {
         let cut = FileError::HeaderCut { offset };
         let (header, rest) = IGVM_VHS_VARIABLE_HEADER::read_from_prefix(self.rest).map_err(|_| cut)?;
         let bytes = header.length as usize;
+        // Headers are aligned to eight bytes, and what lies between is zero, so that no two files load the
+        // same and differ there.
         let padded = bytes.checked_next_multiple_of(8).ok_or(cut)?;
         let content = rest.get(..bytes).ok_or(cut)?;
         let padding = rest.get(bytes..padded).ok_or(cut)?;
@@ -289,6 +293,7 @@ fn fixed_header(bytes: &[u8]) -> Result<(IGVM_FIXED_HEADER, u32), FileError> {
             if second.architecture != IgvmArchitecture::X64 {
                 return Err(FileError::Architecture(second.architecture.0));
             }
+            // Version 2 may have other machines and pages; this loader has not.
             if u64::from(second.page_size) != PAGE_BYTES {
                 return Err(FileError::PageSize(second.page_size));
             }

@@ -28,8 +28,10 @@ pub fn load(file: &IgvmFile<'_>, facts: &HostFacts, memory: &mut impl Memory) ->
     let mut areas = ParameterAreas::default();
     for directive in file.directives() {
         let directive = directive?;
+        // In the file's order, as QEMU's loader does: where two write the same place, the later one counts.
         if let Some((area, extent)) = areas.follow(&directive)? {
             let room = writable(memory, extent)?;
+            // What the host does not fill must not be what lay there.
             room.fill(0);
             for parameter in areas.parameters(area.index) {
                 parameters::write(room, parameter, facts)?;

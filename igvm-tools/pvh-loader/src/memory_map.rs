@@ -98,6 +98,8 @@ impl MemoryMap {
         for entry in self.entries() {
             match map.entries.get_mut(..map.used).and_then(|sorted| sorted.last_mut()) {
                 Some(last) if last.extent.overlaps(entry.extent) => {
+                    // Reserved ranges may share a page since they were rounded up; RAM was rounded down, so
+                    // who overlaps it contradicts it.
                     if last.ram || entry.ram {
                         return Err(MapError::Overlap(last.extent.start, entry.extent.start));
                     }

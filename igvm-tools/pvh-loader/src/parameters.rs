@@ -46,6 +46,7 @@ pub fn write(area: &mut [u8], parameter: Parameter, facts: &HostFacts) -> Result
 /// Fills `room` from the front. A map that fills it to the last entry is ended by the area's end.
 fn memory_map(room: &mut [u8], map: &MemoryMap) -> Option<()> {
     let size = size_of::<IGVM_VHS_MEMORY_MAP_ENTRY>();
+    // A map cut short would hide memory, or what is reserved.
     if map.entries().len() > room.len() / size {
         return None;
     }

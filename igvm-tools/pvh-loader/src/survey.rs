@@ -90,6 +90,7 @@ impl Survey {
         let mut context = None;
         for directive in file.directives() {
             let directive = directive?;
+            // An area is written where it is inserted, not where it is declared.
             let inserted = areas.follow(&directive)?;
             let extent = match directive {
                 Directive::VpContext { registers } => {
@@ -109,6 +110,7 @@ impl Survey {
         let context = context.ok_or(FileError::VpContexts(0))?;
         context::check(&context)?;
         let survey = Self { context, writes, ram, loader };
+        // Of the union, so that a run of pages is checked once, however many directives it came in.
         survey.writes.as_slice().iter().try_for_each(|run| survey.check(*run))?;
         Ok(survey)
     }

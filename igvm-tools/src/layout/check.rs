@@ -79,6 +79,7 @@ pub(super) fn places(parts: &Parts) -> Result<(), LayoutError> {
     }
     let bytes: u64 =
         parts.payload.iter().map(|file| (file.data.len() as u64).next_multiple_of(PAGE_BYTES)).sum();
+    // Files begin at a page each, so the sum is of whole pages.
     let payload_end = parts.payload_base.saturating_add(bytes);
     if parts.payload_base < window_end && parts.window_base < payload_end {
         return Err(LayoutError::Overlap {

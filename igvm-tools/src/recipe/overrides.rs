@@ -47,6 +47,7 @@ pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result
             ));
         }
     }
+    // What is found wrong later is the command line's fault, not the recipe's.
     blame.overridden(key);
     Ok(())
 }
@@ -58,6 +59,7 @@ fn set_entry(entries: &mut Entries, name: &str, value: &str) {
         return;
     }
     let old = entries.0.iter_mut().find(|(other, _)| other == name).map(|(_, old)| old);
+    // Said by the prefix, or else the kind that the recipe has; a new name is a file.
     let source = match (value.strip_prefix(TEXT), value.strip_prefix(FILE), &old) {
         (Some(text), ..) => Source::Text(text.to_owned()),
         (_, Some(path), _) => Source::File(absolute(path)),

@@ -43,6 +43,7 @@ impl GuestRam {
                 Err(status) => return Err(status),
             }
         }
+        // At one distance from their GPAs, so that an address is a sum and the range need only be checked.
         for range in &ranges {
             let address = BASE.checked_add(range.gpa).ok_or(Status::BadArgument)?;
             call(memory, MemoryMap { address, gpa: range.gpa, bytes: range.bytes })?;

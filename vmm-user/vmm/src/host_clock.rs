@@ -68,6 +68,8 @@ pub fn read(ports: Handle) -> Option<i64> {
             continue;
         }
         let values = raw(ports)?;
+        // An update may have begun between two registers: read alike twice, they belong together (MC146818
+        // datasheet, update cycle).
         if raw(ports)? == values {
             return Some(decode(values).to_unix());
         }

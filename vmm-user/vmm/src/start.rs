@@ -130,13 +130,16 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         serial_interrupt: handles.serial_interrupt,
     };
     let parts = build_board(start, &config, &router, extension, &ram)?;
+    // Tables before the kernel: the kernel is told where they are.
     let rsdp_gpa = firmware::place_firmware(vm, cpus, &parts.acpi)?;
     let entry = kernel::place_kernel(handles, &ram, rsdp_gpa, info.tsc_hz)?;
+    // All vCPUs before any runs: a device may kick each of them as soon as the first one does.
     let created = (0..cpus)
         .map(|cpu| vcpu::create(vm, cpu))
         .collect::<core::result::Result<Vec<_>, Status>>()
         .map_err(kernel("a vCPU"))?;
     let debug = info.boot_flags & BOOT_FLAG_DEBUG != 0;
+    // For as long as the process lives: threads refer to it, and none of them ends before the machine does.
     let shared: &'static Shared = Box::leak(Box::new(Shared {
         board: Board::new(parts, Clock::new(info.tsc_hz), apics, router),
         ram,
@@ -242,6 +245,7 @@ fn start_vcpus(
             vcpu.enter_kernel(entry);
             first = Some(vcpu);
         } else {
+            // On the processor that the vCPU was created on: it runs nowhere else.
             thread::spawn(index as u32, VCPU_PRIORITY, move || end(shared, run_vcpu(&mut vcpu)))
                 .map_err(kernel("a vCPU's thread"))?;
         }

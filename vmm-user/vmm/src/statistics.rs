@@ -59,6 +59,7 @@ impl Statistics {
         log::info!("exit-table begin");
         log::info!("{:<18} {:>10} {:<7} most touched (count)", "reason", "count", "by");
         let mut rows: Vec<(u64, u32)> = self.by_reason.iter().map(|(r, c)| (*c, *r)).collect();
+        // The most frequent first: that is what somebody looks for.
         rows.sort_unstable_by(|a, b| b.cmp(a));
         for (count, why) in rows {
             let name = reason::NAMES.get(why as usize).copied().unwrap_or("?");

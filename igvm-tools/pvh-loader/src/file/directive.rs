@@ -93,6 +93,7 @@ impl<'a> IgvmFile<'a> {
             {
                 Ok(None)
             }
+            // Its maker says that it may be ignored.
             _ if header.optional => Ok(None),
             _ => Err(header.unsupported()),
         }
@@ -120,6 +121,8 @@ impl<'a> IgvmFile<'a> {
         if page.reserved != 0 || page.flags.reserved() != 0 {
             return Err(FileError::Reserved { offset: header.offset });
         }
+        // Each would change what the page is to the guest, and is not carried out here, so it is not
+        // ignored either.
         if page.flags.is_2mb_page() || page.flags.shared() || page.data_type != IgvmPageDataType::NORMAL {
             return Err(FileError::PageKind {
                 gpa: page.gpa,
@@ -149,6 +152,7 @@ impl<'a> IgvmFile<'a> {
         if place.reserved != 0 {
             return Err(FileError::Reserved { offset: header.offset });
         }
+        // Only the boot processor has a context: the kernel starts the others itself.
         if place.vp_index != 0 {
             return Err(FileError::VpIndex(place.vp_index));
         }

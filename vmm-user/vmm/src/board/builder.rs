@@ -141,6 +141,7 @@ impl Builder {
     /// Holds the claims against each other and against the guest's memory, and makes the parts of a board.
     pub fn finish(self, ram: &[Range]) -> Result<Parts, BoardError> {
         let all: Vec<_> = self.devices.iter().map(|device| device.claims()).collect();
+        // The maps know devices by number; whoever reads the error knows them by name.
         let name = |id: DeviceId| all.get(usize::from(id.0)).map_or("?", |claims| claims.name);
         let named = |what, error| match error {
             ClaimError::Overlap { first, second, at } => {
@@ -159,6 +160,7 @@ impl Builder {
             if claims.is_timed {
                 timed.push(DeviceId(id));
             }
+            // Accesses would reach the memory and never come here.
             if let Some(MmioRange { gpa, .. }) = claims.ranges.iter().find(|claim| is_memory(claim, ram)) {
                 return Err(BoardError::Memory { device: claims.name, gpa: *gpa });
             }

@@ -32,12 +32,14 @@ impl Vcpu {
     /// The machine's end, start-up IPIs, interrupts, deadline, halt, batch.
     #[cold]
     fn plan_all(&mut self) -> Next {
+        // First, since whoever switched the machine off expects nothing more to happen.
         if let Some(event) = self.shared.board.power_event() {
             return Next::End(match event {
                 PowerEvent::Off => end_reason::POWER_OFF,
                 PowerEvent::Reset => end_reason::RESET,
             });
         }
+        // Before looking: what is posted from here on asks again.
         self.events.attention = Attention::empty();
         self.events.lapic.sync();
         self.events.lapic.attend();

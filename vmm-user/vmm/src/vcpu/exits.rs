@@ -120,11 +120,14 @@ impl Vcpu {
         match why {
             reason::XSETBV => self.handle_xsetbv(),
             reason::CACHE_CONTROL => {
+                // The exit does not say which of the two it was. Caches are the host's: nothing is to be
+                // done for either.
                 if !self.complete(Intercept::Wbinvd) {
                     let _ = self.complete(Intercept::Invd);
                 }
             }
             reason::NMI_RETURN => self.events.nmi_returns(&mut self.registers),
+            // What the guest executed is for hypervisors that it does not have.
             reason::HYPERCALL | reason::UNDEFINED => self.inject_exception(Exception::UNDEFINED_OPCODE),
             reason::REGISTER_WRITE => self.handle_register_write(),
             reason::EXCEPTION => self.handle_exception(),

@@ -50,7 +50,9 @@ impl Vcpu {
                 }
             }
             Outcome::Exception(exception) => self.inject_exception(exception),
+            // The guest's own instruction runs once more, and exits again if it still has to.
             Outcome::Retry => {}
+            // Of what is the VMM's to carry out only LMSW has an operand in memory, and so comes here.
             Outcome::Intercepted { value } => self.load_status_word(value),
             Outcome::Stop(stop) => self.refuse(
                 match stop {

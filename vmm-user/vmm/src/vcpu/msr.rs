@@ -134,6 +134,7 @@ impl Vcpu {
         let Ok(efer) = check_efer(self.registers.page.efer(), value, paging) else { return false };
         self.registers.need_rest_of_system();
         self.registers.page.set_efer(efer);
+        // EFER decides how addresses are translated, and what was remembered depends on it.
         self.emulator.forget();
         self.registers.page.mark(Groups::SYSTEM);
         true

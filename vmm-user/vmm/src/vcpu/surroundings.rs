@@ -48,6 +48,7 @@ impl Surroundings for Vcpu {
     fn device_write(&mut self, gpa: u64, width: Width, value: u64) {
         let board = &self.shared.board;
         let mut access = board.access();
+        // Before the board: the page may lie over a device's, and belongs to this vCPU alone.
         match self.events.lapic_offset(gpa) {
             Some(offset) => {
                 self.events.lapic.mmio_write(offset, width, value, &mut Bus { board, access: &mut access });

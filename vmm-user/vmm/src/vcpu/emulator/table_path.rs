@@ -25,6 +25,7 @@ impl TablePath {
         let steps = trace.entries();
         let first = *steps.first()?;
         let place = |(gpa, value): (u64, u64)| Some((ram.address(gpa, 8)?, value));
+        // All places are used, whatever the number of levels: so there is no loop with an end to look up.
         let mut path = [place(first)?; LEVELS];
         if steps.len() > LEVELS {
             return None;

@@ -39,6 +39,7 @@ impl Events {
         if let Some(address) = exception.cr2 {
             registers.change_system(|system| system.cr2 = address);
         }
+        // Real mode pushes no error codes (APM volume 2, 8.1).
         let real_mode = registers.page.cr0() & PROTECTED == 0;
         let error_code = exception.error_code.filter(|_| !real_mode);
         let event = EventInjection {
@@ -74,6 +75,7 @@ impl Events {
             self.plan_nmi(registers);
         }
         let external = self.lapic.extint_pending();
+        // One event an entry: what comes second gets a window.
         let window = match self.lapic.deliverable_interrupt() {
             None if !external => self.window_for_masked(),
             _ if !self.is_interruptible(registers) => window::OPEN,

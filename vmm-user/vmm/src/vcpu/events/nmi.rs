@@ -37,6 +37,7 @@ impl Events {
     /// Delivers the NMI that waits, if the guest can take it.
     #[cold]
     pub(super) fn plan_nmi(&mut self, registers: &mut Registers<impl Kernel>) {
+        // Elsewhere than at the IRET, or with another stack: then the IRET has been executed.
         let is_over = match self.nmi {
             Nmi::None => true,
             Nmi::Handled => false,

@@ -50,6 +50,7 @@ impl<K: Kernel> Registers<K> {
         self.page.set_rip(0xfff0);
         self.page.set_rflags(2);
         self.page.set_system(SystemRegisters {
+            // CD, NW and ET, as after INIT.
             cr0: 0x6000_0010,
             cs: real_mode(0xf000, 0xffff_0000, CODE_ATTRIBUTES),
             ss: data,
