@@ -1,7 +1,8 @@
 //! What a kernel for tests looks after while it runs (`--features vmm-kernel/checks`): how deep its stacks
-//! are, and what the processors' TLBs may still hold. Without the feature [`ON`] is false, and callers leave
-//! nothing behind.
+//! are, what the processors' TLBs may still hold, and that user memory is out of reach. Without the feature
+//! [`ON`] is false, and callers leave nothing behind.
 
+pub mod access;
 pub mod stacks;
 pub mod tlb;
 

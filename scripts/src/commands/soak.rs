@@ -11,8 +11,9 @@ use crate::testing::Suite;
 use crate::tests::abi;
 use crate::{build, matrix};
 
-/// Seeds of page races in one machine: each takes two seconds, and the ABI's tests wait 200 s for a part.
-const SEEDS: u64 = 40;
+/// Seeds of page races in one machine: each takes two seconds, or more on a busy host, and the ABI's tests
+/// wait 200 s for a part.
+const SEEDS: u64 = 20;
 
 /// Boots each guest many times in a row: {6.1, newest} x {1, 2} CPUs x each loader
 #[derive(Debug, clap::Args)]

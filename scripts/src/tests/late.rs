@@ -34,6 +34,8 @@ fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let mut gdb = Gdb::connect(&socket, limit)?;
     // The socket's name is of no use any more.
     std::fs::remove_file(&socket).context("the debugger stub's socket")?;
+    // From here on whatever goes wrong is the kernel's.
+    case.count_boot();
     // Firmware has done with all processors when the kernel is entered; from there on the first one runs
     // alone.
     gdb.run_to(symbol::address(&case.project().programs().join("vmm-kernel"), "kernel_entry")?)?;

@@ -10,6 +10,7 @@ use core::arch::global_asm;
 use vcpu_abi::status::Status;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::checks::access;
 use crate::layout::{USER_END, USER_START};
 
 global_asm!(
@@ -71,6 +72,7 @@ impl AllegedRange {
         let bytes = self.bytes.min(to.len() as u64);
         // SAFETY: `to` is valid for that many bytes; the source is user memory, whose faults are mended.
         let left = unsafe { user_copy(to.as_mut_ptr() as u64, self.start, bytes) };
+        access::is_over();
         if left == 0 { Ok(()) } else { Err(Status::BadPointer) }
     }
 
@@ -79,6 +81,7 @@ impl AllegedRange {
         let bytes = self.bytes.min(from.len() as u64);
         // SAFETY: `from` is valid for that many bytes; the target is user memory, whose faults are mended.
         let left = unsafe { user_copy(self.start, from.as_ptr() as u64, bytes) };
+        access::is_over();
         if left == 0 { Ok(()) } else { Err(Status::BadPointer) }
     }
 }

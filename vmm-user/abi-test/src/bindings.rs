@@ -4,12 +4,13 @@
 use core::sync::atomic::Ordering;
 
 use runtime::abi::exit::reason;
-use runtime::abi::operation::EventBindVcpu;
+use runtime::abi::operation::{EventBindVcpu, InterruptBind, Rights};
 use runtime::abi::run_page::work;
 use runtime::abi::status::Status;
 use runtime::event::Event;
-use runtime::{call, process, thread};
+use runtime::{Start, call, process, thread};
 
+use crate::child::Child;
 use crate::suite::Suite;
 use crate::vm::Machine;
 use crate::waiters;
@@ -21,6 +22,8 @@ const BIT: u32 = 9;
 pub fn test(suite: &mut Suite<'_>) {
     let got = bound_to_other_bits(suite);
     suite.check(got == Ok(None), format_args!("an event for a bit that is no event's: {got:?}"));
+    let got = bound_without_right(suite);
+    suite.check(got == Ok(0), format_args!("binding what one may not signal: {got:?}"));
     let got = bound_late(suite);
     let answers = [Some(Status::WrongState), Some(Status::TimedOut)];
     let expected = Ok((reason::WORK, 1 << BIT, answers));
@@ -31,6 +34,32 @@ pub fn test(suite: &mut Suite<'_>) {
     let got = bound_under_a_waiter(suite);
     suite
         .check(got == Ok(Err(Status::WrongState)), format_args!("an event that a thread waits for: {got:?}"));
+}
+
+/// The child: it may wait for its event, and not signal it; it may run its vCPU, and not kick it. So neither
+/// a line of the host's nor an event does that for it.
+pub fn without_signal(start: &Start) -> u32 {
+    let handle = |name| start.handle(name).unwrap_or(0);
+    let line = call(handle("line"), InterruptBind { event: handle("event"), reserved: 0 });
+    let bound = call(handle("bound"), EventBindVcpu { vcpu: handle("vcpu"), bit: BIT });
+    match (line.err(), bound.err()) {
+        (Some(Status::NoRight), Some(Status::NoRight)) => 0,
+        (line, _) => 1 + u32::from(line == Some(Status::NoRight)),
+    }
+}
+
+/// Returns such a child's exit code.
+fn bound_without_right(suite: &Suite<'_>) -> Result<u32, Status> {
+    let line = suite.start.handle("serial-interrupt").ok_or(Status::NotFound)?;
+    let (machine, event) = (Machine::new(suite.system, 0, &[0xf4])?, Event::try_new()?);
+    let child = Child::new(suite, "no-signal")?
+        .grant("line", line, Rights::WAIT)?
+        .grant("event", event.0, Rights::WAIT)?
+        .grant("bound", event.0, Rights::WRITE)?
+        .grant("vcpu", machine.vcpu, Rights::RUN)?;
+    let code = child.start(0, 1)?.join(suite)?.code;
+    close(&machine, event)?;
+    Ok(code)
 }
 
 fn bind(event: Event, machine: &Machine) -> Result<(), Status> {

@@ -52,11 +52,16 @@ impl Child {
         Ok(self)
     }
 
-    /// Waits for its end and lets it go. Returns what became of it.
-    pub fn join(self, suite: &Suite<'_>) -> Result<ProcessState, Status> {
+    /// Waits for its end. Returns what became of it.
+    pub fn ended(&self, suite: &Suite<'_>) -> Result<ProcessState, Status> {
         let deadline = suite.in_us(LIMIT_US);
         self.event.wait_until(deadline)?;
-        let state = call(self.handle, ProcessState::default())?;
+        call(self.handle, ProcessState::default())
+    }
+
+    /// Waits for its end and lets it go. Returns what became of it.
+    pub fn join(self, suite: &Suite<'_>) -> Result<ProcessState, Status> {
+        let state = self.ended(suite)?;
         self.forget()?;
         Ok(state)
     }

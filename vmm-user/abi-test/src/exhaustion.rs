@@ -20,6 +20,7 @@ pub fn test(suite: &mut Suite<'_>) {
     handles(suite);
     processes(suite);
     threads(suite);
+    refused_vcpus(suite);
     memory(suite);
     rounds(suite);
 }
@@ -200,6 +201,22 @@ fn fresh_vcpus(vm: Handle) -> Status {
         let _ = process::close(handle);
     });
     why
+}
+
+/// vCPUs whose pages would lie where memory is are refused, and nothing is kept of them, however often.
+fn refused_vcpus(suite: &mut Suite<'_>) {
+    let run = || -> Result<Option<Status>, Status> {
+        let vm = call(suite.system, SystemCreateVm::default())?.handle;
+        let taken = heap::pages(8192).ok_or(Status::Exhausted)?;
+        let create = |address| call(vm, VcpuCreate { address, cpu: 0, handle: 0 });
+        let other = (0..200).find_map(|_| create(taken).err().filter(|status| *status != Status::Overlap));
+        let made = create(heap::reserve(8192).ok_or(Status::Exhausted)?)?.handle;
+        process::close(made)?;
+        process::close(vm)?;
+        Ok(other)
+    };
+    let answer = run();
+    suite.check(answer == Ok(None), format_args!("vCPUs over memory: {answer:?}"));
 }
 
 /// Many children, one after the other: as much memory is free afterwards as before.

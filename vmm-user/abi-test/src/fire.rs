@@ -108,18 +108,19 @@ fn start(suite: &Suite<'_>, shared: &Arc<Shared>, first: &Machine, cpu: u32, gpa
         let vcpu = call(first.vm, VcpuCreate { address, cpu, handle: 0 })?.handle;
         // SAFETY: both run pages are mapped, and neither vCPU runs.
         unsafe { (address as *mut RunPage).copy_from_nonoverlapping(first.page, 1) };
-        Machine { vm: first.vm, vcpu, page: address as *mut RunPage }
+        Machine { vm: first.vm, vcpu, page: address as *mut RunPage, text: first.text }
     };
     // SAFETY: as above.
     unsafe {
         (*machine.page).segments.ds = flat(gpa + u64::from(cpu) * STRIDE);
         (*machine.page).dirty |= (Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS).bits();
     }
-    let (vcpu, vm, page, ticks_us) = (machine.vcpu, machine.vm, machine.page as u64, suite.ticks_us);
+    let (vcpu, vm, page, text) = (machine.vcpu, machine.vm, machine.page as u64, machine.text);
+    let ticks_us = suite.ticks_us;
     let shared = shared.clone();
     shared.running.fetch_add(1, Ordering::SeqCst);
     thread::spawn(cpu, PRIORITY, move || {
-        fire(&shared, &Machine { vm, vcpu, page: page as *mut RunPage }, gpa, ticks_us);
+        fire(&shared, &Machine { vm, vcpu, page: page as *mut RunPage, text }, gpa, ticks_us);
     })
 }
 

@@ -24,6 +24,8 @@ mod fpu;
 mod fuzz;
 mod handles;
 mod isolation;
+mod lives;
+mod machine;
 mod observe;
 mod page_race;
 mod random;
@@ -31,10 +33,13 @@ mod ready;
 mod reserved;
 mod revocation;
 mod run_page;
+mod runs;
+mod sleeps;
 mod suite;
 mod threads;
 mod translations;
 mod turns;
+mod unready;
 mod vm;
 mod waiters;
 mod wakes;
@@ -67,6 +72,12 @@ fn program(start: &Start) -> u32 {
         Some("die") => ends::die(start),
         Some("end") => ends::end(start),
         Some("end-in-batch") => turns::end_in_batch(start),
+        Some("no-signal") => bindings::without_signal(start),
+        Some("leftover") => lives::leftover(start),
+        Some("holder") => lives::holder(start),
+        Some("late-thread") => lives::late_thread(start),
+        Some("sleeper") => lives::sleeper(start),
+        Some("stranger") => unready::stranger(start),
         Some("run-given") => turns::run_given(start),
         Some("log-lines") => observe::log_lines(start),
         Some("flags") => faults::flags(),

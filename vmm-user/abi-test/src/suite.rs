@@ -7,8 +7,8 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, bindings, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles, isolation,
-    observe, page_race, ready, reserved, revocation, run_page, threads, translations, turns, vm, wakes,
-    xsave,
+    lives, observe, page_race, ready, reserved, revocation, run_page, runs, sleeps, threads, translations,
+    turns, unready, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -87,7 +87,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 26] = [
+const PARTS: [Part; 30] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -96,7 +96,9 @@ const PARTS: [Part; 26] = [
     ("faults", faults::test),
     ("isolation", isolation::test),
     ("observe", observe::test),
+    ("lives", lives::test),
     ("threads", threads::test),
+    ("sleeps", sleeps::test),
     ("bindings", bindings::test),
     ("fpu", fpu::test),
     ("xsave", xsave::test),
@@ -106,7 +108,9 @@ const PARTS: [Part; 26] = [
     ("translations", translations::test),
     ("revocation", revocation::test),
     ("fire", fire::test),
+    ("runs", runs::test),
     ("ready", ready::test),
+    ("unready", unready::test),
     ("turns", turns::test),
     ("wakes", wakes::test),
     ("end in a guest", vm::test_ends),

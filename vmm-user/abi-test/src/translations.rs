@@ -91,7 +91,7 @@ fn two_vcpus(suite: &Suite<'_>) -> Result<[u64; 4], Status> {
     prepare(&first)?;
     let address = heap::reserve(8192).ok_or(Status::Exhausted)?;
     let vcpu = call(first.vm, VcpuCreate { address, cpu: 0, handle: 0 })?.handle;
-    let second = Machine { vm: first.vm, vcpu, page: address as *mut RunPage };
+    let second = Machine { vm: first.vm, vcpu, page: address as *mut RunPage, text: first.text };
     let mut seen = [0; 4];
     for (index, place) in seen.iter_mut().enumerate() {
         let machine = if index % 2 == 0 { &first } else { &second };

@@ -8,10 +8,13 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use runtime::abi::exit::reason;
-use runtime::abi::operation::{BATCH_MAX, Call, EventSignal, FileRead, Handle, Operation, Rights};
+use runtime::abi::operation::{
+    BATCH_MAX, Call, EventSignal, FileRead, Handle, InterruptBind, Operation, PortWrite, Rights,
+};
 use runtime::abi::status::Status;
+use runtime::abi::syscall::SYS_BATCH;
 use runtime::event::Event;
-use runtime::{Start, process, syscall, thread};
+use runtime::{Start, call, heap, process, syscall, thread};
 
 use crate::child::Child;
 use crate::suite::Suite;
@@ -50,6 +53,11 @@ pub fn test(suite: &mut Suite<'_>) {
     }
     let seen = interrupted(suite);
     suite.check(seen == Ok(true), format_args!("the timer in the middle of a long batch: {seen:?}"));
+    let seen = interrupted_row(suite);
+    suite.check(
+        seen == Ok([0, UNTOUCHED]),
+        format_args!("accesses to ports that cause an interrupt, seen by who waits for it: {seen:?}"),
+    );
     let answer = somebody_elses_page(suite);
     let expected = Ok([(Status::NoRight as u32, Status::TimedOut), (0, Status::TimedOut)]);
     suite.check(answer == expected, format_args!("a batch page of another process's vCPU: {answer:?}"));
@@ -153,6 +161,51 @@ fn interrupted(suite: &Suite<'_>) -> Result<bool, Status> {
     process::close(pause.0)?;
     process::close(file)?;
     Ok(seen)
+}
+
+/// A row of accesses to ports, all in one page, of which the first ones have the serial port interrupt: an
+/// equal thread that waits for the interrupt runs long before the row's end. It looks at the first status
+/// and at the last.
+fn interrupted_row(suite: &Suite<'_>) -> Result<[i32; 2], Status> {
+    let find = |name| suite.start.handle(name).ok_or(Status::NotFound);
+    let (ports, line) = (find("serial-ports")?, find("serial-interrupt")?);
+    let (event, page) = (Event::try_new()?, heap::pages(4096).ok_or(Status::Exhausted)?);
+    call(line, InterruptBind { event: event.0, reserved: 0 })?;
+    let (looked, statuses) = (Arc::new(AtomicU32::new(0)), Arc::new([const { AtomicU32::new(1) }; 2]));
+    let (says, theirs) = (looked.clone(), statuses.clone());
+    thread::spawn(0, 2, move || {
+        let _ = waiters::wait_until(event, u64::MAX);
+        for (index, status) in [0, BATCH_MAX - 1].into_iter().zip(theirs.iter()) {
+            // SAFETY: the page stays until this thread has said that it looked, and longer.
+            let operation = unsafe { (page as *const Operation).add(index).read_volatile() };
+            status.store(operation.status as u32, Ordering::SeqCst);
+        }
+        says.store(1, Ordering::SeqCst);
+    })?;
+    waiters::until_waited_for(event, suite.ticks_us)?;
+    let write = |offset, value| {
+        let write = PortWrite { offset, width: 1, value, reserved: 0 }.on(ports);
+        Operation { status: UNTOUCHED, ..write }
+    };
+    for index in 0..BATCH_MAX {
+        // No interrupts; one whenever there is nothing left to send, which is so; and the scratch register.
+        let operation = match index {
+            0 => write(1, 0),
+            1 => write(1, 2),
+            _ => write(7, index as u32),
+        };
+        // SAFETY: the page was just allocated, and has room for as many.
+        unsafe { (page as *mut Operation).add(index).write_volatile(operation) };
+    }
+    // SAFETY: the kernel writes within the page.
+    let (status, _) = unsafe { syscall::raw(SYS_BATCH, page, BATCH_MAX as u64) };
+    wait_for(suite, &looked, 1)?;
+    syscall::batch(&mut [write(1, 0)]).map_err(|(status, _)| status)?;
+    process::close(event.0)?;
+    if status != 0 {
+        return Err(Status::WrongState);
+    }
+    Ok([0, 1].map(|index: usize| statuses[index].load(Ordering::SeqCst) as i32))
 }
 
 /// The child: the first of two operations wakes a thread that ends the process.

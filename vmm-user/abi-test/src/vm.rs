@@ -7,8 +7,7 @@ use runtime::abi::operation::{
     EventBindVcpu, HANDLE_SELF, Handle, MemoryMap, MemoryRange, ProcessAllocate, Rights, SystemCreateVm,
     VcpuCreate, VcpuFetch, VmAllocate, VmMap,
 };
-use runtime::abi::registers::{Groups, Segment};
-use runtime::abi::run_page::RunPage;
+use runtime::abi::registers::Groups;
 use runtime::abi::status::Status;
 use runtime::event::Event;
 use runtime::{Start, call, heap, process, syscall, thread};
@@ -17,57 +16,7 @@ use crate::child::{self, Child};
 use crate::fpu;
 use crate::suite::Suite;
 
-/// A real-mode guest's segment.
-const fn segment(base: u64, attributes: u16) -> Segment {
-    Segment { selector: (base >> 4) as u16, attributes, limit: 0xffff, base }
-}
-
-/// A vCPU with a page of code: real mode, code and run page at addresses of ours.
-pub struct Machine {
-    /// The VM.
-    pub vm: Handle,
-    /// The vCPU.
-    pub vcpu: Handle,
-    /// Its run page; the batch page follows.
-    pub page: *mut RunPage,
-}
-
-impl Machine {
-    /// Makes one; `code` is put at the start of a page of the VM's own.
-    pub fn new(system: Handle, cpu: u32, code: &[u8]) -> Result<Self, Status> {
-        let vm = call(system, SystemCreateVm::default())?.handle;
-        let (text, address) = heap::reserve(4096).zip(heap::reserve(8192)).ok_or(Status::Exhausted)?;
-        call(vm, VmAllocate { gpa: 0xd_0000, bytes: 4096, address: text, writable: 1 })?;
-        let vcpu = call(vm, VcpuCreate { address, cpu, handle: 0 })?.handle;
-        let page = address as *mut RunPage;
-        // SAFETY: the kernel has just mapped these pages for us, and the vCPU does not run.
-        unsafe {
-            core::ptr::copy_nonoverlapping(code.as_ptr(), text as *mut u8, code.len().min(4096));
-            (*page).system.cs = segment(0xd_0000, 0x9b);
-            (*page).system.ss = segment(0, 0x93);
-            (*page).system.cr0 = 0x10;
-            (*page).system.dr6 = 0xffff_0ff0;
-            (*page).system.dr7 = 0x400;
-            (*page).general.rflags = 2;
-            (*page).general.rip = 0;
-            (*page).dirty = (Groups::GENERAL | Groups::SYSTEM).bits();
-            (*page).deadline_tsc = u64::MAX;
-        }
-        Ok(Self { vm, vcpu, page })
-    }
-
-    /// Runs it until a deadline at most; returns the exit's reason.
-    pub fn run(&self, deadline_tsc: u64) -> Result<u32, Status> {
-        // SAFETY: the run page is mapped, and ours while the vCPU does not run.
-        unsafe {
-            (*self.page).deadline_tsc = deadline_tsc;
-            (*self.page).dirty |= Groups::CONTROLS.bits();
-        }
-        syscall::run(self.vcpu).map_err(|(status, _)| status)?;
-        // SAFETY: as above.
-        Ok(unsafe { (&raw const (*self.page).exit.reason).read_volatile() })
-    }
-}
+pub use crate::machine::Machine;
 
 /// All of it.
 pub fn test(suite: &mut Suite<'_>) {

@@ -44,12 +44,12 @@ fn spin_until(suite: &Suite<'_>, micros: u64, flag: &AtomicU32) -> bool {
 /// it came back, soon, if it did.
 fn kick_after_sleep(suite: &Suite<'_>) -> Result<u32, Status> {
     let machine = Machine::new(suite.system, suite.cpus - 1, SPIN)?;
-    let (vm, vcpu, page) = (machine.vm, machine.vcpu, machine.page as u64);
+    let (vm, vcpu, page, text) = (machine.vm, machine.vcpu, machine.page as u64, machine.text);
     let (slept, came) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let (says, tells) = (slept.clone(), came.clone());
     let (soon, late) = (suite.in_us(1000), suite.in_us(60_000_000));
     thread::spawn(suite.cpus - 1, 1, move || {
-        let machine = Machine { vm, vcpu, page: page as *mut RunPage };
+        let machine = Machine { vm, vcpu, page: page as *mut RunPage, text };
         // SAFETY: the run page is mapped, and this thread's while the vCPU does not run.
         unsafe { (*machine.page).activity = activity::HALTED };
         let first = machine.run(soon);

@@ -87,6 +87,11 @@ pub fn test(suite: &mut Suite<'_>) {
         one(suite, &machine, row);
     }
     wide(suite, &machine);
+    states(suite, &machine);
+    let kept = kept(suite);
+    suite.check(kept == Ok([3, 3]), format_args!("XCR0 behind another guest's run: {kept:x?}"));
+    let seen = back_in_place(suite);
+    suite.check(seen == Ok([BEFORE; 4]), format_args!("a guest's XMM0 behind this process's: {seen:x?}"));
     suite.check(fpu::get() == [0x7777_7777; 2], format_args!("our FPU after a guest's was loaded"));
     for handle in [machine.vcpu, machine.vm] {
         suite.expect(process::close(handle), Status::Ok, format_args!("closing vCPU and VM"));
@@ -122,4 +127,67 @@ fn wide(suite: &mut Suite<'_>, machine: &Machine) {
     let differs = places().find(|at| read(machine, *at) != value(*at));
     let ends = (answer, fetched, differs);
     suite.check(ends == (Ok(value(XMM) & 0xffff_ffff), Ok(()), None), format_args!("YMM: {ends:x?}"));
+}
+
+/// XCR0 that no processor takes, or not this one, is refused.
+fn states(suite: &mut Suite<'_>, machine: &Machine) {
+    for value in [0, SSE, X87 | AVX, 1 << 62 | X87, 1 << 63 | X87, X87 | 1 << 3, u64::MAX] {
+        // SAFETY: the run page is ours while the vCPU does not run.
+        unsafe { (*machine.page).xcr0 = value };
+        let answer = run(suite, machine, Groups::XCR0);
+        suite.check(answer == BAD, format_args!("XCR0 {value:#x}: {answer:x?}"));
+    }
+}
+
+/// XCR0 as the kernel has it.
+fn xcr0_of(machine: &Machine) -> Result<u64, Status> {
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe { (*machine.page).xcr0 = 0 };
+    call(machine.vcpu, VcpuFetch { groups: Groups::XCR0.bits(), reserved: 0 })?;
+    // SAFETY: as above.
+    Ok(unsafe { (&raw const (*machine.page).xcr0).read_volatile() })
+}
+
+/// A guest's XCR0 is the same when another one has run: as it is kept meanwhile, and when it runs again.
+fn kept(suite: &Suite<'_>) -> Result<[u64; 2], Status> {
+    let [first, second] = [0, 1].map(|_| Machine::new(suite.system, 0, &[0xf4]));
+    let (first, second) = (first?, second?);
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe { (*first.page).xcr0 = X87 | SSE };
+    run(suite, &first, Groups::XCR0)?;
+    run(suite, &second, Groups::empty())?;
+    let kept = xcr0_of(&first)?;
+    run(suite, &first, Groups::empty())?;
+    let again = xcr0_of(&first)?;
+    for machine in [first, second] {
+        process::close(machine.vcpu)?;
+        process::close(machine.vm)?;
+    }
+    Ok([kept, again])
+}
+
+/// A vCPU that is ready, and this process's own registers in between: the guest finds its own, each time.
+fn back_in_place(suite: &Suite<'_>) -> Result<[u64; 4], Status> {
+    // movd eax, xmm0; out 80h, al; and again
+    let machine = Machine::new(suite.system, 0, &[0x66, 0x0f, 0x7e, 0xc0, 0xe6, 0x80, 0xeb, 0xf8])?;
+    [(MXCSR, RESET_MXCSR), (XMM, BEFORE), (XSTATE_BV, X87 | SSE)]
+        .into_iter()
+        .for_each(|(at, value)| write(&machine, at, value));
+    // SAFETY: the run page is ours while the vCPU does not run.
+    unsafe {
+        (*machine.page).system.cr4 = CR4_OSFXSR;
+        (*machine.page).dirty |= Groups::FPU.bits();
+    }
+    machine.run(u64::MAX)?;
+    let mut seen = [0; 4];
+    for seen in &mut seen {
+        (0..3).try_for_each(|_| machine.step().map(|_| ()))?;
+        fpu::set(0x7777_7777);
+        machine.step()?;
+        // SAFETY: as above.
+        *seen = unsafe { (*machine.page).general.gpr[0] };
+    }
+    process::close(machine.vcpu)?;
+    process::close(machine.vm)?;
+    Ok(seen)
 }

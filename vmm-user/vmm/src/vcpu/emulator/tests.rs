@@ -1,3 +1,5 @@
+mod access;
+
 use super::*;
 use crate::vcpu::registers::fake::{FakeKernel, registers};
 use alloc::boxed::Box;
@@ -30,6 +32,9 @@ struct Machine {
     emulator: Emulator,
     ram: GuestRam,
     written: Vec<(u64, u64)>,
+    /// The access to a port that the processor has checked, and how many there were.
+    checked: Option<PortRequest>,
+    ports: u32,
 }
 
 impl Surroundings for Machine {
@@ -60,15 +65,16 @@ impl Surroundings for Machine {
     }
 
     fn checked_port(&self) -> Option<PortRequest> {
-        None
+        self.checked
     }
 
     fn port_in(&mut self, _: u16, _: Width) -> u32 {
-        panic!("no port was checked")
+        self.ports += 1;
+        0
     }
 
     fn port_out(&mut self, _: u16, _: Width, _: u32) {
-        panic!("no port was checked")
+        self.ports += 1;
     }
 }
 
@@ -81,6 +87,8 @@ impl Machine {
             emulator: Emulator::of(Processor { vendor: Vendor::Amd, features }).unwrap(),
             ram: GuestRam::of(Box::leak(memory.into_boxed_slice())),
             written: Vec::new(),
+            checked: None,
+            ports: 0,
         };
         for (table, next) in [(PML4, PDPT), (PDPT, DIRECTORY), (DIRECTORY, TABLE)] {
             machine.put(table, &(next | PRESENT).to_le_bytes());

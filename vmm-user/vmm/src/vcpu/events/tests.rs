@@ -2,7 +2,7 @@ use super::*;
 use crate::vcpu::registers::fake::{FakeKernel, registers};
 use alloc::boxed::Box;
 use decoder::Exception;
-use devices::apic::{ApicBus, Kick};
+use devices::apic::{ApicBus, DeliveryMode, InterruptMessage, Kick};
 use devices::capability::Width;
 use runtime::abi::exit::ExitFlags;
 use runtime::abi::registers::{Groups, event_kind};
@@ -12,6 +12,7 @@ use runtime::abi::run_page::window;
 const TPR: u64 = 0x80;
 const EOI: u64 = 0xb0;
 const ICR_LOW: u64 = 0x300;
+const TIMER_COUNT: u64 = 0x380;
 /// The processor that sends it.
 const SELF: u64 = 1 << 18;
 const IF: u64 = 0x200;
@@ -39,6 +40,7 @@ impl ApicBus for NoBus {
 struct Vcpu {
     events: Events,
     registers: Registers<FakeKernel>,
+    apics: &'static Arc<Apics>,
     apic: &'static ApicShared,
 }
 
@@ -50,7 +52,7 @@ impl Vcpu {
         let mut registers = registers();
         registers.page.set_rflags(IF);
         registers.page.set_cr0(1);
-        Self { events, registers, apic: apics.get(0).unwrap() }
+        Self { events, registers, apics, apic: apics.get(0).unwrap() }
     }
 
     fn store(&mut self, register: u64, value: u64) {
@@ -146,6 +148,10 @@ fn a_task_priority_that_holds_an_interrupt_back_asks_for_writes_of_cr8() {
     vcpu.events.attention = Attention::empty();
     vcpu.events.take_task_priority(6);
     assert_eq!(vcpu.events.attention, Attention::empty(), "it is the same");
+    vcpu.events.take_task_priority(7);
+    assert_eq!(vcpu.events.attention, Attention::INTERRUPTS, "it is another");
+    vcpu.events.take_task_priority(6);
+    vcpu.events.attention = Attention::empty();
     vcpu.events.write_task_priority(5, &mut vcpu.registers);
     assert_eq!(vcpu.events.attention, Attention::INTERRUPTS);
     assert_eq!((vcpu.registers.page.cr8(), vcpu.registers.page.exit_cr8()), (5, 5));
@@ -173,6 +179,21 @@ fn the_pic_comes_first_and_gives_its_vector_only_when_the_guest_takes_it() {
     vcpu.registers.page.set_rflags(IF);
     assert!(vcpu.plan(), "the PIC is asked");
     assert!(!vcpu.apic.set_lint0(false));
+    vcpu.events.deliver_from_pic(&mut vcpu.registers, 0x31);
+    assert_eq!(vcpu.entered(), (interrupt(0x31), window::OPEN));
+    assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
+}
+
+/// What the I/O APIC passes on from the PIC is taken once, and what waits behind it asks for a window.
+#[test]
+fn the_pics_interrupt_that_came_as_a_message_is_taken_once() {
+    let mut vcpu = Vcpu::new();
+    let (delivery, vector) = (DeliveryMode::ExtInt, 0);
+    let message = InterruptMessage { destination: 0, logical: false, delivery, vector, level: false };
+    assert!(vcpu.apics.deliver(&message, &mut NoBus));
+    vcpu.events.lapic.sync();
+    vcpu.request(0x61);
+    assert!(vcpu.plan(), "the PIC is asked");
     vcpu.events.deliver_from_pic(&mut vcpu.registers, 0x31);
     assert_eq!(vcpu.entered(), (interrupt(0x31), window::OPEN));
     assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
@@ -217,6 +238,66 @@ fn an_exception_has_an_error_code_in_protected_mode_and_sets_cr2() {
     }
 }
 
+/// One that waits for the end of an instruction's shadow, or of another event's delivery.
+#[test]
+fn an_nmi_waits_for_what_comes_first() {
+    const NMI: Option<(u8, u8)> = Some((event_kind::NMI, 2));
+    let waiting = || {
+        let mut vcpu = Vcpu::new();
+        assert!(vcpu.apic.post_nmi());
+        vcpu.events.lapic.sync();
+        vcpu
+    };
+    let mut vcpu = waiting();
+    vcpu.registers.page.set_flags(ExitFlags::INTERRUPT_SHADOW.bits());
+    assert_eq!(vcpu.plan_and_enter().0, None);
+    vcpu.registers.page.set_flags(0);
+    assert_eq!(vcpu.plan_and_enter().0, NMI);
+    let mut vcpu = waiting();
+    vcpu.events.inject_exception(&mut vcpu.registers, Exception::UNDEFINED_OPCODE);
+    assert_eq!(vcpu.plan_and_enter().0, Some((event_kind::EXCEPTION, 6)));
+    assert_eq!(vcpu.plan_and_enter().0, NMI);
+    vcpu.events.nmi_returns(&mut vcpu.registers);
+    vcpu.registers.page.set_rip(0x2000);
+    assert_eq!(vcpu.plan_and_enter().0, None, "it is taken once");
+}
+
+/// The same address with another stack is another IRET.
+#[test]
+fn an_iret_is_known_by_its_stack_as_well() {
+    let mut vcpu = Vcpu::new();
+    let page = &mut vcpu.registers.page;
+    page.set_rip(0x1000);
+    page.set_gpr(4, 0x8000);
+    vcpu.events.nmi_returns(&mut vcpu.registers);
+    assert_eq!(vcpu.registers.page.dirty(), Groups::CONTROLS.bits());
+    assert!(vcpu.apic.post_nmi());
+    vcpu.events.lapic.sync();
+    assert_eq!(vcpu.plan_and_enter().0, None);
+    vcpu.registers.page.set_gpr(4, 0x9000);
+    assert_eq!(vcpu.plan_and_enter().0, Some((event_kind::NMI, 2)));
+}
+
+#[test]
+fn after_a_plan_there_is_nothing_to_look_at() {
+    let mut vcpu = Vcpu::new();
+    vcpu.request(0x61);
+    vcpu.events.attention = Attention::INTERRUPTS;
+    assert_eq!(vcpu.plan_and_enter().0, interrupt(0x61));
+    assert_eq!(vcpu.events.attention, Attention::empty());
+}
+
+#[test]
+fn the_apic_is_in_its_page_alone() {
+    let vcpu = Vcpu::new();
+    const BASE: u64 = 0xfee0_0000;
+    for (gpa, offset) in
+        [(BASE, Some(0)), (BASE + 0xfff, Some(0xfff)), (BASE + 0x1000, None), (BASE - 1, None), (0, None)]
+    {
+        assert_eq!(vcpu.events.lapic_offset(gpa), offset, "{gpa:x}");
+    }
+}
+
 #[test]
 fn an_event_ends_the_halt() {
     let mut vcpu = Vcpu::new();
@@ -244,6 +325,11 @@ fn what_is_written_to_the_apic_is_looked_at() {
     assert_eq!((vcpu.registers.page.cr8(), vcpu.registers.page.exit_cr8()), (3, 3));
     assert_eq!(vcpu.registers.page.dirty(), Groups::TPR.bits());
     assert_eq!(vcpu.events.attention, Attention::empty(), "nothing is requested");
+    vcpu.store(TIMER_COUNT, 1000);
+    vcpu.events.lapic_written(&mut vcpu.registers);
+    assert_eq!(vcpu.events.attention, Attention::ALL, "there is a deadline");
+    vcpu.events.lapic.attend();
+    vcpu.events.attention = Attention::empty();
     vcpu.request(0x61);
     vcpu.events.lapic_written(&mut vcpu.registers);
     assert!(vcpu.events.attention.contains(Attention::INTERRUPTS));
@@ -260,6 +346,7 @@ fn what_was_on_its_way_ends_with_a_reset() {
     vcpu.events.reset(&mut vcpu.registers);
     assert_eq!(vcpu.registers.page.injection(), EventInjection::default());
     vcpu.registers.page.set_dirty(0);
+    // Neither the kernel's event nor the IRET keeps the NMI from its turn.
     assert_eq!(vcpu.plan_and_enter().0, Some((event_kind::NMI, 2)));
 }
 

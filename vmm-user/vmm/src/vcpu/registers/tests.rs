@@ -48,6 +48,49 @@ fn there_is_no_change_to_what_cannot_be_had() {
     registers.change_msrs(|_| panic!("these are another time's values"));
 }
 
+/// Whatever is changed is the guest's before, and loaded behind.
+#[test]
+fn what_is_changed_is_asked_for_and_marked() {
+    type Change = fn(&mut Registers<FakeKernel>);
+    let changes: [(Groups, Change); 4] = [
+        (Groups::MSRS, |registers| registers.change_msrs(|msrs| msrs.pat = 1)),
+        (Groups::SEGMENTS, |registers| registers.change_segments(|segments| segments.fs.base = 1)),
+        (Groups::SYSTEM, |registers| registers.change_system(|system| system.cr2 = 1)),
+        (Groups::FPU, |registers| assert_eq!(registers.set_xmm(3, 1), Some(()))),
+    ];
+    for (groups, change) in changes {
+        let mut registers = registers();
+        change(&mut registers);
+        assert_eq!((fetched(&registers), dirty(&registers)), ([groups].into(), groups));
+    }
+}
+
+#[test]
+fn an_xmm_register_is_asked_for_once() {
+    let mut registers = registers();
+    assert_eq!(registers.xmm(3), Some(0));
+    assert_eq!(registers.set_xmm(3, 7), Some(()));
+    assert_eq!(registers.xmm(3), Some(7));
+    assert_eq!(fetched(&registers), [Groups::FPU]);
+}
+
+#[test]
+fn a_batch_is_planned_once() {
+    let mut registers = registers();
+    registers.push(&kick(1));
+    registers.plan_batch();
+    assert_eq!(registers.page.batch_count(), 1);
+    // As the kernel leaves it.
+    registers.page.set_batch_count(0);
+    registers.page.set_dirty(0);
+    registers.plan_batch();
+    assert_eq!((registers.page.batch_count(), dirty(&registers)), (0, Groups::empty()));
+    registers.push(&kick(2));
+    registers.plan_batch();
+    assert_eq!(registers.page.batch_count(), 1);
+    assert_eq!(registers.page.operations(1).first().map(|operation| operation.handle), Some(2));
+}
+
 #[test]
 fn a_full_batch_is_submitted_at_once() {
     let mut registers = registers();
@@ -169,4 +212,47 @@ fn a_reset_knows_and_loads_everything() {
     assert_eq!(fetched(&registers), []);
     let all = Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS | Groups::XCR0 | Groups::TPR;
     assert_eq!(dirty(&registers), all);
+}
+
+/// Nothing of what the guest had is left behind a reset.
+#[test]
+fn a_reset_leaves_nothing() {
+    let odd = Segment { selector: 1, attributes: 2, limit: 3, base: 4 };
+    let data = Segment { attributes: 0x93, limit: 0xffff, ..Segment::default() };
+    let table = Segment { limit: 0xffff, ..Segment::default() };
+    let mut registers = registers();
+    let page = &mut registers.page;
+    page.set_gprs([7; 16]);
+    page.set_rflags(u64::MAX);
+    page.set_xcr0(7);
+    page.set_cr8(7);
+    page.set_rip(7);
+    let (cr0, cr2, cr3, cr4, efer, dr6, dr7) = (1, 2, 3, 4, 5, 6, 7);
+    page.set_system(SystemRegisters {
+        cr0,
+        cr2,
+        cr3,
+        cr4,
+        efer,
+        dr6,
+        dr7,
+        cs: odd,
+        ss: odd,
+        ..page.system()
+    });
+    let (es, ds, fs, gs, ldtr, tr, gdtr, idtr) = (odd, odd, odd, odd, odd, odd, odd, odd);
+    page.set_segments(SegmentRegisters { es, ds, fs, gs, ldtr, tr, gdtr, idtr });
+    page.set_msrs(MsrRegisters { star: 1, lstar: 2, tsc_offset: 3, ..MsrRegisters::default() });
+    registers.reset();
+    let page = &registers.page;
+    let general = ((0..16).map(|index| page.gpr(index)).sum::<u64>(), page.rflags(), page.rip());
+    assert_eq!((general, page.xcr0(), page.cr8()), ((0, 2, 0xfff0), 1, 0));
+    let cs = Segment { selector: 0xf000, attributes: 0x9b, limit: 0xffff, base: 0xffff_0000 };
+    let (cr0, dr6, dr7) = (0x6000_0010, 0xffff_0ff0, 0x400);
+    let system = SystemRegisters { cr0, dr6, dr7, cs, ss: data, ..SystemRegisters::default() };
+    assert_eq!(page.system(), system);
+    let [ldtr, tr] = [0x82, 0x8b].map(|attributes| Segment { attributes, ..data });
+    let (es, ds, fs, gs, gdtr, idtr) = (data, data, data, data, table, table);
+    assert_eq!(page.segments(), SegmentRegisters { es, ds, fs, gs, ldtr, tr, gdtr, idtr });
+    assert_eq!(page.msrs(), MsrRegisters { pat: 0x0007_0406_0007_0406, ..MsrRegisters::default() });
 }
