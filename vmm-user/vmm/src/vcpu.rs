@@ -181,7 +181,7 @@ impl Vcpu {
         if let Next::End(reason) = self.prepare_entry() {
             return Some(reason);
         }
-        let why = match syscall::run(self.registers.kernel.handle) {
+        let why = match self.registers.run() {
             Ok(why) => why,
             Err((status, index)) => {
                 log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);

@@ -40,6 +40,9 @@ pub trait Kernel: Copy {
     /// Executes operations, up to the first that fails; its status and index.
     fn execute(self, operations: &mut [Operation]) -> Result<(), (Status, usize)>;
 
+    /// Runs the vCPU; what the exit was, or why there was none and the index of the operation that failed.
+    fn run(self) -> Result<u32, (Status, usize)>;
+
     /// An operation of a batch has failed.
     fn failed(self, status: Status, operation: &Operation);
 
@@ -63,6 +66,11 @@ impl Kernel for SystemCalls {
 
     fn execute(self, operations: &mut [Operation]) -> Result<(), (Status, usize)> {
         syscall::batch(operations)
+    }
+
+    #[inline(always)]
+    fn run(self) -> Result<u32, (Status, usize)> {
+        syscall::run(self.handle)
     }
 
     fn failed(self, status: Status, operation: &Operation) {
@@ -120,6 +128,15 @@ impl<K: Kernel> Registers<K> {
         if let Err(missing) = self.fetch(groups) {
             self.kernel.give_up(missing);
         }
+    }
+
+    /// Enters the guest with what the run page holds; returns what `SYS_RUN` says of the exit.
+    ///
+    /// # Errors
+    /// When there was no run: the status, and the index of the operation that failed.
+    #[inline(always)]
+    pub fn run(&mut self) -> Result<u32, (Status, usize)> {
+        self.kernel.run()
     }
 
     /// How CS makes the processor read code.

@@ -44,6 +44,10 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn run(self) -> Result<u32, (Status, usize)> {
+        Err((Status::WrongState, 0))
+    }
+
     fn failed(self, _: Status, operation: &Operation) {
         self.0.borrow_mut().failed.push(operation.handle);
     }
