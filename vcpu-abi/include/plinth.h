@@ -73,12 +73,14 @@
 #define PLINTH_THREAD_CREATE 0x00050006u
 #define PLINTH_EVENT_CREATE 0x00050007u
 #define PLINTH_HANDLE_CLOSE 0x00050008u
+#define PLINTH_PROCESS_UNMAP 0x0005000au
 #define PLINTH_PROCESS_USE_FPU 0x00050009u
 #define PLINTH_EVENT_SIGNAL 0x00060001u
 #define PLINTH_EVENT_WAIT 0x00060002u
 #define PLINTH_EVENT_BIND_VCPU 0x00060003u
 #define PLINTH_MEMORY_RANGE 0x00070001u
 #define PLINTH_MEMORY_MAP 0x00070002u
+#define PLINTH_MEMORY_NARROW 0x00070003u
 #define PLINTH_VM_MAP 0x00080001u
 #define PLINTH_VM_ALLOCATE 0x00080002u
 #define PLINTH_VCPU_CREATE 0x00080003u
@@ -311,6 +313,12 @@ struct plinth_handle_close {
 };
 _Static_assert(sizeof(struct plinth_handle_close) == 8, "handle_close");
 
+struct plinth_process_unmap {
+    uint64_t address;
+    uint64_t bytes;
+};
+_Static_assert(sizeof(struct plinth_process_unmap) == 16, "process_unmap");
+
 struct plinth_process_use_fpu {
     uint64_t reserved;
 };
@@ -345,6 +353,14 @@ struct plinth_memory_map {
     uint64_t bytes;
 };
 _Static_assert(sizeof(struct plinth_memory_map) == 24, "memory_map");
+
+struct plinth_memory_narrow {
+    uint64_t gpa;
+    uint64_t bytes;
+    uint32_t handle;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_memory_narrow) == 24, "memory_narrow");
 
 struct plinth_vm_map {
     uint32_t memory;

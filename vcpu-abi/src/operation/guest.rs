@@ -20,6 +20,17 @@ macro_rules! guest_operations {
         /// In: size, in whole pages.
         bytes: u64,
     }
+    /// Makes a handle for a part of what this one is for, with the same rights.
+    MemoryNarrow(GuestMemory, 3, GRANT) {
+        /// In: first byte, page-aligned.
+        gpa: u64,
+        /// In: size, in whole pages.
+        bytes: u64,
+        /// Out: the new handle.
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
     /// Maps guest memory into the VM's nested tables, with its own address: all that a range says.
     VmMap(Vm, 1, MAP) {
         /// In: a guest memory handle of the caller's.

@@ -78,6 +78,14 @@ macro_rules! process_operations {
         /// Zero.
         reserved: u32,
     }
+    /// Takes memory out of the calling process: what it was given, mapped guest memory, whatever is there.
+    /// What was its own is given back. On [`HANDLE_SELF`] only.
+    ProcessUnmap(Process, 10, WRITE) {
+        /// In: where, page-aligned.
+        address: u64,
+        /// In: how much, in whole pages.
+        bytes: u64,
+    }
     /// Asks that the calling process's threads may use the FPU: its registers are then saved and restored at
     /// their switches. On [`HANDLE_SELF`] only.
     ProcessUseFpu(Process, 9, WRITE) {

@@ -44,8 +44,7 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
         index += 1;
         if let Some(accesses) = more {
             let in_page = ((PAGE - place % PAGE) / BYTES).saturating_sub(1);
-            // SAFETY: what has just been written can be, and so can the rest of its page: nothing is ever
-            // unmapped from a process.
+            // SAFETY: what has just been written lies in the user's half, and so does the rest of its page.
             index += unsafe { accesses.run(place + BYTES, in_page.min(count - index)) };
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A driver's batch is mostly these, on one handle. After the first, which goes the general way, the handle
 //! is known to be good; the next ones are compared with it and done without a copy. Whatever is different, or
-//! wrong, is left to the general way.
+//! wrong, is left to the general way: also where another thread has taken the page away meanwhile, for a
+//! fault of these accesses is mended as one of [`user_copy`](crate::memory::user_copy) is.
 #![allow(unsafe_code, reason = "operations in memory that the caller shares, with SMAP opened for it")]
 
 use core::arch::asm;
@@ -53,8 +54,7 @@ impl PortAccesses {
     /// Answers how many.
     ///
     /// # Safety
-    /// `count` operations at `place` lie in memory of the running process, or of a batch page, that can be
-    /// written and stays mapped.
+    /// `count` operations at `place` lie in the user's half, or in a batch page.
     pub unsafe fn run(self, place: u64, count: u64) -> u64 {
         if !place.is_multiple_of(align_of::<u64>() as u64) {
             return 0;
@@ -80,8 +80,8 @@ impl PortAccesses {
     /// # Safety
     /// As for [`Self::run`].
     unsafe fn run_some(self, place: u64, count: u64) -> u64 {
-        // SAFETY: opens SMAP, and closes it again behind the loop, which calls nothing that could block or
-        // fault.
+        // SAFETY: opens SMAP, and closes it again behind the loop, which calls nothing that could block; its
+        // faults are mended where they come.
         unsafe { asm!("stac", options(nostack)) };
         let done = (0..count).find(|index| {
             // SAFETY: the caller's promise.
@@ -98,25 +98,122 @@ impl PortAccesses {
     /// As for [`Self::run`], of one operation.
     #[inline(always)]
     unsafe fn access(self, place: u64) -> bool {
-        let words = place as *mut u64;
-        // SAFETY: the caller's promise; volatile, since the process may change it meanwhile: each word is
-        // looked at once.
-        let [header, handle, target, data] = [0, 1, 2, 3].map(|i| unsafe { words.add(i).read_volatile() });
-        if header != self.header || handle as u32 != self.handle || data >> 32 != 0 {
+        // SAFETY: the caller's promise.
+        let Words { header, handle, offset, width, data } = unsafe { load(place) };
+        if header != self.header || handle != self.handle || data >> 32 != 0 {
             return false;
         }
-        let width = (target >> 32) as u32;
-        let Ok(port) = host_port::port(self.ports, target as u32, width) else { return false };
+        let Ok(port) = host_port::port(self.ports, offset, width) else { return false };
         if self.is_write {
             host_port::write(port, width, data as u32);
         } else {
             let value = host_port::read(port, width);
             // SAFETY: as for the loads.
-            unsafe { words.add(3).write_volatile(value.into()) };
+            unsafe { store_data(place, value.into()) };
         }
-        // SAFETY: as for the loads. The status is behind the handle.
-        unsafe { words.cast::<i32>().add(3).write_volatile(Status::Ok as i32) };
+        // SAFETY: as for the loads.
+        unsafe { store_status(place, Status::Ok) };
         true
+    }
+}
+
+/// The first words of an operation.
+struct Words {
+    /// Code and flags.
+    header: u64,
+    handle: u32,
+    offset: u32,
+    width: u32,
+    /// The value, and what is reserved.
+    data: u64,
+}
+
+/// The first words of an operation, each looked at once, since the process may change it meanwhile. Where
+/// they cannot be read, the header is one that no operation of these has.
+///
+/// # Safety
+/// `place` lies in the user's half, with SMAP open, or in a batch page.
+#[inline(always)]
+unsafe fn load(place: u64) -> Words {
+    let (header, handle, offset, width, data);
+    // SAFETY: the caller's promise; a fault goes on with the first word's replacement.
+    unsafe {
+        asm!(
+            "2: mov {header}, [{place}]",
+            "3: mov {handle:e}, [{place} + 8]",
+            "4: mov {offset:e}, [{place} + 16]",
+            "5: mov {width:e}, [{place} + 20]",
+            "6: mov {data}, [{place} + 24]",
+            "8:",
+            ".pushsection .text.user_copy, \"ax\"",
+            "7: mov {header}, -1",
+            "jmp 8b",
+            ".popsection",
+            ".pushsection fixups, \"a\"",
+            ".long 2b - .",
+            ".long 7b - .",
+            ".long 3b - .",
+            ".long 7b - .",
+            ".long 4b - .",
+            ".long 7b - .",
+            ".long 5b - .",
+            ".long 7b - .",
+            ".long 6b - .",
+            ".long 7b - .",
+            ".popsection",
+            place = in(reg) place,
+            header = out(reg) header,
+            handle = out(reg) handle,
+            offset = out(reg) offset,
+            width = out(reg) width,
+            data = out(reg) data,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    Words { header, handle, offset, width, data }
+}
+
+/// Stores what a port gave. Where that cannot be done, nobody will look.
+///
+/// # Safety
+/// As for [`load`].
+#[inline(always)]
+unsafe fn store_data(place: u64, data: u64) {
+    // SAFETY: the caller's promise; a fault goes on behind the store.
+    unsafe {
+        asm!(
+            "2: mov [{place} + 24], {data}",
+            "3:",
+            ".pushsection fixups, \"a\"",
+            ".long 2b - .",
+            ".long 3b - .",
+            ".popsection",
+            place = in(reg) place,
+            data = in(reg) data,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Stores an operation's status, which is behind the handle. Where that cannot be done, nobody will look.
+///
+/// # Safety
+/// As for [`load`].
+#[inline(always)]
+unsafe fn store_status(place: u64, status: Status) {
+    // SAFETY: the caller's promise; a fault goes on behind the store.
+    unsafe {
+        asm!(
+            "2: mov dword ptr [{place} + 12], {status:e}",
+            "3:",
+            ".pushsection fixups, \"a\"",
+            ".long 2b - .",
+            ".long 3b - .",
+            ".popsection",
+            place = in(reg) place,
+            status = in(reg) status as u32,
+            options(nostack, preserves_flags),
+        );
     }
 }
 

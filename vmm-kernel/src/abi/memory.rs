@@ -1,7 +1,8 @@
 //! Operations on memory: a process's own, the guest's, and a VM's address space.
 
 use vcpu_abi::operation::{
-    MemoryMap, MemoryRange, Permissions, ProcessAllocate, Rights, VmAllocate, VmMap, VmProtect, VmUnmap,
+    MemoryMap, MemoryNarrow, MemoryRange, Permissions, ProcessAllocate, ProcessUnmap, Rights, VmAllocate,
+    VmMap, VmProtect, VmUnmap,
 };
 use vcpu_abi::status::Status;
 
@@ -9,6 +10,7 @@ use super::execute::{Done, Execute};
 use super::pieces::{in_pieces, to_the_end};
 use super::process::only_self;
 use crate::guest::vm::Vm;
+use crate::layout::PAGE;
 use crate::memory::guest_memory;
 use crate::memory::space::Protection;
 use crate::object::pool::Ref;
@@ -30,21 +32,44 @@ impl Execute for ProcessAllocate {
     }
 }
 
+impl Execute for ProcessUnmap {
+    fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
+        only_self(process, &target)?;
+        to_the_end(process.space.unmap(self.address, self.bytes)?)
+    }
+}
+
 impl Execute for MemoryRange {
-    fn execute(&mut self, _: &Ref<Process>, _: GuestMemory) -> Done {
+    fn execute(&mut self, _: &Ref<Process>, memory: GuestMemory) -> Done {
         let index = usize::try_from(self.index).map_err(|_| Status::NotFound)?;
-        let range = guest_memory::range(index).ok_or(Status::NotFound)?;
+        let range = guest_memory::range(memory.start, memory.end, index).ok_or(Status::NotFound)?;
         (self.gpa, self.bytes) = (range.start, range.end - range.start);
         Ok(())
     }
 }
 
-impl Execute for MemoryMap {
-    fn execute(&mut self, process: &Ref<Process>, _: GuestMemory) -> Done {
-        if !guest_memory::contains(self.gpa, self.bytes) {
-            return Err(Status::NotFound);
+/// Checks that a range is guest memory that a handle is for.
+fn check_part(memory: GuestMemory, gpa: u64, bytes: u64) -> Done {
+    let is_there = memory.contains(gpa, bytes) && guest_memory::contains(gpa, bytes);
+    if is_there { Ok(()) } else { Err(Status::NotFound) }
+}
+
+impl Execute for MemoryNarrow {
+    fn execute(&mut self, process: &Ref<Process>, memory: GuestMemory) -> Done {
+        if !(self.gpa | self.bytes).is_multiple_of(PAGE) || self.bytes == 0 {
+            return Err(Status::BadArgument);
         }
-        if !self.gpa.is_multiple_of(crate::layout::PAGE) {
+        check_part(memory, self.gpa, self.bytes)?;
+        let part = GuestMemory { start: self.gpa, end: self.gpa + self.bytes, ..memory };
+        self.handle = process.handles.lock().insert(part, memory.rights)?;
+        Ok(())
+    }
+}
+
+impl Execute for MemoryMap {
+    fn execute(&mut self, process: &Ref<Process>, memory: GuestMemory) -> Done {
+        check_part(memory, self.gpa, self.bytes)?;
+        if !self.gpa.is_multiple_of(PAGE) {
             return Err(Status::BadArgument);
         }
         in_pieces(self.bytes, |done| {
@@ -55,7 +80,10 @@ impl Execute for MemoryMap {
 
 impl Execute for VmMap {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
-        Process::find::<GuestMemory>(process, self.memory, Rights::MAP)?;
+        let memory: GuestMemory = Process::find(process, self.memory, Rights::MAP)?;
+        // A range that makes no sense is told before one that is not there.
+        Vm::check_range(self.gpa, self.bytes)?;
+        check_part(memory, self.gpa, self.bytes)?;
         in_pieces(self.bytes, |done| vm.grant(self.gpa, self.bytes, done))
     }
 }

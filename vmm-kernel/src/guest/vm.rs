@@ -74,6 +74,11 @@ impl Vm {
         AddressSpace { root: self.root.start_address().as_u64(), number: self.number }
     }
 
+    /// Checks that a range is whole pages that nested tables reach.
+    pub fn check_range(gpa: u64, bytes: u64) -> Result<(), Status> {
+        check(gpa, bytes)
+    }
+
     /// It gets a vCPU on this processor.
     pub fn runs_on(&self, cpu: u32) {
         self.processors.fetch_or(1 << (cpu % u64::BITS), Ordering::SeqCst);

@@ -41,12 +41,14 @@ pub struct Stale {
     changed: bool,
     frames: [u64; STALE_MAX],
     count: usize,
+    /// How many of the frames were pages, not tables.
+    pages: u64,
 }
 
 impl Stale {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { changed: false, frames: [0; STALE_MAX], count: 0 }
+        Self { changed: false, frames: [0; STALE_MAX], count: 0, pages: 0 }
     }
 
     /// Whether there is anything.
@@ -66,12 +68,13 @@ impl Stale {
         }
     }
 
-    /// Gives the frames back. No processor has any of it in its TLB now.
-    pub fn forgotten(&mut self) {
+    /// Gives the frames back. No processor has any of it in its TLB now. Returns how many of them were pages.
+    pub fn forgotten(&mut self) -> u64 {
         for frame in self.frames.iter().take(self.count) {
             frames::free(PhysFrame::containing_address(PhysAddr::new_truncate(*frame)));
         }
         (self.changed, self.count) = (false, 0);
+        core::mem::take(&mut self.pages)
     }
 }
 
@@ -131,6 +134,7 @@ impl Walk<'_> {
         self.stale.changed = true;
         if self.edit == Edit::Remove && kept.contains(OWNED) {
             self.stale.add(PhysFrame::containing_address(entry.address()));
+            self.stale.pages += 1;
         }
         self.at = self.entry_end(level);
     }

@@ -17,9 +17,11 @@ pub fn withhold(range: Range) -> Result<(), MapError> {
     Ok(())
 }
 
-/// The range with this index.
-pub fn range(index: usize) -> Option<Range> {
-    GUEST.lock().as_slice().get(index).copied()
+/// The range with this index, of those that lie between two addresses: only what of them does.
+pub fn range(start: u64, end: u64, index: usize) -> Option<Range> {
+    let guest = GUEST.lock();
+    let within = guest.as_slice().iter().map(|r| Range { start: r.start.max(start), end: r.end.min(end) });
+    within.filter(|range| range.start < range.end).nth(index)
 }
 
 /// Whether all of a range is guest memory.

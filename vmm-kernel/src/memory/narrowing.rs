@@ -13,6 +13,9 @@ pub trait Cached {
 
     /// Has every processor forget what it may have cached of them. The caller holds no lock.
     fn shoot_down(&self);
+
+    /// So many pages of its own were given back.
+    fn lost_pages(&self, _pages: u64) {}
 }
 
 /// A change that takes something away. When it is dropped, no processor has what it took in its TLB, and the
@@ -43,7 +46,7 @@ impl<'a, C: Cached> Narrowing<'a, C> {
     fn settle(&mut self) {
         if self.stale.is_any() {
             self.of.shoot_down();
-            self.stale.forgotten();
+            self.of.lost_pages(self.stale.forgotten());
         }
     }
 }

@@ -168,6 +168,10 @@ impl Cached for Space {
         shootdown::forget(What::Space, |cpu| loaded::may_be_on(cpu, self.root));
         checks::tlb::space_is_forgotten(self.root, change);
     }
+
+    fn lost_pages(&self, pages: u64) {
+        self.pages.fetch_sub(pages, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

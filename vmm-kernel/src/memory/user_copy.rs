@@ -1,7 +1,9 @@
-//! Copies between the kernel and the running process. The only place that touches user memory.
+//! Copies between the kernel and the running process. Besides operations that are done where they lie
+//! (`abi::in_place`), the only place that touches user memory.
 //!
 //! A user's pointer is *alleged*: a range is checked to lie in the user's half, and a fault on the way is a
-//! refusal, not a crash: the page-fault handler finds the copying instruction here and goes on behind it.
+//! refusal, not a crash: the page-fault handler finds the instruction in a table ([`fixup`]) and goes on
+//! elsewhere. That a page was there a moment ago says nothing: another thread may take it away at any time.
 //! Each byte is copied once.
 #![allow(unsafe_code, reason = "reads and writes memory of a process, with SMAP opened for the copy")]
 
@@ -24,30 +26,39 @@ user_copy:
     shr rcx, 3
     and edx, 7
     stac
-user_copy_access:
-    rep movsq
+2:  rep movsq
     mov ecx, edx
-user_copy_access_rest:
-    rep movsb
-user_copy_done:
-    clac
+3:  rep movsb
+4:  clac
     mov rax, rcx
     ret
+    .popsection
+    .pushsection fixups, "a"
+    .long 2b - .
+    .long 4b - .
+    .long 3b - .
+    .long 4b - .
     .popsection
     "#
 );
 
 unsafe extern "C" {
     fn user_copy(to: u64, from: u64, bytes: u64) -> u64;
-    static user_copy_access: u8;
-    static user_copy_access_rest: u8;
-    static user_copy_done: u8;
+    /// The table of fixups: made by the linker of the section's parts.
+    static __start_fixups: [i32; 2];
+    static __stop_fixups: [i32; 2];
 }
 
-/// Where to go on after a page fault of the kernel at `rip`, if it was the copy's.
+/// Where to go on after a page fault of the kernel at `rip`, if it accessed user memory there. Each such
+/// instruction has two words in the section `fixups`: how far it is from the first, and how far that place is
+/// from the second.
 pub fn fixup(rip: u64) -> Option<u64> {
-    let accesses = [&raw const user_copy_access, &raw const user_copy_access_rest];
-    accesses.iter().any(|access| *access as u64 == rip).then_some((&raw const user_copy_done) as u64)
+    let (start, end) = (&raw const __start_fixups, &raw const __stop_fixups);
+    let count = (end as usize - start as usize) / size_of::<[i32; 2]>();
+    // SAFETY: the linker puts all parts of the section one behind the other, and each is made of such pairs.
+    let table = unsafe { core::slice::from_raw_parts(start, count) };
+    let from = |word: &i32| (core::ptr::from_ref(word) as u64).wrapping_add_signed(i64::from(*word));
+    table.iter().find(|[access, _]| from(access) == rip).map(|[_, go_on]| from(go_on))
 }
 
 /// A range that a process says it has: it lies in the user's half, and no more is known.

@@ -29,7 +29,7 @@ pub fn start(file: File) -> Result<(), Status> {
         ("system", Machine.into_object()),
         ("log", Log.into_object()),
         ("files", Directory { rights: all }.into_object()),
-        ("guest-memory", GuestMemory.into_object()),
+        ("guest-memory", GuestMemory::ALL.into_object()),
         ("serial-ports", SERIAL_PORTS.into_object()),
         ("serial-interrupt", SERIAL_LINE.into_object()),
         ("second-serial-ports", SECOND_SERIAL_PORTS.into_object()),

@@ -34,9 +34,26 @@ pub struct Directory {
     pub rights: Rights,
 }
 
-/// What of the machine's memory is the guest's.
+/// What of the machine's memory is the guest's, or a part of that.
 #[derive(Clone, Copy, Debug)]
-pub struct GuestMemory;
+pub struct GuestMemory {
+    /// Its first byte.
+    pub start: u64,
+    /// The byte behind its last.
+    pub end: u64,
+    /// What its handle allows, and so those that are made of it.
+    pub rights: Rights,
+}
+
+impl GuestMemory {
+    /// All of it.
+    pub const ALL: Self = Self { start: 0, end: u64::MAX, rights: Rights::empty() };
+
+    /// Whether a range lies in this part.
+    pub fn contains(&self, start: u64, bytes: u64) -> bool {
+        start >= self.start && start.checked_add(bytes).is_some_and(|end| end <= self.end)
+    }
+}
 
 /// An interrupt line of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +79,8 @@ pub enum Object {
     Directory,
     /// A file, by its place in the directory.
     File(File),
-    /// Guest memory.
-    GuestMemory,
+    /// Guest memory, from a first byte to the one behind the last.
+    GuestMemory(u64, u64),
     /// Ports.
     HostPorts(HostPorts),
     /// An interrupt line.
@@ -92,7 +109,6 @@ handle_objects! {
     Machine: Object::Machine => Machine, |_| Object::Machine;
     Log: Object::Log => Log, |_| Object::Log;
     File: Object::File(file) => *file, Object::File;
-    GuestMemory: Object::GuestMemory => GuestMemory, |_| Object::GuestMemory;
     HostPorts: Object::HostPorts(ports) => *ports, Object::HostPorts;
     HostLine: Object::HostLine(line) => *line, Object::HostLine;
 }
@@ -104,6 +120,17 @@ impl HandleObject for Directory {
 
     fn of(entry: &Entry) -> Option<Self> {
         if let Object::Directory = &entry.object { Some(Self { rights: entry.rights }) } else { None }
+    }
+}
+
+impl HandleObject for GuestMemory {
+    fn into_object(self) -> Object {
+        Object::GuestMemory(self.start, self.end)
+    }
+
+    fn of(entry: &Entry) -> Option<Self> {
+        let Object::GuestMemory(start, end) = entry.object else { return None };
+        Some(Self { start, end, rights: entry.rights })
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a process has mapped that is not its own: pages of VMs and vCPUs. Nothing is ever unmapped from a
-//! process that runs, so these objects live as long as it does, whatever handles it closes; else their pages
-//! would be another's while it can reach them.
+//! What a process has mapped that is not its own: pages of VMs and vCPUs. Nobody looks whether it has taken
+//! them out of its address space again, so these objects live as long as it does, whatever handles it closes;
+//! else their pages would be another's while it can reach them.
 
 use vcpu_abi::status::Status;
 

@@ -26,6 +26,7 @@ mod handles;
 mod isolation;
 mod lives;
 mod machine;
+mod narrowing;
 mod observe;
 mod page_race;
 mod random;
@@ -39,6 +40,7 @@ mod suite;
 mod threads;
 mod translations;
 mod turns;
+mod unmapping;
 mod unready;
 mod vm;
 mod waiters;
@@ -82,6 +84,9 @@ fn program(start: &Start) -> u32 {
         Some("log-lines") => observe::log_lines(start),
         Some("flags") => faults::flags(),
         Some("fault-in-log") => ends::fault_in_log(),
+        Some("touch-unmapped") => unmapping::touch_unmapped(start),
+        Some("unmap-race") => unmapping::unmap_race(start),
+        Some("narrowed") => narrowing::narrowed(start),
         Some("nothing") => 0,
         _ => NO_ROLE,
     }

@@ -7,8 +7,8 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, bindings, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles, isolation,
-    lives, observe, page_race, ready, reserved, revocation, run_page, runs, sleeps, threads, translations,
-    turns, unready, vm, wakes, xsave,
+    lives, narrowing, observe, page_race, ready, reserved, revocation, run_page, runs, sleeps, threads,
+    translations, turns, unmapping, unready, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -87,7 +87,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 30] = [
+const PARTS: [Part; 32] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -109,6 +109,8 @@ const PARTS: [Part; 30] = [
     ("revocation", revocation::test),
     ("fire", fire::test),
     ("runs", runs::test),
+    ("unmapping", unmapping::test),
+    ("narrowing", narrowing::test),
     ("ready", ready::test),
     ("unready", unready::test),
     ("turns", turns::test),
