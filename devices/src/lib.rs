@@ -17,6 +17,7 @@ pub mod capability;
 pub mod control;
 pub mod cpuid;
 pub mod debugport;
+pub mod egg_timer;
 pub mod hpet;
 pub mod i8042;
 pub mod ioapic;

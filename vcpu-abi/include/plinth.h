@@ -75,6 +75,7 @@
 #define PLINTH_HANDLE_CLOSE 0x00050008u
 #define PLINTH_PROCESS_UNMAP 0x0005000au
 #define PLINTH_PROCESS_USE_FPU 0x00050009u
+#define PLINTH_PROCESS_END 0x00050014u
 #define PLINTH_EVENT_SIGNAL 0x00060001u
 #define PLINTH_EVENT_WAIT 0x00060002u
 #define PLINTH_EVENT_BIND_VCPU 0x00060003u
@@ -323,6 +324,12 @@ struct plinth_process_use_fpu {
     uint64_t reserved;
 };
 _Static_assert(sizeof(struct plinth_process_use_fpu) == 8, "process_use_fpu");
+
+struct plinth_process_end {
+    uint32_t code;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_process_end) == 8, "process_end");
 
 struct plinth_event_signal {
     uint64_t reserved;

@@ -12,7 +12,7 @@ use crate::layout::{USER_STACK_TOP, USER_START_PAGE};
 use crate::memory::space::Space;
 use crate::memory::temporary;
 use crate::object::pool::Ref;
-use crate::task::process::{EndCause, Process};
+use crate::task::process::{EndCause, Life, Process};
 use crate::task::scheduler;
 use crate::task::thread::{self, Start};
 
@@ -68,6 +68,16 @@ pub fn end_current(cause: EndCause) {
     let me = scheduler::current();
     me.process.end(cause);
     scheduler::interrupt_threads_of(&me.process);
+}
+
+/// Ends a process that runs, whoever's it is.
+pub fn end(process: &Ref<Process>, cause: EndCause) -> Result<(), Status> {
+    if process.life() != Life::Running {
+        return Err(Status::WrongState);
+    }
+    process.end(cause);
+    scheduler::interrupt_threads_of(process);
+    Ok(())
 }
 
 /// Ends the running thread, and with the last one its process.

@@ -86,7 +86,7 @@ impl TimedDevice for Probe {
 }
 
 fn probe() -> Server<Probe> {
-    Server::new(Probe::default(), true).unwrap_or_else(|| panic!("a probe's claims can be said"))
+    Server::new(Probe::default()).unwrap_or_else(|| panic!("a probe's claims can be said"))
 }
 
 /// Stands in for the board; which lines are high.

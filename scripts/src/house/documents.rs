@@ -89,7 +89,7 @@ fn every_operation_is_described_as_it_is_declared() {
 #[test]
 fn the_example_of_a_device_is_the_one_that_is_compiled() {
     let document = example(&text("docs/add-a-device.md").unwrap());
-    assert_eq!(document, text("devices/examples/egg_timer.rs").unwrap());
+    assert_eq!(document, text("devices/src/egg_timer.rs").unwrap());
 }
 
 #[test]

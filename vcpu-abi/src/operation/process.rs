@@ -92,5 +92,12 @@ macro_rules! process_operations {
         /// Zero.
         reserved: u64,
     }
+    /// Ends a process that runs, as if it had ended itself with this exit code.
+    ProcessEnd(Process, 20, WRITE) {
+        /// In: its exit code; bit 31 is cleared.
+        code: u32,
+        /// Zero.
+        reserved: u32,
+    }
     } };
 }

@@ -3,8 +3,8 @@
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::operation::{
-    EventCreate, EventSignal, EventWait, HANDLE_SELF, HandleClose, ProcessCreate, ProcessGrant, ProcessStart,
-    ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate,
+    EventCreate, EventSignal, EventWait, HANDLE_SELF, HandleClose, ProcessCreate, ProcessEnd, ProcessGrant,
+    ProcessStart, ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate,
 };
 use vcpu_abi::status::Status;
 
@@ -101,6 +101,12 @@ impl Execute for ProcessState {
         };
         *self = ProcessState { state, code, rip, address, error_code };
         Ok(())
+    }
+}
+
+impl Execute for ProcessEnd {
+    fn execute(&mut self, _: &Ref<Process>, target: Ref<Process>) -> Done {
+        life::end(&target, EndCause::Exit(self.code))
     }
 }
 

@@ -5,8 +5,8 @@
 use alloc::vec::Vec;
 
 use runtime::abi::operation::{
-    BATCH_MAX, Call, EventWait, HANDLE_SELF, Handle, OPERATIONS, Operation, ProcessCreate, Rights,
-    ThreadCreate, VcpuRun,
+    BATCH_MAX, Call, EventWait, HANDLE_SELF, Handle, OPERATIONS, Operation, ProcessCreate, ProcessEnd,
+    Rights, ThreadCreate, VcpuRun,
 };
 use runtime::abi::status::Status;
 use runtime::abi::syscall::{SYS_BATCH, SYS_THREAD_EXIT, exit_code};
@@ -96,6 +96,8 @@ fn tame(random: &mut Random, known: &Known<'_>, operation: &mut Operation) {
             set(&mut operation.payload, 0, thread_ends as *const () as u64);
             set(&mut operation.payload, 8, known.buffer.wrapping_add(4088));
         }
+        // Its death would have another code.
+        ProcessEnd::CODE => operation.handle = 0,
         // Without a deadline in the run page; run-page tests have one.
         VcpuRun::CODE => operation.handle = HANDLE_SELF,
         _ => {}

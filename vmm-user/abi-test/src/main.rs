@@ -24,6 +24,7 @@ mod fpu;
 mod fuzz;
 mod handles;
 mod isolation;
+mod killing;
 mod lives;
 mod machine;
 mod narrowing;
@@ -66,6 +67,8 @@ fn program(start: &Start) -> u32 {
         Some("run-page") => run_page::victim(start),
         Some("page-race") => page_race::victim(start),
         Some("owner") => clearing::owner(start),
+        Some("victim") => killing::victim(start),
+        Some("end-itself") => killing::ends_itself(),
         Some("hog") => exhaustion::hog(start),
         Some("die-in-run") => vm::die_in_run(start),
         Some("same-address") => isolation::same_address(start),

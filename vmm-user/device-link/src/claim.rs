@@ -24,17 +24,21 @@ pub const CLAIMS_MAX: usize = 64;
 const NONE: u64 = u64::MAX;
 
 /// Kinds, in bits 15:8 of word 0.
-mod kind {
+pub mod kind {
+    /// Ports.
     pub const PORTS: u8 = 1;
+    /// Guest physical addresses.
     pub const RANGE: u8 = 2;
+    /// An interrupt line.
     pub const LINE: u8 = 3;
+    /// A timer.
     pub const TIMER: u8 = 4;
-    pub const INPUT: u8 = 5;
-    pub const ISA: u8 = 6;
+    /// A device behind the ISA bridge.
+    pub const ISA: u8 = 5;
     /// More resources of the ISA device before it: ports.
-    pub const ISA_PORTS: u8 = 7;
+    pub const ISA_PORTS: u8 = 6;
     /// A line of it.
-    pub const ISA_LINE: u8 = 8;
+    pub const ISA_LINE: u8 = 7;
 }
 
 /// One claim.
@@ -48,8 +52,6 @@ pub enum Claim {
     Line(u8),
     /// It has a timer.
     Timer,
-    /// It has something to tell by itself, as a serial port does whose host sends a byte.
-    Input,
     /// A device behind the ISA bridge, for the guest's ACPI tables.
     Isa {
         /// Its name.
@@ -71,7 +73,6 @@ impl Claim {
             Self::Range(range) => (kind::RANGE, range.gpa, range.bytes, 0),
             Self::Line(line) => (kind::LINE, line.into(), 0, 0),
             Self::Timer => (kind::TIMER, 0, 0, 0),
-            Self::Input => (kind::INPUT, 0, 0, 0),
             Self::Isa { name, id, number } => {
                 (kind::ISA, pack(&name), pack(&id), number.map_or(NONE, u64::from))
             }
@@ -96,7 +97,6 @@ impl Claim {
             kind::RANGE => Self::Range(MmioRange { gpa: one, bytes: two }),
             kind::LINE => Self::Line(one.try_into().ok()?),
             kind::TIMER => Self::Timer,
-            kind::INPUT => Self::Input,
             kind::ISA => Self::Isa { name: unpack(one)?, id: unpack(two)?, number: number(three)? },
             kind::ISA_PORTS => Self::IsaResource(Resource::Ports(ports()?)),
             kind::ISA_LINE => Self::IsaResource(Resource::Line(one.try_into().ok()?)),
@@ -130,8 +130,6 @@ pub struct Claims {
     pub lines: Vec<u8>,
     /// It has a timer.
     pub is_timed: bool,
-    /// It has something to tell by itself.
-    pub has_input: bool,
     /// What the ACPI tables say of it.
     pub acpi: Vec<AcpiEntry>,
 }
@@ -144,7 +142,6 @@ impl Claims {
         list.extend(self.ranges.iter().map(|range| Claim::Range(*range)));
         list.extend(self.lines.iter().map(|line| Claim::Line(*line)));
         list.extend(self.is_timed.then_some(Claim::Timer));
-        list.extend(self.has_input.then_some(Claim::Input));
         for entry in &self.acpi {
             let AcpiEntry::Isa(isa) = entry else { return None };
             list.push(Claim::Isa { name: isa.name(), id: isa.id(), number: isa.number() });
@@ -163,7 +160,6 @@ impl Claims {
                 Claim::Range(range) => claims.ranges.push(range),
                 Claim::Line(line) => claims.lines.push(line),
                 Claim::Timer => claims.is_timed = true,
-                Claim::Input => claims.has_input = true,
                 Claim::Isa { name, id, number } => {
                     let rest = list.get(index + 1..).unwrap_or_default();
                     let resources: Vec<Resource> = rest.iter().map_while(Claim::resource).collect();

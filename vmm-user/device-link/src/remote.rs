@@ -153,6 +153,11 @@ impl<C: Call> RemoteDevice<C> {
         Err(ConnectError::Nonsense)
     }
 
+    /// The way to its process.
+    pub fn way(&mut self) -> &mut C {
+        &mut self.way
+    }
+
     /// What messages call it.
     pub fn name(&self) -> &str {
         &self.name

@@ -14,13 +14,12 @@ use crate::request::{Ask, Request};
 use crate::{VERSION, Words};
 
 /// A device's claims, as it says them itself.
-pub fn claims_of<D: Device>(device: &D, has_input: bool) -> Claims {
+pub fn claims_of<D: Device>(device: &D) -> Claims {
     Claims {
         ports: <D::Ports as Ports<D>>::claims(device).to_vec(),
         ranges: <D::Mmio as Mmio<D>>::claims(device).to_vec(),
         lines: <D::Lines as Lines<D>>::claims(device).to_vec(),
         is_timed: <D::Timer as Timer<D>>::IS_PRESENT,
-        has_input,
         acpi: device.acpi(),
     }
 }
@@ -55,8 +54,8 @@ impl Platform for Desk {
 
 impl<D: Device> Server<D> {
     /// Puts a device behind messages. `None`: it claims what cannot be said (see [`Claims::to_list`]).
-    pub fn new(device: D, has_input: bool) -> Option<Self> {
-        let claims = claims_of(&device, has_input).to_list()?;
+    pub fn new(device: D) -> Option<Self> {
+        let claims = claims_of(&device).to_list()?;
         Some(Self { device, claims, session: 0 })
     }
 

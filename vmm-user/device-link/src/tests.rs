@@ -8,6 +8,7 @@ use devices::capability::{
     Present, TimedDevice, Width,
 };
 
+mod header;
 mod messages;
 mod remote;
 mod serve;

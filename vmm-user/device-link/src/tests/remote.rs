@@ -32,7 +32,7 @@ struct Process {
 }
 
 fn server() -> Server<Probe> {
-    Server::new(Probe::default(), true).unwrap()
+    Server::new(Probe::default()).unwrap()
 }
 
 impl Process {
@@ -236,7 +236,7 @@ fn who_cannot_say_what_it_claims_is_no_device() {
         (&[Fate::Says([DONE, 2, NEVER, 0, 0])], ConnectError::Nonsense),
         (&[Fate::Served, ENDED], ConnectError::Silent(Silence::Ended)),
         (&[Fate::Served, Fate::Says([DONE, 0, 0, 0, 0])], ConnectError::Nonsense),
-        (&[Fate::Served, Fate::Says([DONE | 8 << 8, 4, 0, 0, 0])], ConnectError::Nonsense),
+        (&[Fate::Served, Fate::Says([DONE | 7 << 8, 4, 0, 0, 0])], ConnectError::Nonsense),
         // A timer, without end.
         (&[Fate::Says([DONE | 4 << 8, crate::VERSION, NEVER, 0, 0])], ConnectError::Nonsense),
     ] {

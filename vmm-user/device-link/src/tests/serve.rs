@@ -24,7 +24,7 @@ fn done(words: &Words) -> Answer {
 }
 
 fn greeted() -> Server<Probe> {
-    let mut server = Server::new(Probe::default(), true).unwrap();
+    let mut server = Server::new(Probe::default()).unwrap();
     assert_eq!(done(&ask(&mut server, SESSION, Ask::Greet { version: VERSION }, 0)).value, VERSION);
     server
 }
@@ -68,14 +68,14 @@ fn the_device_says_what_it_claims() {
         }
         list.push(Claim::read(&words).unwrap());
     }
-    assert_eq!(Claims::from_list(&list).unwrap(), claims_of(&Probe::default(), true));
+    assert_eq!(Claims::from_list(&list).unwrap(), claims_of(&Probe::default()));
     let beyond = ask(&mut server, SESSION, Ask::Claim { index: u64::MAX }, 0);
     assert_eq!(beyond[0], u64::from(answers::NO_CLAIM));
 }
 
 #[test]
 fn who_has_not_greeted_it_is_a_stranger() {
-    let mut server = Server::new(Probe::default(), true).unwrap();
+    let mut server = Server::new(Probe::default()).unwrap();
     let write = Ask::PortWrite { port: PORTS.first + 2, width: Width::Byte, value: 1 };
     for (session, what) in [(SESSION, write), (SESSION, Ask::Look), (SESSION, Ask::Claim { index: 0 })] {
         assert_eq!(Reply::read(&ask(&mut server, session, what, 0), 0), Some(Reply::Stranger));

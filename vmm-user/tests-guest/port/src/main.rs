@@ -16,14 +16,17 @@ const USAGE: &str = "port: reads and writes I/O ports
 
 Usage: port read8|read16|read32 PORT
        port write8|write16|write32 PORT VALUE
+       port outlast8|outlast16|outlast32 PORT TIMES
 
-Numbers are decimal, or hexadecimal after 0x. What is read is printed in hexadecimal.";
+Numbers are decimal, or hexadecimal after 0x. What is read is printed in hexadecimal. outlast reads until the
+device was gone (all ones) and there again so many times, and prints how often it read.";
 
 /// What the command line asks for.
 #[derive(Debug, Eq, PartialEq)]
 enum Request {
     Read { width: Width, port: u16 },
     Write { width: Width, port: u16, value: u32 },
+    Outlast { width: Width, port: u16, times: u32 },
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,11 @@ fn parse(arguments: &[&str]) -> Result<Request> {
             }
             Ok(Request::Write { width, port, value })
         }
+        ("outlast", [port, times]) => Ok(Request::Outlast {
+            width,
+            port: number(port)?.try_into().context("PORT")?,
+            times: number(times)?,
+        }),
         _ => bail!("{direction} takes other arguments\n\n{USAGE}"),
     }
 }
@@ -71,8 +79,25 @@ fn carry_out(request: &Request) -> Result<()> {
             println!("{:0digits$x}", permitted(port, width)?.read());
         }
         Request::Write { width, port, value } => permitted(port, width)?.write(value),
+        Request::Outlast { width, port, times } => {
+            let ports = permitted(port, width)?;
+            println!("{}", outlast(times, || ports.read() != width.largest()));
+        }
     }
     Ok(())
+}
+
+/// Reads until the device was gone and there again so many times; returns how often that was. `read` says
+/// whether it was there.
+fn outlast(times: u32, mut read: impl FnMut() -> bool) -> u64 {
+    let (mut reads, mut back, mut was_there) = (0, 0, true);
+    while back < times {
+        let is_there = read();
+        reads += 1;
+        back += u32::from(is_there && !was_there);
+        was_there = is_there;
+    }
+    reads
 }
 
 fn permitted(port: u16, width: Width) -> Result<Permitted> {
@@ -87,6 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_time_that_it_comes_back_counts() {
+        for (times, there, reads) in [(0, "", 0), (1, "1101", 4), (1, "01", 2), (2, "110011001", 9)] {
+            let mut there = there.bytes().map(|byte| byte == b'1');
+            assert_eq!((outlast(times, || there.next().unwrap()), there.next()), (reads, None));
+        }
+    }
+
+    #[test]
     fn the_command_line_says_direction_width_port_and_value() {
         for (arguments, wanted) in [
             (&["read8", "0x524"][..], Some(Request::Read { width: Width::Byte, port: 0x524 })),
@@ -94,6 +127,10 @@ mod tests {
             (
                 &["write16", "0x80", "0xffff"],
                 Some(Request::Write { width: Width::Word, port: 0x80, value: 0xffff }),
+            ),
+            (
+                &["outlast32", "0x520", "9"],
+                Some(Request::Outlast { width: Width::Dword, port: 0x520, times: 9 }),
             ),
             (&["write16", "0x80", "0x10000"], None),
             (&["read8", "0x10000"], None),
