@@ -52,7 +52,7 @@ impl Image {
         self
     }
 
-    /// Says something else than the recipe; keys and values are those of `igvm-tools build --set`
+    /// Overrides the recipe; keys and values are those of `igvm-tools build --set`
     /// (docs/images.md): `debug`, `mitigations`, `shortcuts`, `kernel`, `files.NAME`, `payload.NAME`,
     /// `layout.FIELD`.
     #[must_use]

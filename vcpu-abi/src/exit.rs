@@ -128,7 +128,7 @@ impl ExitFlags {
     pub const OF_NOTE: Self = Self::EVENT.union(Self::INJECTION_PENDING).union(Self::TASK_PRIORITY);
 }
 
-/// In what [`SYS_RUN`](crate::syscall::SYS_RUN) answers beside Ok, the [`reason`] of the exit: some of
+/// In what [`SYS_RUN`](crate::syscall::SYS_RUN) returns beside Ok, the [`reason`] of the exit: some of
 /// [`ExitFlags::OF_NOTE`] are set, to be looked at before the exit itself.
 pub const NOTABLE: u32 = 1 << 31;
 

@@ -8,13 +8,13 @@
 /// Ends the calling process. `RDI`: exit code. Does not return.
 pub const SYS_EXIT: u64 = 0;
 /// Executes operations. `RDI`: address of an array of [`Operation`](crate::operation::Operation), `RSI`: how
-/// many, at most [`BATCH_MAX`](crate::operation::BATCH_MAX). Answers the status of the first operation that
+/// many, at most [`BATCH_MAX`](crate::operation::BATCH_MAX). Returns the status of the first operation that
 /// stopped the batch, and in `RDX` its index (or the count, when all were done). Each operation's own status
 /// and output are written back to the array.
 pub const SYS_BATCH: u64 = 1;
 /// Executes the vCPU's pending batch and runs it. `RDI`: vCPU handle. The operations lie in the vCPU's batch
 /// page, their number in its run page. Of the registers only `RBX`, `RBP` and `RSP` are kept; RFLAGS comes
-/// back as a process begins with it. Answers as [`SYS_BATCH`], but beside
+/// back as a process begins with it. Returns as [`SYS_BATCH`], but beside
 /// [`Status::Ok`](crate::status::Status::Ok) the [`reason`](crate::exit::reason) for which the guest stopped,
 /// with [`NOTABLE`](crate::exit::NOTABLE) or without; the exit record says more.
 pub const SYS_RUN: u64 = 2;

@@ -39,7 +39,7 @@ impl Write for Serial {
     }
 }
 
-/// Says a line there, and then in the log, since this processor is about to stop the machine. Nothing in it
+/// Writes a line there, and then in the log, since this processor is about to stop the machine. Nothing in it
 /// may be a secret of the guest's. Takes no lock of its own: whoever held it may have been stopped for good.
 pub fn last_words(words: fmt::Arguments<'_>) {
     log_ring::in_distress();

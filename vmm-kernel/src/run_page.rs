@@ -124,7 +124,7 @@ impl SharedRunPage {
         }
     }
 
-    /// What `SYS_RUN` answers beside Ok: why the run ended, and whether the flags say something of note.
+    /// What `SYS_RUN` returns beside Ok: why the run ended, and whether the flags say something of note.
     pub fn exit_summary(self) -> u32 {
         let is_notable = self.exit_flags() & ExitFlags::OF_NOTE.bits() != 0;
         self.exit_reason() | if is_notable { NOTABLE } else { 0 }

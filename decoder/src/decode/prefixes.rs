@@ -60,7 +60,7 @@ impl Prefixes {
         Ok(prefixes)
     }
 
-    /// Notes `byte` if it is a prefix.
+    /// Takes `byte` if it is a prefix; returns whether it is.
     #[inline]
     fn take(&mut self, byte: u8, mode: Mode) -> bool {
         let is_long = mode == Mode::Bits64;

@@ -111,7 +111,7 @@ impl Rights {
         self.any |= value;
     }
 
-    /// Notes the protection key in a leaf (APM 2, 5.6.7).
+    /// Takes the protection key out of a leaf (APM 2, 5.6.7).
     #[inline]
     pub(super) fn set_key(&mut self, leaf: u64) {
         self.key = (leaf >> 59) as u32 & 0xf;

@@ -62,7 +62,7 @@ impl Case {
         self.folder.join(name)
     }
 
-    /// Says something, which is shown if the check fails.
+    /// Records a text, which is shown if the check fails.
     pub fn note(&mut self, text: impl Display) {
         let text = text.to_string();
         self.words += text.trim_end_matches('\n');
@@ -71,7 +71,7 @@ impl Case {
         let _ = write(&self.file("out"), &self.words);
     }
 
-    /// Says those lines of a text that have one of the words in them.
+    /// Records those lines of a text that have one of the words in them.
     pub fn note_lines(&mut self, text: &str, words: &[&str]) {
         for line in text.lines().filter(|line| words.iter().any(|word| line.contains(word))) {
             self.note(line);

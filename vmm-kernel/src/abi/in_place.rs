@@ -51,7 +51,7 @@ impl PortAccesses {
     }
 
     /// Does at most `count` of them, which lie at `place`: until the first that is different, or that fails.
-    /// Answers how many.
+    /// Returns how many.
     ///
     /// # Safety
     /// `count` operations at `place` lie in the user's half, or in a batch page.

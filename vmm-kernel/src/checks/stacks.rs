@@ -59,7 +59,7 @@ fn left(stack: &Stack) -> u64 {
     (0..words).find(|index| !is_painted(*index)).unwrap_or(words) * 8
 }
 
-/// Says how much of the deepest stack of each kind is left. Nothing while one is being painted: the machine
+/// Logs how much of the deepest stack of each kind is left. Nothing while one is being painted: the machine
 /// may end by a fault just then, on this processor.
 pub fn report() {
     let Some(stacks) = STACKS.try_lock().filter(|_| ON) else { return };

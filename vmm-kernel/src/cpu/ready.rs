@@ -1,7 +1,7 @@
 //! The vCPU that a processor may enter at once.
 //!
 //! Most entries follow an exit of the same vCPU, on the same processor, by the same thread, with nothing
-//! changed in between. So an entry that has seen to everything (the handle, the claim, pending work, the
+//! changed in between. So an entry that has done everything (the handle, the claim, pending work, the
 //! timer, the FPU, another thread's turn) leaves the vCPU's handle here, and whatever changes one of these
 //! takes it away again: [`ReadyVcpu::forget`]. `SYS_RUN` of a handle that is here enters the guest straight
 //! from the entry code (`enter` of the platform's backend); every other goes through `abi::sys_run`.
@@ -53,7 +53,7 @@ impl ReadyVcpu {
         }
     }
 
-    /// Says which vCPU the next entry is of. Returns whether the last one was of another.
+    /// Records which vCPU the next entry is of. Returns whether the last one was of another.
     pub fn select(&self, run_page: u64, of_vcpu: u64) -> bool {
         self.run_page.set(run_page);
         self.of_vcpu.replace(of_vcpu) != of_vcpu

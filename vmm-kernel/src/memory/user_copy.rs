@@ -19,7 +19,7 @@ global_asm!(
     r#"
     .pushsection .text.user_copy, "ax"
     .balign 16
-    // rdi: to, rsi: from, rdx: bytes. Answers 0, or another number when not all was copied. By eight bytes
+    // rdi: to, rsi: from, rdx: bytes. Returns 0, or another number when not all was copied. By eight bytes
     // first, then the rest.
 user_copy:
     mov rcx, rdx

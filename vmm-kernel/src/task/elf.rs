@@ -13,7 +13,7 @@ use crate::memory::temporary;
 /// The most program headers that are looked at.
 pub const SEGMENTS_MAX: usize = 16;
 
-/// Loads a file and answers its entry point.
+/// Loads a file and returns its entry point.
 pub fn load(space: &Space, file: &[u8]) -> Result<u64, Status> {
     let bad = |_| Status::BadArgument;
     let header = FileHeader64::<LittleEndian>::parse(file).map_err(bad)?;

@@ -131,7 +131,7 @@ fn map_stack(slot: usize) -> Result<(), Status> {
 }
 
 /// Lays out the stack of a new thread, as `scheduler`'s context switch and [`thread_entry`] expect it.
-/// Answers its RSP.
+/// Returns its RSP.
 fn prepare_stack(top: u64, start: Start) -> u64 {
     let frame: [u64; 13] = [
         0,

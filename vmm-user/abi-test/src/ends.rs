@@ -15,7 +15,7 @@ fn ticks_ms(start: &Start) -> u64 {
         .map_or(0, |info| info.tsc_hz / 1000)
 }
 
-/// Says that it runs, again and again, and runs a guest in between.
+/// Logs that it runs, again and again, and runs a guest in between.
 pub fn tick(start: &Start) -> u32 {
     let (Some(system), ticks_ms) = (start.handle("system"), ticks_ms(start)) else { return 1 };
     // jmp to itself

@@ -67,7 +67,7 @@ impl HostSerial {
     }
 }
 
-/// Says a line on the host's serial port when there will be no guest: the log tells only a debug image's
+/// Writes a line on the host's serial port when there will be no guest: the log tells only a debug image's
 /// user.
 pub fn last_words(ports: Option<Handle>, words: fmt::Arguments<'_>) {
     let mut serial = HostSerial::open(ports);

@@ -229,7 +229,7 @@ impl Vcpu {
         }
     }
 
-    /// Says of the guest that it did something odd, once.
+    /// Logs that the guest did something odd, once.
     #[cold]
     fn say_once(&mut self, kind: Kind, which: u64, what: core::fmt::Arguments<'_>) {
         if self.notices.is_new(kind, which) {

@@ -128,7 +128,7 @@ fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> Exit {
     finish(vmcb, page, store_for(vmcb, page, why), ExitFlags::empty())
 }
 
-/// Says which exception it is, and its error code.
+/// Records which exception it is, and its error code.
 pub fn set_exception(page: SharedRunPage, vector: u64, error_code: u64) {
     page.set_qualification(vector | error_code << 32);
 }

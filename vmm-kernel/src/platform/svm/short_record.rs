@@ -11,7 +11,7 @@
 /// The macro `short_record guarded, rare, leave` of the assembler, and what it is made of.
 ///
 /// RAX: run page, which stays. It goes to `rare`, with nothing stored that the whole record does not store
-/// again, or ends with the macro `leave`, which gets EDX: what `SYS_RUN` answers beside Ok. All other
+/// again, or ends with the macro `leave`, which gets EDX: what `SYS_RUN` returns beside Ok. All other
 /// registers but RSP are lost.
 macro_rules! short_record {
     () => {

@@ -102,7 +102,7 @@ impl Cpu {
         read::<u64>((&raw const self.in_snippet) as u64) != 0
     }
 
-    /// Says whether interrupts may come in the supervisor. Handlers look at it behind the compiler's back.
+    /// Sets whether interrupts may come in the supervisor. Handlers look at it behind the compiler's back.
     pub fn set_window(&mut self, open: bool) {
         write((&raw const self.window) as u64, u64::from(open));
     }

@@ -62,7 +62,7 @@ impl Events {
         self.lapic.nmi_pending() && self.nmi != Nmi::Handled
     }
 
-    /// Notes what the guest does with an NMI.
+    /// Records what the guest does with an NMI.
     pub(super) fn set_nmi(&mut self, registers: &mut Registers<impl Kernel>, nmi: Nmi) {
         self.nmi = nmi;
         registers.page.set_nmi_return(u32::from(nmi == Nmi::Handled));
