@@ -34,7 +34,9 @@ const FLOORS: &[&[&str]] = &[
     &["task"],
     // Virtual machines and processors.
     &["guest"],
-    // Events, which wake threads and kick virtual processors.
+    // Channels, over which threads call each other.
+    &["channel"],
+    // Events, which wake threads, kick virtual processors and notify servers.
     &["event"],
     // How processes and threads begin and end.
     &["life"],

@@ -4,6 +4,7 @@
 use std::mem::offset_of;
 
 use vcpu_abi::exit::reason;
+use vcpu_abi::message::{MESSAGE_HANDLES, MESSAGE_WORDS, Message, RECEIVE_REPLY, received};
 use vcpu_abi::operation::{
     BATCH_MAX, FLAG_GO_ON, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Permissions, Rights,
     end_reason,
@@ -65,11 +66,23 @@ fn numbers() -> String {
         ("PAGE_BYTES", PAGE_BYTES),
         ("PROCESS_NAME_BYTES", PROCESS_NAME_BYTES),
         ("XSAVE_OFFSET", XSAVE_OFFSET),
+        ("MESSAGE_HANDLES", MESSAGE_HANDLES),
+        ("MESSAGE_WORDS", MESSAGE_WORDS),
+        ("RECEIVE_REPLY", RECEIVE_REPLY as usize),
     ];
     let statuses = (-128..128).filter_map(Status::from_code);
-    let calls = constants!(syscall { SYS_EXIT, SYS_BATCH, SYS_RUN, SYS_YIELD, SYS_THREAD_EXIT });
+    let calls = constants!(syscall {
+        SYS_EXIT,
+        SYS_BATCH,
+        SYS_RUN,
+        SYS_YIELD,
+        SYS_THREAD_EXIT,
+        SYS_CALL,
+        SYS_RECEIVE
+    });
     let ends =
         constants!(end_reason { POWER_OFF, RESET, TRIPLE_FAULT, PROCESS_FAILED, TESTS_PASSED, TESTS_FAILED });
+    let what = constants!(received { CALL, NOTIFICATION });
     let offsets = run_page_offsets![
         batch_count,
         activity,
@@ -107,6 +120,7 @@ fn numbers() -> String {
             "EXIT_",
             (0..).zip(reason::NAMES).map(|(i, n): (u32, _)| (n, i.to_string())),
         ),
+        section("What a thread received", "RECEIVED_", what),
         section("Why the machine ends", "END_", ends),
         section("Register groups", "GROUP_", flags(Groups::all().iter_names().map(|(n, g)| (n, g.bits())))),
         section("Offsets in the run page", "RUN_PAGE_", offsets),
@@ -120,6 +134,8 @@ fn structure(name: &str, bytes: usize, fields: &[(&str, &str)]) -> String {
         "u64" => format!("    uint64_t {field};\n"),
         "u32" | "Handle" => format!("    uint32_t {field};\n"),
         "i32" => format!("    int32_t {field};\n"),
+        "handles" => format!("    uint32_t {field}[PLINTH_MESSAGE_HANDLES];\n"),
+        "words" => format!("    uint64_t {field}[PLINTH_MESSAGE_WORDS];\n"),
         "payload" => format!("    uint8_t {field}[PLINTH_PAYLOAD_BYTES];\n"),
         "name" => format!("    char {field}[PLINTH_PROCESS_NAME_BYTES];\n"),
         other => panic!("{name} has a field of type {other}: say what that is in C"),
@@ -158,6 +174,8 @@ fn header() -> String {
     let offset = offset_of!(Operation, payload);
     text +=
         &format!("_Static_assert(offsetof(struct plinth_operation, payload) == {offset}, \"payload\");\n");
+    let message = [("key", "u64"), ("deadline_tsc", "u64"), ("handles", "handles"), ("words", "words")];
+    text += &structure("message", size_of::<Message>(), &message);
     text += "\n/* The payloads of the operations. */\n";
     for ((_, name), payload) in OPERATIONS.iter().zip(PAYLOADS) {
         text += &structure(&upper_snake(name).to_lowercase(), payload.bytes, payload.fields);

@@ -15,6 +15,9 @@
 #define PLINTH_PAGE_BYTES 4096
 #define PLINTH_PROCESS_NAME_BYTES 16
 #define PLINTH_XSAVE_OFFSET 1024
+#define PLINTH_MESSAGE_HANDLES 4
+#define PLINTH_MESSAGE_WORDS 12
+#define PLINTH_RECEIVE_REPLY 1
 
 /* System calls */
 #define PLINTH_SYS_EXIT 0
@@ -22,6 +25,8 @@
 #define PLINTH_SYS_RUN 2
 #define PLINTH_SYS_YIELD 3
 #define PLINTH_SYS_THREAD_EXIT 4
+#define PLINTH_SYS_CALL 5
+#define PLINTH_SYS_RECEIVE 6
 
 /* Status */
 #define PLINTH_STATUS_NOT_FOUND (-7)
@@ -35,6 +40,7 @@
 #define PLINTH_STATUS_EXHAUSTED (64)
 #define PLINTH_STATUS_WRONG_STATE (65)
 #define PLINTH_STATUS_TIMED_OUT (66)
+#define PLINTH_STATUS_DISCONNECTED (67)
 #define PLINTH_STATUS_HOST_FAULT (96)
 
 /* Rights */
@@ -76,9 +82,11 @@
 #define PLINTH_PROCESS_UNMAP 0x0005000au
 #define PLINTH_PROCESS_USE_FPU 0x00050009u
 #define PLINTH_PROCESS_END 0x00050014u
+#define PLINTH_ENDPOINT_CREATE 0x0005000bu
 #define PLINTH_EVENT_SIGNAL 0x00060001u
 #define PLINTH_EVENT_WAIT 0x00060002u
 #define PLINTH_EVENT_BIND_VCPU 0x00060003u
+#define PLINTH_EVENT_BIND_ENDPOINT 0x00060004u
 #define PLINTH_MEMORY_RANGE 0x00070001u
 #define PLINTH_MEMORY_MAP 0x00070002u
 #define PLINTH_MEMORY_NARROW 0x00070003u
@@ -93,6 +101,7 @@
 #define PLINTH_PORT_READ 0x000a0001u
 #define PLINTH_PORT_WRITE 0x000a0002u
 #define PLINTH_INTERRUPT_BIND 0x000b0001u
+#define PLINTH_CHANNEL_CREATE 0x000c0001u
 
 /* Why a guest stopped */
 #define PLINTH_EXIT_NONE 0
@@ -115,6 +124,10 @@
 #define PLINTH_EXIT_NMI_RETURN 17
 #define PLINTH_EXIT_REGISTER_WRITE 18
 #define PLINTH_EXIT_EXCEPTION 19
+
+/* What a thread received */
+#define PLINTH_RECEIVED_CALL 0
+#define PLINTH_RECEIVED_NOTIFICATION 1
 
 /* Why the machine ends */
 #define PLINTH_END_POWER_OFF 0
@@ -164,6 +177,14 @@ struct plinth_operation {
 };
 _Static_assert(sizeof(struct plinth_operation) == 64, "operation");
 _Static_assert(offsetof(struct plinth_operation, payload) == 16, "payload");
+
+struct plinth_message {
+    uint64_t key;
+    uint64_t deadline_tsc;
+    uint32_t handles[PLINTH_MESSAGE_HANDLES];
+    uint64_t words[PLINTH_MESSAGE_WORDS];
+};
+_Static_assert(sizeof(struct plinth_message) == 128, "message");
 
 /* The payloads of the operations. */
 
@@ -331,6 +352,12 @@ struct plinth_process_end {
 };
 _Static_assert(sizeof(struct plinth_process_end) == 8, "process_end");
 
+struct plinth_endpoint_create {
+    uint32_t handle;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_endpoint_create) == 8, "endpoint_create");
+
 struct plinth_event_signal {
     uint64_t reserved;
 };
@@ -346,6 +373,13 @@ struct plinth_event_bind_vcpu {
     uint32_t bit;
 };
 _Static_assert(sizeof(struct plinth_event_bind_vcpu) == 8, "event_bind_vcpu");
+
+struct plinth_event_bind_endpoint {
+    uint32_t endpoint;
+    uint32_t reserved;
+    uint64_t key;
+};
+_Static_assert(sizeof(struct plinth_event_bind_endpoint) == 16, "event_bind_endpoint");
 
 struct plinth_memory_range {
     uint64_t index;
@@ -444,6 +478,13 @@ struct plinth_interrupt_bind {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct plinth_interrupt_bind) == 8, "interrupt_bind");
+
+struct plinth_channel_create {
+    uint64_t key;
+    uint32_t handle;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_channel_create) == 16, "channel_create");
 
 /* What SystemProcess writes. */
 

@@ -8,6 +8,7 @@
 
 pub mod boot;
 pub mod exit;
+pub mod message;
 pub mod operation;
 pub mod process_record;
 pub mod registers;

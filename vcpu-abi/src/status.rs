@@ -27,6 +27,8 @@ pub enum Status {
     WrongState = 65,
     /// State: a deadline passed before what was waited for.
     TimedOut = 66,
+    /// State: nobody serves the channel any more: its server has ended, or let go of the call.
+    Disconnected = 67,
     /// Host: what the host answered is not acceptable.
     HostFault = 96,
 }
@@ -46,6 +48,7 @@ impl Status {
             64 => Self::Exhausted,
             65 => Self::WrongState,
             66 => Self::TimedOut,
+            67 => Self::Disconnected,
             96 => Self::HostFault,
             _ => return None,
         })
@@ -74,6 +77,7 @@ impl core::fmt::Display for Status {
             Self::Exhausted => "a budget is used up",
             Self::WrongState => "the object is in the wrong state",
             Self::TimedOut => "the deadline passed",
+            Self::Disconnected => "nobody serves the channel",
             Self::HostFault => "the host answered something unacceptable",
         })
     }

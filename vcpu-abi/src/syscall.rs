@@ -1,6 +1,6 @@
-//! The system calls. There are five; everything else is an [operation](crate::operation) in a batch.
+//! The system calls. There are seven; everything else is an [operation](crate::operation) in a batch.
 //!
-//! Convention: `SYSCALL` with the number in `RAX`, arguments in `RDI`, `RSI`; the answer is a
+//! Convention: `SYSCALL` with the number in `RAX`, arguments in `RDI`, `RSI`, `RDX`; the answer is a
 //! [`Status`](crate::status::Status) code in `EAX` and a second value in `RDX`. `RBX`, `RBP`, `RSP` and
 //! `R12`-`R15` are kept; every other general register is lost. `RCX` and `R11` are the instruction's own (APM
 //! volume 3, SYSCALL).
@@ -22,8 +22,16 @@ pub const SYS_RUN: u64 = 2;
 pub const SYS_YIELD: u64 = 3;
 /// Ends the calling thread. The process ends with its last thread.
 pub const SYS_THREAD_EXIT: u64 = 4;
+/// Calls a server and waits for its reply. `RDI`: channel handle, which needs SIGNAL. `RSI`: address of a
+/// [`Message`](crate::message::Message), over which the reply is written.
+pub const SYS_CALL: u64 = 5;
+/// Waits for the next call, or for the signal of an event that is bound to the endpoint. `RDI`: endpoint
+/// handle, which needs WAIT. `RSI`: address of a [`Message`](crate::message::Message), over which what comes
+/// is written. `RDX`: flags, [`RECEIVE_REPLY`](crate::message::RECEIVE_REPLY). Answers in `RDX` what came:
+/// [`received`](crate::message::received).
+pub const SYS_RECEIVE: u64 = 6;
 /// The first number that is no call.
-pub const SYS_END: u64 = 5;
+pub const SYS_END: u64 = 7;
 
 /// Exit codes that the kernel gives a process it ends; a process's own codes have bit 31 clear.
 pub mod exit_code {

@@ -13,6 +13,7 @@
 )]
 
 pub mod abi;
+pub mod channel;
 pub mod checks;
 pub mod console;
 pub mod cpu;

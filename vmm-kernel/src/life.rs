@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use vcpu_abi::status::Status;
 
+use crate::channel;
 use crate::cpu::per_cpu;
 use crate::event::Event;
 use crate::guest::run_cache::{self, RunCache};
@@ -85,9 +86,11 @@ pub fn exit_thread() -> ! {
     {
         let me = scheduler::current();
         run_cache::of(&me).clear();
+        channel::thread_ends(&me);
         me.set_ended();
         if me.process.remove_thread() {
             let watchers = me.process.ended();
+            channel::process_ended(me.process.serial);
             watchers.iter().flatten().filter_map(|w| w.to::<Event>()).for_each(|event| event.signal());
         }
     }

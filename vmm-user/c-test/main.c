@@ -80,6 +80,34 @@ static void log_read(uint32_t log) {
     EXPECT(PAYLOAD(log_read, ask)->end > sizeof(text) && text[0] == '[');
 }
 
+/* An operation on a handle; its payload afterwards. */
+static void *operate(struct plinth_operation *operation, uint32_t code, uint32_t handle) {
+    operation->code = code;
+    operation->handle = handle;
+    EXPECT(plinth_batch(operation, 1, NULL) == PLINTH_STATUS_OK);
+    return operation->payload;
+}
+
+/* Nobody serves the channel; an event that is bound to its endpoint comes as a notification. */
+static void channels(void) {
+    _Alignas(8) struct plinth_operation made[3] = {0}, bind = {0}, signal = {0};
+    struct plinth_endpoint_create *endpoint = operate(&made[0], PLINTH_ENDPOINT_CREATE, PLINTH_HANDLE_SELF);
+    struct plinth_event_create *event = operate(&made[1], PLINTH_EVENT_CREATE, PLINTH_HANDLE_SELF);
+    struct plinth_channel_create *channel = operate(&made[2], PLINTH_CHANNEL_CREATE, endpoint->handle);
+    struct plinth_message message = {.deadline_tsc = 1, .words = {5}};
+    EXPECT(plinth_call(channel->handle, &message) == PLINTH_STATUS_TIMED_OUT && message.words[0] == 5);
+    EXPECT(plinth_call(endpoint->handle, &message) == PLINTH_STATUS_BAD_HANDLE);
+    *PAYLOAD(event_bind_endpoint, bind) =
+        (struct plinth_event_bind_endpoint){.endpoint = endpoint->handle, .key = 77};
+    operate(&bind, PLINTH_EVENT_BIND_ENDPOINT, event->handle);
+    operate(&signal, PLINTH_EVENT_SIGNAL, event->handle);
+    uint64_t what = 99;
+    EXPECT(plinth_receive(endpoint->handle, &message, 0, &what) == PLINTH_STATUS_OK);
+    EXPECT(what == PLINTH_RECEIVED_NOTIFICATION && message.key == 77 && message.words[0] == 0);
+    message.deadline_tsc = 0;
+    EXPECT(plinth_receive(endpoint->handle, &message, PLINTH_RECEIVE_REPLY, NULL) == PLINTH_STATUS_TIMED_OUT);
+}
+
 int plinth_program(const struct plinth_start *start) {
     uint32_t system = plinth_handle(start, "system");
     log_handle = plinth_handle(start, "log");
@@ -90,6 +118,7 @@ int plinth_program(const struct plinth_start *start) {
     batches(system);
     processes(system);
     log_read(log_handle);
+    channels();
     if (failures == 0) {
         LOG(log_handle, "C: 0 failures");
     }

@@ -20,5 +20,15 @@ macro_rules! event_operations {
         /// In: the bit, 8 to 31.
         bit: u32,
     }
+    /// Makes every signal of the event a notification at an endpoint, instead of waking a waiter. Signals
+    /// that nobody has received yet are one.
+    EventBindEndpoint(Event, 4, WRITE) {
+        /// In: an endpoint of the caller's; it must have CREATE.
+        endpoint: Handle,
+        /// Zero.
+        reserved: u32,
+        /// In: the key by which the notification is known.
+        key: u64,
+    }
     } };
 }

@@ -10,6 +10,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::run_page::PAGE_BYTES;
 
 #[macro_use]
+mod channel;
+#[macro_use]
 mod declare;
 #[macro_use]
 mod event;
@@ -104,7 +106,8 @@ pub trait Call: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
 
 // The last of the names is that of the macro which declares what all the others have handed on.
 system_operations! {
-    [file_operations process_operations event_operations guest_operations host_operations operations] $
+    [file_operations process_operations event_operations guest_operations host_operations
+     channel_operations operations] $
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub enum ObjectKind {
     HostPorts = 10,
     /// An interrupt line of the host.
     HostInterrupt = 11,
+    /// Where a server receives calls.
+    Endpoint = 12,
+    /// A client's end of an endpoint: what it calls by.
+    Channel = 13,
 }
 
 /// The types by which a kernel knows the objects, one for each [`ObjectKind`].
@@ -52,4 +56,8 @@ pub trait Objects {
     type HostPorts;
     /// An interrupt line of the host.
     type HostInterrupt;
+    /// Where a server receives calls.
+    type Endpoint;
+    /// A client's end of an endpoint.
+    type Channel;
 }

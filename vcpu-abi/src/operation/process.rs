@@ -99,5 +99,12 @@ macro_rules! process_operations {
         /// Zero.
         reserved: u32,
     }
+    /// Creates an endpoint in the calling process. On [`HANDLE_SELF`] only.
+    EndpointCreate(Process, 11, WRITE) {
+        /// Out: the endpoint, with all rights.
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
     } };
 }

@@ -3,6 +3,7 @@
 use vcpu_abi::operation::{Call, Objects};
 use vcpu_abi::status::Status;
 
+use crate::channel::{Channel, Endpoint};
 use crate::event::Event;
 use crate::guest::vcpu::Vcpu;
 use crate::guest::vm::Vm;
@@ -26,6 +27,8 @@ impl Objects for Kinds {
     type Vcpu = Ref<Vcpu>;
     type HostPorts = HostPorts;
     type HostInterrupt = HostLine;
+    type Endpoint = Ref<Endpoint>;
+    type Channel = Ref<Channel>;
 }
 
 /// How an operation ends.

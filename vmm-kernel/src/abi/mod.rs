@@ -7,6 +7,7 @@
 
 mod answer;
 mod batch;
+mod channel;
 mod dispatch;
 mod execute;
 mod host_port;
@@ -21,7 +22,7 @@ mod system;
 mod vcpu;
 
 use vcpu_abi::status::Status;
-use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_THREAD_EXIT, SYS_YIELD};
+use vcpu_abi::syscall::{SYS_BATCH, SYS_CALL, SYS_EXIT, SYS_RECEIVE, SYS_THREAD_EXIT, SYS_YIELD};
 
 use self::answer::Answer;
 use crate::life::{self, end_current};
@@ -30,7 +31,7 @@ use crate::task::scheduler;
 
 /// What the entry code calls for every system call but `SYS_RUN`.
 #[unsafe(no_mangle)]
-pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answer {
+pub extern "C" fn syscall_dispatch(first: u64, second: u64, third: u64, number: u64) -> Answer {
     let answer = match number {
         SYS_BATCH => batch::in_user_memory(first, second),
         SYS_YIELD => {
@@ -38,6 +39,8 @@ pub extern "C" fn syscall_dispatch(first: u64, second: u64, number: u64) -> Answ
             Answer::new(Status::Ok, 0)
         }
         SYS_THREAD_EXIT => life::exit_thread(),
+        SYS_CALL => channel::call(first, second),
+        SYS_RECEIVE => channel::receive(first, second, third),
         SYS_EXIT => {
             end_current(EndCause::Exit(first as u32));
             Answer::new(Status::Ok, 0)

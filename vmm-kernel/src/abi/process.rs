@@ -18,7 +18,6 @@ use crate::memory::user_copy::AllegedRange;
 use crate::object::pool::Ref;
 use crate::task::elf;
 use crate::task::files::File;
-use crate::task::handle::HandleObject;
 use crate::task::process::{EndCause, Life, Process};
 use crate::task::scheduler::PRIORITIES;
 use crate::task::thread::Start;
@@ -42,17 +41,7 @@ impl Execute for ProcessGrant {
             return Err(Status::WrongState);
         }
         let rights = Rights::from_bits(self.rights).ok_or(Status::BadArgument)?;
-        if self.source == HANDLE_SELF {
-            return Err(Status::BadHandle);
-        }
-        let source = process.handles.lock().get(self.source)?.clone();
-        if !source.rights.contains(rights | Rights::GRANT) {
-            return Err(Status::NoRight);
-        }
-        // Processes that hold each other and were never started would never go.
-        if Ref::<Process>::of(&source).is_some_and(|given| given.life() == Life::New) {
-            return Err(Status::WrongState);
-        }
+        let source = Process::to_give(process, self.source, rights)?;
         self.handle = child.handles.lock().insert_object(source.object, rights)?;
         Ok(())
     }

@@ -24,7 +24,7 @@ global_asm!(
     push rcx
     push r11
     sub rsp, 8
-    mov rdx, rax
+    mov rcx, rax
     call syscall_dispatch
     add rsp, 8
     pop r11

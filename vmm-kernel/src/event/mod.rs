@@ -1,4 +1,5 @@
-//! Events: a signal that one wait takes, or that reaches a vCPU as pending work.
+//! Events: a signal that one wait takes, or that reaches a vCPU as pending work or an endpoint as a
+//! notification.
 //!
 //! A signal is handed to the thread that waits, not left for it to find: by the time that it runs, another
 //! wait or a binding may have come. A waiter knows that it was handed the signal by no longer being the
@@ -6,6 +7,7 @@
 
 use vcpu_abi::status::Status;
 
+use crate::channel::{Binding, Endpoint};
 use crate::guest::vcpu::Vcpu;
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
@@ -26,7 +28,42 @@ pub struct Event {
 struct State {
     signalled: bool,
     waiter: Option<Ref<Thread>>,
-    binding: Option<(Ref<Vcpu>, u32)>,
+    binding: Option<Bound>,
+}
+
+/// Where signals go instead of to a waiter.
+enum Bound {
+    /// To a vCPU, as pending work.
+    Vcpu(Ref<Vcpu>, u32),
+    /// To an endpoint, as a notification.
+    Endpoint(Binding),
+}
+
+/// A copy of [`Bound`] that is used when the event is not locked any more.
+enum Target {
+    Vcpu(Ref<Vcpu>, u32),
+    Endpoint(Ref<Endpoint>, usize),
+}
+
+impl Bound {
+    fn target(&self) -> Target {
+        match self {
+            Self::Vcpu(vcpu, work) => Target::Vcpu(vcpu.clone(), *work),
+            Self::Endpoint(binding) => {
+                let (endpoint, place) = binding.place();
+                Target::Endpoint(endpoint, place)
+            }
+        }
+    }
+}
+
+impl Target {
+    fn signal(&self) {
+        match self {
+            Self::Vcpu(vcpu, work) => vcpu.kick(*work),
+            Self::Endpoint(endpoint, place) => endpoint.signal(*place),
+        }
+    }
 }
 
 impl Event {
@@ -41,14 +78,14 @@ impl Event {
     pub fn signal(&self) {
         let (waiter, binding) = {
             let mut state = self.state.lock();
-            let (waiter, binding) = (state.waiter.take(), state.binding.clone());
+            let (waiter, binding) = (state.waiter.take(), state.binding.as_ref().map(Bound::target));
             if waiter.is_none() && binding.is_none() {
                 state.signalled = true;
             }
             (waiter, binding)
         };
-        if let Some((vcpu, work)) = binding {
-            vcpu.kick(work);
+        if let Some(target) = binding {
+            target.signal();
         }
         if let Some(thread) = waiter {
             scheduler::wake(&thread);
@@ -57,17 +94,27 @@ impl Event {
 
     /// Turns signals into pending work of a vCPU.
     pub fn bind(&self, vcpu: Ref<Vcpu>, work: u32) -> Result<(), Status> {
+        self.bind_to(Bound::Vcpu(vcpu, work))
+    }
+
+    /// Turns signals into notifications at an endpoint.
+    pub fn bind_endpoint(&self, binding: Binding) -> Result<(), Status> {
+        self.bind_to(Bound::Endpoint(binding))
+    }
+
+    fn bind_to(&self, bound: Bound) -> Result<(), Status> {
+        let target = bound.target();
         let mut state = self.state.lock();
         if state.waiter.is_some() {
             return Err(Status::WrongState);
         }
         let pending = core::mem::take(&mut state.signalled);
-        let before = state.binding.replace((vcpu.clone(), work));
+        let before = state.binding.replace(bound);
         drop(state);
         // It may be the last reference to a vCPU and its VM, which take a while to go.
         drop(before);
         if pending {
-            vcpu.kick(work);
+            target.signal();
         }
         Ok(())
     }

@@ -37,6 +37,19 @@ impl<T, const MAX: usize> Fifo<T, MAX> {
         indices.filter_map(|i| self.places.get(i % MAX)?.as_ref()).any(|other| other.same(object))
     }
 
+    /// Removes one, if it is there.
+    pub fn remove(&mut self, object: &Ref<T>) -> bool {
+        let before = self.count;
+        for _ in 0..before {
+            if let Some(first) = self.pop()
+                && !first.same(object)
+            {
+                self.push(first);
+            }
+        }
+        self.count < before
+    }
+
     /// Takes the first one.
     pub fn pop(&mut self) -> Option<Ref<T>> {
         let object = self.places.get_mut(self.first)?.take()?;

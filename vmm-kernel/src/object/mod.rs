@@ -1,4 +1,5 @@
 //! Kernel objects in general: where they live, references to them, and queues of those.
 
 pub mod fifo;
+pub mod list;
 pub mod pool;

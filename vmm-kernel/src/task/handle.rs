@@ -182,6 +182,11 @@ impl HandleTable {
         Ok(index as Handle)
     }
 
+    /// How many may be added.
+    pub fn free(&self) -> usize {
+        self.entries.iter().skip(HANDLE_SELF as usize + 1).filter(|entry| entry.is_none()).count()
+    }
+
     /// Finds one.
     pub fn get(&self, handle: Handle) -> Result<&Entry, Status> {
         self.entries.get(handle as usize).and_then(Option::as_ref).ok_or(Status::BadHandle)

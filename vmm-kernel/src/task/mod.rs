@@ -1,9 +1,11 @@
 //! Tasks: processes, threads, events, handles, and the scheduler of each processor.
 
 pub mod elf;
+pub mod exchange;
 pub mod files;
 pub mod handle;
 pub mod mapped;
+pub mod passed;
 pub mod process;
 pub mod run_time;
 pub mod scheduler;

@@ -169,6 +169,22 @@ impl Process {
         self.name
     }
 
+    /// What a process gives another by a handle of its own, with at least these rights.
+    pub fn to_give(process: &Ref<Self>, handle: Handle, rights: Rights) -> Result<Entry, Status> {
+        if handle == HANDLE_SELF {
+            return Err(Status::BadHandle);
+        }
+        let given = process.handles.lock().get(handle)?.clone();
+        if !given.rights.contains(rights | Rights::GRANT) {
+            return Err(Status::NoRight);
+        }
+        // Processes that hold each other and were never started would never go.
+        if Ref::<Self>::of(&given).is_some_and(|given| given.life() == Life::New) {
+            return Err(Status::WrongState);
+        }
+        Ok(given)
+    }
+
     /// The name, for the log.
     pub fn name(&self) -> &str {
         let end = self.name.iter().position(|b| *b == 0).unwrap_or(NAME_BYTES);

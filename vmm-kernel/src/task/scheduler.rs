@@ -87,12 +87,25 @@ impl RunQueue {
     /// lock: whether a thread is blocked and whether it is queued change together.
     fn push_if(&self, thread: &Ref<Thread>, condition: impl FnOnce(&Queue) -> bool) -> bool {
         let mut ready = self.ready.lock();
-        let Some(queue) = ready.get_mut(usize::from(thread.priority)) else { return false };
+        let Some(queue) = ready.get_mut(usize::from(thread.priority())) else { return false };
         let push = condition(queue);
         if push {
             queue.push(thread.clone());
         }
         push
+    }
+
+    /// Gives a thread another priority, and with it another queue if it is in one. Whether it is.
+    fn set_priority(&self, thread: &Ref<Thread>, priority: u8) -> bool {
+        let mut ready = self.ready.lock();
+        let before = thread.priority.swap(priority, Ordering::Relaxed);
+        // Whether it is blocked and whether it is queued change together.
+        let queued = !thread.is_blocked()
+            && ready.get_mut(usize::from(before)).is_some_and(|queue| queue.remove(thread));
+        if queued && let Some(queue) = ready.get_mut(usize::from(priority)) {
+            queue.push(thread.clone());
+        }
+        queued
     }
 
     fn pop(&self) -> Option<Ref<Thread>> {
@@ -211,6 +224,63 @@ pub fn block(deadline_tsc: u64) {
     }
 }
 
+/// Blocks the running thread, like [`block`], and runs another of this processor's in its place, which was
+/// blocked and which the caller has [unblocked](Thread::unblock): no queue sees it. The other one goes on
+/// with what the running thread had left of its turn.
+pub fn block_for(next: Ref<Thread>, deadline_tsc: u64) {
+    let cpu = this_cpu();
+    let me = current();
+    if me.process.is_ending() && me.unblock() {
+        enqueue(&next);
+        return;
+    }
+    if deadline_tsc != u64::MAX {
+        queue(cpu).sleepers.borrow_mut().add(deadline_tsc, me.clone());
+        queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(deadline_tsc));
+    }
+    if me.priority() != next.priority() {
+        // Some third thread may come before the other one.
+        queue(cpu).reschedule.store(true, Ordering::SeqCst);
+    }
+    hand_processor_to(cpu, &me, next);
+    if deadline_tsc != u64::MAX {
+        queue(cpu).sleepers.borrow_mut().remove(&me);
+    }
+}
+
+fn hand_processor_to(cpu: &PerCpu, me: &Thread, next: Ref<Thread>) {
+    cpu.entry.ready.forget();
+    let save = me.saved_stack.as_ptr();
+    let load = enter(&next);
+    let now = time::now();
+    me.ran.end(now);
+    next.ran.begin(now);
+    queue(cpu).running.set(&raw const *next);
+    let before = queue(cpu).current.replace(Some(next));
+    drop(before);
+    // A timer that comes too early is armed again then.
+    if queue(cpu).next_wake.get() < queue(cpu).armed_tsc.get() {
+        arm_timer(cpu, u64::MAX);
+    }
+    // SAFETY: as in `switch`; the running thread is referred to by what it waits for.
+    unsafe { context_switch(save, load) };
+    finish_switch();
+}
+
+/// Gives a thread another priority than it has.
+pub fn set_priority(thread: &Ref<Thread>, priority: u8) {
+    let Some(cpu) = per_cpu::of(thread.cpu) else { return };
+    if thread.priority() == priority {
+        return;
+    }
+    let is_less = thread.priority() > priority;
+    let queued = queue(cpu).set_priority(thread, priority);
+    // One that runs, and is less urgent than it was, may have to let another run.
+    if queued || (is_less && queue(cpu).any_ready()) {
+        call(cpu);
+    }
+}
+
 /// Lets another thread run, if one is ready.
 pub fn schedule() {
     let cpu = this_cpu();
@@ -240,23 +310,27 @@ fn plan_quantum(cpu: &PerCpu) {
     arm_timer(cpu, u64::MAX);
 }
 
+/// Makes the processor a thread's but for its stack pointer, which is returned. It is about to be `current`.
+#[inline(always)]
+fn enter(thread: &Ref<Thread>) -> u64 {
+    // SAFETY: the stack is the thread's; so is, by its process, the address space, and `current` keeps both
+    // until another thread's is loaded, or the kernel's own.
+    unsafe {
+        per_cpu::set_kernel_stack(thread.stack_top);
+        crate::memory::loaded::load(thread.process.space.root());
+    }
+    speculation::forget_branches();
+    fpu::switch_to(&thread.fpu, thread.process.uses_fpu.load(Ordering::Relaxed));
+    thread.saved_stack.get()
+}
+
 fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thread>>) {
     let save = match &from {
         Some(thread) => thread.saved_stack.as_ptr(),
         None => queue(cpu).idle_stack.as_ptr(),
     };
     let load = match &to {
-        Some(thread) => {
-            // SAFETY: the stack is the thread's; so is, by its process, the address space, and `current`
-            // keeps both until another thread's is loaded, or the kernel's own, below.
-            unsafe {
-                per_cpu::set_kernel_stack(thread.stack_top);
-                crate::memory::loaded::load(thread.process.space.root());
-            }
-            speculation::forget_branches();
-            fpu::switch_to(&thread.fpu, thread.process.uses_fpu.load(Ordering::Relaxed));
-            thread.saved_stack.get()
-        }
+        Some(thread) => enter(thread),
         None => {
             // SAFETY: the kernel's own tables stay.
             unsafe { crate::memory::loaded::load(crate::image::kernel_root()) };

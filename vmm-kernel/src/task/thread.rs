@@ -6,10 +6,11 @@
 
 use core::arch::global_asm;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use vcpu_abi::status::Status;
 
+use super::exchange::Exchange;
 use super::process::Process;
 use super::run_time::RunTime;
 use crate::checks::stacks::{self, Kind};
@@ -20,6 +21,7 @@ use crate::cpu::syscall_entry::USER_FLAGS;
 use crate::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
 use crate::memory::self_map;
 use crate::object::pool::{Pool, Ref};
+use crate::sync::SpinLock;
 
 /// The most threads there are.
 const THREADS_MAX: usize = 128;
@@ -62,8 +64,12 @@ pub struct Thread {
     pub process: Ref<Process>,
     /// The processor it runs on.
     pub cpu: u32,
-    /// 0 (lowest) to 3.
-    pub priority: u8,
+    /// Its own priority, 0 (lowest) to 3.
+    pub own_priority: u8,
+    /// The one that it has at the moment: another's, while it serves it. Changed by the scheduler.
+    pub(super) priority: AtomicU8,
+    /// Its part in calls.
+    pub exchange: SpinLock<Exchange<Self>>,
     /// Its FPU registers, when they are not in the processor.
     pub fpu: FpuArea,
     /// How long it has run.
@@ -169,7 +175,9 @@ pub fn try_new<T>(
         Ok(Thread {
             process: process.clone(),
             cpu,
-            priority,
+            own_priority: priority,
+            priority: AtomicU8::new(priority),
+            exchange: SpinLock::new(Exchange::new()),
             // SAFETY: the page below the stack was just mapped, and is this thread's.
             fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP, cpu) },
             ran: RunTime::new(),
@@ -184,6 +192,11 @@ pub fn try_new<T>(
     Ok(thread)
 }
 
+/// All threads there are.
+pub fn all() -> impl Iterator<Item = Ref<Thread>> {
+    THREADS.iter()
+}
+
 /// The threads of a process.
 pub fn of_process(process: &Ref<Process>) -> impl Iterator<Item = Ref<Thread>> {
     THREADS.iter().filter(move |t| t.process.same(process))
@@ -196,6 +209,11 @@ pub fn run_time_of(process: &Ref<Process>, now: u64) -> u64 {
 }
 
 impl Thread {
+    /// The priority that it has at the moment.
+    pub fn priority(&self) -> u8 {
+        self.priority.load(Ordering::Relaxed)
+    }
+
     /// Says that the thread is about to block: from here on [`Self::unblock`] will make it ready.
     pub fn prepare_to_block(&self) {
         self.state.store(ThreadState::Blocked as u32, Ordering::SeqCst);

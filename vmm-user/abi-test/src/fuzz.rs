@@ -109,12 +109,19 @@ pub fn victim(start: &Start) -> u32 {
     let mut random = Random::new(child::number(start, "seed"));
     let mut handles: Vec<Handle> = start.handles().iter().map(|(_, h)| *h).collect();
     let Some(system) = start.handle("system") else { return 1 };
+    let limit = syscall::tsc() + child::number(start, "limit");
     if let Ok(machine) = Machine::new(system, 0, &[0xf4]) {
         handles.extend([machine.vm, machine.vcpu]);
     }
     handles.extend(core::iter::repeat_with(Event::try_new).take(3).filter_map(|e| Some(e.ok()?.0)));
     handles.extend([HANDLE_SELF, HANDLE_SELF, 0, 5, 95]);
-    let Some(buffer) = heap::pages(4096) else { return 2 };
+    // The other child may have all memory, until it ends.
+    let mut buffer = heap::pages(4096);
+    while buffer.is_none() && syscall::tsc() < limit {
+        syscall::yield_now();
+        buffer = heap::pages(4096);
+    }
+    let Some(buffer) = buffer else { return 2 };
     let known = Known { handles: &handles, buffer };
     for _ in 0..BATCHES {
         let most = random.pick(&[4, 4, 4, BATCH_MAX]);
@@ -133,7 +140,7 @@ pub fn victim(start: &Start) -> u32 {
 }
 
 fn begin(suite: &Suite<'_>, seed: u64) -> Result<Child, Status> {
-    let mut child = Child::new(suite, "fuzz")?.set("seed", seed);
+    let mut child = Child::new(suite, "fuzz")?.set("seed", seed).set("limit", suite.ticks_us * 20_000_000);
     for (name, rights) in [
         ("system", Rights::READ | Rights::CREATE),
         ("log", Rights::READ),

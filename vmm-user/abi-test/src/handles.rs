@@ -5,6 +5,7 @@ use runtime::abi::operation::{
     ProcessGrant, ProcessWatch, Rights, SystemCreateVm, VcpuCreate,
 };
 use runtime::abi::status::Status;
+use runtime::channel::Endpoint;
 use runtime::event::Event;
 use runtime::{Start, call, heap, process, syscall};
 
@@ -12,7 +13,7 @@ use crate::child::Child;
 use crate::suite::Suite;
 
 /// The names of objects in start pages, and their kinds.
-pub const KINDS: [(&str, ObjectKind); 11] = [
+pub const KINDS: [(&str, ObjectKind); 13] = [
     ("system", ObjectKind::System),
     ("log", ObjectKind::Log),
     ("files", ObjectKind::Files),
@@ -24,6 +25,8 @@ pub const KINDS: [(&str, ObjectKind); 11] = [
     ("vcpu", ObjectKind::Vcpu),
     ("serial-ports", ObjectKind::HostPorts),
     ("serial-interrupt", ObjectKind::HostInterrupt),
+    ("endpoint", ObjectKind::Endpoint),
+    ("channel", ObjectKind::Channel),
 ];
 
 /// Numbers that are no handle of ours.
@@ -64,7 +67,10 @@ pub fn one_of_each(suite: &Suite<'_>) -> Result<alloc::vec::Vec<(&'static str, H
     let vm = call(suite.system, SystemCreateVm::default())?.handle;
     let address = heap::reserve(8192).ok_or(Status::Exhausted)?;
     let vcpu = call(vm, VcpuCreate { address, cpu: 0, handle: 0 })?.handle;
+    let endpoint = Endpoint::try_new()?;
     let made = [
+        ("endpoint", endpoint.0),
+        ("channel", endpoint.channel(0)?.0),
         ("file", file),
         ("process", process::create(file)?),
         ("event", Event::try_new()?.0),

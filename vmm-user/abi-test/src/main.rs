@@ -13,6 +13,7 @@ mod arguments;
 mod batch_ends;
 mod batches;
 mod bindings;
+mod channels;
 mod child;
 mod clearing;
 mod control;
@@ -69,6 +70,9 @@ fn program(start: &Start) -> u32 {
         Some("owner") => clearing::owner(start),
         Some("victim") => killing::victim(start),
         Some("end-itself") => killing::ends_itself(),
+        Some("channel-server") => channels::server::serve(start),
+        Some("channel-client") => channels::server::client(start),
+        Some("channel-rights") => channels::without_rights(start),
         Some("hog") => exhaustion::hog(start),
         Some("die-in-run") => vm::die_in_run(start),
         Some("same-address") => isolation::same_address(start),

@@ -6,9 +6,9 @@ use runtime::{Start, call, syscall};
 
 use crate::child::Child;
 use crate::{
-    arguments, batches, bindings, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles, isolation,
-    killing, lives, narrowing, observe, page_race, ready, reserved, revocation, run_page, runs, sleeps,
-    threads, translations, turns, unmapping, unready, vm, wakes, xsave,
+    arguments, batches, bindings, channels, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles,
+    isolation, killing, lives, narrowing, observe, page_race, ready, reserved, revocation, run_page, runs,
+    sleeps, threads, translations, turns, unmapping, unready, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -87,7 +87,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 33] = [
+const PARTS: [Part; 34] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -101,6 +101,7 @@ const PARTS: [Part; 33] = [
     ("sleeps", sleeps::test),
     ("bindings", bindings::test),
     ("killing", killing::test),
+    ("channels", channels::test),
     ("fpu", fpu::test),
     ("xsave", xsave::test),
     ("control", control::test),

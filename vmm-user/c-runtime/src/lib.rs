@@ -8,9 +8,10 @@
 use core::ffi::{CStr, c_char};
 
 use runtime::Start;
+use vcpu_abi::message::Message;
 use vcpu_abi::operation::{Handle, LogWrite, Operation};
 use vcpu_abi::status::Status;
-use vcpu_abi::syscall::SYS_BATCH;
+use vcpu_abi::syscall::{SYS_BATCH, SYS_CALL, SYS_RECEIVE};
 
 // On the host this library is only checked: what is not bare metal has no C program to call.
 #[cfg(target_os = "none")]
@@ -50,6 +51,40 @@ pub unsafe extern "C" fn plinth_batch(operations: *mut Operation, count: usize, 
     if !index.is_null() {
         // SAFETY: the caller's promise.
         unsafe { index.write(at) };
+    }
+    status as i32
+}
+
+/// Calls over a channel: the reply is in the message afterwards. Returns the status.
+///
+/// # Safety
+/// The message's memory is the caller's to have written; the kernel checks that it is the process's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plinth_call(channel: Handle, message: *mut Message) -> i32 {
+    // SAFETY: the caller's promise.
+    let (status, _) =
+        unsafe { runtime::syscall::raw(SYS_CALL, u64::from(channel), message.expose_provenance() as u64) };
+    status as i32
+}
+
+/// Receives at an endpoint, after a reply with the message if `flags` say so. Returns the status; writes what
+/// came to `what` unless that is null.
+///
+/// # Safety
+/// As for [`plinth_call`]; `what` points to a number or nowhere.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn plinth_receive(
+    endpoint: Handle,
+    message: *mut Message,
+    flags: u64,
+    what: *mut u64,
+) -> i32 {
+    let address = message.expose_provenance() as u64;
+    // SAFETY: the caller's promise.
+    let (status, came) = unsafe { runtime::syscall::raw3(SYS_RECEIVE, u64::from(endpoint), address, flags) };
+    if !what.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { what.write(came) };
     }
     status as i32
 }

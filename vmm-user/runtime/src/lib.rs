@@ -7,6 +7,7 @@
 extern crate alloc;
 
 pub mod batch;
+pub mod channel;
 pub mod entry;
 pub mod event;
 pub mod heap;

@@ -1,9 +1,10 @@
 //! The system calls, as functions.
 #![allow(unsafe_code, reason = "SYSCALL")]
 
+use vcpu_abi::message::Message;
 use vcpu_abi::operation::{Call, Handle, Operation};
 use vcpu_abi::status::Status;
-use vcpu_abi::syscall::{SYS_BATCH, SYS_EXIT, SYS_RUN, SYS_YIELD};
+use vcpu_abi::syscall::{SYS_BATCH, SYS_CALL, SYS_EXIT, SYS_RECEIVE, SYS_RUN, SYS_YIELD};
 
 /// Any system call: number, two arguments; the two results.
 ///
@@ -21,6 +22,32 @@ pub unsafe fn raw(number: u64, first: u64, second: u64) -> (u64, u64) {
             inlateout("rdi") first => _,
             inlateout("rsi") second => _,
             lateout("rdx") value,
+            lateout("rcx") _,
+            lateout("r8") _,
+            lateout("r9") _,
+            lateout("r10") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    (status, value)
+}
+
+/// The same with a third argument.
+///
+/// # Safety
+/// As for [`raw`].
+#[inline(always)]
+pub unsafe fn raw3(number: u64, first: u64, second: u64, third: u64) -> (u64, u64) {
+    let (status, value): (u64, u64);
+    // SAFETY: as in `raw`.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") number => status,
+            inlateout("rdi") first => _,
+            inlateout("rsi") second => _,
+            inlateout("rdx") third => value,
             lateout("rcx") _,
             lateout("r8") _,
             lateout("r9") _,
@@ -90,6 +117,22 @@ pub fn run(vcpu: Handle) -> Result<u32, (Status, usize)> {
     // or by the thread that calls this.
     let (code, value) = unsafe { raw_run(u64::from(vcpu)) };
     if code == 0 { Ok(value as u32) } else { Err((status(code), value as usize)) }
+}
+
+/// Calls over a channel; the reply is in the message afterwards.
+#[inline(always)]
+pub fn call_channel(channel: Handle, message: &mut Message) -> Result<(), Status> {
+    // SAFETY: the kernel reads and writes the message, which is borrowed mutably.
+    let (code, _) = unsafe { raw(SYS_CALL, u64::from(channel), &raw mut *message as u64) };
+    status(code).into_result()
+}
+
+/// Receives at an endpoint, after a reply if `flags` say so. Returns what is in the message: `received`.
+#[inline(always)]
+pub fn receive(endpoint: Handle, message: &mut Message, flags: u64) -> Result<u64, Status> {
+    // SAFETY: as in `call_channel`.
+    let (code, what) = unsafe { raw3(SYS_RECEIVE, u64::from(endpoint), &raw mut *message as u64, flags) };
+    status(code).into_result().map(|()| what)
 }
 
 /// Lets others run.

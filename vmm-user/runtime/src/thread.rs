@@ -38,6 +38,11 @@ extern "C" fn thread_begin(argument: *mut Body) -> ! {
     // SAFETY: `spawn` made the pointer for this thread alone.
     let body = unsafe { Box::from_raw(argument) };
     body();
+    exit()
+}
+
+/// Ends the calling thread. What lies on its stack is not dropped.
+pub fn exit() -> ! {
     loop {
         // SAFETY: does not come back.
         unsafe { syscall::raw(SYS_THREAD_EXIT, 0, 0) };

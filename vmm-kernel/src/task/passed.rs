@@ -1,0 +1,48 @@
+//! Handles on their way in a message: what they name is kept while nobody has a handle for it.
+
+use vcpu_abi::message::MESSAGE_HANDLES;
+use vcpu_abi::operation::{Handle, Rights};
+use vcpu_abi::status::Status;
+
+use super::handle::{Entry, HandleTable};
+use super::process::Process;
+use crate::object::pool::Ref;
+
+/// What was passed, by its place in the message.
+pub struct Passed {
+    entries: [Option<Entry>; MESSAGE_HANDLES],
+}
+
+impl Passed {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self { entries: [const { None }; MESSAGE_HANDLES] }
+    }
+
+    /// What a process passes by these handles of its own: all of them, or none.
+    #[cold]
+    pub fn from(process: &Ref<Process>, handles: &[Handle; MESSAGE_HANDLES]) -> Result<Self, Status> {
+        let mut passed = Self::new();
+        for (place, handle) in passed.entries.iter_mut().zip(handles).filter(|(_, handle)| **handle != 0) {
+            *place = Some(Process::to_give(process, *handle, Rights::empty())?);
+        }
+        Ok(passed)
+    }
+
+    /// Gives all of it to a table, and returns the handles there. Without room for all, none is given: they
+    /// stay here, to be dropped outside of the table's lock.
+    #[cold]
+    pub fn give(&mut self, table: &mut HandleTable) -> Result<[Handle; MESSAGE_HANDLES], Status> {
+        let mut handles = [0; MESSAGE_HANDLES];
+        if table.free() < self.entries.iter().flatten().count() {
+            return Err(Status::Exhausted);
+        }
+        for (handle, entry) in handles.iter_mut().zip(&mut self.entries) {
+            let Some(entry) = entry.take() else { continue };
+            if let Ok(given) = table.insert_object(entry.object, entry.rights) {
+                *handle = given;
+            }
+        }
+        Ok(handles)
+    }
+}
