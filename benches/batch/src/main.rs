@@ -1,4 +1,4 @@
-//! What an operation costs, alone in a system call and with others in a batch.
+//! What an operation costs, alone in a system call and with others in a batch; and a call to another process.
 //!
 //! The operation is the cheapest that reaches a device: an OUT of one byte, to the scratch register of the
 //! host's first UART. Prints `ROW batchN ticks operations` for batches of N to that UART: under `-icount
@@ -7,6 +7,8 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 extern crate alloc;
+
+mod calls;
 
 use alloc::format;
 
@@ -46,7 +48,10 @@ struct Page<const COUNT: usize>([Operation; COUNT]);
 fn row<const COUNT: usize>(ports: Handle) -> Result<(), (Status, usize)> {
     let mut batch = Page([out(ports, SCRATCH, 0x55); COUNT]);
     let ticks = measure(&mut batch.0)?;
-    let text = format!("ROW batch{COUNT} {ticks} {}\n", CALLS * COUNT as u64);
+    print(ports, &format!("ROW batch{COUNT} {ticks} {}\n", CALLS * COUNT as u64))
+}
+
+fn print(ports: Handle, text: &str) -> Result<(), (Status, usize)> {
     text.bytes().try_for_each(|byte| syscall::batch(&mut [out(ports, TRANSMIT, byte.into())]))
 }
 
@@ -56,12 +61,21 @@ fn rows(ports: Handle) -> Result<(), (Status, usize)> {
     row::<64>(ports)
 }
 
+fn call_row(ports: Handle, files: Handle) -> Result<(), (Status, usize)> {
+    let ticks = calls::measure(files).map_err(|status| (status, 0))?;
+    print(ports, &format!("ROW batchcall {ticks} {CALLS}\n"))
+}
+
 fn program(start: &Start) -> u32 {
-    let (Some(ports), Some(system)) = (start.handle("serial-ports"), start.handle("system")) else {
-        log::error!("the benchmark was not given the serial port and the system");
+    if start.setting("role") == Some("server") {
+        return calls::serve(start);
+    }
+    let [ports, system, files] = ["serial-ports", "system", "files"].map(|name| start.handle(name));
+    let (Some(ports), Some(system), Some(files)) = (ports, system, files) else {
+        log::error!("the benchmark was not given the serial port, the system and the files");
         return 1;
     };
-    if let Err((status, index)) = rows(ports) {
+    if let Err((status, index)) = rows(ports).and_then(|()| call_row(ports, files)) {
         log::error!("operation {index} of a batch: {status}");
         return 1;
     }
