@@ -1,5 +1,5 @@
-//! What a call to another process costs, on one processor: the message there, its work, the reply. The server is
-//! this same program in a process of its own.
+//! What a call to another process costs, on one processor: the message there, its work, the reply. The server
+//! is this same program in a process of its own.
 
 use alloc::format;
 

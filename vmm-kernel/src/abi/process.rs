@@ -3,8 +3,8 @@
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::operation::{
-    EventCreate, EventSignal, EventWait, HANDLE_SELF, HandleClose, ProcessCreate, ProcessEnd, ProcessGrant,
-    ProcessStart, ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate,
+    EventCreate, EventSignal, EventWait, HandleClose, ProcessCreate, ProcessEnd, ProcessGrant, ProcessStart,
+    ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate,
 };
 use vcpu_abi::status::Status;
 

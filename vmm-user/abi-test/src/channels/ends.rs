@@ -53,19 +53,19 @@ fn while_served(suite: &Suite<'_>, cpu: u32, what: u64) -> Result<([Status; 2], 
 
 fn client(suite: &Suite<'_>, served: &Served, what: u64, cpu: u32) -> Result<Child, Status> {
     let child = Child::new(suite, "channel-client")?.set("command", what);
+    let child = child.grant("log", suite.start.handle("log").unwrap_or(0), Rights::WRITE)?;
     child.grant("channel", served.channel.0, Rights::SIGNAL)?.start(cpu, 1)
 }
 
-/// Three callers in processes of their own, the first of which makes the server sleep: it ends by the
-/// fourth's doing, when it comes to that. Those behind it in the queue are told.
+/// Three callers in processes of their own, the last of which makes the server's only thread end, and its
+/// process a little later. The others call before that, and are told.
 fn while_queued(suite: &Suite<'_>, cpu: u32) -> Result<[u32; 3], Status> {
     let served = Served::new(suite, cpu, 1)?;
-    // Nobody is received any more: the one thread sleeps, and then the process ends.
-    let last = client(suite, &served, server::END_THREAD, suite.cpus - 1)?;
-    pause(suite, 20_000);
+    // Nobody is received any more: the one thread has ended, and then the process does. Its caller knows.
+    let last = client(suite, &served, server::END_THREAD, suite.cpus - 1)?.join(suite)?.code;
     let first = client(suite, &served, server::ADD, 0)?;
     let second = client(suite, &served, server::ADD, suite.cpus - 1)?;
-    let codes = [first.join(suite)?.code, second.join(suite)?.code, last.join(suite)?.code];
+    let codes = [first.join(suite)?.code, second.join(suite)?.code, last];
     served.end(suite)?;
     Ok(codes)
 }

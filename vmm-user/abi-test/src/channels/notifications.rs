@@ -1,5 +1,8 @@
 //! Events that are bound to an endpoint.
 
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use runtime::abi::message::Message;
 use runtime::abi::status::Status;
 use runtime::channel::{Endpoint, Received};
@@ -85,13 +88,15 @@ fn wakes(suite: &Suite<'_>, cpu: u32) -> Result<u64, Status> {
     let endpoint = Endpoint::try_new()?;
     let (event, back) = (Event::try_new()?, Event::try_new()?);
     endpoint.bind(event, 3)?;
+    let done = Arc::new(AtomicU32::new(0));
+    let says = done.clone();
     thread::spawn(cpu, 1, move || {
         for _ in 0..ROUNDS {
-            let _ = event.signal();
-            if back.wait().is_err() {
-                return;
+            if event.signal().and_then(|()| back.wait()).is_err() {
+                break;
             }
         }
+        says.store(1, Ordering::SeqCst);
     })?;
     for round in 0..ROUNDS {
         let mut message = command(suite, 0);
@@ -100,7 +105,10 @@ fn wakes(suite: &Suite<'_>, cpu: u32) -> Result<u64, Status> {
         }
         back.signal()?;
     }
-    pause(suite, 1000);
+    // Its handles' numbers are another's when they are closed.
+    while done.load(Ordering::SeqCst) == 0 {
+        pause(suite, 1000);
+    }
     [endpoint.0, event.0, back.0].into_iter().try_for_each(process::close)?;
     Ok(ROUNDS)
 }
