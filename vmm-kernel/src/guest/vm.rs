@@ -146,10 +146,16 @@ impl Cached for Vm {
     }
 
     fn shoot_down(&self) {
-        let change = self.address_space().tables_change();
         shootdown::forget(What::Guest, |cpu| {
             self.processors.load(Ordering::SeqCst) & 1 << (cpu.number % u64::BITS) != 0
         });
+    }
+
+    fn tables_change(&self) -> u64 {
+        self.address_space().tables_change()
+    }
+
+    fn change_is_over(&self, change: u64) {
         self.address_space().change_is_over(change);
     }
 }

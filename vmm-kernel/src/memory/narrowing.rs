@@ -14,6 +14,12 @@ pub trait Cached {
     /// Has every processor forget what it may have cached of them. The caller holds no lock.
     fn shoot_down(&self);
 
+    /// For the model of the TLBs: they were changed. Returns which change that was.
+    fn tables_change(&self) -> u64;
+
+    /// For the model of the TLBs: no processor has any of what a change took away.
+    fn change_is_over(&self, change: u64);
+
     /// So many pages of its own were given back.
     fn lost_pages(&self, _pages: u64) {}
 }
@@ -45,7 +51,9 @@ impl<'a, C: Cached> Narrowing<'a, C> {
 
     fn settle(&mut self) {
         if self.stale.is_any() {
+            let change = self.of.tables_change();
             self.of.shoot_down();
+            self.of.change_is_over(change);
             self.of.lost_pages(self.stale.forgotten());
         }
     }

@@ -164,8 +164,14 @@ impl Cached for Space {
     }
 
     fn shoot_down(&self) {
-        let change = checks::tlb::space_changes();
         shootdown::forget(What::Space, |cpu| loaded::may_be_on(cpu, self.root));
+    }
+
+    fn tables_change(&self) -> u64 {
+        checks::tlb::space_changes()
+    }
+
+    fn change_is_over(&self, change: u64) {
         checks::tlb::space_is_forgotten(self.root, change);
     }
 
