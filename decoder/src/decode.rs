@@ -95,7 +95,7 @@ impl Decoding {
             displacement: address.displacement,
             immediate,
         };
-        instruction.attributes.set(Attributes::SIMPLE, instruction.is_simple());
+        instruction.attributes.set(Attributes::PLAIN, instruction.is_plain());
         Ok(instruction)
     }
 

@@ -12,10 +12,12 @@ mod exchange;
 mod memory;
 mod moves;
 mod operand;
-mod simple;
+mod plain;
 mod stack;
 mod string;
 mod vector;
+
+pub use plain::Plain;
 
 use crate::walk::WalkError;
 use crate::{Exception, Instruction, Machine, Operation, Segment};
@@ -98,11 +100,13 @@ impl Abort {
 /// most `max_iterations` (at least one).
 #[inline(always)]
 pub fn emulate(instruction: &Instruction, machine: &mut impl Machine, max_iterations: u32) -> Outcome {
-    let mut emulation = Emulation { instruction, machine, pages: [None; 2] };
-    match emulation.simple() {
-        Some(single_step) => Outcome::Done { single_step },
-        None => emulation.run(max_iterations).unwrap_or_else(Outcome::from),
+    if let Some(plain) = instruction.plain()
+        && let Some(single_step) = plain.emulate(machine)
+    {
+        return Outcome::Done { single_step };
     }
+    let mut emulation = Emulation { instruction, machine, pages: [None; 2] };
+    emulation.run(max_iterations).unwrap_or_else(Outcome::from)
 }
 
 /// One emulation. Each family of instructions adds its part in a module of its own.

@@ -161,7 +161,7 @@ bitflags! {
         /// There is a memory operand that the addressing fields describe.
         const MEMORY = 1 << 4;
         /// The emulator may take its short cut. Clearing this makes no difference but to how long it takes.
-        const SIMPLE = 1 << 5;
+        const PLAIN = 1 << 5;
     }
 }
 

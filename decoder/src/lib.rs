@@ -30,7 +30,7 @@ mod size;
 pub mod walk;
 
 pub use decode::{Rejection, decode};
-pub use emulate::{Outcome, Stop, emulate};
+pub use emulate::{Outcome, Plain, Stop, emulate};
 pub use exception::{Exception, vector};
 pub use instruction::{Attributes, Instruction, Mode, Operand, Operation, Register, Segment};
 pub use intercept::{Intercept, intercept_length};

@@ -128,6 +128,13 @@ pub trait Machine: GuestMemory {
     /// Writes a port, for OUTS, after [`Machine::may_access_port`].
     fn port_write(&mut self, port: u16, size: Size, value: u32);
 
+    /// Whether an address is known to be no RAM, so that nobody need look. `false` says nothing.
+    #[inline]
+    fn is_device(&self, gpa: u64) -> bool {
+        let _ = gpa;
+        false
+    }
+
     /// Translates a linear address to a guest physical one. By default a full walk; an implementation that
     /// caches translations overrides this.
     #[inline]

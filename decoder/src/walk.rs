@@ -153,7 +153,7 @@ pub fn translate(
     for _ in 0..ATTEMPTS {
         let mut translation = walk(memory, paging, linear, access)?;
         // An entry that is not what it was may map elsewhere or allow less: the whole walk is made anew.
-        if access.is_probe() || translation.trace.mark(memory, access.kind == Kind::Write) {
+        if access.is_probe() || translation.trace.mark(memory, access.kind() == Kind::Write) {
             return Ok(translation);
         }
     }

@@ -130,7 +130,7 @@ impl<M: Machine> Emulation<'_, M> {
         let split = PAGE_BYTES - linear % PAGE_BYTES;
         // Outside 64-bit mode addresses wrap at 4 GiB, within an operand too.
         let next = linear.wrapping_add(split) & self.instruction.mode.linear_mask();
-        self.check_segment(segment, offset, next, size, access.kind)?;
+        self.check_segment(segment, offset, next, size, access.kind())?;
         // The first page is only asked about first: its dirty bit must stay clear if the second one faults.
         self.translate(linear, access.probe(), segment)?;
         let next = self.translate(next, access, segment)?;

@@ -14,65 +14,90 @@ const PROTECTION_KEY: u32 = 1 << 5;
 
 /// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Kind {
     /// Reads data.
-    Read,
+    Read = 0,
     /// Writes data, perhaps after reading it.
-    Write,
+    Write = 1,
     /// Fetches code.
-    Execute,
+    Execute = 2,
 }
 
-/// What an access does, and who does it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// What it does.
-    pub kind: Kind,
-    /// Made at CPL 3, and not implicit.
-    user: bool,
-    /// A supervisor's explicit data access with RFLAGS.AC set, which SMAP lets pass.
-    smap_off: bool,
-    /// Accessed and dirty bits are left alone.
-    probe: bool,
+/// What an access does, and who does it: a word, since caches of translations compare it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Access(u32);
+
+impl core::fmt::Debug for Access {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Access")
+            .field("kind", &self.kind())
+            .field("user", &self.has(Self::USER))
+            .field("smap_off", &self.has(Self::SMAP_OFF))
+            .field("probe", &self.is_probe())
+            .finish()
+    }
 }
 
 impl Access {
+    const WRITE: u32 = Kind::Write as u32;
+    const EXECUTE: u32 = Kind::Execute as u32;
+    /// Made at CPL 3, and not implicit: bit 2 of the CPL's successor.
+    const USER: u32 = 1 << 2;
+    /// Accessed and dirty bits are left alone.
+    const PROBE: u32 = 1 << 3;
+    /// An explicit data access with RFLAGS.AC set, which SMAP lets pass if it is a supervisor's: the flag.
+    const SMAP_OFF: u32 = FLAG_AC as u32;
+
     /// An access that an instruction makes at `cpl` to its operands.
     #[inline]
     pub const fn explicit(kind: Kind, cpl: u8, rflags: u64) -> Access {
-        let smap_off = rflags & FLAG_AC != 0;
-        Access { kind, user: cpl == 3, smap_off, probe: false }
+        Access(kind as u32 | (cpl as u32 + 1) & Self::USER | rflags as u32 & Self::SMAP_OFF)
     }
 
     /// An instruction fetch at `cpl`.
     #[inline]
     pub const fn fetch(cpl: u8) -> Access {
-        Access { kind: Kind::Execute, user: cpl == 3, smap_off: false, probe: false }
+        Self::explicit(Kind::Execute, cpl, 0)
     }
 
     /// An access the processor makes of its own, to descriptor tables or the TSS: a supervisor's at any CPL.
     pub const fn implicit(kind: Kind) -> Access {
-        Access { kind, user: false, smap_off: false, probe: false }
+        Access(kind as u32)
     }
 
     /// The same access, asked about but not yet made: [`translate`](super::translate) leaves accessed and
     /// dirty bits alone.
     pub const fn probe(self) -> Access {
-        Access { probe: true, ..self }
+        Access(self.0 | Self::PROBE)
+    }
+
+    /// What it does.
+    #[inline]
+    pub const fn kind(self) -> Kind {
+        match self.0 & (Self::WRITE | Self::EXECUTE) {
+            Self::WRITE => Kind::Write,
+            Self::EXECUTE => Kind::Execute,
+            _ => Kind::Read,
+        }
+    }
+
+    const fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
     }
 
     pub(super) const fn is_probe(self) -> bool {
-        self.probe
+        self.has(Self::PROBE)
     }
 
     /// The page fault this access takes, with `reason` from what was found in the tables.
     #[cold]
     pub(super) fn fault(self, paging: &Paging, address: u64, reason: u32) -> WalkError {
         let mut error_code = reason;
-        if self.user {
+        if self.has(Self::USER) {
             error_code |= USER;
         }
-        match self.kind {
+        match self.kind() {
             Kind::Read => {}
             Kind::Write => error_code |= WRITE,
             Kind::Execute => {
@@ -145,18 +170,19 @@ impl Rights {
 
     #[inline]
     fn allows(&self, paging: &Paging, access: Access) -> bool {
-        if access.user && !self.user() {
+        let is_user = access.has(Access::USER);
+        if is_user && !self.user() {
             return false;
         }
         // SMEP and SMAP keep the supervisor from being made to use what a program has prepared.
-        let supervisor_on_user = !access.user && self.user();
-        match access.kind {
+        let supervisor_on_user = !is_user && self.user();
+        match access.kind() {
             Kind::Execute => self.executable() && !(supervisor_on_user && paging.cr4 & CR4_SMEP != 0),
             Kind::Read | Kind::Write => {
-                if supervisor_on_user && paging.cr4 & CR4_SMAP != 0 && !access.smap_off {
+                if supervisor_on_user && paging.cr4 & CR4_SMAP != 0 && !access.has(Access::SMAP_OFF) {
                     return false;
                 }
-                access.kind == Kind::Read || self.writable() || (!access.user && paging.cr0 & CR0_WP == 0)
+                access.kind() == Kind::Read || self.writable() || (!is_user && paging.cr0 & CR0_WP == 0)
             }
         }
     }
@@ -165,13 +191,14 @@ impl Rights {
     #[inline]
     fn violates_key(&self, paging: &Paging, access: Access) -> bool {
         let applies = paging.cr4 & CR4_PKE != 0 && paging.efer & EFER_LMA != 0 && self.user();
-        if !applies || access.kind == Kind::Execute {
+        if !applies || access.kind() == Kind::Execute {
             return false;
         }
         let pair = paging.pkru >> (self.key * 2);
         let (no_access, no_write) = (pair & 1 != 0, pair & 2 != 0);
         // CR0.WP clear lets the supervisor write past the key, as past the page's own right.
-        let is_guarded_write = access.kind == Kind::Write && (access.user || paging.cr0 & CR0_WP != 0);
+        let is_guarded_write =
+            access.kind() == Kind::Write && (access.has(Access::USER) || paging.cr0 & CR0_WP != 0);
         no_access || (no_write && is_guarded_write)
     }
 

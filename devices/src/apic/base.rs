@@ -10,10 +10,12 @@ impl LocalApic {
         self.base
     }
 
-    /// The guest-physical address of the 4 KiB register page; `None` unless in xAPIC mode.
-    pub fn mmio_base(&self) -> Option<u64> {
-        let mode = self.base & (spec::BASE_ENABLE | spec::BASE_EXTD);
-        (mode == spec::BASE_ENABLE).then_some(self.base & !0xfff)
+    /// The offset of a guest-physical address in the 4 KiB register page; `None` if it is not there, or the page
+    /// is not: unless in xAPIC mode.
+    #[inline]
+    pub fn mmio_offset(&self, gpa: u64) -> Option<u64> {
+        let offset = gpa.wrapping_sub(self.page);
+        (offset < 0x1000).then_some(offset)
     }
 
     /// Writes IA32_APIC_BASE. From disabled to x2APIC, from x2APIC to xAPIC, and x2APIC without enable are
@@ -36,6 +38,7 @@ impl LocalApic {
         }
         self.changed = true;
         self.base = value & !spec::BASE_BSP | self.base & spec::BASE_BSP;
+        self.page = if to == spec::BASE_ENABLE { value & !0xfff } else { spec::NO_PAGE };
         if to == 0 && from != 0 {
             self.reset_registers();
         } else if from != to {

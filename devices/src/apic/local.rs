@@ -40,6 +40,8 @@ pub struct LocalApic {
     pub(super) apics: Arc<Apics>,
     // Volatile state.
     pub(super) base: u64,
+    /// Where the register page is; [`spec::NO_PAGE`] unless in xAPIC mode.
+    pub(super) page: u64,
     pub(super) tpr: u32,
     pub(super) ldr: u32,
     pub(super) dfr: u32,
@@ -72,6 +74,7 @@ impl LocalApic {
             id,
             apics,
             base: spec::DEFAULT_BASE | spec::BASE_ENABLE | if vcpu == 0 { spec::BASE_BSP } else { 0 },
+            page: spec::DEFAULT_BASE,
             tpr: 0,
             ldr: 0,
             // The state after reset (SDM 3, local APIC state after power-up): nothing is accepted until

@@ -9,6 +9,9 @@ pub const MSR_TSC_DEADLINE: u32 = 0x6e0;
 /// Where the xAPIC page is after reset.
 pub const DEFAULT_BASE: u64 = 0xfee0_0000;
 
+/// No address of a register page: physical addresses have fewer bits.
+pub const NO_PAGE: u64 = 1 << 63;
+
 /// Local APIC ID; read-only.
 pub const ID: u32 = 0x02;
 /// Version; read-only.

@@ -6,12 +6,26 @@ use crate::capability::Width;
 
 impl LocalApic {
     /// Loads from the xAPIC page. Only bytes 0 to 3 of each 16 are registers; the others read 0.
+    #[inline]
     pub fn mmio_read(&mut self, offset: u64, width: Width, bus: &dyn ApicBus) -> u64 {
-        let register = (offset >> 4 & 0xff) as u32;
-        let byte = (offset & 0xf) as u32;
+        // The manuals want whole registers to be read, and so does nearly everybody.
+        if offset & 0xf == 0 && width == Width::Dword {
+            return self.mmio_register((offset >> 4) as u32, bus).into();
+        }
+        self.mmio_read_part(offset, width, bus)
+    }
+
+    #[cold]
+    fn mmio_read_part(&mut self, offset: u64, width: Width, bus: &dyn ApicBus) -> u64 {
+        let byte = offset & 0xf;
         if byte >= 4 {
             return 0;
         }
+        u64::from(self.mmio_register((offset >> 4 & 0xff) as u32, bus)) >> (8 * byte) & width.mask()
+    }
+
+    #[inline]
+    fn mmio_register(&mut self, register: u32, bus: &dyn ApicBus) -> u32 {
         let value = match register {
             spec::TPR => Some(self.tpr),
             spec::ICR => Some(self.icr as u32),
@@ -22,11 +36,10 @@ impl LocalApic {
             spec::DFR => Some(self.dfr),
             _ => self.read_register(register, bus),
         };
-        let Some(value) = value else {
+        value.unwrap_or_else(|| {
             self.error(spec::ESR_ILLEGAL_REGISTER);
-            return 0;
-        };
-        u64::from(value) >> (8 * byte) & width.mask()
+            0
+        })
     }
 
     /// Stores to the xAPIC page. Stores but of a whole register are undefined (SDM, "APIC Register Address

@@ -151,9 +151,9 @@ impl Machine for Twin {
     fn port_write(&mut self, _port: u16, _size: Size, _value: u32) {}
 
     fn translate(&mut self, linear: u64, access: Access) -> Result<u64, WalkError> {
-        let write = if access.kind == decoder::walk::Kind::Write { 2 } else { 0 };
+        let write = if access.kind() == decoder::walk::Kind::Write { 2 } else { 0 };
         match mapping::right(linear) {
-            Some(right) if mapping::allows(right, access.kind) => Ok(linear),
+            Some(right) if mapping::allows(right, access.kind()) => Ok(linear),
             Some(right) => {
                 let present = u32::from(right != mapping::Right::Nothing);
                 Err(WalkError::Fault { error_code: 4 | write | present, address: linear })

@@ -124,12 +124,12 @@ fn check_marks(memory: &mut SmallMachine, paging: &Paging, linear: u64, access: 
     let is_current = entries.iter().all(|&(gpa, value)| memory.read(gpa, size) == Some(value));
     assert!(is_current || entries.iter().any(is_absent));
     assert!(only_marks_added(&before.ram, &memory.ram));
-    let is_write = access.kind == Kind::Write;
+    let is_write = access.kind() == Kind::Write;
     assert!(dirty_bits_added(&before.ram, &memory.ram) <= u32::from(is_write), "only the leaf gets dirty");
     for &(_, value) in entries.iter().skip(usize::from(is_pae)) {
         assert_eq!(value >> 5 & 1, 1);
     }
-    if let (Kind::Write, Some(&(_, leaf))) = (access.kind, entries.last()) {
+    if let (Kind::Write, Some(&(_, leaf))) = (access.kind(), entries.last()) {
         assert_eq!(leaf >> 6 & 1, 1);
     }
 }

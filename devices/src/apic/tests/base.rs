@@ -42,11 +42,12 @@ fn reserved_bits_and_address() {
     for bit in (0..8).chain([9]).chain(40..64) {
         assert_eq!(apic.set_base(apic.base() | 1 << bit), Err(GeneralProtection), "bit {bit}");
     }
-    assert_eq!(apic.mmio_base(), Some(0xfee0_0000));
+    assert_eq!(apic.mmio_offset(0xfee0_0080), Some(0x80));
     apic.set_base(0xff_1234_5000 | XAPIC).unwrap();
-    assert_eq!(apic.mmio_base(), Some(0xff_1234_5000));
+    assert_eq!(apic.mmio_offset(0xff_1234_5fff), Some(0xfff));
+    assert_eq!((apic.mmio_offset(0xff_1234_4fff), apic.mmio_offset(0xff_1234_6000)), (None, None));
     apic.set_base(apic.base() | X2APIC).unwrap();
-    assert_eq!(apic.mmio_base(), None);
+    assert_eq!([0, 0xfee0_0080, 0xff_1234_5000, u64::MAX].map(|gpa| apic.mmio_offset(gpa)), [None; 4]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Vcpu {
     /// The instruction at RIP, if there is one that is decoded.
     fn instruction(&mut self) -> Option<Instruction> {
         if let Some(known) = self.emulator.known(self.registers.page.view()) {
-            return Some(*known);
+            return Some(known.instruction);
         }
         let mut code = Code::EMPTY;
         match emulator::fetch(self, &mut code) {

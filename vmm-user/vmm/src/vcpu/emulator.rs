@@ -8,7 +8,7 @@ mod processor;
 mod table_path;
 
 use decoder::fetch::{self, Code, FetchError};
-use decoder::{Instruction, Intercept, Mode, Outcome, PortRequest, Processor, intercept_length};
+use decoder::{Instruction, Intercept, Mode, Outcome, Plain, PortRequest, Processor, intercept_length};
 use devices::capability::Width;
 use devices::control::Control;
 use devices::cpuid::CpuidTable;
@@ -16,7 +16,7 @@ use devices::cpuid::CpuidTable;
 use super::page::View;
 use super::registers::{Kernel, Registers};
 use crate::guest_memory::GuestRam;
-use code_cache::{CodeCache, Decoded, Key, Lengths};
+use code_cache::{CodeCache, Decoded, Key, Known, Lengths};
 use machine::VcpuMachine;
 use page_cache::PageCache;
 
@@ -81,7 +81,7 @@ impl Emulator {
         Some(Self {
             processor,
             lengths: CodeCache::new((Intercept::Hlt, 1))?,
-            decoded: CodeCache::new(decoder::decode(HLT, Mode::Bits64, processor).ok()?)?,
+            decoded: CodeCache::new(decoder::decode(HLT, Mode::Bits64, processor).ok()?.into())?,
             pages: PageCache::new()?,
         })
     }
@@ -114,7 +114,7 @@ impl Emulator {
 
     /// The instruction at RIP, if it is remembered.
     #[inline(always)]
-    pub fn known(&self, page: View<'_>) -> Option<&Instruction> {
+    pub fn known(&self, page: View<'_>) -> Option<&Known> {
         self.decoded.find(page)
     }
 }
@@ -158,7 +158,7 @@ pub fn fetch(vcpu: &mut impl Surroundings, code: &mut Code) -> Result<Instructio
     let instruction = fetch::fetch(&mut emulation, code)?;
     let bytes = code.bytes().get(..usize::from(instruction.length));
     if let Some(key) = bytes.and_then(|bytes| Key::of(&mut emulation, bytes)) {
-        vcpu.emulator().decoded.insert(key, instruction);
+        vcpu.emulator().decoded.insert(key, Known::from(instruction));
     }
     Ok(instruction)
 }
@@ -169,9 +169,15 @@ pub fn emulate(vcpu: &mut impl Surroundings, instruction: &Instruction, iteratio
 }
 
 /// The same for the instruction that caused a nested page fault.
-#[inline(always)]
+#[inline(never)]
 pub fn emulate_at_fault(vcpu: &mut impl Surroundings, instruction: &Instruction, iterations: u32) -> Outcome {
     decoder::emulate(instruction, &mut VcpuMachine::at_fault(vcpu), iterations)
+}
+
+/// The decoder's short cut for it: whether the guest is single-stepping, or `None` and nothing done.
+#[inline(always)]
+pub fn access_at_fault(vcpu: &mut impl Surroundings, plain: &Plain) -> Option<bool> {
+    plain.emulate(&mut VcpuMachine::at_fault(vcpu))
 }
 
 #[cfg(test)]

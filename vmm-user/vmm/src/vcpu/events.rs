@@ -105,8 +105,7 @@ impl Events {
     /// The offset in the local APIC's page, if that is where an address is.
     #[inline]
     pub fn lapic_offset(&self, gpa: u64) -> Option<u64> {
-        let offset = gpa.wrapping_sub(self.lapic.mmio_base()?);
-        (offset < 0x1000).then_some(offset)
+        self.lapic.mmio_offset(gpa)
     }
 
     /// The guest executes HLT.

@@ -1,7 +1,7 @@
 //! Accesses to memory that is not the guest's RAM: devices, ROM, and nothing.
 
 use decoder::fetch::Code;
-use decoder::{Exception, Outcome, Stop};
+use decoder::{Exception, Instruction, Outcome, Stop};
 use runtime::abi::exit::Access;
 
 use super::{Kind, Vcpu, emulator};
@@ -18,15 +18,25 @@ impl Vcpu {
             self.inject_exception(Exception::UNDEFINED_OPCODE);
             return;
         }
-        if let Some(instruction) = self.emulator.known(self.registers.page.view()) {
-            let instruction = *instruction;
-            let outcome = emulator::emulate_at_fault(self, &instruction, ITERATIONS);
-            if !matches!(outcome, Outcome::Done { single_step: false }) {
-                self.take_outcome(outcome, &Code::EMPTY);
-            }
-            return;
+        let Some(known) = self.emulator.known(self.registers.page.view()) else {
+            return self.fetch_and_emulate();
+        };
+        let Some(plain) = known.plain else {
+            let instruction = known.instruction;
+            return self.emulate_known(&instruction);
+        };
+        match emulator::access_at_fault(self, &plain) {
+            Some(false) => {}
+            Some(true) => self.single_step(),
+            None => self.fetch_and_emulate(),
         }
-        self.fetch_and_emulate();
+    }
+
+    fn emulate_known(&mut self, instruction: &Instruction) {
+        let outcome = emulator::emulate_at_fault(self, instruction, ITERATIONS);
+        if !matches!(outcome, Outcome::Done { single_step: false }) {
+            self.take_outcome(outcome, &Code::EMPTY);
+        }
     }
 
     /// Fetches the instruction at RIP, remembers it, and carries it out.

@@ -15,7 +15,7 @@
 use alloc::boxed::Box;
 
 use decoder::walk::{self, Access};
-use decoder::{Instruction, Intercept, Machine, Mode, PAGE_BYTES};
+use decoder::{Instruction, Intercept, Machine, Mode, PAGE_BYTES, Plain};
 
 use super::Surroundings;
 use super::machine::VcpuMachine;
@@ -128,5 +128,20 @@ impl<T: Copy, const WORDS: usize> CodeCache<T, WORDS> {
 /// The lengths of intercepted instructions.
 pub type Lengths = CodeCache<(Intercept, u8), 1>;
 
+/// An instruction that accesses devices.
+#[derive(Clone, Copy)]
+pub struct Known {
+    /// It.
+    pub instruction: Instruction,
+    /// What the decoder's short cut needs of it, if that may be taken.
+    pub plain: Option<Plain>,
+}
+
+impl From<Instruction> for Known {
+    fn from(instruction: Instruction) -> Self {
+        Self { instruction, plain: instruction.plain() }
+    }
+}
+
 /// Instructions that access devices.
-pub type Decoded = CodeCache<Instruction, 2>;
+pub type Decoded = CodeCache<Known, 2>;

@@ -193,6 +193,11 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
     }
 
     #[inline(always)]
+    fn is_device(&self, gpa: u64) -> bool {
+        gpa == self.not_ram
+    }
+
+    #[inline(always)]
     fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
         let (registers, emulator) = self.vcpu.parts();
         if let Some(gpa) = emulator.pages.find(registers.page.view(), linear, access) {
