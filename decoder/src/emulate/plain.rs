@@ -2,8 +2,9 @@
 //! at a base register and a displacement.
 //!
 //! An aligned operand neither crosses a page nor is checked for alignment. In 64-bit code most segments have
-//! neither base nor limit, and paging is on, so that translating an address finds out whether it is canonical.
-//! What is left of the general way is little, and what that depends on is worked out once. Whatever needs more is left to the general way, and tests compare both.
+//! neither base nor limit, and paging is on, so that translating an address finds out whether it is
+//! canonical. What is left of the general way is little, and what that depends on is worked out once.
+//! Whatever needs more is left to the general way, and tests compare both.
 
 use crate::bits::{FLAG_RF, FLAG_TF};
 use crate::walk::{Access, Kind};

@@ -78,8 +78,8 @@ pub fn check_emulate(input: &EmulateInput) -> Option<Outcome> {
     Some(outcome)
 }
 
-/// The emulator's short cut does what the general way does. In 64-bit code, for which it is, paging is on, and
-/// translating an address finds out whether it is canonical.
+/// The emulator's short cut does what the general way does. In 64-bit code, for which it is, paging is on,
+/// and translating an address finds out whether it is canonical.
 fn check_short_cut(instruction: &Instruction, before: &SmallMachine, outcome: Outcome, after: &SmallMachine) {
     let is_paging = before.paging.cr0 >> 31 & 1 != 0 && before.paging.efer >> 10 & 1 != 0;
     if is_paging && instruction.attributes.contains(Attributes::PLAIN) {
