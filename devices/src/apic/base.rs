@@ -10,8 +10,8 @@ impl LocalApic {
         self.base
     }
 
-    /// The offset of a guest-physical address in the 4 KiB register page; `None` if it is not there, or the page
-    /// is not: unless in xAPIC mode.
+    /// The offset of a guest-physical address in the 4 KiB register page; `None` if it is not there.
+    /// Only xAPIC mode has the page.
     #[inline]
     pub fn mmio_offset(&self, gpa: u64) -> Option<u64> {
         let offset = gpa.wrapping_sub(self.page);
