@@ -5,6 +5,7 @@ mod client;
 mod lines;
 mod show;
 mod snapshot;
+pub mod timeline;
 
 pub use client::{AskError, Client};
 pub use show::Shown;

@@ -1,14 +1,20 @@
 //! `scripts/inspect`: looks into a running machine.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use plinth_qemu::{Boot, Machine, Outcome, Qemu};
 
-use crate::inspect::{Client, Shown, Snapshot, View, look};
-use crate::project::Project;
+use crate::build;
+use crate::debian::kernel;
+use crate::image::{Image, Payload};
+use crate::initramfs::Initramfs;
+use crate::inspect::timeline::{self, Sample};
+use crate::inspect::{AskError, Client, Shown, Snapshot, View, look};
+use crate::project::{Project, write};
 use crate::say;
 
 /// How long a machine may take from its start to its view's first answer.
@@ -31,6 +37,13 @@ pub struct Options {
     /// A line of JSON for each look
     #[arg(long)]
     json: bool,
+    /// Instead: boot Debian with a live view, to user space and off again, and draw the boot's exits over
+    /// time
+    #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["views", "follow", "json", "socket"])]
+    timeline: Option<PathBuf>,
+    /// Processors of the machine that is drawn
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "timeline")]
+    smp: u32,
     /// The machine's socket [default: target/run/inspect.sock, where scripts/run --inspect makes it]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -49,6 +62,9 @@ const ALL: [View; 5] = [View::Machine, View::Processes, View::Exits, View::Trace
 /// # Errors
 /// When no view answers.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
+    if let Some(file) = &options.timeline {
+        return picture(project, options.smp, file);
+    }
     let socket = options.socket.clone().unwrap_or_else(|| socket(project));
     let limit = if socket.exists() { CONNECT } else { Duration::ZERO };
     let mut client = Client::connect(&socket, limit)?;
@@ -79,6 +95,54 @@ fn print(shown: &Shown<'_>, options: &Options) -> Result<()> {
         say::print("\x1b[H\x1b[2J")?;
     }
     Ok(say::print(shown)?)
+}
+
+/// How long a boot that is drawn may take.
+const BOOT: Duration = Duration::from_secs(300);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+fn picture(project: &Project, processors: u32, file: &Path) -> Result<ExitCode> {
+    let qemu = Qemu::find(None)?;
+    build::plinth(project)?;
+    let folder = project.scratch("timeline")?;
+    let initrd = Some(Initramfs::new(project)?.pack(&folder.join("initrd.gz"))?);
+    let append = "console=ttyS0 plinth.test=true".to_owned();
+    let payload = Payload { kernel: kernel::fetch(project, "6.1")?, initrd, append };
+    let image = Image::new(project, "inspect")?.payload(&payload).pack(&folder.join("timeline.igvm"))?;
+    let socket = std::env::temp_dir().join(format!("plinth-timeline-{}", std::process::id()));
+    let mut machine = Machine::new(Boot::Pvh { loader: project.programs().join("pvh-loader"), image });
+    (machine.processors, machine.inspect) = (processors, Some(socket.clone()));
+    machine.log = Some(folder.join("log"));
+    say::say("booting; the picture is drawn when the guest is off again");
+    let running = machine.start(&qemu, &folder.join("console"))?;
+    let samples = sample(&socket);
+    // The socket's name is of no use any more, and QEMU may have taken it away.
+    let _ = std::fs::remove_file(&socket);
+    let (samples, ended) = (samples?, running.wait(BOOT)?);
+    if ended.outcome != Outcome::PowerOff {
+        bail!("the machine ended with {}; its log is {}", ended.outcome, folder.join("log").display());
+    }
+    let title = format!("Exits a second while Debian's Linux 6.1 boots and powers off, {processors} vCPU(s)");
+    write(file, timeline::svg(&samples, &title))?;
+    say::say(format_args!("{} looks; written: {}", samples.len(), file.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks until the machine ends.
+fn sample(socket: &Path) -> Result<Vec<Sample>> {
+    let mut client = Client::connect(socket, BOOT)?;
+    let mut samples = Vec::new();
+    loop {
+        let seen = client.exits().and_then(|exits| Ok((client.machine()?, exits)));
+        match seen {
+            Ok((machine, exits)) => samples.push(Sample::of(&machine, &exits)),
+            // It has ended: in the middle of an answer, or before one.
+            Err(AskError::Closed | AskError::Io(_)) => return Ok(samples),
+            Err(error) => return Err(error.into()),
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn interval(text: &str) -> Result<f64, String> {

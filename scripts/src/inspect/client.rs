@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The most lines of an answer: whoever sends more is no live view.
 const LINES_MAX: usize = 20_000;
 
+/// About how many exits are asked for at once.
+const TRACE_MAX: usize = 512;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
@@ -242,12 +245,20 @@ impl Client {
         self.ask(Request::Exits)
     }
 
-    /// Single exits from a number on.
+    /// Single exits from a number on, as many as there are, but no more than [`TRACE_MAX`]: a guest that
+    /// runs adds some all the time.
     ///
     /// # Errors
     /// [`AskError`].
-    pub fn trace(&mut self, from: u64) -> Result<Vec<Traced>, AskError> {
-        self.ask(Request::Trace(from))
+    pub fn trace(&mut self, mut from: u64) -> Result<Vec<Traced>, AskError> {
+        let mut all: Vec<Traced> = Vec::new();
+        while all.len() < TRACE_MAX {
+            let part: Vec<Traced> = self.ask(Request::Trace(from))?;
+            let Some(last) = part.last() else { break };
+            from = last.number.saturating_add(1);
+            all.extend(part);
+        }
+        Ok(all)
     }
 }
 

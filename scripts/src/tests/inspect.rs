@@ -2,16 +2,16 @@
 //! guest is not stopped by any of that.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use inspect_protocol::{Machine, Process};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use inspect_protocol::{Exits, Machine, Process};
 use plinth_qemu::{Outcome, Qemu, Running, wait_for};
 
 use crate::image::Image;
 use crate::inspect::{AskError, Client, Snapshot, View, look};
-use crate::matrix;
-use crate::testing::{Case, Suite};
+use crate::testing::{Booted, Case, Suite};
+use crate::{log, matrix};
 
 /// How long the guest may take from its start to its user space, and to answer what is typed.
 const GUEST: Duration = Duration::from_secs(100);
@@ -40,8 +40,9 @@ fn inspect(case: &mut Case, qemu: &Qemu) -> Result<()> {
     std::fs::remove_file(&socket).context("the live view's socket")?;
     running.send(b"\npoweroff\n")?;
     let booted = case.finished("inspect", running.wait(case.boot_limit())?);
-    seen?;
+    let last = seen?;
     case.expect_outcome(&booted, Outcome::PowerOff)?;
+    check_table(case, &booted, &last)?;
     case.expect_no_panic(&booted)
 }
 
@@ -50,9 +51,16 @@ fn socket() -> PathBuf {
     std::env::temp_dir().join(format!("plinth-inspect-{}", std::process::id()))
 }
 
-fn ask(case: &mut Case, running: &mut Running, socket: &Path, console: &Path, log: &Path) -> Result<()> {
+fn ask(
+    case: &mut Case,
+    running: &mut Running,
+    socket: &Path,
+    console: &Path,
+    log: &Path,
+) -> Result<Snapshot> {
     // While it boots.
     let mut client = Client::connect(socket, GUEST)?;
+    wait_for_exits(&mut client)?;
     let early = look(&mut client, &ALL, &Snapshot::default())?;
     wait_for(console, "user space reached", GUEST)?;
     // A second client, when the first has left in the middle of a line.
@@ -65,10 +73,26 @@ fn ask(case: &mut Case, running: &mut Running, socket: &Path, console: &Path, lo
     running.send(b"\necho $((6*7)) is alive\n")?;
     wait_for(console, "42 is alive", GUEST)?;
     let last = look(&mut client, &ALL, &late)?;
-    check(case, &late, &last)
+    check(case, &late, &last)?;
+    Ok(last)
 }
 
 const ALL: [View; 5] = [View::Machine, View::Processes, View::Exits, View::Log, View::Trace];
+
+/// The view may answer before there is a guest.
+fn wait_for_exits(client: &mut Client) -> Result<()> {
+    let end = Instant::now() + GUEST;
+    while Instant::now() < end {
+        match client.exits() {
+            Ok(exits) if !exits.is_empty() => return Ok(()),
+            Ok(_) => {}
+            Err(AskError::Refused { word, .. }) if word == "absent" => {}
+            Err(error) => return Err(error.into()),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("no exits within {} s", GUEST.as_secs())
+}
 
 /// What is no request is refused, and the next one is answered.
 fn nonsense(mut client: Client) -> Result<()> {
@@ -94,14 +118,16 @@ fn nonsense(mut client: Client) -> Result<()> {
 fn check(case: &mut Case, before: &Snapshot, after: &Snapshot) -> Result<()> {
     case.note(crate::inspect::Shown { now: after, before: Some(before) });
     let machines = [before, after].map(|seen| seen.machine.clone());
-    let [Some(first), Some(second)] = machines else { anyhow::bail!("no machine is shown") };
+    check_exits(before, after)?;
+    let [Some(first), Some(second)] = machines else { bail!("no machine is shown") };
     check_machine(&first, &second)?;
     let named = |seen: &Snapshot, name: &str| -> Result<Process> {
         let processes = seen.processes.as_ref().context("no processes are shown")?;
         let found = processes.iter().find(|process| process.name == name);
         found.cloned().with_context(|| format!("no process {name} is shown"))
     };
-    for (name, threads, priority) in [("init", 1, 3), ("vmm", 2, 1), ("inspect", 1, 2)] {
+    // The VMM has a thread for each vCPU, and the one that answers.
+    for (name, threads, priority) in [("init", 1, 3), ("vmm", 3, 1), ("inspect", 1, 2)] {
         let (one, two) = (named(before, name)?, named(after, name)?);
         ensure!(one.serial == two.serial && two.state == 1, "{name} was started again, or ended");
         ensure!((two.threads, two.priority) == (threads, priority), "{two:?}");
@@ -110,6 +136,57 @@ fn check(case: &mut Case, before: &Snapshot, after: &Snapshot) -> Result<()> {
         let ran = two.run_tsc.checked_sub(one.run_tsc).context("time ran backwards")?;
         ensure!(ran <= span * u64::from(threads), "{name} ran {ran} of {span} ticks");
         ensure!(ran > 0 || name == "init", "{name} did not run");
+    }
+    Ok(())
+}
+
+/// What the guest exits for is counted, timed and told by device, and the trace goes on where it ended.
+fn check_exits(before: &Snapshot, after: &Snapshot) -> Result<()> {
+    let exits = |seen: &Snapshot| seen.exits.clone().context("no exits are shown");
+    let (one, two) = (exits(before)?, exits(after)?);
+    for row in &one {
+        let same = |r: &&Exits| (r.vcpu, &r.reason, r.place) == (row.vcpu, &row.reason, row.place);
+        let now = two.iter().find(same).with_context(|| format!("{row:?} is gone"))?;
+        ensure!(now.count >= row.count && now.ticks >= row.ticks, "{row:?}, then {now:?}");
+        ensure!(row.vcpu < 2 && row.count > 0 && row.ticks > 0 && row.by == now.by, "{row:?}");
+    }
+    let sum = |rows: &[Exits], reason: &str| -> u64 {
+        rows.iter().filter(|row| row.reason == reason).map(|row| row.count).sum()
+    };
+    for reason in ["cpuid", "port", "memory", "rdmsr", "wrmsr", "hlt"] {
+        ensure!(sum(&two, reason) > 0, "no exits for {reason}");
+    }
+    ensure!(two.iter().map(|row| row.count).sum::<u64>() > one.iter().map(|row| row.count).sum(), "no exits");
+    let console = two.iter().find(|row| row.reason == "port" && row.place == Some(0x3f8));
+    let console = console.context("no exit by the console's port")?;
+    ensure!(!matches!(console.by.as_str(), "nobody" | "vmm"), "{console:?}");
+    check_trace(before, after)
+}
+
+fn check_trace(before: &Snapshot, after: &Snapshot) -> Result<()> {
+    let numbers = |seen: &Snapshot| -> Result<Vec<u64>> {
+        let trace = seen.trace.as_ref().context("no trace is shown")?;
+        Ok(trace.iter().map(|exit| exit.number).collect())
+    };
+    let (one, two) = (numbers(before)?, numbers(after)?);
+    ensure!(!one.is_empty() && !two.is_empty(), "an empty trace");
+    ensure!(one.iter().chain(&two).is_sorted_by(|a, b| a < b), "{one:?}, then {two:?}");
+    let trace = after.trace.as_deref().unwrap_or_default();
+    let strange = trace.iter().find(|exit| exit.vcpu > 1 || exit.reason == "?" || exit.ticks == 0);
+    ensure!(strange.is_none(), "{strange:?}");
+    Ok(())
+}
+
+/// What the view counted is in the table that the VMM of a debug image logs in the end, and not more.
+fn check_table(case: &mut Case, booted: &Booted, last: &Snapshot) -> Result<()> {
+    let text = booted.log_text();
+    let rows = log::exit_rows(&log::exit_table(&text)).map_err(|error| anyhow!(error))?;
+    for reason in ["cpuid", "port", "memory"] {
+        let seen = last.exits.iter().flatten().filter(|row| row.reason == reason);
+        let seen: u64 = seen.map(|row| row.count).sum();
+        let all = rows.iter().find(|row| row.reason == reason && row.by == "vmm").map_or(0, |row| row.count);
+        case.note(format_args!("{reason}: {seen} seen, {all} in the end"));
+        ensure!(seen > 0 && seen <= all, "{reason}: {seen} seen, {all} in the end");
     }
     Ok(())
 }

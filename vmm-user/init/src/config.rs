@@ -95,37 +95,63 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
 /// Gives the text of a file of the image by its name.
 pub type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// All that the text says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Names of channels. A grant of the name gives the channel, of `NAME-endpoint` where its calls come.
+    pub channels: Vec<String>,
+    /// The processes to start.
+    pub processes: Vec<Process>,
+    /// The one that statements are of.
+    current: Option<usize>,
+}
+
 /// Reads the text, and those that it includes.
-pub fn parse(text: &str, read: Read<'_>) -> Result<Vec<Process>, ConfigError> {
-    let mut processes: Vec<Process> = Vec::new();
-    parse_into(&mut processes, text, Some(read))?;
-    Ok(processes)
+pub fn parse(text: &str, read: Read<'_>) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    parse_into(&mut config, text, Some(read))?;
+    Ok(config)
 }
 
 /// `read`: none in what is included, which includes nothing more.
-fn parse_into(processes: &mut Vec<Process>, text: &str, read: Option<Read<'_>>) -> Result<(), ConfigError> {
+fn parse_into(config: &mut Config, text: &str, read: Option<Read<'_>>) -> Result<(), ConfigError> {
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or("");
         let words: Vec<&str> = line.split_whitespace().collect();
         let error = |what| ConfigError { line: index + 1, what };
-        match (words.as_slice(), processes.last_mut()) {
-            ([], _) => {}
-            (["include", name], _) => {
+        match words.as_slice() {
+            [] => {}
+            ["include", name] => {
                 let read = read.ok_or(error("what is included includes nothing more"))?;
                 let more = read(name).ok_or(error("there is no such file to include"))?;
-                parse_into(processes, &more, None)?;
+                parse_into(config, &more, None)?;
             }
-            (["process", name], _) => processes.push(Process {
-                name: (*name).to_owned(),
-                grants: Vec::new(),
-                settings: Vec::new(),
-                cpu: 0,
-                priority: 1,
-                on_end: OnEnd::EndMachine,
-            }),
-            (_, None) => return Err(error("a statement before the first process")),
-            (words, Some(process)) => statement(process, words).map_err(error)?,
+            ["channel", name] => config.channels.push((*name).to_owned()),
+            ["process", name] => config.add(name),
+            ["for", name] => {
+                let known = config.processes.iter().position(|process| process.name == *name);
+                config.current = Some(known.ok_or(error("there is no such process before"))?);
+            }
+            words => {
+                let process = config.current.and_then(|at| config.processes.get_mut(at));
+                let process = process.ok_or(error("a statement before the first process"))?;
+                statement(process, words).map_err(error)?;
+            }
         }
     }
     Ok(())
+}
+
+impl Config {
+    fn add(&mut self, name: &str) {
+        self.current = Some(self.processes.len());
+        self.processes.push(Process {
+            name: name.to_owned(),
+            grants: Vec::new(),
+            settings: Vec::new(),
+            cpu: 0,
+            priority: 1,
+            on_end: OnEnd::EndMachine,
+        });
+    }
 }

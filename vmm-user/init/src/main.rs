@@ -10,6 +10,8 @@
 //!   cpu N               the processor its first thread runs on (0)
 //!   priority N          0 to 3 (1)
 //!   on-end POLICY       restart, end-machine (the default), or ignore
+//! for NAME              more statements of a process that was begun before
+//! channel NAME          makes a channel: NAME goes to who calls, NAME-endpoint to who serves
 //! include NAME          reads the file NAME of the image as if it stood here
 //! ```
 #![cfg_attr(target_os = "none", no_std, no_main)]
@@ -42,7 +44,7 @@ fn program(start: &Start) -> u32 {
         Some(String::from_utf8_lossy(&text).into_owned())
     };
     match config::parse(&String::from_utf8_lossy(&text), &read) {
-        Ok(processes) => supervise::run(start, files, &processes),
+        Ok(config) => supervise::run(start, files, &config),
         Err(error) => {
             log::error!("init.conf: {error}");
             supervise::end_machine(start)

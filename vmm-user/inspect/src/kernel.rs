@@ -1,4 +1,4 @@
-//! What the kernel says: the machine, the processes, the log.
+//! What the kernel says, and where else answers come from: the machine, the processes, the log.
 
 use alloc::string::String;
 use alloc::vec;
@@ -13,6 +13,7 @@ use runtime::abi::status::Status;
 use runtime::{Start, call, syscall};
 
 use crate::answer::Views;
+use crate::vmm::Vmm;
 
 /// The most bytes of the log in one answer: whatever they are, they fit a line.
 pub const LOG_PART: usize = 2000;
@@ -23,15 +24,20 @@ pub struct Kernel {
     log: Handle,
     /// To tell how much there is of it; not every image gives it.
     guest_memory: Option<Handle>,
+    /// Who knows of exits, if this image has one that tells.
+    vmm: Option<Vmm>,
 }
 
 impl Kernel {
     /// `None` if one is missing.
     pub fn of(start: &Start) -> Option<Self> {
+        let system = start.handle("system")?;
+        let tsc_hz = call(system, SystemInfo::default()).ok()?.tsc_hz;
         Some(Self {
-            system: start.handle("system")?,
+            system,
             log: start.handle("log")?,
             guest_memory: start.handle("guest-memory"),
+            vmm: Vmm::of(start, tsc_hz),
         })
     }
 
@@ -121,10 +127,10 @@ impl Views for Kernel {
     }
 
     fn exits(&self) -> Result<Vec<Exits>, Mistake> {
-        Err(Mistake::Absent)
+        self.vmm.as_ref().ok_or(Mistake::Absent)?.exits()
     }
 
-    fn trace(&self, _: u64) -> Result<Vec<Traced>, Mistake> {
-        Err(Mistake::Absent)
+    fn trace(&self, from: u64) -> Result<Vec<Traced>, Mistake> {
+        self.vmm.as_ref().ok_or(Mistake::Absent)?.trace(from)
     }
 }

@@ -13,6 +13,7 @@ mod answer;
 mod kernel;
 mod lines;
 mod serial;
+mod vmm;
 
 use runtime::Start;
 use runtime::abi::status::Status;

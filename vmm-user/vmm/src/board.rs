@@ -299,6 +299,24 @@ impl Board {
         vector
     }
 
+    /// The devices' names, by number.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.slots.iter().map(|slot| slot.device.lock().claims().name).collect()
+    }
+
+    /// The number of the device that owns a port.
+    pub fn owner_of_port(&self, port: u16) -> Option<usize> {
+        self.ports.sole_owner(port, Width::Byte).map(|id| usize::from(id.0))
+    }
+
+    /// The number of the device that owns the first address that anybody owns in a page.
+    pub fn owner_of_page(&self, page: u64) -> Option<usize> {
+        (page..page.saturating_add(4096))
+            .step_by(8)
+            .find_map(|gpa| self.mmio.find(gpa))
+            .map(|hit| usize::from(hit.device.0))
+    }
+
     /// Whether the guest has asked for the machine's end.
     pub fn power_event(&self) -> Option<PowerEvent> {
         match self.power.load(Ordering::Acquire) {

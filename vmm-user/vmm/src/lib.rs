@@ -23,4 +23,4 @@ pub mod vcpu;
 
 pub use board::Builder;
 pub use start::{Extension, program, program_with};
-pub use vcpu::{HaltPolicy, Vcpu};
+pub use vcpu::{HaltPolicy, SeenExit, Vcpu, Waits, Watch};

@@ -16,6 +16,7 @@ mod port;
 mod registers;
 mod status_word;
 mod surroundings;
+mod watch;
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,8 @@ use spin::Mutex;
 pub use page::VcpuPages;
 pub use registers::EntryRegisters;
 use registers::{Registers, SystemCalls};
+use watch::Unwatched;
+pub use watch::{SeenExit, Watch};
 
 use crate::board::{Board, BoardAccess};
 use crate::guest_memory::GuestRam;
@@ -178,9 +181,16 @@ impl Vcpu {
     /// Enters the guest once and handles its exit. Returns an `end_reason` if the machine is to end.
     #[inline(always)]
     pub fn step(&mut self, policy: &impl HaltPolicy) -> Option<u32> {
+        self.step_watched(policy, &mut Unwatched)
+    }
+
+    /// The same, looked at.
+    #[inline(always)]
+    pub fn step_watched(&mut self, policy: &impl HaltPolicy, watch: &mut impl Watch) -> Option<u32> {
         if let Next::End(reason) = self.prepare_entry() {
             return Some(reason);
         }
+        watch.entry(self);
         let why = match self.registers.run() {
             Ok(why) => why,
             Err((status, index)) => {
@@ -188,6 +198,7 @@ impl Vcpu {
                 return Some(end_reason::PROCESS_FAILED);
             }
         };
+        watch.exit(self, why);
         match self.handle_exit(why, policy) {
             Next::End(reason) => Some(reason),
             Next::Continue => None,

@@ -12,6 +12,7 @@ extern crate alloc;
 mod item;
 mod request;
 mod text;
+pub mod watch;
 
 pub use item::{Exits, Item, LogPart, Machine, Process, Traced};
 pub use request::{Mistake, Request};

@@ -158,16 +158,7 @@ impl Vcpu {
     }
 
     fn count(&self, why: u32, statistics: &Mutex<Statistics>) {
-        let target = match why {
-            reason::PORT => Some(u64::from(PortAccess(self.registers.page.qualification()).port())),
-            reason::MEMORY => Some(self.registers.page.gpa() & !0xfff),
-            reason::CPUID => Some(self.registers.page.gpr(0) & 0xffff_ffff),
-            reason::MSR_READ | reason::MSR_WRITE => Some(self.registers.page.gpr(1) & 0xffff_ffff),
-            reason::REGISTER_WRITE => Some(self.registers.page.raw_code()),
-            reason::EXCEPTION => Some(self.registers.page.qualification() & 0xff),
-            _ => None,
-        };
-        statistics.lock().count(why, target);
+        statistics.lock().count(why, self.place(why));
     }
 
     /// Logs why the guest cannot go on, and its registers.
