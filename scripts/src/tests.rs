@@ -6,6 +6,7 @@ mod boot;
 mod c_process;
 mod caches;
 mod chaos;
+pub mod devices;
 mod ends;
 mod entry;
 mod exit_cost;
@@ -50,6 +51,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "40-exit-cost", run: exit_cost::run },
     Group { name: "45-c", run: c_process::run },
     Group { name: "47-ends", run: ends::run },
+    Group { name: "48-devices", run: devices::run },
     Group { name: "50-caches", run: caches::run },
     Group { name: "55-mmio-forms", run: mmio_forms::run },
     Group { name: "57-inspect", run: inspect::run },

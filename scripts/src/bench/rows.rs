@@ -94,6 +94,21 @@ pub fn raw(name: &str, console: &str) -> String {
     without_time.filter(is_ours).map(|line| format!("{name} {line}\n")).collect()
 }
 
+/// The rows that are an access to the benchmark's device, and what they are called when that is in a process
+/// of its own.
+const IN_PROCESS: [(&str, &str); 2] = [("outu", "outproc"), ("mmiow", "mmioproc")];
+
+/// Lines of `side`, whose device is in a process of its own, as lines of `name`.
+pub fn of_process(raw: &str, side: &str, name: &str) -> String {
+    let renamed = |line: &str| {
+        let rest = line.strip_prefix(side)?.strip_prefix(" ROW ")?;
+        let (id, rest) = rest.split_once(' ')?;
+        let (_, id) = IN_PROCESS.iter().find(|(own, _)| *own == id)?;
+        Some(format!("{name} ROW {id} {rest}\n"))
+    };
+    raw.lines().filter_map(renamed).collect()
+}
+
 /// The rows of lines `SIDE ROW id ticks iterations`, in the order in which they first come; of several rounds
 /// the median counts. A batch's rows are of one operation, and are Plinth's.
 ///
@@ -149,6 +164,12 @@ fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_a_device_in_a_process() {
+        let raw = "a_process ROW nop 1 2\na_process ROW outu 3 4\na_process ROW mmiow 5 6\nb ROW outu 7 8\n";
+        assert_eq!(of_process(raw, "a_process", "a"), "a ROW outproc 3 4\na ROW mmioproc 5 6\n");
+    }
 
     #[test]
     fn rows_of_a_console() {

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use plinth_qemu::{Boot, Machine};
 
 use super::programs::KVM_RELEASE;
-use super::{Amount, Bench};
+use super::{Amount, Bench, rows};
 use crate::debian::kernel;
 use crate::image::{Image, config_with};
+use crate::project::{read, write};
 
 /// What can be asked to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -59,9 +60,13 @@ impl Bench {
             Side::Floor => self.floor(),
             Side::Kvm => self.kvm("kvm", amount, ""),
             Side::KvmOff => self.kvm("kvm_off", amount, "mitigations=off"),
-            Side::Plinth => self.plinth_as("plinth", amount, 256, |image| image),
+            Side::Plinth => {
+                self.plinth_as("plinth", amount, 256, |image| image)?;
+                self.device_in_process("plinth", amount, |image| image)
+            }
             Side::PlinthGuarded => {
-                self.plinth_as("plinth_guarded", amount, 256, |image| image.set("mitigations", true))
+                self.plinth_as("plinth_guarded", amount, 256, |image| image.set("mitigations", true))?;
+                self.device_in_process("plinth_guarded", amount, |image| image.set("mitigations", true))
             }
             Side::Flat => self.flat(amount),
             Side::Batch => {
@@ -85,6 +90,30 @@ impl Bench {
         let image = self.image(format!("{} {} 15 -", amount.iterations, amount.rounds))?;
         let image = change(image).pack(&self.folder.join(format!("{name}.igvm")))?;
         self.measure(name, self.machine(image), memory_mib)
+    }
+
+    /// Runs the guest with the benchmark's device in a process of its own; two of its rows become rows of the
+    /// side `name`, which was run before.
+    fn device_in_process(
+        &self,
+        name: &str,
+        amount: Amount,
+        change: impl FnOnce(Image) -> Image,
+    ) -> Result<()> {
+        let side = format!("{name}_process");
+        let config = read(&self.project.root.join("vmm-user/config/bench.conf"))?
+            .replace("  set bench-devices yes\n", "")
+            + "device benchmark process\n  file test-device-host\n  grant log w\n";
+        // Its other groups are not of the device.
+        let image = self.image(format!("{} {} 1 -", amount.iterations, amount.rounds))?.config(&config);
+        let host = self.project.programs().join("test-device-host");
+        let image = change(image.set("files.test-device-host", host.display()));
+        let image = image.pack(&self.folder.join(format!("{side}.igvm")))?;
+        self.measure(&side, self.machine(image), 256)?;
+        let [own, process] = [name, &side].map(|name| self.folder.join(format!("{name}.raw")));
+        let rows = rows::of_process(&read(&process)?, &side, name);
+        ensure!(rows.lines().count() >= 2, "{} has no rows of a device", process.display());
+        write(&own, read(&own)? + &rows)
     }
 
     /// Runs the guest with the VMM that can do without caches, and does.

@@ -1,5 +1,5 @@
 //! `scripts/soak`: boots each guest many times in a row; or has a second processor change the pages that the
-//! kernel shares, for as long as one wants.
+//! kernel shares, for as long as one wants; or boots with devices in processes of their own, or kills one.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use plinth_qemu::Qemu;
 
 use crate::project::Project;
 use crate::testing::Suite;
-use crate::tests::abi;
+use crate::tests::{abi, devices};
 use crate::{build, matrix};
 
 /// Seeds of page races in one machine: each takes two seconds, or more on a busy host, and the ABI's tests
@@ -17,7 +17,10 @@ const SEEDS: u64 = 20;
 
 /// Boots each guest many times in a row: {6.1, newest} x {1, 2} CPUs x each loader
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "scripts/soak [ROUNDS]\n       scripts/soak --page-race SEEDS [--first SEED]")]
+#[command(
+    override_usage = "scripts/soak [ROUNDS]\n       scripts/soak --page-race SEEDS [--first SEED]\n       \
+                      scripts/soak --devices ROUNDS\n       scripts/soak --device-kills TIMES"
+)]
 pub struct Options {
     /// How many times
     #[arg(default_value_t = 10, value_name = "ROUNDS")]
@@ -26,6 +29,13 @@ pub struct Options {
     /// while the first one runs the vCPU
     #[arg(long, value_name = "SEEDS")]
     page_race: Option<u64>,
+    /// Instead: Debian with serial port, clock and example device in processes of their own, so many times
+    /// with one processor and with four
+    #[arg(long, value_name = "ROUNDS", conflicts_with = "page_race")]
+    devices: Option<u32>,
+    /// Instead: a device's process ends so many times at random moments, while four processors use the device
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices"])]
+    device_kills: Option<u32>,
     /// The first of those seeds
     #[arg(long, value_name = "SEED", default_value_t = 100, requires = "page_race")]
     first: u64,
@@ -39,9 +49,14 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
     let mut suite = Suite::new(project, &project.work.join("soak"))?;
-    match options.page_race {
-        Some(seeds) => page_race(&mut suite, &qemu, options.first, seeds),
-        None => guests(&mut suite, &qemu, options.rounds),
+    if let Some(seeds) = options.page_race {
+        page_race(&mut suite, &qemu, options.first, seeds);
+    } else if let Some(rounds) = options.devices {
+        device_boots(&mut suite, &qemu, rounds);
+    } else if let Some(times) = options.device_kills {
+        suite.check("device-kills", |case| devices::kills(case, &qemu, times, 4));
+    } else {
+        guests(&mut suite, &qemu, options.rounds);
     }
     Ok(if suite.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -51,6 +66,16 @@ fn guests(suite: &mut Suite, qemu: &Qemu, rounds: u32) {
     for place in matrix::places(suite, qemu) {
         for round in 1..=rounds {
             suite.check(&format!("soak-{place}-{round}"), |case| matrix::boot(case, &place));
+        }
+    }
+}
+
+fn device_boots(suite: &mut Suite, qemu: &Qemu, rounds: u32) {
+    for round in 1..=rounds {
+        for processors in [1, 4] {
+            suite.check(&format!("devices-{processors}-{round}"), |case| {
+                devices::everything(case, qemu, processors)
+            });
         }
     }
 }

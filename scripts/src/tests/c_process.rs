@@ -16,9 +16,17 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
 }
 
 fn build(case: &mut Case) -> Result<()> {
+    compile(case, "main.c", "c-test")
+}
+
+/// Makes a program of a source in `vmm-user/c-test`.
+///
+/// # Errors
+/// When it can't be compiled or linked.
+pub fn compile(case: &Case, source: &str, program: &str) -> Result<()> {
     let project = case.project();
     let (programs, user) = (project.programs(), project.root.join("vmm-user"));
-    let program = programs.join("c-test");
+    let program = programs.join(program);
     // Lest a failed build leave an older program for the next check to pass with.
     if program.exists() {
         std::fs::remove_file(&program).with_context(|| format!("cannot remove {}", program.display()))?;
@@ -27,7 +35,7 @@ fn build(case: &mut Case) -> Result<()> {
     let more = ["-std=c11", "-fno-strict-aliasing", "-fcf-protection=none"];
     let flags = [&C_FLAGS[..], &more].concat();
     let includes = [project.root.join("vcpu-abi/include"), user.join("c-runtime")];
-    let main = object(&user.join("c-test/main.c"), &case.sibling(""), &flags, &includes)?;
+    let main = object(&user.join("c-test").join(source), &case.sibling(""), &flags, &includes)?;
     let inputs = [main, programs.join("libplinth_c.a")];
     let flags = ["-static", "--gc-sections", "-z", "max-page-size=4096"];
     link(&user.join("user.ld"), &flags, &inputs, &program).map(drop)

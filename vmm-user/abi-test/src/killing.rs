@@ -1,7 +1,9 @@
 //! A process that another one ends: wherever its threads are, it is over, with the code it was given.
 
+use runtime::abi::message::Message;
 use runtime::abi::operation::{HANDLE_SELF, Handle, ProcessEnd};
 use runtime::abi::status::Status;
+use runtime::channel::Endpoint;
 use runtime::event::Event;
 use runtime::{Start, call, process, syscall, thread};
 
@@ -35,10 +37,18 @@ enum At {
     Work,
     Yield,
     Wait,
+    Receive,
+    Call,
 }
 
 /// By name.
-const ALL: [(&str, At); 3] = [("work", At::Work), ("yield", At::Yield), ("wait", At::Wait)];
+const ALL: [(&str, At); 5] = [
+    ("work", At::Work),
+    ("yield", At::Yield),
+    ("wait", At::Wait),
+    ("receive", At::Receive),
+    ("call", At::Call),
+];
 
 impl At {
     fn of(name: &str) -> Option<Self> {
@@ -47,6 +57,7 @@ impl At {
 }
 
 fn for_ever(at: At) -> Result<(), Status> {
+    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
     match at {
         At::Work => loop {
             core::hint::spin_loop();
@@ -55,6 +66,9 @@ fn for_ever(at: At) -> Result<(), Status> {
             syscall::yield_now();
         },
         At::Wait => Event::try_new()?.wait(),
+        At::Receive => Endpoint::try_new()?.receive(&mut message).map(|_| ()),
+        // Nobody receives there.
+        At::Call => Endpoint::try_new()?.channel(0)?.call(&mut message),
     }
 }
 

@@ -7,22 +7,38 @@ use core::fmt;
 
 use runtime::abi::operation::Rights;
 
+/// How often a process is started again before init gives up on it, unless `on-end` says so.
+const RESTARTS: u32 = 5;
+
 /// What to do when a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnEnd {
-    /// Start it again, unless it does so too often.
-    Restart,
+    /// Start it again, so many times.
+    Restart(u32),
     /// End the machine.
     EndMachine,
     /// Nothing.
     Ignore,
 }
 
+/// What a process is to the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A process like any.
+    Plain,
+    /// A device of the process of that index, in a process of its own.
+    Device(usize),
+}
+
 /// A process to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its name, and its file's.
+    /// Its name.
     pub name: String,
+    /// The name of its file.
+    pub file: String,
+    /// What it is.
+    pub role: Role,
     /// Handles of init's, with the rights that are given.
     pub grants: Vec<(String, Rights)>,
     /// What it is told.
@@ -33,6 +49,13 @@ pub struct Process {
     pub priority: u32,
     /// What becomes of its end.
     pub on_end: OnEnd,
+}
+
+impl Process {
+    /// Whether it is granted a handle of that name.
+    fn has(&self, handle: &str) -> bool {
+        self.grants.iter().any(|(name, _)| name == handle)
+    }
 }
 
 /// A mistake, and its line.
@@ -70,6 +93,18 @@ fn rights(letters: &str) -> Option<Rights> {
     })
 }
 
+fn policy(words: &[&str]) -> Result<OnEnd, &'static str> {
+    match words {
+        ["restart"] => Ok(OnEnd::Restart(RESTARTS)),
+        ["restart", times] => {
+            times.parse().map(OnEnd::Restart).map_err(|_| "on-end restart takes a number of times")
+        }
+        ["end-machine"] => Ok(OnEnd::EndMachine),
+        ["ignore"] => Ok(OnEnd::Ignore),
+        _ => Err("on-end takes restart, end-machine or ignore"),
+    }
+}
+
 fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> {
     match words {
         ["grant", name, letters] => {
@@ -77,23 +112,14 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
             process.grants.push(((*name).to_owned(), rights));
         }
         ["set", key, value @ ..] => process.settings.push(((*key).to_owned(), value.join(" "))),
+        ["file", name] => process.file = (*name).to_owned(),
         ["cpu", number] => process.cpu = number.parse().map_err(|_| "cpu takes a number")?,
         ["priority", number] => process.priority = number.parse().map_err(|_| "priority takes a number")?,
-        ["on-end", policy] => {
-            process.on_end = match *policy {
-                "restart" => OnEnd::Restart,
-                "end-machine" => OnEnd::EndMachine,
-                "ignore" => OnEnd::Ignore,
-                _ => return Err("on-end takes restart, end-machine or ignore"),
-            }
-        }
+        ["on-end", words @ ..] => process.on_end = policy(words)?,
         _ => return Err("not a statement"),
     }
     Ok(())
 }
-
-/// Gives the text of a file of the image by its name.
-pub type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// All that the text says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,56 +128,140 @@ pub struct Config {
     pub channels: Vec<String>,
     /// The processes to start.
     pub processes: Vec<Process>,
-    /// The one that statements are of.
-    current: Option<usize>,
 }
+
+/// What statements go to.
+enum Section {
+    /// The process of an index.
+    Process(usize),
+    /// The process of an index: a device that runs inside of it.
+    Inside(usize),
+}
+
+/// The text so far.
+#[derive(Default)]
+struct Reader {
+    config: Config,
+    /// The last process that is no device.
+    owner: Option<usize>,
+    section: Option<Section>,
+}
+
+impl Reader {
+    /// `files`: none in what is included, which includes nothing more.
+    fn read(&mut self, text: &str, files: Option<Read<'_>>) -> Result<(), ConfigError> {
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or("");
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let error = |what| ConfigError { line: index + 1, what };
+            if let ["include", name] = words[..] {
+                let files = files.ok_or(error("what is included includes nothing more"))?;
+                let more = files(name).ok_or(error("there is no such file to include"))?;
+                self.read(&more, None)?;
+            } else {
+                self.line(&words).map_err(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, words: &[&str]) -> Result<(), &'static str> {
+        match words {
+            [] => Ok(()),
+            ["process", name] => {
+                self.owner = Some(self.config.processes.len());
+                self.begin(name, name, Role::Plain, OnEnd::EndMachine);
+                Ok(())
+            }
+            ["for", name] => self.go_back_to(name),
+            ["channel", name] => {
+                self.config.channels.push((*name).to_owned());
+                Ok(())
+            }
+            ["device", name, place] => self.device(name, place),
+            words => self.statement(words),
+        }
+    }
+
+    fn begin(&mut self, name: &str, file: &str, role: Role, on_end: OnEnd) {
+        self.section = Some(Section::Process(self.config.processes.len()));
+        let (name, file) = (name.to_owned(), file.to_owned());
+        let (grants, settings) = (Vec::new(), Vec::new());
+        self.config.processes.push(Process {
+            name,
+            file,
+            role,
+            grants,
+            settings,
+            cpu: 0,
+            priority: 1,
+            on_end,
+        });
+    }
+
+    /// More of a process that was begun before.
+    fn go_back_to(&mut self, name: &str) -> Result<(), &'static str> {
+        let known = self.config.processes.iter().position(|process| process.name == name);
+        let index = known.ok_or("there is no such process before")?;
+        let is_plain = self.config.processes.get(index).is_some_and(|process| process.role == Role::Plain);
+        if is_plain {
+            self.owner = Some(index);
+        }
+        self.section = Some(Section::Process(index));
+        Ok(())
+    }
+
+    /// A device of the process before it, which is told where it is.
+    fn device(&mut self, name: &str, place: &str) -> Result<(), &'static str> {
+        let owner = self.owner.ok_or("a device before the first process")?;
+        let process = self.config.processes.get_mut(owner).ok_or("a device before the first process")?;
+        process.settings.push((alloc::format!("device.{name}"), place.to_owned()));
+        match place {
+            "inside" => self.section = Some(Section::Inside(owner)),
+            "process" => {
+                self.begin(name, "device-host", Role::Device(owner), OnEnd::Restart(RESTARTS));
+                self.statement(&["set", "device", name])?;
+            }
+            _ => return Err("a device is inside or a process"),
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, words: &[&str]) -> Result<(), &'static str> {
+        let index = match self.section {
+            None => return Err("a statement before the first process"),
+            Some(Section::Process(index)) => index,
+            Some(Section::Inside(owner)) => {
+                // What would be said of a process that there is not.
+                if !matches!(words, ["grant" | "set", ..]) {
+                    return match words {
+                        ["file" | "cpu" | "priority" | "on-end", ..] => Ok(()),
+                        _ => Err("not a statement"),
+                    };
+                }
+                owner
+            }
+        };
+        let process = self.config.processes.get_mut(index).ok_or("a statement before the first process")?;
+        match words {
+            // What a device needs by itself, its owner may have already.
+            ["grant", name, _] if matches!(self.section, Some(Section::Inside(_))) && process.has(name) => {
+                Ok(())
+            }
+            words => statement(process, words),
+        }
+    }
+}
+
+/// Gives the text of a file of the image by its name.
+pub type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads the text, and those that it includes.
 pub fn parse(text: &str, read: Read<'_>) -> Result<Config, ConfigError> {
-    let mut config = Config::default();
-    parse_into(&mut config, text, Some(read))?;
-    Ok(config)
+    let mut reader = Reader::default();
+    reader.read(text, Some(read))?;
+    Ok(reader.config)
 }
 
-/// `read`: none in what is included, which includes nothing more.
-fn parse_into(config: &mut Config, text: &str, read: Option<Read<'_>>) -> Result<(), ConfigError> {
-    for (index, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or("");
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let error = |what| ConfigError { line: index + 1, what };
-        match words.as_slice() {
-            [] => {}
-            ["include", name] => {
-                let read = read.ok_or(error("what is included includes nothing more"))?;
-                let more = read(name).ok_or(error("there is no such file to include"))?;
-                parse_into(config, &more, None)?;
-            }
-            ["channel", name] => config.channels.push((*name).to_owned()),
-            ["process", name] => config.add(name),
-            ["for", name] => {
-                let known = config.processes.iter().position(|process| process.name == *name);
-                config.current = Some(known.ok_or(error("there is no such process before"))?);
-            }
-            words => {
-                let process = config.current.and_then(|at| config.processes.get_mut(at));
-                let process = process.ok_or(error("a statement before the first process"))?;
-                statement(process, words).map_err(error)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-impl Config {
-    fn add(&mut self, name: &str) {
-        self.current = Some(self.processes.len());
-        self.processes.push(Process {
-            name: name.to_owned(),
-            grants: Vec::new(),
-            settings: Vec::new(),
-            cpu: 0,
-            priority: 1,
-            on_end: OnEnd::EndMachine,
-        });
-    }
-}
+#[cfg(test)]
+mod tests;

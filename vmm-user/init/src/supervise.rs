@@ -1,26 +1,56 @@
 //! Starts processes and deals with their ends.
+//!
+//! A device in a process of its own has an endpoint and a channel to it, and two events: by its *bell* the
+//! process whose device it is learns that there is something to look at, by its *complaint* that process says
+//! that the device hangs or talks nonsense. All four live as long as init, whatever becomes of processes.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use runtime::abi::operation::{Handle, ProcessState, ProcessWatch, SystemEnd, end_reason};
+use runtime::abi::message::Message;
+use runtime::abi::operation::{
+    Handle, ProcessEnd, ProcessState, ProcessWatch, Rights, SystemEnd, SystemInfo, end_reason,
+};
 use runtime::abi::status::Status;
-use runtime::channel::Endpoint;
+use runtime::channel::{Channel, Endpoint};
 use runtime::event::Event;
 use runtime::{Start, call, process};
 
-use crate::config::{Config, OnEnd, Process};
+use crate::config::{Config, OnEnd, Process, Role};
 
-/// How often a process is started again before init gives up on it.
-const RESTARTS_MAX: u32 = 5;
+/// The key of complaints about a child, beyond the child's own.
+const COMPLAINT: u64 = 1 << 32;
+/// The exit code of a device that was complained of.
+const COMPLAINED_OF: u32 = 102;
+
+/// What a device and the process it belongs to share.
+#[derive(Clone, Copy)]
+struct Wires {
+    endpoint: Endpoint,
+    channel: Channel,
+    bell: Event,
+    complaint: Event,
+}
 
 /// A process that was started.
 struct Child<'a> {
     config: &'a Process,
     handle: Handle,
+    end: Event,
+    wires: Option<Wires>,
     restarts: u32,
     ended: bool,
+}
+
+/// What init works with.
+struct Init<'a> {
+    start: &'a Start,
+    files: Handle,
+    /// Where ends and complaints come in.
+    inbox: Endpoint,
+    /// The channels of the configuration, by name, each with its endpoint.
+    made: Vec<(String, Handle)>,
 }
 
 /// Ends the machine because of a failure. Comes back only when init may not do that.
@@ -33,117 +63,256 @@ pub fn end_machine(start: &Start) -> u32 {
     1
 }
 
-/// What init has to give: what it was given, and the channels it made.
-struct Source<'a> {
-    start: &'a Start,
-    made: Vec<(String, Handle)>,
-}
-
-impl<'a> Source<'a> {
-    /// Makes the channels, each with its endpoint.
-    fn new(start: &'a Start, channels: &[String]) -> Result<Self, Status> {
-        let mut made = Vec::new();
-        for (name, key) in channels.iter().zip(1..) {
-            let endpoint = Endpoint::try_new()?;
-            made.push((name.clone(), endpoint.channel(key)?.0));
-            made.push((format!("{name}-endpoint"), endpoint.0));
-        }
-        Ok(Self { start, made })
+impl Wires {
+    fn try_new(inbox: Endpoint, key: u64) -> Result<Self, Status> {
+        let endpoint = Endpoint::try_new()?;
+        let wires = Self {
+            endpoint,
+            channel: endpoint.channel(0)?,
+            bell: Event::try_new()?,
+            complaint: Event::try_new()?,
+        };
+        inbox.bind(wires.complaint, COMPLAINT | key)?;
+        Ok(wires)
     }
 
+    /// What the device's process gets.
+    fn of_device(&self) -> [(&'static str, Handle, Rights); 2] {
+        [("endpoint", self.endpoint.0, Rights::WAIT | Rights::CREATE), ("bell", self.bell.0, Rights::SIGNAL)]
+    }
+
+    /// What the process gets whose device it is.
+    fn of_owner(&self) -> [(&'static str, Handle, Rights); 3] {
+        [
+            ("channel", self.channel.0, Rights::SIGNAL),
+            ("bell", self.bell.0, Rights::SIGNAL | Rights::WAIT | Rights::WRITE),
+            ("complaint", self.complaint.0, Rights::SIGNAL),
+        ]
+    }
+}
+
+/// Makes the channels, each with its endpoint.
+fn make_channels(names: &[String]) -> Result<Vec<(String, Handle)>, Status> {
+    let mut made = Vec::new();
+    for (name, key) in names.iter().zip(1..) {
+        let endpoint = Endpoint::try_new()?;
+        made.push((name.clone(), endpoint.channel(key)?.0));
+        made.push((format!("{name}-endpoint"), endpoint.0));
+    }
+    Ok(made)
+}
+
+/// Gives a child a handle of init's, and says so in its start page.
+fn give(child: Handle, name: &str, source: Handle, rights: Rights, page: &mut String) -> Result<(), Status> {
+    let handle = process::grant(child, source, rights)?;
+    *page += &format!("handle {name} {handle}\n");
+    Ok(())
+}
+
+impl Init<'_> {
+    /// What init has to give: what it was given, and the channels it made.
     fn handle(&self, name: &str) -> Option<Handle> {
         let made = self.made.iter().find(|(known, _)| known == name).map(|(_, handle)| *handle);
         made.or_else(|| self.start.handle(name))
     }
-}
 
-fn launch(source: &Source<'_>, files: Handle, config: &Process, event: Event) -> Result<Handle, Status> {
-    let file = process::open(files, &config.name)?;
-    let child = process::create(file);
-    process::close(file)?;
-    let child = child?;
-    let mut page = String::new();
-    for (name, rights) in &config.grants {
-        let given = source.handle(name).ok_or(Status::NotFound)?;
-        let handle = process::grant(child, given, *rights)?;
-        page += &format!("handle {name} {handle}\n");
-    }
-    for (key, value) in &config.settings {
-        page += &format!("set {key} {value}\n");
-    }
-    call(child, ProcessWatch { event: event.0, reserved: 0 })?;
-    process::start(child, page.as_bytes(), config.cpu, config.priority)?;
-    Ok(child)
-}
-
-/// Deals with a process that has ended. `false`: the machine must end.
-fn ended(source: &Source<'_>, files: Handle, child: &mut Child<'_>, event: Event) -> bool {
-    let name = &child.config.name;
-    // The old process goes with its handle.
-    if let Err(status) = process::close(child.handle) {
-        log::warn!("{name}: {status}");
-    }
-    match child.config.on_end {
-        OnEnd::Ignore => child.ended = true,
-        OnEnd::EndMachine => return false,
-        OnEnd::Restart if child.restarts >= RESTARTS_MAX => {
-            log::error!("{name} has been started again {RESTARTS_MAX} times; giving up");
-            return false;
+    /// Starts a process that was or was not there before. `wires`: all children's.
+    fn launch(
+        &self,
+        index: usize,
+        config: &Process,
+        end: Event,
+        wires: &[Wired<'_>],
+    ) -> Result<Handle, Status> {
+        let file = process::open(self.files, &config.file)?;
+        let child = process::create(file);
+        process::close(file)?;
+        let child = child?;
+        let started = self.fill_and_start(index, child, config, end, wires);
+        if started.is_err() {
+            process::close(child)?;
         }
-        OnEnd::Restart => {
-            child.restarts += 1;
-            log::warn!("{name} is started again ({} of {RESTARTS_MAX})", child.restarts);
-            match launch(source, files, child.config, event) {
-                Ok(handle) => child.handle = handle,
-                Err(status) => {
-                    log::error!("{name} cannot be started again: {status}");
-                    return false;
+        started.map(|()| child)
+    }
+
+    fn fill_and_start(
+        &self,
+        index: usize,
+        child: Handle,
+        config: &Process,
+        end: Event,
+        wires: &[Wired<'_>],
+    ) -> Result<(), Status> {
+        let mut page = String::new();
+        for (name, rights) in &config.grants {
+            let source = self.handle(name).ok_or(Status::NotFound)?;
+            give(child, name, source, *rights, &mut page)?;
+        }
+        for (other, (device, wires)) in wires.iter().enumerate() {
+            let Some(wires) = wires else { continue };
+            if other == index {
+                for (name, source, rights) in wires.of_device() {
+                    give(child, name, source, rights, &mut page)?;
+                }
+                page += &format!("set cpus {}\n", self.info().cpus);
+            } else if device.role == Role::Device(index) {
+                for (name, source, rights) in wires.of_owner() {
+                    give(child, &format!("{}.{name}", device.name), source, rights, &mut page)?;
                 }
             }
         }
+        for (key, value) in &config.settings {
+            page += &format!("set {key} {value}\n");
+        }
+        call(child, ProcessWatch { event: end.0, reserved: 0 })?;
+        process::start(child, page.as_bytes(), config.cpu, config.priority)
     }
-    true
+
+    /// Facts of the machine, as far as init may know them.
+    fn info(&self) -> SystemInfo {
+        let info = self.start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
+        info.unwrap_or(SystemInfo { cpus: 1, ..SystemInfo::default() })
+    }
+
+    /// Deals with a process that has ended. `false`: the machine must end.
+    fn ended(&self, index: usize, child: &mut Child<'_>, wires: &[Wired<'_>]) -> bool {
+        let name = &child.config.name;
+        // The old process goes with its handle.
+        if let Err(status) = process::close(child.handle) {
+            log::warn!("{name}: {status}");
+        }
+        let is_device = child.wires.is_some();
+        match child.config.on_end {
+            OnEnd::Ignore => child.ended = true,
+            OnEnd::EndMachine => return false,
+            OnEnd::Restart(times) if child.restarts >= times => {
+                log::error!("{name} has been started again {times} times; giving up");
+                child.ended = true;
+                // Without a device the machine goes on.
+                return is_device;
+            }
+            OnEnd::Restart(times) => {
+                child.restarts += 1;
+                let free = self.info().free_bytes >> 10;
+                log::warn!("{name} is started again ({} of {times}), {free} KiB are free", child.restarts);
+                match self.launch(index, child.config, child.end, wires) {
+                    Ok(handle) => child.handle = handle,
+                    Err(status) => {
+                        log::error!("{name} cannot be started again: {status}");
+                        child.ended = true;
+                        return is_device;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Starts all, devices and their owners in the order of the configuration.
+    fn start_all<'a>(&self, processes: &'a [Process]) -> Result<Vec<Child<'a>>, (&'a str, Status)> {
+        let mut wired: Vec<Wired<'a>> = Vec::new();
+        for (config, key) in processes.iter().zip(0..) {
+            let wires = match config.role {
+                Role::Plain => None,
+                Role::Device(_) => {
+                    Some(Wires::try_new(self.inbox, key).map_err(|status| (config.name.as_str(), status))?)
+                }
+            };
+            wired.push((config, wires));
+        }
+        let mut children = Vec::new();
+        for (index, (config, wires)) in wired.iter().enumerate() {
+            let child = self.start_one(index, config, *wires, &wired);
+            children.push(child.map_err(|status| (config.name.as_str(), status))?);
+        }
+        Ok(children)
+    }
+
+    fn start_one<'a>(
+        &self,
+        index: usize,
+        config: &'a Process,
+        wires: Option<Wires>,
+        wired: &[Wired<'a>],
+    ) -> Result<Child<'a>, Status> {
+        let end = Event::try_new()?;
+        self.inbox.bind(end, index as u64)?;
+        let handle = self.launch(index, config, end, wired)?;
+        Ok(Child { config, handle, end, wires, restarts: 0, ended: false })
+    }
 }
+
+/// A process, and its wires if it is a device.
+type Wired<'a> = (&'a Process, Option<Wires>);
 
 /// Starts all processes and watches over them. Returns init's exit code.
 pub fn run(start: &Start, files: Handle, config: &Config) -> u32 {
-    let event = match Event::try_new() {
-        Ok(event) => event,
+    let inbox = match Endpoint::try_new() {
+        Ok(inbox) => inbox,
         Err(status) => {
-            log::error!("no event: {status}");
+            log::error!("no endpoint: {status}");
             return end_machine(start);
         }
     };
-    let source = match Source::new(start, &config.channels) {
-        Ok(source) => source,
+    let made = match make_channels(&config.channels) {
+        Ok(made) => made,
         Err(status) => {
             log::error!("the channels of init.conf: {status}");
             return end_machine(start);
         }
     };
-    let mut children = Vec::new();
-    for config in &config.processes {
-        match launch(&source, files, config, event) {
-            Ok(handle) => children.push(Child { config, handle, restarts: 0, ended: false }),
-            Err(status) => {
-                log::error!("{} cannot be started: {status}", config.name);
-                return end_machine(start);
-            }
+    let init = Init { start, files, inbox, made };
+    match init.start_all(&config.processes) {
+        Ok(mut children) => init.watch_over(&mut children),
+        Err((name, status)) => {
+            log::error!("{name} cannot be started: {status}");
+            end_machine(start)
         }
     }
-    while children.iter().any(|c| !c.ended) {
-        if let Err(status) = event.wait() {
-            log::error!("init cannot wait: {status}");
-            return end_machine(start);
-        }
-        for child in children.iter_mut().filter(|c| !c.ended) {
-            let state = call(child.handle, ProcessState::default());
-            let over = matches!(&state, Ok(s) if s.state == 2);
-            if over && !ended(&source, files, child, event) {
-                return end_machine(start);
+}
+
+impl Init<'_> {
+    fn watch_over(&self, children: &mut [Child<'_>]) -> u32 {
+        let wired: Vec<Wired<'_>> = children.iter().map(|child| (child.config, child.wires)).collect();
+        let mut message = Message::default();
+        while children.iter().any(|c| !c.ended) {
+            message.deadline_tsc = u64::MAX;
+            if let Err(status) = self.inbox.receive(&mut message) {
+                log::error!("init cannot wait: {status}");
+                return end_machine(self.start);
+            }
+            let index = (message.key & !COMPLAINT) as usize;
+            let Some(child) = children.get_mut(index).filter(|c| !c.ended) else { continue };
+            if message.key & COMPLAINT != 0 {
+                complained_of(child);
+            } else if has_ended(child) {
+                let goes_on = self.ended(index, child, &wired);
+                // Its owner finds out: that it is gone, or that it is there again.
+                if let Some(wires) = child.wires
+                    && let Err(status) = wires.bell.signal()
+                {
+                    log::warn!("{}: {status}", child.config.name);
+                }
+                if !goes_on {
+                    return end_machine(self.start);
+                }
             }
         }
+        log::info!("every process has ended");
+        0
     }
-    log::info!("every process has ended");
-    0
+}
+
+fn has_ended(child: &Child<'_>) -> bool {
+    matches!(call(child.handle, ProcessState::default()), Ok(state) if state.state == 2)
+}
+
+/// Whose device it is says that it hangs or talks nonsense.
+fn complained_of(child: &Child<'_>) {
+    let end = ProcessEnd { code: COMPLAINED_OF, reserved: 0 };
+    match call(child.handle, end) {
+        // It has ended by itself meanwhile.
+        Ok(_) | Err(Status::WrongState) => {}
+        Err(status) => log::error!("{} cannot be ended: {status}", child.config.name),
+    }
 }

@@ -46,6 +46,11 @@ impl Start {
         self.settings.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// All settings.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// All handles.
     pub fn handles(&self) -> &[(String, Handle)] {
         &self.handles

@@ -8,6 +8,7 @@
 //! | line | what | by |
 //! |---|---|---|
 //! | `set bench-devices yes` | the exit benchmark's device ([`bench`]) | both |
+//! | `device egg-timer inside` | the device of docs/add-a-device.md | both |
 //! | `set extra-devices N` | so many more devices, to compare | both |
 //! | `set memory-device yes` | a device that behaves like memory ([`memory`]) | both |
 //! | `set caches no` | at each exit, forgets what is remembered of the guest's code and pages | `step-vmm` |
@@ -17,13 +18,22 @@
 extern crate alloc;
 
 pub mod bench;
+pub mod faults;
 pub mod memory;
 
+use devices::egg_timer::EggTimer;
 use runtime::Start;
 use vmm::Builder;
+use vmm::board::{Place, place};
+
+/// The interrupt line of the egg timer.
+pub const EGG_LINE: u8 = 10;
 
 /// Puts the devices on the board that the configuration asks for.
 pub fn add_devices(start: &Start, board: &mut Builder) {
+    if place(start, "egg-timer") == Place::Inside {
+        board.add(EggTimer::new(EGG_LINE));
+    }
     if start.setting("bench-devices") == Some("yes") {
         board.add(bench::BenchDevice);
     }

@@ -7,8 +7,10 @@
 mod builder;
 mod device;
 mod layout;
+mod remote;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,14 +20,14 @@ use devices::bus::{DeviceId, MmioMap, PortMap};
 use devices::capability::{Platform, PowerEvent, Width};
 use devices::pm::TimerWidth;
 use devices::router::Router;
-use runtime::abi::operation::Handle;
 use spin::Mutex;
 
 use crate::clock::Clock;
 
-pub use builder::{BoardError, Builder, HostInput, Parts};
+pub use builder::{BoardError, Builder, HostInput, Parts, Signal};
 use device::BoardDevice;
 pub use layout::{BoardConfig, lay_out};
+pub use remote::{Place, place};
 
 /// How wide the PM timer is, as the device and the FADT have it.
 pub const TIMER_WIDTH: TimerWidth = TimerWidth::Bits32;
@@ -325,9 +327,15 @@ impl Board {
         }
     }
 
-    /// The host's interrupts that signal input, in the order of the bits that [`Self::input`] takes.
-    pub fn host_interrupts(&self) -> impl Iterator<Item = Option<Handle>> + '_ {
-        self.inputs.iter().map(|input| input.interrupt)
+    /// What signals input, in the order of the bits that [`Self::input`] takes.
+    pub fn signals(&self) -> impl Iterator<Item = Option<Signal>> + '_ {
+        self.inputs.iter().map(|input| input.signal)
+    }
+
+    /// What the table of exits says of the devices. One that is being called may hold its lock for long, and
+    /// is left out.
+    pub fn reports(&self) -> Vec<String> {
+        self.slots.iter().filter_map(|slot| slot.device.try_lock()?.report()).collect()
     }
 
     /// The host has signalled input for the devices whose bits are set.

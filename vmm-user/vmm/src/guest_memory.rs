@@ -24,6 +24,19 @@ pub struct Range {
     pub bytes: u64,
 }
 
+/// Where guest memory is, in order.
+pub fn ranges(memory: Handle) -> Result<Vec<Range>, Status> {
+    let mut ranges = Vec::new();
+    for index in 0.. {
+        match call(memory, MemoryRange { index, gpa: 0, bytes: 0 }) {
+            Ok(range) => ranges.push(Range { gpa: range.gpa, bytes: range.bytes }),
+            Err(Status::NotFound) => break,
+            Err(status) => return Err(status),
+        }
+    }
+    Ok(ranges)
+}
+
 /// All of guest memory.
 #[derive(Clone, Debug)]
 pub struct GuestRam {
@@ -35,14 +48,7 @@ pub struct GuestRam {
 impl GuestRam {
     /// Maps it.
     pub fn map(memory: Handle) -> Result<Self, Status> {
-        let mut ranges = Vec::new();
-        for index in 0.. {
-            match call(memory, MemoryRange { index, gpa: 0, bytes: 0 }) {
-                Ok(range) => ranges.push(Range { gpa: range.gpa, bytes: range.bytes }),
-                Err(Status::NotFound) => break,
-                Err(status) => return Err(status),
-            }
-        }
+        let ranges = ranges(memory)?;
         // At one distance from their GPAs, so that an address is a sum and the range need only be checked.
         for range in &ranges {
             let address = BASE.checked_add(range.gpa).ok_or(Status::BadArgument)?;

@@ -3,10 +3,15 @@
 //! The host may say what it likes: a wrong time is all that comes of it. Registers: Motorola MC146818, as PCs
 //! have it.
 
+use devices::rtc::CmosConfig;
 use devices::rtc::calendar::Fields;
 use runtime::abi::operation::{Handle, PortRead, PortWrite};
 use runtime::call;
 
+use crate::guest_memory::Range;
+
+/// Where the guest's clock starts when nobody knows the time: 2026-01-01.
+const DEFAULT_UNIX_S: i64 = 1_767_225_600;
 /// Offsets in the two ports.
 const INDEX: u32 = 0;
 const DATA: u32 = 1;
@@ -61,8 +66,21 @@ fn decode(values: [u8; 8]) -> Fields {
     }
 }
 
+/// Seconds since 1970, for the guest's clock to start with.
+pub fn unix_s(ports: Option<Handle>) -> i64 {
+    ports.and_then(read).unwrap_or(DEFAULT_UNIX_S)
+}
+
+/// What the CMOS memory says of the machine.
+pub fn cmos(memory: &[Range], cpus: u32) -> CmosConfig {
+    let end = |high: bool| {
+        memory.iter().filter(|r| (r.gpa >= 1 << 32) == high).map(|r| r.gpa + r.bytes).max().unwrap_or(0)
+    };
+    CmosConfig { low_ram_bytes: end(false), high_ram_bytes: end(true).saturating_sub(1 << 32), cpus }
+}
+
 /// Seconds since 1970; `None` when the clock cannot be read.
-pub fn read(ports: Handle) -> Option<i64> {
+fn read(ports: Handle) -> Option<i64> {
     for _ in 0..ATTEMPTS {
         if register(ports, REGISTER_A)? & UPDATE_IN_PROGRESS != 0 {
             continue;

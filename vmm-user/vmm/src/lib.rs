@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod board;
 pub mod clock;
 pub mod console;
+pub mod device_host;
 pub mod guest_memory;
 pub mod handles;
 pub mod host_clock;

@@ -14,7 +14,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use devices::apic::Apics;
 use devices::cpuid::{CpuidPolicy, CpuidTable, Leaf};
 use devices::router::Router;
-use devices::rtc::CmosConfig;
 use runtime::abi::boot::BOOT_FLAG_DEBUG;
 use runtime::abi::operation::{
     EventBindVcpu, Handle, InterruptBind, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled, SystemInfo,
@@ -27,7 +26,7 @@ use runtime::event::Event;
 use runtime::{Start, call, thread};
 use spin::Mutex;
 
-use crate::board::{Board, BoardConfig, Builder, Parts, lay_out};
+use crate::board::{Board, BoardConfig, Builder, Parts, Signal, lay_out};
 use crate::clock::Clock;
 use crate::console;
 use crate::guest_memory::{GuestRam, Range};
@@ -38,8 +37,6 @@ use crate::vcpu::{self, EntryRegisters, PHYSICAL_BITS, Shared, Vcpu, Waits};
 
 /// Priority of the vCPUs' threads.
 const VCPU_PRIORITY: u32 = 1;
-/// Where the guest's clock starts when nobody knows the time: 2026-01-01.
-const DEFAULT_UNIX_S: i64 = 1_767_225_600;
 
 /// Why the guest cannot be started.
 #[derive(Debug)]
@@ -124,10 +121,11 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     );
     let router = Arc::new(Mutex::new(Router::new(apics.clone())));
     let config = BoardConfig {
-        cmos: cmos(&ram, cpus),
-        unix_s: handles.clock_ports.and_then(host_clock::read).unwrap_or(DEFAULT_UNIX_S),
+        cmos: host_clock::cmos(ram.ranges(), cpus),
+        clock_ports: handles.clock_ports,
         serial_ports: handles.serial_ports,
         serial_interrupt: handles.serial_interrupt,
+        tsc_hz: info.tsc_hz,
     };
     let parts = build_board(start, &config, &router, extension, &ram)?;
     // Tables before the kernel: the kernel is told where they are.
@@ -180,34 +178,35 @@ fn build_board(
     ram: &GuestRam,
 ) -> Result<Parts> {
     let mut builder = Builder::default();
-    lay_out(config, router, &mut builder);
+    lay_out(start, config, router, &mut builder);
     (extension.add_devices)(start, &mut builder);
     builder.finish(ram.ranges()).map_err(|error| StartError::Guest(alloc::format!("{error}")))
 }
 
-fn cmos(ram: &GuestRam, cpus: u32) -> CmosConfig {
-    let end = |high: bool| {
-        ram.ranges().iter().filter(|r| (r.gpa >= 1 << 32) == high).map(|r| r.gpa + r.bytes).max().unwrap_or(0)
-    };
-    CmosConfig { low_ram_bytes: end(false), high_ram_bytes: end(true).saturating_sub(1 << 32), cpus }
-}
-
-/// Makes the host's interrupts that signal input for devices pending work of vCPU 0.
+/// Makes what signals input for devices pending work of vCPU 0.
 fn connect_inputs(shared: &Shared) -> Result<()> {
     let vcpu = shared.vcpus.first().copied().unwrap_or(0);
-    for (interrupt, bit) in shared.board.host_interrupts().zip(work::FIRST_EVENT_BIT..) {
-        if let Some(interrupt) = interrupt {
-            connect_input(interrupt, vcpu, bit).map_err(kernel("a device's host interrupt"))?;
+    for (signal, bit) in shared.board.signals().zip(work::FIRST_EVENT_BIT..) {
+        if let Some(signal) = signal {
+            connect_input(signal, vcpu, bit).map_err(kernel("what signals a device's input"))?;
         }
     }
     Ok(())
 }
 
-fn connect_input(interrupt: Handle, vcpu: Handle, bit: u32) -> core::result::Result<(), Status> {
-    let event = Event::try_new()?;
+fn connect_input(signal: Signal, vcpu: Handle, bit: u32) -> core::result::Result<(), Status> {
+    let event = match signal {
+        Signal::Interrupt(_) => Event::try_new()?,
+        Signal::Event(event) => event,
+    };
     call(event.0, EventBindVcpu { vcpu, bit })?;
-    call(interrupt, InterruptBind { event: event.0, reserved: 0 })?;
-    Ok(())
+    match signal {
+        Signal::Interrupt(interrupt) => {
+            call(interrupt, InterruptBind { event: event.0, reserved: 0 }).map(|_| ())
+        }
+        // What it said before it was heard.
+        Signal::Event(event) => event.signal(),
+    }
 }
 
 fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable {
@@ -270,6 +269,9 @@ fn end(shared: &Shared, reason: u32) {
         let kernel: Vec<(&str, u64)> =
             (0..handled::END).zip(handled::NAMES).map(|(index, name)| (name, count(index))).collect();
         sum.print(&kernel);
+    }
+    for report in shared.board.reports() {
+        log::info!("device {report}");
     }
     let unsaid = shared.unsaid.load(Ordering::Relaxed);
     if unsaid > 0 {

@@ -8,6 +8,7 @@ use devices::acpi_entry::AcpiEntry;
 use devices::bus::{ClaimError, DeviceId, MmioClaim, MmioMap, PortClaim, PortMap};
 use devices::capability::{Device, Missing, MmioRange, Present};
 use runtime::abi::operation::Handle;
+use runtime::event::Event;
 
 use super::device::BoardDevice;
 use crate::guest_memory::Range;
@@ -86,13 +87,22 @@ impl fmt::Display for BoardError {
     }
 }
 
+/// What signals that a device has input.
+#[derive(Clone, Copy, Debug)]
+pub enum Signal {
+    /// An interrupt of the host's.
+    Interrupt(Handle),
+    /// An event, which another process signals.
+    Event(Event),
+}
+
 /// A device that has input from the host.
 #[derive(Clone, Copy, Debug)]
 pub struct HostInput {
     /// It.
     pub device: DeviceId,
-    /// The host's interrupt that signals the input; none if the process has no handle to one.
-    pub interrupt: Option<Handle>,
+    /// What signals the input; nothing if the process has no handle to that.
+    pub signal: Option<Signal>,
 }
 
 /// What one board is made of.
@@ -129,8 +139,12 @@ impl Builder {
     where
         D: Device<Input = Present> + 'static,
     {
-        let device = self.insert(Box::new(device));
-        self.inputs.push(HostInput { device, interrupt });
+        self.insert_with_input(Box::new(device), interrupt.map(Signal::Interrupt));
+    }
+
+    pub(super) fn insert_with_input(&mut self, device: Box<dyn BoardDevice>, signal: Option<Signal>) {
+        let device = self.insert(device);
+        self.inputs.push(HostInput { device, signal });
     }
 
     pub(super) fn insert(&mut self, device: Box<dyn BoardDevice>) -> DeviceId {

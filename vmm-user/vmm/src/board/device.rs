@@ -1,5 +1,6 @@
 //! One object-safe trait for what the board keeps: any [`Device`], and the interrupt router.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -47,6 +48,10 @@ pub trait BoardDevice: Send {
     fn expire(&mut self, access: &mut BoardAccess<'_>);
     /// The host has signalled that there is input for it.
     fn input(&mut self, access: &mut BoardAccess<'_>);
+    /// What the table of exits says of it, if there is anything to say.
+    fn report(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<D: Device> BoardDevice for D {

@@ -1,0 +1,111 @@
+//! What is said is what is started.
+
+use super::*;
+
+const TEXT: &str = "
+# a comment
+process vmm
+  grant log w
+  grant system rwc   # another
+  set mode fast and loose
+  on-end restart
+device rtc PLACE
+  grant log w
+  grant clock-ports rw
+  set speed 2
+  on-end restart 9
+process other
+  file another
+  cpu 1
+  priority 2
+  on-end ignore
+";
+
+fn parsed(place: &str) -> Vec<Process> {
+    parse(&TEXT.replace("PLACE", place), &|_| None).unwrap().processes
+}
+
+fn strings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn handles(process: &Process) -> Vec<&str> {
+    process.grants.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn processes_are_as_the_text_says() {
+    let [vmm, rtc, other] = &parsed("process")[..] else { panic!("three processes") };
+    assert_eq!((vmm.name.as_str(), vmm.file.as_str(), vmm.role.clone()), ("vmm", "vmm", Role::Plain));
+    assert_eq!(vmm.grants[1], ("system".to_owned(), Rights::READ | Rights::WRITE | Rights::CREATE));
+    assert_eq!(vmm.settings, strings(&[("mode", "fast and loose"), ("device.rtc", "process")]));
+    assert_eq!((vmm.cpu, vmm.priority, vmm.on_end), (0, 1, OnEnd::Restart(5)));
+    assert_eq!(
+        (rtc.name.as_str(), rtc.file.as_str(), rtc.role.clone()),
+        ("rtc", "device-host", Role::Device(0))
+    );
+    assert_eq!(rtc.settings, strings(&[("device", "rtc"), ("speed", "2")]));
+    assert_eq!((handles(rtc), rtc.on_end), (["log", "clock-ports"].into(), OnEnd::Restart(9)));
+    assert_eq!(
+        (other.file.as_str(), other.cpu, other.priority, other.on_end),
+        ("another", 1, 2, OnEnd::Ignore)
+    );
+}
+
+/// One word decides where a device is, and its handles and settings go there.
+#[test]
+fn a_device_inside_is_its_owners() {
+    let [vmm, other] = &parsed("inside")[..] else { panic!("two processes") };
+    assert_eq!(handles(vmm), ["log", "system", "clock-ports"]);
+    assert_eq!(
+        vmm.settings,
+        strings(&[("mode", "fast and loose"), ("device.rtc", "inside"), ("speed", "2")])
+    );
+    assert_eq!((vmm.on_end, other.name.as_str()), (OnEnd::Restart(5), "other"));
+}
+
+/// One level deep, and what follows is for what was included last.
+#[test]
+fn another_file_is_read_where_it_is_included() {
+    let files = |name: &str| match name {
+        "one" => Some("process one\n".to_owned()),
+        "two" => Some("include one\n".to_owned()),
+        _ => None,
+    };
+    let processes = parse("process a\ninclude one\n  priority 3\n", &files).unwrap().processes;
+    let found: Vec<_> = processes.iter().map(|process| (process.name.as_str(), process.priority)).collect();
+    assert_eq!(found, [("a", 1), ("one", 3)]);
+    assert_eq!(parse("include two", &files).err().map(|error| error.line), Some(1));
+}
+
+#[test]
+fn mistakes_are_named_by_line() {
+    for (text, line) in [
+        ("grant log w", 1),
+        ("device rtc inside", 1),
+        ("process a\nnonsense", 2),
+        ("process a\ngrant log q", 2),
+        ("process a\ncpu x", 2),
+        ("process a\npriority", 2),
+        ("process a\non-end explode", 2),
+        ("process a\non-end restart often", 2),
+        ("process a\ndevice rtc", 2),
+        ("process a\ndevice rtc somewhere", 2),
+        ("process a\ninclude none", 2),
+        ("process a\ndevice rtc inside\nnonsense", 3),
+        ("process a\ndevice rtc inside\ngrant log q", 3),
+    ] {
+        assert_eq!(parse(text, &|_| None).err().map(|error| error.line), Some(line), "{text}");
+    }
+}
+
+#[test]
+fn a_process_is_gone_back_to_and_channels_have_names() {
+    let text = "channel exits\nprocess vmm\nprocess b\nfor vmm\n  grant exits-endpoint a\n  priority 3\n";
+    let config = parse(text, &|_| None).unwrap();
+    assert_eq!(config.channels, ["exits"]);
+    let [vmm, b] = &config.processes[..] else { panic!("two processes") };
+    assert_eq!((vmm.priority, handles(vmm)), (3, ["exits-endpoint"].to_vec()));
+    assert_eq!((b.priority, b.grants.len()), (1, 0));
+    assert_eq!(parse("for vmm\nprocess vmm\n", &|_| None).err().map(|error| error.line), Some(1));
+}

@@ -1,0 +1,65 @@
+//! The first process: starts the others as `init.conf` says, each with the handles it needs, and deals with
+//! their ends.
+//!
+//! `init.conf` is text, a statement a line, `#` begins a comment:
+//!
+//! ```text
+//! process NAME          begins a process
+//!   file NAME           the file it is made of (the one of its name)
+//!   grant HANDLE RIGHTS gives it a handle of init's; RIGHTS: letters of `rwmcsaxg`, see `rights`
+//!   set KEY VALUE       tells it something
+//!   cpu N               the processor its first thread runs on (0)
+//!   priority N          0 to 3 (1)
+//!   on-end POLICY       restart [TIMES] (5), end-machine (the default), or ignore
+//! for NAME              more statements of a process that was begun before
+//! channel NAME          makes a channel: NAME goes to who calls, NAME-endpoint to who serves
+//! device NAME PLACE     begins a device of the last process; what follows is for the device
+//! include NAME          reads the file NAME of the image as if it stood here
+//! ```
+//!
+//! A device's PLACE is `inside` or `process`. Inside, its process gets what the device is granted and told,
+//! and the other statements mean nothing. In a process of its own it is made of the file `device-host` and
+//! started again when it ends; when that was often enough the machine goes on without it.
+//!
+//! ```text
+//! process vmm
+//!   grant system rwc
+//! device rtc inside     # or: process
+//!   grant clock-ports rw
+//! ```
+#![no_std]
+
+extern crate alloc;
+
+pub mod config;
+pub mod supervise;
+
+use alloc::string::String;
+
+use runtime::Start;
+
+/// The process.
+pub fn program(start: &Start) -> u32 {
+    let Some(files) = start.handle("files") else {
+        log::error!("init was given no files");
+        return 1;
+    };
+    let text = match runtime::process::open(files, "init.conf").and_then(runtime::process::read) {
+        Ok(text) => text,
+        Err(status) => {
+            log::error!("init.conf: {status}");
+            return supervise::end_machine(start);
+        }
+    };
+    let read = |name: &str| {
+        let text = runtime::process::open(files, name).and_then(runtime::process::read).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    };
+    match config::parse(&String::from_utf8_lossy(&text), &read) {
+        Ok(config) => supervise::run(start, files, &config),
+        Err(error) => {
+            log::error!("init.conf: {error}");
+            supervise::end_machine(start)
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A device's process that goes wrong on purpose, at random moments.
+//!
+//! | line | what |
+//! |---|---|
+//! | `set dies N` | the process ends, once in N requests |
+//! | `set hangs N` | a request is never answered, once in N |
+//! | `set lies N` | a request is answered with nonsense, once in N |
+//!
+//! The moments are another's with every start: the seed is the time.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use device_link::WORDS;
+use device_link::serve::Server;
+use devices::capability::Device;
+use runtime::abi::message::Message;
+use runtime::event::Event;
+use runtime::{Start, exit, syscall};
+use spin::Mutex;
+use vmm::device_host::Serve;
+
+/// Once in how many requests; 0 for never.
+struct Rates {
+    dies: AtomicU64,
+    hangs: AtomicU64,
+    lies: AtomicU64,
+    random: AtomicU64,
+}
+
+static RATES: Rates = Rates {
+    dies: AtomicU64::new(0),
+    hangs: AtomicU64::new(0),
+    lies: AtomicU64::new(0),
+    random: AtomicU64::new(0),
+};
+
+/// The exit code of a process that ends on purpose.
+const ON_PURPOSE: u32 = 77;
+
+/// Reads what is to go wrong. Returns whether there is anything.
+pub fn read(start: &Start) -> bool {
+    RATES.random.store(syscall::tsc() | 1, Ordering::Relaxed);
+    let mut any = false;
+    for (name, rate) in [("dies", &RATES.dies), ("hangs", &RATES.hangs), ("lies", &RATES.lies)] {
+        let once_in = start.setting(name).and_then(|number| number.parse().ok()).unwrap_or(0);
+        rate.store(once_in, Ordering::Relaxed);
+        any |= once_in != 0;
+    }
+    any
+}
+
+/// A number; xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators").
+fn random() -> u64 {
+    let mut state = RATES.random.load(Ordering::Relaxed);
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    RATES.random.store(state, Ordering::Relaxed);
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+}
+
+fn strikes(rate: &AtomicU64) -> bool {
+    random().checked_rem(rate.load(Ordering::Relaxed)).is_some_and(|rest| rest == 0)
+}
+
+/// Serves, and goes wrong as it was told to.
+#[derive(Clone, Copy, Debug)]
+pub struct Faulty;
+
+impl Serve for Faulty {
+    fn serve<D: Device>(self, device: &Mutex<Server<D>>, message: &mut Message) {
+        if strikes(&RATES.dies) {
+            exit(ON_PURPOSE);
+        }
+        if strikes(&RATES.hangs) {
+            hang();
+        }
+        device.lock().serve(&mut message.words);
+        if strikes(&RATES.dies) {
+            exit(ON_PURPOSE);
+        }
+        if strikes(&RATES.lies) {
+            lie(message);
+        }
+    }
+}
+
+/// Waits for what never comes; or works for ever, which is another way to hang.
+fn hang() {
+    if random() & 1 != 0
+        && let Ok(event) = Event::try_new()
+    {
+        // It is never signalled: comes back only when it could not wait.
+        let _ = event.wait();
+    }
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// One to all words are random, of all bits or of a few.
+fn lie(message: &mut Message) {
+    for _ in 0..=random() % 3 {
+        let index = (random() % WORDS as u64) as usize;
+        if let Some(word) = message.words.get_mut(index) {
+            *word = if random() & 1 != 0 { random() } else { *word ^ 1 << (random() % 64) };
+        }
+    }
+}
