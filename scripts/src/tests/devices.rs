@@ -149,10 +149,12 @@ fn faulty(
     let free = free_kib(&log);
     case.note(format_args!("{lost} losses, {} restarts, KiB free: {free:?}", free.len()));
     ensure!(free.len() >= times as usize, "started again {} times", free.len());
-    // The VMM's heap grows by steps; a page lost with each process would be more.
-    let (first, last) = (free[0], free[free.len() - 1]);
+    // The first one may end before all that the machine needs is there. A page that is lost with each process
+    // is twice what is allowed.
+    let settled = &free[free.len() / 4..];
+    let (first, last) = (settled[0], settled[settled.len() - 1]);
     let lost_kib = first.saturating_sub(last);
-    ensure!(lost_kib < 512 + 2 * free.len() as u64, "{lost_kib} KiB are lost after {} restarts", free.len());
+    ensure!(lost_kib <= 2 * settled.len() as u64, "{lost_kib} KiB are lost after {} restarts", settled.len());
     Ok(())
 }
 
