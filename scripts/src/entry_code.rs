@@ -29,6 +29,13 @@ pub mod code {
     pub const LOCK_CMPXCHG_BYTE: &[u8] = &[0xf0, 0x0f, 0xb0];
 }
 
+/// Where a write is a message to the first processor's local APIC (Intel SDM volume 3, 11.11.1).
+const MESSAGES: u64 = 0xfee0_0000;
+/// The vector by which one processor of Plinth's calls another: it means nothing when nothing is to be done.
+const KICK: u32 = 0xf1;
+/// Processes lie below.
+const USER_END: u64 = 1 << 47;
+
 /// A function that takes a lock has done so after so many instructions.
 const STEPS_TO_LOCK: u32 = 200;
 
@@ -279,6 +286,19 @@ impl Walk {
             now = self.step_over(&now)?;
         }
         Ok(())
+    }
+
+    /// Sends the first processor an interrupt, as a device does by a message, if the machine stands in a
+    /// process: in this kernel's ordinary life one seldom comes just there. Returns whether it does.
+    ///
+    /// # Errors
+    /// When the debugger refuses.
+    pub fn interrupt_process(&mut self) -> Result<bool> {
+        let is_in_process = Registers::of(&mut self.gdb)?.rip < USER_END;
+        if is_in_process {
+            self.gdb.write_physical(MESSAGES, &KICK.to_le_bytes())?;
+        }
+        Ok(is_in_process)
     }
 
     /// Lets the machine run until the function at `address` has taken its lock.

@@ -66,6 +66,9 @@ fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
         };
         let before = walk.tried();
         walk.through_with_nmis(now)?;
+        if walk.tried_in(Places::interrupts, code::SWAPGS) < 2 && running.poll()?.is_none() {
+            walk.interrupt_process()?;
+        }
         let has_entered = walk.tried_in(Places::guest_entries, code::VMRUN) > 0;
         dry = if walk.tried() > before || !has_entered { 0 } else { dry + 1 };
     }

@@ -9,8 +9,9 @@ use super::notifications::Notifications;
 use crate::object::list::List;
 use crate::object::pool::Ref;
 
-/// The most threads that may wait for a reply at once: as many as there are.
-pub const CALLERS_MAX: usize = 128;
+/// The most threads that may wait at an endpoint at once to be received; there are 128. A new endpoint lies
+/// on a kernel stack before it is where it stays, and no frame there may be over 1 KiB.
+pub const CALLERS_MAX: usize = 120;
 /// The most threads that may receive at once.
 pub const RECEIVERS_MAX: usize = 64;
 
@@ -97,7 +98,7 @@ impl<T: Party> Core<T> {
     /// waits there. Without one the caller waits.
     ///
     /// # Errors
-    /// Disconnected: nobody serves it any more. Exhausted: too many wait, which cannot be.
+    /// Disconnected: nobody serves it any more. Exhausted: too many wait.
     pub fn call(&mut self, me: &Ref<T>) -> Result<Option<Ref<T>>, Status> {
         if self.service == Service::Closed {
             return Err(Status::Disconnected);
