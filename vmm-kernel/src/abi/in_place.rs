@@ -173,6 +173,23 @@ unsafe fn load(place: u64) -> Words {
     Words { header, handle, offset, width, data }
 }
 
+/// A store of one instruction; a fault goes on behind it.
+macro_rules! store {
+    ($instruction:literal, $place:expr, $word:expr) => {
+        asm!(
+            concat!("2: ", $instruction),
+            "3:",
+            ".pushsection fixups, \"a\"",
+            ".long 2b - .",
+            ".long 3b - .",
+            ".popsection",
+            place = in(reg) $place,
+            word = in(reg) $word,
+            options(nostack, preserves_flags),
+        )
+    };
+}
+
 /// Stores what a port gave. Where that cannot be done, nobody will look.
 ///
 /// # Safety
@@ -181,17 +198,7 @@ unsafe fn load(place: u64) -> Words {
 unsafe fn store_data(place: u64, data: u64) {
     // SAFETY: the caller's promise; a fault goes on behind the store.
     unsafe {
-        asm!(
-            "2: mov [{place} + 24], {data}",
-            "3:",
-            ".pushsection fixups, \"a\"",
-            ".long 2b - .",
-            ".long 3b - .",
-            ".popsection",
-            place = in(reg) place,
-            data = in(reg) data,
-            options(nostack, preserves_flags),
-        );
+        store!("mov [{place} + 24], {word}", place, data);
     }
 }
 
@@ -203,17 +210,7 @@ unsafe fn store_data(place: u64, data: u64) {
 unsafe fn store_status(place: u64, status: Status) {
     // SAFETY: the caller's promise; a fault goes on behind the store.
     unsafe {
-        asm!(
-            "2: mov dword ptr [{place} + 12], {status:e}",
-            "3:",
-            ".pushsection fixups, \"a\"",
-            ".long 2b - .",
-            ".long 3b - .",
-            ".popsection",
-            place = in(reg) place,
-            status = in(reg) status as u32,
-            options(nostack, preserves_flags),
-        );
+        store!("mov dword ptr [{place} + 12], {word:e}", place, status as u32);
     }
 }
 

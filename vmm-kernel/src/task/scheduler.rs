@@ -207,6 +207,21 @@ pub fn interrupt_threads_of(process: &Ref<Process>) {
     }
 }
 
+/// Has the thread, which is about to block, woken at the deadline. `u64::MAX`: at none.
+fn set_alarm(cpu: &PerCpu, me: &Ref<Thread>, deadline_tsc: u64) {
+    if deadline_tsc != u64::MAX {
+        queue(cpu).sleepers.borrow_mut().add(deadline_tsc, me.clone());
+        queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(deadline_tsc));
+    }
+}
+
+/// Takes back what [`set_alarm`] did, whether the deadline has come or not.
+fn stop_alarm(cpu: &PerCpu, me: &Ref<Thread>, deadline_tsc: u64) {
+    if deadline_tsc != u64::MAX {
+        queue(cpu).sleepers.borrow_mut().remove(me);
+    }
+}
+
 /// Blocks the running thread, which has called `prepare_to_block`, until it is woken or the deadline passes.
 pub fn block(deadline_tsc: u64) {
     let cpu = this_cpu();
@@ -214,14 +229,9 @@ pub fn block(deadline_tsc: u64) {
     if me.process.is_ending() && me.unblock() {
         return;
     }
-    if deadline_tsc != u64::MAX {
-        queue(cpu).sleepers.borrow_mut().add(deadline_tsc, me.clone());
-        queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(deadline_tsc));
-    }
+    set_alarm(cpu, &me, deadline_tsc);
     schedule();
-    if deadline_tsc != u64::MAX {
-        queue(cpu).sleepers.borrow_mut().remove(&me);
-    }
+    stop_alarm(cpu, &me, deadline_tsc);
 }
 
 /// Blocks the running thread, like [`block`], and runs another of this processor's in its place, which was
@@ -234,18 +244,13 @@ pub fn block_for(next: Ref<Thread>, deadline_tsc: u64) {
         enqueue(&next);
         return;
     }
-    if deadline_tsc != u64::MAX {
-        queue(cpu).sleepers.borrow_mut().add(deadline_tsc, me.clone());
-        queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(deadline_tsc));
-    }
+    set_alarm(cpu, &me, deadline_tsc);
     if me.priority() != next.priority() {
         // Some third thread may come before the other one.
         queue(cpu).reschedule.store(true, Ordering::SeqCst);
     }
     hand_processor_to(cpu, &me, next);
-    if deadline_tsc != u64::MAX {
-        queue(cpu).sleepers.borrow_mut().remove(&me);
-    }
+    stop_alarm(cpu, &me, deadline_tsc);
 }
 
 fn hand_processor_to(cpu: &PerCpu, me: &Thread, next: Ref<Thread>) {

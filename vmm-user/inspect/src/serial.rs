@@ -5,24 +5,9 @@ use core::cell::Cell;
 use runtime::abi::operation::{Call, EventWait, Handle, InterruptBind, PortRead, PortWrite, SystemInfo};
 use runtime::abi::status::Status;
 use runtime::event::Event;
+use runtime::host_serial::{self, DATA_READY, FIFO_BYTES, OPENING, TRANSMITTER_EMPTY, register};
 use runtime::{Start, call, syscall};
 
-/// Registers, as offsets from the port's base.
-mod register {
-    pub const DATA: u32 = 0;
-    pub const INTERRUPT_ENABLE: u32 = 1;
-    pub const FIFO_CONTROL: u32 = 2;
-    pub const LINE_CONTROL: u32 = 3;
-    pub const MODEM_CONTROL: u32 = 4;
-    pub const LINE_STATUS: u32 = 5;
-    pub const SCRATCH: u32 = 7;
-}
-
-/// Line status: input is there; the transmitter's FIFO is empty.
-const DATA_READY: u32 = 1 << 0;
-const TRANSMITTER_EMPTY: u32 = 1 << 5;
-/// Bytes of the transmitter's FIFO.
-const FIFO_BYTES: usize = 16;
 /// How often in a second it is looked whether the FIFO is empty.
 const LOOKS_A_SECOND: u64 = 1000;
 
@@ -68,12 +53,7 @@ impl Serial {
             return Err(SerialError::Absent);
         }
         call(interrupt, InterruptBind { event: input.0, reserved: 0 })?;
-        for (offset, value) in [
-            (register::LINE_CONTROL, 0x03),
-            (register::FIFO_CONTROL, 0x07),
-            (register::MODEM_CONTROL, 0x0b),
-            (register::INTERRUPT_ENABLE, 0x01),
-        ] {
+        for (offset, value) in OPENING {
             serial.write(offset, value)?;
         }
         Ok(serial)
@@ -86,11 +66,11 @@ impl Serial {
     }
 
     fn read(&self, offset: u32) -> Result<u32, Status> {
-        call(self.ports, PortRead { offset, width: 1, value: 0, reserved: 0 }).map(|read| read.value & 0xff)
+        host_serial::read(self.ports, offset)
     }
 
     fn write(&self, offset: u32, value: u32) -> Result<(), Status> {
-        call(self.ports, PortWrite { offset, width: 1, value, reserved: 0 }).map(|_| ())
+        host_serial::write(self.ports, offset, value)
     }
 
     /// Waits for a byte.

@@ -11,6 +11,7 @@ pub mod channel;
 pub mod entry;
 pub mod event;
 pub mod heap;
+pub mod host_serial;
 pub mod logger;
 pub mod process;
 pub mod start;

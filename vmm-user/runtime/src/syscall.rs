@@ -6,6 +6,22 @@ use vcpu_abi::operation::{Call, Handle, Operation};
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::{SYS_BATCH, SYS_CALL, SYS_EXIT, SYS_RECEIVE, SYS_RUN, SYS_YIELD};
 
+/// SYSCALL with these operands, and the registers that every call changes (see `vcpu_abi::syscall`).
+macro_rules! system_call {
+    ($($operands:tt)*) => {
+        core::arch::asm!(
+            "syscall",
+            $($operands)*
+            lateout("rcx") _,
+            lateout("r8") _,
+            lateout("r9") _,
+            lateout("r10") _,
+            lateout("r11") _,
+            options(nostack),
+        )
+    };
+}
+
 /// Any system call: number, two arguments; the two results.
 ///
 /// # Safety
@@ -16,18 +32,11 @@ pub unsafe fn raw(number: u64, first: u64, second: u64) -> (u64, u64) {
     // SAFETY: the registers the kernel changes are named (see `vcpu_abi::syscall`); the rest is the caller's
     // promise.
     unsafe {
-        core::arch::asm!(
-            "syscall",
+        system_call!(
             inlateout("rax") number => status,
             inlateout("rdi") first => _,
             inlateout("rsi") second => _,
             lateout("rdx") value,
-            lateout("rcx") _,
-            lateout("r8") _,
-            lateout("r9") _,
-            lateout("r10") _,
-            lateout("r11") _,
-            options(nostack),
         );
     }
     (status, value)
@@ -42,18 +51,11 @@ pub unsafe fn raw3(number: u64, first: u64, second: u64, third: u64) -> (u64, u6
     let (status, value): (u64, u64);
     // SAFETY: as in `raw`.
     unsafe {
-        core::arch::asm!(
-            "syscall",
+        system_call!(
             inlateout("rax") number => status,
             inlateout("rdi") first => _,
             inlateout("rsi") second => _,
             inlateout("rdx") third => value,
-            lateout("rcx") _,
-            lateout("r8") _,
-            lateout("r9") _,
-            lateout("r10") _,
-            lateout("r11") _,
-            options(nostack),
         );
     }
     (status, value)
@@ -68,22 +70,15 @@ pub unsafe fn raw_run(vcpu: u64) -> (u64, u64) {
     let (status, value): (u64, u64);
     // SAFETY: as in `raw`.
     unsafe {
-        core::arch::asm!(
-            "syscall",
+        system_call!(
             inlateout("rax") SYS_RUN => status,
             inlateout("rdi") vcpu => _,
             lateout("rdx") value,
-            lateout("rcx") _,
             lateout("rsi") _,
-            lateout("r8") _,
-            lateout("r9") _,
-            lateout("r10") _,
-            lateout("r11") _,
             lateout("r12") _,
             lateout("r13") _,
             lateout("r14") _,
             lateout("r15") _,
-            options(nostack),
         );
     }
     (status, value)

@@ -7,23 +7,9 @@ use alloc::collections::VecDeque;
 use core::fmt;
 
 use devices::uart::SerialBackend;
-use runtime::abi::operation::{Handle, PortRead, PortWrite};
-use runtime::call;
+use runtime::abi::operation::Handle;
+use runtime::host_serial::{self, DATA_READY, FIFO_BYTES, OPENING, TRANSMITTER_EMPTY, register};
 
-/// 16550 registers, from the port's base (National Semiconductor PC16550D).
-mod register {
-    pub const DATA: u32 = 0;
-    pub const INTERRUPT_ENABLE: u32 = 1;
-    pub const FIFO_CONTROL: u32 = 2;
-    pub const LINE_CONTROL: u32 = 3;
-    pub const MODEM_CONTROL: u32 = 4;
-    pub const LINE_STATUS: u32 = 5;
-}
-
-const DATA_READY: u32 = 1;
-const TRANSMITTER_EMPTY: u32 = 1 << 5;
-/// Bytes the host's transmitter takes when it is empty.
-const FIFO_BYTES: usize = 16;
 /// Bytes of input that are kept for a guest that does not read.
 const INPUT_MAX: usize = 256;
 
@@ -42,12 +28,7 @@ impl HostSerial {
     /// Opens the port: 8 data bits, FIFO on, interrupts for input.
     pub fn open(ports: Option<Handle>) -> Self {
         let serial = Self { ports, room: 0, input: VecDeque::new(), has_more: false };
-        for (offset, value) in [
-            (register::LINE_CONTROL, 0x03),
-            (register::FIFO_CONTROL, 0x07),
-            (register::MODEM_CONTROL, 0x0b),
-            (register::INTERRUPT_ENABLE, 0x01),
-        ] {
+        for (offset, value) in OPENING {
             serial.write(offset, value);
         }
         serial
@@ -55,13 +36,12 @@ impl HostSerial {
 
     /// A register; `None` if there is no port, or the process may not read it.
     fn read(&self, offset: u32) -> Option<u32> {
-        let read = call(self.ports?, PortRead { offset, width: 1, value: 0, reserved: 0 });
-        Some(read.ok()?.value)
+        host_serial::read(self.ports?, offset).ok()
     }
 
     fn write(&self, offset: u32, value: u32) {
         let Some(ports) = self.ports else { return };
-        if let Err(status) = call(ports, PortWrite { offset, width: 1, value, reserved: 0 }) {
+        if let Err(status) = host_serial::write(ports, offset, value) {
             log::warn!("host serial port: {status}");
         }
     }

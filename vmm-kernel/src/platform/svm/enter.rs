@@ -210,14 +210,28 @@ global_asm!(
     sysretq
     .endm
 
-    // The switch for Rust. RDI: run page, the one that is selected.
-    .macro enter guarded
+    // What Rust's calling convention wants to find again.
+    .macro keep_for_rust
     push rbx
     push rbp
     push r12
     push r13
     push r14
     push r15
+    .endm
+    .macro return_to_rust
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret
+    .endm
+
+    // The switch for Rust. RDI: run page, the one that is selected.
+    .macro enter guarded
+    keep_for_rust
     mov rsi, rdi
     push qword ptr gs:[{host}]
     world_switch
@@ -240,13 +254,7 @@ global_asm!(
     xor r15d, r15d
     lfence
     .endif
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    ret
+    return_to_rust
     .endm
 
     .pushsection .text.syscall, "ax"
@@ -272,22 +280,12 @@ svm_enter_guarded:
     jmp 9f
     .endm
     .macro record_for_test guarded
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
+    keep_for_rust
     mov rax, rdi
     short_record \guarded, 8f, leave_to_test
 8:  mov rax, -1
-9:  pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    ret
+9:
+    return_to_rust
     .endm
     .if {is_test}
     .globl svm_short_record, svm_short_record_guarded
