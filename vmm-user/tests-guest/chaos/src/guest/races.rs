@@ -62,9 +62,12 @@ const SLOT: u64 = 16;
 const TIMES: u64 = 60;
 const RACE_TICKS: u32 = (watch::TICKS_PER_SECOND / 20) as u32;
 
+/// A processor may fetch the first byte of one and the rest of another: `mov [rdi - 70h], ebp`, for example,
+/// which writes below the page that changes.
 const USER_CODE: &[&[u8]] = &[
     &[0x8b, 0x07],
     &[0x89, 0x07],
+    &[0x89, 0x6f],
     &[0xa5],
     &[0xa4],
     &[0x6e],
@@ -206,6 +209,7 @@ fn prepare(cpu: &mut Cpu, kind: u64) {
     super::paging::restore(cpu.area());
     map(CHANGING_PAGE, ABSENT | 7);
     map(SECRET_PAGE, frame(SECRET_PAGE) | 3);
+    map(CONSTANT_PAGE, frame(CONSTANT_PAGE) | 5);
     write::<u8>(cpu.area() + l::TSS + 0x68 + 0x3fe / 8, if kind == PORTS { 0xbf } else { 0xff });
     out8(SCRATCH_PORT - 4, 3); // the line control register: no divisor latch
     out8(SCRATCH_PORT, CANARY);
