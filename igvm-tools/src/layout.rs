@@ -8,9 +8,10 @@
 
 mod check;
 
+use serde::Deserialize;
 use vcpu_abi::boot::{
     BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_FLAG_NO_SHORTCUTS, BOOT_MAGIC, BOOT_PAGE_VIRTUAL, BootPage,
-    DirectoryEntry, NAME_BYTES, file_kind,
+    DirectoryEntry, NAME_BYTES, file_kind, platform,
 };
 use zerocopy::IntoBytes;
 
@@ -42,9 +43,43 @@ pub struct File {
     pub data: Vec<u8>,
 }
 
+/// A platform that an image can be made for. What the platforms do not have in common is decided here: what
+/// the boot page says of one, and how the first page tables mark private pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// A virtual machine that is not confidential.
+    Native,
+}
+
+impl Platform {
+    /// `BootPage::platform`.
+    fn number(self) -> u32 {
+        match self {
+            Self::Native => platform::NATIVE,
+        }
+    }
+
+    /// `BootPage::sharing_bit`.
+    fn sharing_bit(self) -> u32 {
+        match self {
+            Self::Native => 0,
+        }
+    }
+
+    /// The bit of page-table entries that marks private pages; 0 where none does.
+    fn private_mark(self) -> u64 {
+        match self {
+            Self::Native => 0,
+        }
+    }
+}
+
 /// Everything that goes into an image.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    /// What it is for.
+    pub platform: Platform,
     /// The kernel.
     pub kernel: Kernel,
     /// The RAM file system.
@@ -137,7 +172,7 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
     let mut builder = Builder {
         cursor,
         window_bytes: parts.window_bytes,
-        tables: PageTables::new(root),
+        tables: PageTables::new(root, parts.platform.private_mark()),
         pages: Pages::default(),
     };
     builder.map(BOOT_PAGE_VIRTUAL, boot_page_gpa, PAGE_BYTES, Permission::Read)?;
@@ -186,6 +221,12 @@ fn boot_page(parts: &Parts, area: &BootArea, builder: &Builder, entries: usize) 
         memory_map_bytes: MEMORY_MAP_BYTES,
         vp_count_virtual: area.vp_count.address,
         environment_info_virtual: area.environment_info.address,
+        platform: parts.platform.number(),
+        sharing_bit: parts.platform.sharing_bit(),
+        // Pages that only confidential platforms have.
+        cpuid_page_virtual: 0,
+        secrets_page_virtual: 0,
+        host_call_page_virtual: 0,
     }
 }
 

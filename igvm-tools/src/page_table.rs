@@ -1,6 +1,7 @@
 //! The first page tables of the kernel: 4 KiB pages, four levels, mapped by themselves.
 //!
-//! Source: APM volume 2, section 5.3. Accessed and dirty bits are left to the processor.
+//! Source: APM volume 2, section 5.3. Accessed and dirty bits are left to the processor. Where the platform
+//! marks private pages by a bit of the entry (the C-bit of SEV, 15.34.1), all entries have it.
 
 use std::collections::BTreeMap;
 
@@ -53,15 +54,17 @@ pub enum MapError {
 #[derive(Clone, Debug)]
 pub struct PageTables {
     root: u64,
+    private: u64,
     tables: BTreeMap<u64, [u64; ENTRIES]>,
 }
 
 impl PageTables {
-    /// Tables with this page as their root, which maps itself.
-    pub fn new(root: u64) -> Self {
+    /// Tables with this page as their root, which maps itself. `private` is the bit that marks private pages;
+    /// 0 where there is none.
+    pub fn new(root: u64, private: u64) -> Self {
         let mut table = [0; ENTRIES];
-        table[SELF_MAP_SLOT] = root | Permission::Write.bits();
-        Self { root, tables: BTreeMap::from([(root, table)]) }
+        table[SELF_MAP_SLOT] = root | private | Permission::Write.bits();
+        Self { root, private, tables: BTreeMap::from([(root, table)]) }
     }
 
     /// The root's physical address: what CR3 holds.
@@ -83,24 +86,24 @@ impl PageTables {
         if index(address, 3) == SELF_MAP_SLOT {
             return Err(MapError::SelfMap(address));
         }
-        let mut table = self.root;
+        let (mut table, private) = (self.root, self.private);
         for level in [3, 2, 1] {
             let entry = self.entry(table, index(address, level));
             table = match *entry {
                 0 => {
                     let fresh = pages().ok_or(MapError::NoRoom)?;
                     // Permissions are decided at the last level alone.
-                    *entry = fresh | PRESENT | WRITABLE;
+                    *entry = fresh | private | PRESENT | WRITABLE;
                     fresh
                 }
-                entry => entry & ADDRESS,
+                entry => entry & ADDRESS & !private,
             };
         }
         let entry = self.entry(table, index(address, 0));
         if *entry != 0 {
             return Err(MapError::Twice(address));
         }
-        *entry = physical | access.bits();
+        *entry = physical | private | access.bits();
         Ok(())
     }
 

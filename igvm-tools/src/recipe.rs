@@ -27,7 +27,7 @@ use serde::Deserialize;
 pub use entries::{Amount, Entries, Source};
 pub use error::{Blame, RecipeError};
 
-use crate::layout::{File, Parts};
+use crate::layout::{File, Parts, Platform};
 use crate::{image, kernel, layout};
 
 /// Where Plinth's window begins if the recipe does not say: 128 MiB.
@@ -69,14 +69,6 @@ pub struct Recipe {
 
 fn yes() -> bool {
     true
-}
-
-/// A platform an image can be made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Platform {
-    /// A virtual machine that is not confidential.
-    Native,
 }
 
 /// The recipe's `layout`.
@@ -124,9 +116,6 @@ impl Loaded {
         for one in overrides {
             overrides::apply(&mut recipe, &mut blame, one)?;
         }
-        if recipe.platforms.is_empty() {
-            return Err(blame.field("platforms", "an image is for one platform at least: [\"native\"]"));
-        }
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let roots = roots.iter().cloned().chain([folder]).collect();
         Ok(Self { recipe, blame, roots })
@@ -152,6 +141,9 @@ impl Loaded {
     }
 
     fn parts(&self) -> Result<Parts, RecipeError> {
+        let [platform] = self.recipe.platforms[..] else {
+            return Err(self.blame.field("platforms", "an image is for one platform: [\"native\"]"));
+        };
         let kernel = self.file("kernel", &self.recipe.kernel)?;
         let kernel = kernel::parse(&kernel).map_err(|error| self.blame.field("kernel", error.to_string()))?;
         let fields = &self.recipe.layout;
@@ -159,6 +151,7 @@ impl Loaded {
         let window_bytes = fields.window_bytes.map_or(WINDOW_BYTES, |amount| amount.0);
         let after = window_base.saturating_add(window_bytes);
         Ok(Parts {
+            platform,
             kernel,
             files: self.files("files", &self.recipe.files)?,
             payload: self.files("payload", &self.recipe.payload)?,

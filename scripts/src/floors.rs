@@ -78,10 +78,37 @@ const OF_PLATFORMS: Words = Words {
         "vmgexit",
         "pvalidate",
         "rmpadjust",
+        "rmpupdate",
+        "svme",
+        "hsave",
+        "nested_cr3",
+        "ncr3",
+        "iopm",
+        "msrpm",
+        "v_irq",
+        "v_tpr",
         "tdcall",
     ],
-    // The fuzz target of a vCPU's registers looks at what its backend makes of them.
-    within: &["platform", "host"],
+    within: &["platform"],
+};
+
+/// What turns interrupts on and off, of which a platform may have to make software state.
+const OF_MASKING: Words = Words {
+    words: &[
+        "sti",
+        "cli",
+        "hlt",
+        "enable_and_hlt",
+        "interrupts::enable",
+        "interrupts::disable",
+        "without_interrupts",
+    ],
+    within: &[
+        "cpu/masking",
+        "platform",
+        // Processors in real mode, and one that lacks what all compiled code needs.
+        "start",
+    ],
 };
 
 /// What asks the host for something, which a platform may have to do by a call: in Rust and in assembly.

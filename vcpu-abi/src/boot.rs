@@ -31,6 +31,13 @@ pub const BOOT_FLAG_MITIGATIONS: u32 = 1 << 1;
 /// way, to compare.
 pub const BOOT_FLAG_NO_SHORTCUTS: u32 = 1 << 2;
 
+/// What an image is made for: [`BootPage::platform`].
+pub mod platform {
+    /// A virtual machine that is not confidential. The fields behind [`platform`](super::BootPage::platform)
+    /// are zero.
+    pub const NATIVE: u32 = 0;
+}
+
 /// The page that describes the image to the kernel. All `_gpa` fields are page-aligned physical addresses as
 /// the host counts them, all `_virtual` fields where the initial page tables map the same page.
 #[repr(C)]
@@ -61,6 +68,20 @@ pub struct BootPage {
     pub vp_count_virtual: u64,
     /// The environment info area: `IgvmEnvironmentInfo`, a `u32`, at its start.
     pub environment_info_virtual: u64,
+    /// A constant of [`platform`].
+    pub platform: u32,
+    /// The number of the bit in a page-table entry that tells private pages from those that the host can
+    /// read; 0 where there is none. Whether it marks the private ones (the C-bit of SEV, APM volume 2,
+    /// 15.34.1) or the shared ones (the shared bit of TDX) is the platform's. Where it marks the private
+    /// ones, every entry of the initial page tables has it.
+    pub sharing_bit: u32,
+    /// The page with what the launch has checked of the host's CPUID (SEV-SNP); 0 where there is none.
+    pub cpuid_page_virtual: u64,
+    /// The page with the secrets that the launch has put in (SEV-SNP); 0 where there is none.
+    pub secrets_page_virtual: u64,
+    /// The first processor's page for calls to the host, shared with it (SEV: the GHCB); 0 where there is
+    /// none.
+    pub host_call_page_virtual: u64,
 }
 
 /// What a file in the image is, and with that where it lies.
@@ -92,8 +113,9 @@ pub struct DirectoryEntry {
 
 const _: () = {
     use core::mem::{offset_of, size_of};
-    assert!(size_of::<BootPage>() == 88);
+    assert!(size_of::<BootPage>() == 120);
     assert!(offset_of!(BootPage, directory_virtual) == 48);
+    assert!(offset_of!(BootPage, platform) == 88);
     assert!(size_of::<DirectoryEntry>() == 88);
     assert!(offset_of!(DirectoryEntry, gpa) == NAME_BYTES);
 };

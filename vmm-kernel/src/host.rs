@@ -11,9 +11,6 @@ use crate::layout::PAGE;
 use crate::memory::frames;
 
 pub mod targets;
-mod vcpu_pages;
-
-pub use vcpu_pages::VcpuPages;
 
 /// Held by the one who has physical memory: the frame allocator is one for all.
 static ONE: Mutex<()> = Mutex::new(());

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cpu::{local_apic, per_cpu, ports, this_cpu_number};
+use crate::cpu::{local_apic, masking, per_cpu, ports, this_cpu_number};
 use crate::memory::frames;
 use crate::{checks, console};
 
@@ -53,7 +53,7 @@ pub fn end(end: End) -> ! {
         End::Reset => ports::write_u8(0xcf9, 0x0e),
         _ => {}
     }
-    halt()
+    masking::stop()
 }
 
 /// A machine check while a guest ran: a guest has machine-check registers of its own, and could not do
@@ -73,7 +73,7 @@ fn stop_others() {
             per_cpu::all().filter(|cpu| cpu.number != me).for_each(|cpu| local_apic::send_nmi(cpu.apic_id))
         }
         Err(first) if first == me => {}
-        Err(_) => halt(),
+        Err(_) => masking::stop(),
     }
 }
 
@@ -81,15 +81,7 @@ fn stop_others() {
 /// whatever NMI the host sends meanwhile.
 pub fn stop_if_ended() {
     if ![NOBODY, this_cpu_number()].contains(&ENDED_BY.load(Ordering::SeqCst)) {
-        halt();
-    }
-}
-
-/// Nothing more on this processor.
-fn halt() -> ! {
-    loop {
-        x86_64::instructions::interrupts::disable();
-        x86_64::instructions::hlt();
+        masking::stop();
     }
 }
 

@@ -21,7 +21,7 @@ use crate::layout::{self, MAX_CPUS};
 use crate::machine::{self, End};
 use crate::memory::host_map::{self, MapError, Range};
 use crate::memory::self_map::{self, MapKind};
-use crate::memory::{self, MemoryError, frames, guest_memory, probe};
+use crate::memory::{self, MemoryError, entry, frames, guest_memory, probe};
 use crate::platform::backend::{self, Unsupported};
 use crate::task::{files, scheduler};
 use crate::{console, image, log_ring};
@@ -38,6 +38,8 @@ const LARGE_PAGE: u64 = memory::tables::LARGE_PAGE;
 enum BootError {
     /// The boot page is not one, or of another version.
     NotABootPage,
+    /// The image is for a platform that this kernel has no backend for: which `BootPage::platform`.
+    OtherPlatform(u32),
     /// The host's memory map.
     HostMap(MapError),
     /// The window is too small for what the kernel keeps.
@@ -58,6 +60,9 @@ impl core::fmt::Display for BootError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::NotABootPage => write!(f, "the image has no boot page that this kernel understands"),
+            Self::OtherPlatform(number) => {
+                write!(f, "the image is made for platform {number}, and this kernel for {}", backend::IMAGE)
+            }
             Self::HostMap(error) => write!(f, "the host's memory map is not acceptable: {error}"),
             Self::WindowTooSmall => {
                 write!(f, "the image's window is smaller than what Plinth keeps; enlarge it in the recipe")
@@ -138,6 +143,7 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     features::check(cpuid, &backend::NEEDED).map_err(BootError::Features)?;
     let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
     image::start(root, boot.flags);
+    entry::start(backend::marks(&boot));
     speculation::start(boot.flags & BOOT_FLAG_MITIGATIONS != 0);
     let cpus = start_memory(&boot)?;
     processor::prepare(0)?;
@@ -145,7 +151,7 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     processor::enter(0, root);
     log::info!("Plinth {} on {} processor(s) as the host says", env!("CARGO_PKG_VERSION"), cpus);
     start_apics()?;
-    calibration::calibrate();
+    calibration::calibrate(backend::trusted_tsc_hz());
     backend::start().map_err(BootError::Platform)?;
     backend::init_cpu()?;
     let started = smp::start_others(cpus, other_processor)?;
@@ -175,7 +181,15 @@ fn read_boot_page(address: u64) -> Result<BootPage, BootError> {
     }
     // SAFETY: the image's tables map the page there, read-only; every bit pattern is a value.
     let boot = unsafe { (address as *const BootPage).read() };
-    if boot.magic == BOOT_MAGIC { Ok(boot) } else { Err(BootError::NotABootPage) }
+    check_boot_page(&boot)?;
+    Ok(boot)
+}
+
+fn check_boot_page(boot: &BootPage) -> Result<(), BootError> {
+    if boot.magic != BOOT_MAGIC {
+        return Err(BootError::NotABootPage);
+    }
+    if boot.platform == backend::IMAGE { Ok(()) } else { Err(BootError::OtherPlatform(boot.platform)) }
 }
 
 /// Reads a `u32` parameter the host filled in.
@@ -204,6 +218,8 @@ fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
     let guest = usable.without(Range { start: boot.window_gpa, end: boot.window_gpa + keep })?;
     // The image is there, or this would not run.
     let kept = Range { start: boot.image_end_gpa, end: boot.window_gpa + keep };
+    // Here alone memory comes to Plinth and to its guest; the probes are the first use of it.
+    [&[kept], guest.as_slice()].into_iter().flatten().copied().for_each(backend::accept_memory);
     host_map::check(&[kept], probe::holds)?;
     host_map::check(guest.as_slice(), probe::holds)?;
     frames::start(boot.window_gpa, keep, boot.image_end_gpa);
@@ -235,7 +251,7 @@ fn physical_bits() -> u32 {
 extern "C" fn other_processor(number: u32) -> ! {
     let root = image::kernel_root();
     // SAFETY: the kernel's half is the same in both tables.
-    unsafe { x86_64::registers::control::Cr3::write(root, x86_64::registers::control::Cr3Flags::empty()) };
+    unsafe { memory::loaded::load_first(root) };
     processor::enter(number, root);
     local_apic::enable();
     if let Err(error) = backend::init_cpu() {
@@ -254,3 +270,6 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     console::last_words(format_args!("kernel panic: {info}"));
     machine::end(End::KernelPanic)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,14 @@ use pvh_loader::{context, walk};
 use super::*;
 use crate::inspect::{Contents, Inspection};
 use crate::kernel::{KERNEL_BASE, Kernel, Segment};
-use crate::layout::{File, Parts, lay_out};
+use crate::layout::{File, Parts, Platform, lay_out};
 use crate::page_table::Permission;
 
 fn parts() -> Parts {
     let segment =
         |address, access, data: &[u8]| Segment { address, bytes: 0x2000, access, data: data.to_vec() };
     Parts {
+        platform: Platform::Native,
         kernel: Kernel {
             entry: KERNEL_BASE,
             segments: vec![

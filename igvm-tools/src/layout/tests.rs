@@ -17,6 +17,7 @@ fn file(name: &str, bytes: usize) -> File {
 fn parts() -> Parts {
     let segment = |address, access| Segment { address, bytes: 0x2000, access, data: vec![0x11; 0x1001] };
     Parts {
+        platform: Platform::Native,
         kernel: Kernel {
             entry: KERNEL_BASE + 8,
             segments: vec![
@@ -51,6 +52,9 @@ fn boot_page_and_directory() {
     assert_eq!((boot.window_gpa, boot.window_bytes), (BASE, 1 << 20));
     assert_eq!((boot.page_table_root_gpa, boot.image_end_gpa), (root, image_end));
     assert_eq!(boot.memory_map_bytes, MEMORY_MAP_BYTES);
+    assert_eq!((boot.platform, boot.sharing_bit), (platform::NATIVE, 0));
+    let pages_of_others = [boot.cpuid_page_virtual, boot.secrets_page_virtual, boot.host_call_page_virtual];
+    assert_eq!(pages_of_others, [0; 3]);
     // The host fills the areas: they are not pages of the image.
     for area in [map, count, environment] {
         assert!(area.bytes > 0 && !pages.contains_key(&area.gpa));

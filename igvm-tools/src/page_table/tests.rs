@@ -27,7 +27,7 @@ fn supply(count: u64) -> impl FnMut() -> Option<u64> {
 
 #[test]
 fn mappings() {
-    let mut tables = PageTables::new(0x1000);
+    let mut tables = PageTables::new(0x1000, 0);
     let mut pages = supply(16);
     for (address, physical, access) in [
         (0xffff_ffff_8000_0000, 0xaaaa_a000, Permission::Execute),
@@ -56,7 +56,7 @@ fn mappings() {
 
 #[test]
 fn what_is_refused() {
-    let mut tables = PageTables::new(0x1000);
+    let mut tables = PageTables::new(0x1000, 0);
     let mut pages = supply(4);
     let map = |tables: &mut PageTables, address, pages: &mut dyn FnMut() -> Option<u64>| {
         tables.map(address, 0, Permission::Read, pages)
@@ -66,4 +66,27 @@ fn what_is_refused() {
     let inside = 0xffff_ff00_0000_0000;
     assert_eq!(map(&mut tables, inside, &mut pages), Err(MapError::SelfMap(inside)));
     assert_eq!(map(&mut tables, 1 << 40, &mut pages), Err(MapError::NoRoom));
+}
+
+/// With a bit for private pages every entry has it, and the tables are the same else.
+#[test]
+fn private_pages_are_marked() {
+    const C_BIT: u64 = 1 << 51;
+    let made = |private| {
+        let (mut tables, mut pages) = (PageTables::new(0x1000, private), supply(16));
+        for address in [0x40_0000, 0x40_1000, 0xffff_ffff_8000_0000] {
+            tables.map(address, 0xaaaa_a000, Permission::Read, &mut pages).unwrap();
+        }
+        let words = |table: Vec<u8>| -> Vec<u64> {
+            table.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
+        };
+        tables.tables().map(|(gpa, table)| (gpa, words(table))).collect::<BTreeMap<_, _>>()
+    };
+    let (plain, marked) = (made(0), made(C_BIT));
+    assert_eq!(plain.keys().collect::<Vec<_>>(), marked.keys().collect::<Vec<_>>());
+    for (gpa, table) in &plain {
+        for (entry, with) in table.iter().zip(&marked[gpa]) {
+            assert_eq!(*with, if *entry == 0 { 0 } else { entry | C_BIT }, "{gpa:#x}");
+        }
+    }
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::circles::Graph;
 use super::source::{Import, Source};
-use super::{CALLED_FROM_BELOW, FLOORS, OF_HOST_CALLS, OF_PLATFORMS, Words};
+use super::{CALLED_FROM_BELOW, FLOORS, OF_HOST_CALLS, OF_MASKING, OF_PLATFORMS, Words};
 
 fn kernel() -> Source {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vmm-kernel/src");
@@ -133,10 +133,16 @@ fn the_host_is_asked_in_one_place() {
     assert!(found.is_empty(), "not by cpu::host_call:{}", found.concat());
 }
 
+#[test]
+fn interrupts_are_turned_on_and_off_in_one_place() {
+    let found = out_of_place(&OF_MASKING);
+    assert!(found.is_empty(), "not by cpu::masking:{}", found.concat());
+}
+
 /// The words are where they belong: else the two checks above would find nothing, whatever there was.
 #[test]
 fn words_are_found() {
-    for (words, at_least) in [(OF_PLATFORMS, 50), (OF_HOST_CALLS, 5)] {
+    for (words, at_least) in [(OF_PLATFORMS, 50), (OF_HOST_CALLS, 5), (OF_MASKING, 5)] {
         let count = out_of_place(&Words { within: &[], ..words }).len();
         assert!(count >= at_least, "{count} lines have one of {:?}", words.words);
     }

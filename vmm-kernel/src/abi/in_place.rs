@@ -12,7 +12,7 @@ use vcpu_abi::operation::{Call, Handle, Operation, PortRead, PortWrite};
 use vcpu_abi::status::Status;
 
 use super::host_port;
-use crate::cpu::{interrupts, this_cpu};
+use crate::cpu::{masking, this_cpu};
 use crate::image;
 use crate::object::pool::Ref;
 use crate::task::handle::HostPorts;
@@ -68,7 +68,7 @@ impl PortAccesses {
             if did < more || done == count {
                 break;
             }
-            interrupts::take_pending();
+            masking::take_pending();
             // Another thread may close the handle: the general way looks for it again.
             if scheduler::wants_turn(this_cpu()) {
                 break;

@@ -9,7 +9,7 @@ use vcpu_abi::status::Status;
 use super::execute::{Done, Execute};
 use super::pieces::{in_pieces, to_the_end};
 use super::process::only_self;
-use crate::guest::vm::Vm;
+use crate::guest::vm::{GuestRange, Vm};
 use crate::layout::PAGE;
 use crate::memory::guest_memory;
 use crate::memory::space::Protection;
@@ -82,31 +82,34 @@ impl Execute for VmMap {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
         let memory: GuestMemory = Process::find(process, self.memory, Rights::MAP)?;
         // A range that makes no sense is told before one that is not there.
-        Vm::check_range(self.gpa, self.bytes)?;
+        let range = GuestRange::try_new(self.gpa, self.bytes)?;
         check_part(memory, self.gpa, self.bytes)?;
-        in_pieces(self.bytes, |done| vm.grant(self.gpa, self.bytes, done))
+        in_pieces(self.bytes, |done| vm.grant(range, Permissions::all(), done))
     }
 }
 
 impl Execute for VmUnmap {
     fn execute(&mut self, _: &Ref<Process>, vm: Ref<Vm>) -> Done {
-        to_the_end(vm.revoke(self.gpa, self.bytes)?)
+        to_the_end(vm.revoke(GuestRange::try_new(self.gpa, self.bytes)?)?)
     }
 }
 
 impl Execute for VmProtect {
     fn execute(&mut self, _: &Ref<Process>, vm: Ref<Vm>) -> Done {
         let permissions = Permissions::from_bits(self.permissions).ok_or(Status::BadArgument)?;
-        to_the_end(vm.protect(self.gpa, self.bytes, permissions)?)
+        to_the_end(vm.protect(GuestRange::try_new(self.gpa, self.bytes)?, permissions)?)
     }
 }
 
 impl Execute for VmAllocate {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
-        if self.writable > 1 {
-            return Err(Status::BadArgument);
-        }
+        let rights = match self.writable {
+            0 => Permissions::READ | Permissions::EXECUTE,
+            1 => Permissions::all(),
+            _ => return Err(Status::BadArgument),
+        };
+        let range = GuestRange::try_new(self.gpa, self.bytes)?;
         process.mapped.lock().keep(vm.clone())?;
-        vm.allocate(self.gpa, self.bytes, self.writable == 1, &process.space, self.address)
+        vm.allocate(range, rights, &process.space, self.address)
     }
 }

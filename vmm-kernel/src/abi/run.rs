@@ -11,7 +11,7 @@ use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::activity;
 use vcpu_abi::status::Status;
 
-use crate::cpu::{PerCpu, interrupts, time};
+use crate::cpu::{PerCpu, masking, time};
 use crate::guest::vcpu::{Vcpu, place};
 use crate::machine;
 use crate::platform::backend::exit::Exit;
@@ -166,7 +166,7 @@ fn handle_own(cpu: &PerCpu, vcpu: &Vcpu, backend: &BackendVcpu, exit: Exit) -> O
         Exit::Refused => return backend.after_refusal(),
     }
     backend.redeliver();
-    interrupts::take_pending();
+    masking::take_pending();
     (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
 }
 

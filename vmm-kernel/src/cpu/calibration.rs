@@ -30,8 +30,9 @@ struct Measurement {
 }
 
 /// Measures TSC and local APIC timer against the PIT. Of several measurements the least doubtful one is
-/// believed; an implausible one leaves what was assumed.
-pub fn calibrate() {
+/// believed; an implausible one leaves what was assumed. Where the platform says how fast the TSC counts, the
+/// local APIC timer is measured against that: what the host's PIT says of both at once does not matter then.
+pub fn calibrate(trusted_tsc_hz: Option<u64>) {
     let mut best: Option<Measurement> = None;
     for round in 1..=CALIBRATION_ATTEMPTS {
         best = [best, measure()].into_iter().flatten().min_by_key(|m| m.doubt_ppm);
@@ -43,7 +44,8 @@ pub fn calibrate() {
         log::warn!("the host's PIT does not count; a TSC of 1 GHz assumed");
         return;
     };
-    let hz = (u128::from(tsc_ticks) * u128::from(PIT_HZ) / u128::from(pit_ticks)) as u64;
+    let by_pit = (u128::from(tsc_ticks) * u128::from(PIT_HZ) / u128::from(pit_ticks)) as u64;
+    let hz = trusted_tsc_hz.unwrap_or(by_pit);
     if !PLAUSIBLE_HZ.contains(&hz) || apic_ticks == 0 {
         log::warn!("the host's PIT gives an implausible TSC frequency of {hz} Hz; 1 GHz assumed");
         return;

@@ -8,7 +8,7 @@
 //! interrupted CPL, to see whose it is, and call `handle_paranoid_trap`.
 #![allow(unsafe_code, reason = "the entry code, and the table that leads to it")]
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::cell::UnsafeCell;
 
 use x86_64::VirtAddr;
@@ -190,14 +190,6 @@ pub fn build() {
             idt[vector].set_handler_addr(stub(usize::from(vector)));
         }
     }
-}
-
-/// Lets interrupts that are pending be taken, here and now. The caller holds no lock and no borrow of what a
-/// handler uses.
-#[inline]
-pub fn take_pending() {
-    // SAFETY: the handlers keep every register; one instruction behind STI interrupts are recognised.
-    unsafe { asm!("sti", "nop", "cli", options(nostack)) };
 }
 
 /// Loads the IDT on this processor.

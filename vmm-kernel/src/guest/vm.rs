@@ -1,5 +1,6 @@
 //! Virtual machines: a guest physical address space.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use vcpu_abi::operation::Permissions;
@@ -45,17 +46,35 @@ struct State {
     own_pages: u64,
 }
 
-fn check(gpa: u64, bytes: u64) -> Result<(), Status> {
-    let end = gpa.checked_add(bytes).ok_or(Status::BadArgument)?;
-    if !(gpa | bytes).is_multiple_of(PAGE) || bytes == 0 || end > GPA_END {
-        return Err(Status::BadArgument);
-    }
-    Ok(())
+/// A range of guest physical addresses: whole pages that a guest's tables reach, one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestRange {
+    gpa: u64,
+    bytes: u64,
 }
 
-fn check_guest_memory(gpa: u64, bytes: u64) -> Result<(), Status> {
-    check(gpa, bytes)?;
-    if guest_memory::contains(gpa, bytes) { Ok(()) } else { Err(Status::NotFound) }
+impl GuestRange {
+    /// Checks a range.
+    ///
+    /// # Errors
+    /// [`Status::BadArgument`].
+    pub fn try_new(gpa: u64, bytes: u64) -> Result<Self, Status> {
+        let end = gpa.checked_add(bytes).ok_or(Status::BadArgument)?;
+        if !(gpa | bytes).is_multiple_of(PAGE) || bytes == 0 || end > GPA_END {
+            return Err(Status::BadArgument);
+        }
+        Ok(Self { gpa, bytes })
+    }
+
+    /// The addresses.
+    fn addresses(self) -> Range<u64> {
+        self.gpa..self.gpa + self.bytes
+    }
+
+    /// Checks that all of it is guest memory.
+    fn check_memory(self) -> Result<(), Status> {
+        if guest_memory::contains(self.gpa, self.bytes) { Ok(()) } else { Err(Status::NotFound) }
+    }
 }
 
 impl Vm {
@@ -74,57 +93,49 @@ impl Vm {
         AddressSpace { root: self.root.start_address().as_u64(), number: self.number }
     }
 
-    /// Checks that a range is whole pages that nested tables reach.
-    pub fn check_range(gpa: u64, bytes: u64) -> Result<(), Status> {
-        check(gpa, bytes)
-    }
-
     /// It gets a vCPU on this processor.
     pub fn runs_on(&self, cpu: u32) {
         self.processors.fetch_or(1 << (cpu % u64::BITS), Ordering::SeqCst);
     }
 
     /// Maps guest memory at its own address, behind the first `done` bytes of a range: as much of it as is
-    /// done in one go. Returns how much that was. The guest may do all with it.
-    pub fn grant(&self, gpa: u64, bytes: u64, done: u64) -> Result<u64, Status> {
-        check_guest_memory(gpa, bytes)?;
-        let flags = flags(Permissions::all())?;
-        Ok(self.state.lock().tables.map_some(gpa + done, gpa + done, bytes - done, flags)?)
+    /// done in one go. Returns how much that was.
+    pub fn grant(&self, range: GuestRange, rights: Permissions, done: u64) -> Result<u64, Status> {
+        range.check_memory()?;
+        let (at, flags) = (range.gpa + done, flags(rights)?);
+        Ok(self.state.lock().tables.map_some(at, at, range.bytes - done, flags)?)
     }
 
     /// Changes what the guest may do with a range, all of which is mapped. It is done when the value that is
     /// returned has done all of it and is gone: then no vCPU does otherwise.
-    pub fn protect(&self, gpa: u64, bytes: u64, permissions: Permissions) -> Result<Change<'_>, Status> {
-        check(gpa, bytes)?;
-        Ok(Change::new(self, gpa..gpa + bytes, Edit::Set(flags(permissions)?)))
+    pub fn protect(&self, range: GuestRange, rights: Permissions) -> Result<Change<'_>, Status> {
+        Ok(Change::new(self, range.addresses(), Edit::Set(flags(rights)?)))
     }
 
     /// Takes a range of guest memory out of what is mapped. It is done when the value that is returned has
     /// done all of it and is gone: then no vCPU reaches it.
-    pub fn revoke(&self, gpa: u64, bytes: u64) -> Result<Change<'_>, Status> {
-        check_guest_memory(gpa, bytes)?;
-        Ok(Change::new(self, gpa..gpa + bytes, Edit::Remove))
+    pub fn revoke(&self, range: GuestRange) -> Result<Change<'_>, Status> {
+        range.check_memory()?;
+        Ok(Change::new(self, range.addresses(), Edit::Remove))
     }
 
     /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process
     /// that asks for them keeps it until it ends (see `task::mapped`).
     pub fn allocate(
         &self,
-        gpa: u64,
-        bytes: u64,
-        writable: bool,
+        range: GuestRange,
+        rights: Permissions,
         space: &Space,
         address: u64,
     ) -> Result<(), Status> {
-        check(gpa, bytes)?;
+        let GuestRange { gpa, bytes } = range;
         if bytes / PAGE > OWN_PAGES_MAX {
             return Err(Status::Exhausted);
         }
         if (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
             return Err(Status::Overlap);
         }
-        let permissions = Permissions::READ | Permissions::EXECUTE;
-        let flags = flags(if writable { Permissions::all() } else { permissions })? | OWNED;
+        let flags = flags(rights)? | OWNED;
         let mut state = self.state.lock();
         if state.own_pages + bytes / PAGE > OWN_PAGES_MAX {
             return Err(Status::Exhausted);

@@ -12,13 +12,11 @@ use crate::cpu::{Cpuid, xsave_image};
 use crate::layout::{USER_END, USER_START};
 use crate::memory::space::Space;
 use crate::memory::{frames, host_map, temporary};
+use crate::platform::backend::fuzz_target::load_registers;
 use crate::task::elf;
 
-mod registers;
 #[cfg(test)]
 mod tests;
-
-pub use registers::load_registers;
 
 /// A name, and what is done with an input.
 pub type Target = (&'static str, fn(&[u8]));

@@ -9,8 +9,9 @@ use core::ops::Range;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
+use super::entry::Entry;
 use super::tables::{OWNED, TABLE, Tables, index};
-use super::words::{COUNT, Entry, Words};
+use super::words::{COUNT, Words};
 use super::{MemoryError, bitmap, frames, temporary};
 
 /// Marks a leaf that is there although no access is allowed: a bit that the processor ignores, so that the
@@ -126,11 +127,11 @@ impl Walk<'_> {
     fn leaf(&mut self, words: &Words, level: u32, entry: Entry) {
         let kept = entry.flags() & (OWNED | Flags::HUGE_PAGE);
         let new = match self.edit {
-            Edit::Remove => 0,
-            Edit::Set(flags) if flags.is_empty() => Entry::new(entry.address(), kept | HELD).0,
-            Edit::Set(flags) => Entry::new(entry.address(), kept | flags).0,
+            Edit::Remove => Entry::UNUSED,
+            Edit::Set(flags) if flags.is_empty() => Entry::encode(entry.address(), kept | HELD),
+            Edit::Set(flags) => Entry::encode(entry.address(), kept | flags),
         };
-        words.at(index(self.at, level)).set(new);
+        words.set_entry(index(self.at, level), new);
         self.stale.changed = true;
         if self.edit == Edit::Remove && kept.contains(OWNED) {
             self.stale.add(PhysFrame::containing_address(entry.address()));
@@ -175,7 +176,7 @@ impl Walk<'_> {
                 temporary::with_frame(table, |words| self.leaf(words, level, entry));
             } else {
                 let split = split(entry, level)?;
-                temporary::with_frame(table, |words| words.at(place).set(split.0));
+                temporary::with_frame(table, |words| words.set_entry(place, split));
                 self.stale.changed = true;
                 self.steps = self.steps.saturating_sub(SPLIT_STEPS);
             }
@@ -190,7 +191,7 @@ impl Walk<'_> {
         self.table(child, level - 1)?;
         let is_empty = || temporary::with_frame(child, |words| words.iter().all(|word| word == 0));
         if self.edit == Edit::Remove && is_empty() {
-            temporary::with_frame(table, |words| words.at(place).set(0));
+            temporary::with_frame(table, |words| words.set_entry(place, Entry::UNUSED));
             self.stale.changed = true;
             self.stale.add(child);
         }
@@ -206,10 +207,10 @@ fn split(entry: Entry, level: u32) -> Result<Entry, MemoryError> {
     temporary::with_frame(table, |words| {
         for index in 0..COUNT {
             let part = entry.address() + index as u64 * span(level - 1);
-            words.at(index).set(Entry::new(part, flags).0);
+            words.set_entry(index, Entry::encode(part, flags));
         }
     });
-    Ok(Entry::new(table.start_address(), TABLE))
+    Ok(Entry::encode(table.start_address(), TABLE))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
 
+use super::entry;
 use crate::checks;
 use crate::cpu::{PerCpu, this_cpu};
 
@@ -21,10 +22,19 @@ pub unsafe fn load(root: PhysFrame) {
         cpu.next_space.store(address, Ordering::Relaxed);
         let seen = checks::tlb::root_loads();
         // SAFETY: the caller's promise; in the kernel's half this code, its stack and its data lie.
-        unsafe { Cr3::write(root, Cr3Flags::empty()) };
+        unsafe { Cr3::write(entry::for_cr3(root), Cr3Flags::empty()) };
         checks::tlb::root_loaded(root, seen);
         cpu.space.store(address, Ordering::Relaxed);
     }
+}
+
+/// Leaves the page tables that a processor was started on for the kernel's own, before it has an area.
+///
+/// # Safety
+/// As for [`load`].
+pub unsafe fn load_first(root: PhysFrame) {
+    // SAFETY: the caller's promise.
+    unsafe { Cr3::write(entry::for_cr3(root), Cr3Flags::empty()) };
 }
 
 /// Has this processor forget what it has cached of its address space.

@@ -6,6 +6,7 @@
 
 pub mod bitmap;
 pub mod edit;
+pub mod entry;
 pub mod frames;
 pub mod guest_memory;
 pub mod host_map;

@@ -9,7 +9,8 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::words::{Entry, Words};
+use super::entry::Entry;
+use super::words::Words;
 use super::{MemoryError, bitmap};
 use crate::checks;
 use crate::layout::{KERNEL_AREA, PAGE};
@@ -72,7 +73,7 @@ fn ensure_table(address: u64) -> Result<(), MemoryError> {
             continue;
         }
         let frame = bitmap::take()?;
-        place.set(Entry::new(frame.start_address(), Flags::PRESENT | Flags::WRITABLE).0);
+        place.set(Entry::encode(frame.start_address(), Flags::PRESENT | Flags::WRITABLE).word());
         let table = (entry(address, level - 1) as u64) & !(PAGE - 1);
         // SAFETY: the new table has just become visible at this address, and nothing uses it yet.
         unsafe { clear(table) };
@@ -91,7 +92,7 @@ fn set(address: u64, frame: PhysFrame, kind: MapKind) -> Result<(), MemoryError>
     if place.get() != 0 {
         return Err(MemoryError::Occupied);
     }
-    place.set(Entry::new(frame.start_address(), kind.flags()).0);
+    place.set(Entry::encode(frame.start_address(), kind.flags()).word());
     Ok(())
 }
 
@@ -141,7 +142,8 @@ pub unsafe fn repoint(address: u64, frame: Option<PhysFrame>) {
     // SAFETY: `prepare_temporary` made the table; only this processor uses the entry.
     let place = unsafe { &*entry(address, 1) };
     let flags = MapKind::Data.flags() - Flags::GLOBAL;
-    place.set(frame.map_or(0, |frame| Entry::new(frame.start_address(), flags).0));
+    let entry = frame.map_or(Entry::UNUSED, |frame| Entry::encode(frame.start_address(), flags));
+    place.set(entry.word());
     if frame.is_none() {
         // Where nothing was mapped, nothing has to be forgotten: what is not present is not cached (APM
         // volume 2, 5.5.2).

@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::loaded;
-use crate::cpu::{PerCpu, interrupts, local_apic, per_cpu, this_cpu};
+use crate::cpu::{PerCpu, local_apic, masking, per_cpu, this_cpu};
 use crate::layout::MAX_CPUS;
 
 /// What to forget.
@@ -62,7 +62,7 @@ pub fn forget(what: What, may_have: impl Fn(&PerCpu) -> bool) {
         // What others have asked a processor for up to here comes with it.
         let asked = requests.asked.load(Ordering::SeqCst);
         while requests.answered.load(Ordering::SeqCst) < asked {
-            interrupts::take_pending();
+            masking::take_pending();
             core::hint::spin_loop();
         }
     }

@@ -4,7 +4,8 @@
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::words::{COUNT, Entry};
+use super::entry::Entry;
+use super::words::COUNT;
 use super::{MemoryError, frames, temporary};
 use crate::checks;
 use crate::layout::PAGE;
@@ -43,7 +44,7 @@ impl Tables {
         Ok(Self { root: frames::allocate_zeroed()? })
     }
 
-    /// The root, as CR3 or nCR3 wants it.
+    /// The root, whose address the processor is given.
     pub fn root(&self) -> PhysFrame {
         self.root
     }
@@ -54,7 +55,8 @@ impl Tables {
         temporary::with_frame(kernel_root, |kernel| {
             temporary::with_frame(self.root, |words| {
                 (COUNT / 2..COUNT).for_each(|index| words.at(index).set(kernel.at(index).get()));
-                words.at(vcpu_abi::boot::SELF_MAP_SLOT).set(Entry::new(self.root.start_address(), flags).0);
+                let itself = Entry::encode(self.root.start_address(), flags);
+                words.set_entry(vcpu_abi::boot::SELF_MAP_SLOT, itself);
             });
         });
     }
@@ -70,8 +72,8 @@ impl Tables {
             }
             table = if entry.is_unused() {
                 let new = frames::allocate_zeroed()?;
-                let entry = Entry::new(new.start_address(), TABLE);
-                temporary::with_frame(table, |words| words.at(place).set(entry.0));
+                let entry = Entry::encode(new.start_address(), TABLE);
+                temporary::with_frame(table, |words| words.set_entry(place, entry));
                 new
             } else {
                 PhysFrame::containing_address(entry.address())
@@ -87,7 +89,7 @@ impl Tables {
             if !words.entry(place).is_unused() {
                 return Err(MemoryError::Occupied);
             }
-            words.at(place).set(Entry::new(to, flags).0);
+            words.set_entry(place, Entry::encode(to, flags));
             Ok(())
         })
     }

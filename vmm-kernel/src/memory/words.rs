@@ -1,17 +1,13 @@
-//! A page as words, and the words of a page table. Whoever sees a page may not be the only one: the processor
+//! A page as words. Whoever sees a page may not be the only one: the processor
 //! walks page tables, processes and guests write their memory, and the kernel's tables are everybody's. So a
 //! page is looked at by volatile loads and stores behind a shared reference, of which there may be any
 //! number.
 
-use x86_64::PhysAddr;
-use x86_64::structures::paging::PageTableFlags as Flags;
-
+use super::entry::Entry;
 use crate::volatile::Volatile;
 
 /// Words in a page, or entries in a page table.
 pub const COUNT: usize = 512;
-/// Where an entry has the address.
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// The words of a page.
 #[repr(transparent)]
@@ -33,35 +29,13 @@ impl Words {
         self.0.iter().map(Volatile::get)
     }
 
-    /// The entry at an index.
+    /// The entry at an index, of a page table.
     pub fn entry(&self, index: usize) -> Entry {
-        Entry(self.at(index).get())
-    }
-}
-
-/// An entry of a page table (APM volume 2, 5.3.3). [`Entry::new`] and [`Entry::address`] alone put an address
-/// into a word and take it out: where a platform marks encrypted or shared pages in the address, they know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry(pub u64);
-
-impl Entry {
-    /// An entry for what is at `address`.
-    pub fn new(address: PhysAddr, flags: Flags) -> Self {
-        Self(address.as_u64() | flags.bits())
+        Entry::of_word(self.at(index).get())
     }
 
-    /// Whether there is nothing in it.
-    pub fn is_unused(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The address.
-    pub fn address(self) -> PhysAddr {
-        PhysAddr::new_truncate(self.0 & ADDRESS)
-    }
-
-    /// Everything else.
-    pub fn flags(self) -> Flags {
-        Flags::from_bits_retain(self.0 & !ADDRESS)
+    /// Stores the entry at an index.
+    pub fn set_entry(&self, index: usize, entry: Entry) {
+        self.at(index).set(entry.word());
     }
 }

@@ -1,7 +1,7 @@
 //! The accessors, on a page of the test's own.
 
 use super::*;
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 
 #[test]
 fn each_register_has_its_place() {

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::process::Process;
 use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
-use crate::cpu::{PerCpu, fpu, interrupts, local_apic, per_cpu, speculation, this_cpu, time};
+use crate::cpu::{PerCpu, fpu, local_apic, masking, per_cpu, speculation, this_cpu, time};
 use crate::object::fifo::Fifo;
 use crate::object::pool::Ref;
 use crate::sync::SpinLock;
@@ -405,7 +405,7 @@ pub fn give_way() -> bool {
 /// caller holds nothing.
 #[must_use]
 pub fn take_turns() -> bool {
-    interrupts::take_pending();
+    masking::take_pending();
     // A process that ends on another processor has this one reschedule.
     !wants_turn(this_cpu()) || give_way()
 }
@@ -469,8 +469,7 @@ pub fn idle() -> ! {
     loop {
         schedule();
         if !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
-            x86_64::instructions::interrupts::enable_and_hlt();
-            x86_64::instructions::interrupts::disable();
+            masking::wait();
         }
     }
 }

@@ -4,17 +4,18 @@ use super::*;
 fn guest_addresses_are_whole_pages_that_nested_tables_reach() {
     let bad = Err(Status::BadArgument);
     for (gpa, bytes, expected) in [
-        (0, PAGE, Ok(())),
-        (GPA_END - PAGE, PAGE, Ok(())),
-        (0, 0, bad),
-        (1, PAGE, bad),
-        (0, PAGE + 1, bad),
-        (GPA_END - PAGE, 2 * PAGE, bad),
-        (GPA_END, PAGE, bad),
-        (u64::MAX - PAGE + 1, PAGE, bad),
+        (0, PAGE, Ok(0..PAGE)),
+        (GPA_END - PAGE, PAGE, Ok(GPA_END - PAGE..GPA_END)),
+        (0, 0, bad.clone()),
+        (1, PAGE, bad.clone()),
+        (0, PAGE + 1, bad.clone()),
+        (GPA_END - PAGE, 2 * PAGE, bad.clone()),
+        (GPA_END, PAGE, bad.clone()),
+        (u64::MAX - PAGE + 1, PAGE, bad.clone()),
         (PAGE, u64::MAX - PAGE + 1, bad),
     ] {
-        assert_eq!(check(gpa, bytes), expected, "{gpa:#x}, {bytes:#x}");
+        let range = GuestRange::try_new(gpa, bytes).map(GuestRange::addresses);
+        assert_eq!(range, expected, "{gpa:#x}, {bytes:#x}");
     }
 }
 

@@ -4,6 +4,10 @@
 
 pub mod enter;
 pub mod exit;
+#[cfg(not(target_os = "none"))]
+pub mod fuzz_target;
+#[cfg(not(target_os = "none"))]
+pub mod host_pages;
 pub mod nested;
 pub mod permissions;
 mod short_record;
@@ -17,8 +21,12 @@ pub mod window;
 
 use core::arch::asm;
 
+use vcpu_abi::boot::BootPage;
+
 use crate::cpu::features::{Feature, Place};
 use crate::cpu::{cpuid, msr, this_cpu};
+use crate::memory::entry::Marks;
+use crate::memory::host_map::Range;
 use crate::memory::{MemoryError, frames};
 use crate::sync::SpinLock;
 
@@ -80,6 +88,22 @@ pub fn cr0_intercept() -> u32 {
     const EMULATOR: [u32; 3] = [0x5447_4354, 0x4354_4743, 0x4743_5447];
     let leaf = cpuid(0x4000_0000, 0);
     if [leaf.ebx, leaf.ecx, leaf.edx] == EMULATOR { vmcb::intercept_cr::CR0_WRITE } else { 0 }
+}
+
+/// What an image for this backend says in `BootPage::platform`.
+pub const IMAGE: u32 = vcpu_abi::boot::platform::NATIVE;
+
+/// How page-table entries tell private pages from shared ones: the host sees all of them.
+pub fn marks(_: &BootPage) -> Marks {
+    Marks::NONE
+}
+
+/// Makes memory usable that the host says is there, before it is used for the first time. All of it is.
+pub fn accept_memory(_: Range) {}
+
+/// How fast the TSC counts, in Hz, if that is known without the host, whose PIT is measured else.
+pub fn trusted_tsc_hz() -> Option<u64> {
+    None
 }
 
 /// Turns SVM on, on this processor. Its segments and SYSCALL MSRs must be the final ones.

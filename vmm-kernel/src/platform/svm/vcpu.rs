@@ -13,7 +13,7 @@ use super::exit::{self, Exit};
 use super::state::{self, LoadError};
 use super::vmcb::{Vmcb, intercept1};
 use super::{maps, tlb, tlb_model, window};
-use crate::cpu::{interrupts, local_apic, this_cpu};
+use crate::cpu::{local_apic, masking, this_cpu};
 use crate::run_page::SharedRunPage;
 
 /// The guest memory that a vCPU runs in.
@@ -182,7 +182,7 @@ impl BackendVcpu {
         let is_entered = || {
             local_apic::kick(this_cpu().apic_id);
             let exit = self.enter_once();
-            interrupts::take_pending();
+            masking::take_pending();
             exit != Exit::Refused
         };
         // The host's state must not be seen by anybody: it is overwritten.

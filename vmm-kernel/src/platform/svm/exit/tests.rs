@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 
 fn recorded(code: u64, info1: u64, info2: u64) -> (Exit, vcpu_abi::exit::ExitRecord) {
     let pages = VcpuPages::new();

@@ -1,6 +1,6 @@
 use super::super::exit::{Exit, record};
 use super::super::vmcb::{Vmcb, exit_code as code, vintr};
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 use crate::run_page::SharedRunPage;
 
 unsafe extern "C" {

@@ -1,7 +1,7 @@
 use core::mem::offset_of;
 
 use super::*;
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 
 /// What becomes of an entry with these groups marked: the answer, what is still marked, and RAX.
 fn load(groups: Groups, asked: u32) -> (u32, Groups, u64) {

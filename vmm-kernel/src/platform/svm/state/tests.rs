@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 use vcpu_abi::registers::{MsrRegisters, SegmentRegisters};
 
 const LIMITS: Limits = Limits { cr4: 0x7ff, physical_bits: 40 };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 
 #[test]
 fn a_flush_is_asked_for_once_and_of_the_asid_only() {

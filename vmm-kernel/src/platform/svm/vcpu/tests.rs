@@ -3,7 +3,7 @@ use core::mem::offset_of;
 use vcpu_abi::run_page::{RunPage, window as asked};
 
 use super::*;
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 
 fn vcpu(pages: &VcpuPages) -> BackendVcpu {
     BackendVcpu {

@@ -1,6 +1,6 @@
 //! Where a vCPU's VMCB lies.
 
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 
 #[test]
 fn the_block_is_the_page_before() {

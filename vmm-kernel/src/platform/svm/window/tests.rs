@@ -1,7 +1,7 @@
 use vcpu_abi::registers::{EventInjection, event_kind};
 
 use super::*;
-use crate::host::VcpuPages;
+use crate::platform::svm::host_pages::VcpuPages;
 
 #[test]
 fn what_is_asked_for_is_intercepted_and_nothing_else() {

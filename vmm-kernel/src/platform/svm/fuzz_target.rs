@@ -6,10 +6,10 @@ use core::mem::offset_of;
 use vcpu_abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters, event_kind};
 use vcpu_abi::run_page::RunPage;
 
+use super::host_pages::VcpuPages;
+use super::vmcb::{Vmcb, intercept_cr, intercept1, tlb_control, vintr};
+use super::{EFER_SVME, state, window};
 use crate::cpu::cpuid;
-use crate::host::VcpuPages;
-use crate::platform::svm::vmcb::{Vmcb, intercept_cr, intercept1, tlb_control, vintr};
-use crate::platform::svm::{EFER_SVME, state, window};
 use crate::run_page::SharedRunPage;
 
 /// Where the permission maps and the nested tables are said to be.

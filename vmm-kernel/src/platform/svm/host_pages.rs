@@ -1,12 +1,13 @@
-//! A vCPU's first two pages, as the kernel maps them, in memory of the program's own.
+//! A vCPU's first two pages, as the kernel maps them, in memory of the program's own: for tests and fuzz
+//! targets on the host.
 #![allow(unsafe_code, reason = "pages that lie side by side and are shared, as in the kernel")]
 
 use vcpu_abi::exit::ExitRecord;
 use vcpu_abi::registers::EventInjection;
 use vcpu_abi::run_page::RunPage;
 
+use super::vmcb::Vmcb;
 use crate::layout::PAGE;
-use crate::platform::svm::vmcb::Vmcb;
 use crate::run_page::SharedRunPage;
 
 #[repr(C, align(4096))]
