@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         high_window: Some((0x80_0000_0000, 1 << 38)),
     };
     let hpet = Hpet::new(LegacyReplacement::default());
-    let entries = [hpet.acpi(), I8042::new().acpi(), PciHost::q35().acpi()].concat();
+    let entries = [hpet.acpi(), I8042::new().acpi(), PciHost::acpi()].concat();
     let tables = AcpiTables::new(&config, &entries, FIRMWARE_GPA, FIRMWARE_BYTES)?;
     // Tables start at multiples of 16 and say their own length; what does not look like one is padding.
     let mut rest = tables.bytes.get(48..).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! A platform for the tests: a clock to set, lines to look at, power events to count.
 
 use crate::capability::{Platform, PowerEvent};
+use crate::pci::PciPlatform;
 use alloc::vec::Vec;
 
 /// Records what a device does to its surroundings.
@@ -14,6 +15,10 @@ pub struct Bench {
     pub edges: u32,
     /// Power events, in order.
     pub power: Vec<PowerEvent>,
+    /// Messages of PCI functions, in order.
+    pub messages: Vec<(u64, u32)>,
+    /// A PCI function's interrupt pin.
+    pub intx: bool,
 }
 
 impl Bench {
@@ -35,6 +40,16 @@ impl Platform for Bench {
 
     fn power(&mut self, event: PowerEvent) {
         self.power.push(event);
+    }
+}
+
+impl PciPlatform for Bench {
+    fn send_msi(&mut self, address: u64, data: u32) {
+        self.messages.push((address, data));
+    }
+
+    fn set_intx(&mut self, level: bool) {
+        self.intx = level;
     }
 }
 

@@ -21,7 +21,7 @@ fn entries() -> Vec<AcpiEntry> {
         rtc::Rtc::new(0, &rtc::CmosConfig { low_ram_bytes: 0, high_ram_bytes: 0, cpus: 1 }).acpi(),
         pm::Pm::new(CONFIG.timer_width, false).acpi(),
         i8042::I8042::new().acpi(),
-        pci::PciHost::q35().acpi(),
+        pci::PciHost::acpi(),
         uart::Uart::new(uart::spec::COM[0], |_: u8| {}).acpi(),
     ]
     .concat()

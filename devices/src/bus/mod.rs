@@ -3,17 +3,20 @@
 //! Two maps, built once at start from *claims* and never changed after: [`PortMap`] and [`MmioMap`]. A claim
 //! gives a range to a [`DeviceId`], a plain index into whatever table of devices the VMM keeps; the maps own
 //! no device and take no lock. Two claims that overlap are a mistake of the VMM's and a [`ClaimError`]; what
-//! nobody claims is absent.
+//! nobody claims is absent. PCI functions' BARs, which a guest moves, are in a third map, [`BarMap`], for
+//! what the second does not have.
 //!
 //! An access that touches two owners (or an owner and nothing) is cut into bytes, each given to its own
 //! owner, lowest first; absent bytes read all-ones. An access whose first and last byte have one owner goes
 //! to it whole: so a dword at CF8h reaches the PCI host although CF9h, the reset register, is somebody
 //! else's, and a byte at CF9h does not.
 
+mod bars;
 mod bytewise;
 mod mmio;
 mod port;
 
+pub use bars::{BarClaim, BarHit, BarMap};
 pub use bytewise::{read_bytes, write_bytes};
 pub use mmio::{Hit, MmioClaim, MmioMap};
 pub use port::{PortClaim, PortMap};

@@ -1,15 +1,21 @@
 //! A function's configuration space: bytes and which of their bits a guest may write.
 
+use super::bar::{BARS, Bar};
+use super::spec::{CAPABILITIES, STATUS, STATUS_CAPABILITIES};
 use crate::capability::Width;
 
+/// Where the first capability goes: right after the header.
+const FIRST_CAPABILITY: u16 = 0x40;
+
 /// 256 bytes of configuration space. What lies beyond, up to 4 KiB, reads 0 (no extended capabilities).
-///
-/// A BAR is sized the usual way: the guest writes ones and finds those of the address bits that are writable.
-/// So a BAR of 4 KiB is a dword whose bits 31:12 are writable.
 #[derive(Clone, Debug)]
 pub struct ConfigSpace {
     bytes: [u8; 256],
     writable: [u8; 256],
+    pub(super) bars: [Option<Bar>; BARS],
+    /// Where the next capability goes, and where its address does.
+    next_capability: u16,
+    last_pointer: u16,
 }
 
 /// The identity of a function.
@@ -32,7 +38,13 @@ pub struct Identity {
 impl ConfigSpace {
     /// A type 0 header with nothing in it but the identity.
     pub fn new(identity: &Identity) -> Self {
-        let mut space = Self { bytes: [0; 256], writable: [0; 256] };
+        let mut space = Self {
+            bytes: [0; 256],
+            writable: [0; 256],
+            bars: [None; BARS],
+            next_capability: FIRST_CAPABILITY,
+            last_pointer: CAPABILITIES,
+        };
         space.set(0x00, &identity.vendor.to_le_bytes());
         space.set(0x02, &identity.device.to_le_bytes());
         space.set(0x08, &(identity.class << 8 | u32::from(identity.revision)).to_le_bytes());
@@ -44,6 +56,23 @@ impl ConfigSpace {
         space.allow(0x0c, &[0xff]);
         space.allow(0x3c, &[0xff]);
         space
+    }
+
+    /// Adds a capability: what follows its ID and the address of the next one. Returns where it is; `None` if
+    /// there is no room for it.
+    pub fn add_capability(&mut self, id: u8, body: &[u8]) -> Option<u16> {
+        let at = self.next_capability;
+        let end = at.checked_add(2)?.checked_add(u16::try_from(body.len()).ok()?)?;
+        if usize::from(end) > self.bytes.len() {
+            return None;
+        }
+        self.set(at, &[id, 0]);
+        self.set(at + 2, body);
+        self.set(self.last_pointer, &[at as u8]);
+        self.set(STATUS, &[STATUS_CAPABILITIES]);
+        self.last_pointer = at + 1;
+        self.next_capability = end.next_multiple_of(4);
+        Some(at)
     }
 
     /// Sets bytes, whether the guest may write them or not. What does not fit is dropped.

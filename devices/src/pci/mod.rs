@@ -1,142 +1,157 @@
-//! The PCI host: configuration mechanism #1 and ECAM on one bus, bus 0, whose slots hold [`PciFunction`]s.
+//! The PCI host: configuration mechanism #1 and ECAM on one bus, bus 0, and what a function on it is.
 //!
-//! An empty slot reads all-ones, and so do all other buses. Mechanism #2 is not there: its byte registers
-//! CF8h and CFAh are parts of the dword register CONFIG_ADDRESS and read all-ones on their own, its window
-//! C000h–CFFFh is absent.
+//! [`PciHost`] finds out which function an access is for; a [`Bus`], which holds the functions, carries it
+//! out. An empty slot reads all-ones, and so do all other buses. Mechanism #2 is not there: its byte
+//! registers CF8h and CFAh are parts of the dword register CONFIG_ADDRESS and read all-ones on their own, its
+//! window C000h–CFFFh is absent.
 //!
-//! The host owns its functions as boxes. A device process or a device with a lock of its own is put in as a
-//! handle that implements [`PciFunction`].
+//! A function has a [`ConfigSpace`] with its BARs ([`Bar`]) and capabilities. Where a BAR is, and whether it
+//! is decoded, is the guest's to say at any time: whoever routes accesses asks
+//! [`ConfigSpace::bar_base`] again after each write.
 
+mod bar;
 mod chipset;
 pub mod config;
+pub mod msix;
 pub mod spec;
 
 use crate::acpi_entry::{AcpiEntry, OEM_ID, OEM_REVISION, OEM_TABLE_ID};
-use crate::capability::{
-    Device, Missing, MmioDevice, MmioRange, Platform, PortDevice, PortRange, Present, Width,
-};
+use crate::capability::{MmioRange, Platform, PortRange, Width};
 use acpi_tables::{Aml, aml::Memory32Fixed, mcfg::MCFG};
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
+pub use bar::{BARS, Bar, BarKind};
 pub use chipset::{HOST_BRIDGE_DEVFN, LPC_DEVFN, PlainFunction, host_bridge, lpc_bridge};
+pub use config::ConfigSpace;
 
-/// A function's configuration space. `offset` is below 4096; an access never crosses a dword.
-pub trait PciFunction {
-    /// A configuration read. Bits above `width` are ignored.
-    fn config_read(&mut self, offset: u16, width: Width, platform: &mut dyn Platform) -> u32;
-    /// A configuration write. Bits of `value` above `width` are zero.
-    fn config_write(&mut self, offset: u16, width: Width, value: u32, platform: &mut dyn Platform);
+/// What a function may use of its surroundings during one call.
+pub trait PciPlatform: Platform {
+    /// A message-signalled interrupt: a write of `data` to `address`, which reaches nothing but local APICs.
+    fn send_msi(&mut self, address: u64, data: u32);
+    /// Drives the function's interrupt pin. Functions whose pins share a line do not disturb each other.
+    fn set_intx(&mut self, level: bool);
 }
 
-/// A place on bus 0 that is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotTaken {
-    /// Device number times 8 plus function number.
-    pub devfn: u8,
+/// A function on the bus.
+pub trait PciFunction: Send {
+    /// What messages call it.
+    fn name(&self) -> &'static str;
+    /// Its configuration space.
+    fn space(&self) -> &ConfigSpace;
+    /// The same, for firmware that gives the BARs their first addresses.
+    fn space_mut(&mut self) -> &mut ConfigSpace;
+    /// A configuration read. `offset` is below 4096; an access never crosses a dword. Bits above `width` are
+    /// ignored.
+    fn config_read(&mut self, offset: u16, width: Width, platform: &mut dyn PciPlatform) -> u32;
+    /// A configuration write. Bits of `value` above `width` are zero.
+    fn config_write(&mut self, offset: u16, width: Width, value: u32, platform: &mut dyn PciPlatform);
+    /// A load from a BAR. `offset` is from its start, and all of the access is inside.
+    fn bar_read(&mut self, bar: u8, offset: u64, width: Width, platform: &mut dyn PciPlatform) -> u64;
+    /// A store to a BAR. Bits of `value` above `width` are zero.
+    fn bar_write(&mut self, bar: u8, offset: u64, width: Width, value: u64, platform: &mut dyn PciPlatform);
+}
+
+/// The functions of bus 0, as the host reaches them.
+pub trait Bus {
+    /// A configuration read of the function at `devfn` (device number times 8 plus function number). `None`
+    /// if there is none.
+    fn config_read(&mut self, devfn: u8, offset: u16, width: Width) -> Option<u32>;
+    /// A configuration write.
+    fn config_write(&mut self, devfn: u8, offset: u16, width: Width, value: u32);
 }
 
 /// The host bridge's two ways into configuration space: ports at [`spec::PORTS`], memory at
 /// [`spec::ECAM_GPA`].
+#[derive(Debug, Default)]
 pub struct PciHost {
-    functions: Vec<Option<Box<dyn PciFunction + Send>>>,
     address: u32,
 }
 
-impl Default for PciHost {
-    fn default() -> Self {
-        Self::empty()
+/// What a configuration access is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Target {
+    bus: u8,
+    devfn: u8,
+    offset: u16,
+}
+
+impl Target {
+    /// Accesses that cross a dword are not defined: nobody's.
+    fn has(self, width: Width) -> bool {
+        self.bus == 0 && u64::from(self.offset & 3) + width.bytes() <= 4
+    }
+
+    fn read(self, width: Width, bus: &mut dyn Bus) -> u32 {
+        let value = self.has(width).then(|| bus.config_read(self.devfn, self.offset, width)).flatten();
+        value.unwrap_or(u32::MAX) & width.mask() as u32
+    }
+
+    fn write(self, width: Width, value: u32, bus: &mut dyn Bus) {
+        if self.has(width) {
+            bus.config_write(self.devfn, self.offset, width, value);
+        }
+    }
+
+    /// Of an offset into ECAM.
+    fn of_ecam(offset: u64) -> Self {
+        Self { bus: (offset >> 20) as u8, devfn: (offset >> 12) as u8, offset: offset as u16 & 0xfff }
     }
 }
 
 impl PciHost {
-    /// A bus without functions.
-    pub fn empty() -> Self {
-        Self { functions: (0..256).map(|_| None).collect(), address: 0 }
-    }
+    /// What messages call it.
+    pub const NAME: &'static str = "PCI host bridge";
+    /// The ports it claims.
+    pub const PORTS: &'static [PortRange] = spec::PORTS;
+    /// The addresses it claims.
+    pub const RANGES: &'static [MmioRange] = &[MmioRange { gpa: spec::ECAM_GPA, bytes: spec::ECAM_BYTES }];
 
-    /// A bus with the host bridge and the LPC bridge.
-    pub fn q35() -> Self {
-        let mut host = Self::empty();
-        // An empty bus has room for both: the results cannot be errors.
-        let _ = host.plug(HOST_BRIDGE_DEVFN, Box::new(host_bridge()));
-        let _ = host.plug(LPC_DEVFN, Box::new(lpc_bridge()));
-        host
-    }
-
-    /// Puts a function on the bus. Function 0 of a slot with further functions must say so itself (header
-    /// type bit 7).
-    pub fn plug(&mut self, devfn: u8, function: Box<dyn PciFunction + Send>) -> Result<(), SlotTaken> {
-        match self.functions.get_mut(usize::from(devfn)) {
-            Some(slot @ None) => {
-                *slot = Some(function);
-                Ok(())
-            }
-            _ => Err(SlotTaken { devfn }),
-        }
-    }
-
-    /// A configuration read, all-ones where nothing is. Accesses that cross a dword are not defined:
-    /// all-ones.
-    pub fn config_read(
-        &mut self,
-        bus: u8,
-        devfn: u8,
-        offset: u16,
-        width: Width,
-        platform: &mut dyn Platform,
-    ) -> u32 {
-        match self.function(bus, devfn, offset, width) {
-            Some(function) => function.config_read(offset, width, platform),
-            None => width.mask() as u32,
-        }
-    }
-
-    /// A configuration write.
-    pub fn config_write(
-        &mut self,
-        bus: u8,
-        devfn: u8,
-        offset: u16,
-        width: Width,
-        value: u32,
-        platform: &mut dyn Platform,
-    ) {
-        if let Some(function) = self.function(bus, devfn, offset, width) {
-            function.config_write(offset, width, value, platform);
-        }
-    }
-
-    fn function(
-        &mut self,
-        bus: u8,
-        devfn: u8,
-        offset: u16,
-        width: Width,
-    ) -> Option<&mut (dyn PciFunction + Send + 'static)> {
-        if bus != 0 || u64::from(offset & 3) + width.bytes() > 4 {
-            return None;
-        }
-        self.functions.get_mut(usize::from(devfn))?.as_deref_mut()
-    }
-
-    /// Bus, function and offset of a CONFIG_DATA access, if CONFIG_ADDRESS is enabled.
-    fn target(&self, port: u16) -> Option<(u8, u8, u16)> {
-        let [register, devfn, bus, _] = self.address.to_le_bytes();
-        let offset = u16::from(register & 0xfc) + (port & 3);
-        (self.address & spec::ADDRESS_ENABLE != 0).then_some((bus, devfn, offset))
-    }
-}
-
-impl Device for PciHost {
-    const NAME: &'static str = "PCI host bridge";
-    type Ports = Present;
-    type Mmio = Present;
-    type Timer = Missing;
-    type Lines = Missing;
-    type Input = Missing;
-
-    fn acpi(&self) -> Vec<AcpiEntry> {
+    /// What the ACPI tables say of it. The root bridge itself is in the DSDT in any case.
+    pub fn acpi() -> Vec<AcpiEntry> {
         let window = Memory32Fixed::new(true, spec::ECAM_GPA as u32, spec::ECAM_BYTES as u32);
         [AcpiEntry::system("ECAM", "PNP0C02", &[&window]), acpi_table()].into()
+    }
+
+    /// What a CONFIG_DATA access is for, if CONFIG_ADDRESS is enabled.
+    fn target(&self, port: u16) -> Option<Target> {
+        let [register, devfn, bus, _] = self.address.to_le_bytes();
+        let offset = u16::from(register & 0xfc) + (port & 3);
+        let is_data = port >= spec::CONFIG_DATA && self.address & spec::ADDRESS_ENABLE != 0;
+        is_data.then_some(Target { bus, devfn, offset })
+    }
+
+    /// IN.
+    pub fn port_read(&self, port: u16, width: Width, bus: &mut dyn Bus) -> u32 {
+        if port == spec::CONFIG_ADDRESS && width == Width::Dword {
+            return self.address;
+        }
+        self.target(port).map_or(width.mask() as u32, |target| target.read(width, bus))
+    }
+
+    /// OUT.
+    pub fn port_write(&mut self, port: u16, width: Width, value: u32, bus: &mut dyn Bus) {
+        if port == spec::CONFIG_ADDRESS && width == Width::Dword {
+            self.address = value & spec::ADDRESS_KEPT;
+        } else if let Some(target) = self.target(port) {
+            target.write(width, value, bus);
+        }
+    }
+
+    /// A load from ECAM. A qword is two dwords.
+    pub fn ecam_read(offset: u64, width: Width, bus: &mut dyn Bus) -> u64 {
+        if width == Width::Qword {
+            let low = Self::ecam_read(offset, Width::Dword, bus);
+            return low | Self::ecam_read(offset.wrapping_add(4), Width::Dword, bus) << 32;
+        }
+        u64::from(Target::of_ecam(offset).read(width, bus))
+    }
+
+    /// A store to ECAM.
+    pub fn ecam_write(offset: u64, width: Width, value: u64, bus: &mut dyn Bus) {
+        if width == Width::Qword {
+            Self::ecam_write(offset, Width::Dword, value & 0xffff_ffff, bus);
+            return Self::ecam_write(offset.wrapping_add(4), Width::Dword, value >> 32, bus);
+        }
+        Target::of_ecam(offset).write(width, value as u32, bus);
     }
 }
 
@@ -147,64 +162,6 @@ fn acpi_table() -> AcpiEntry {
     let mut bytes = Vec::new();
     table.to_aml_bytes(&mut bytes);
     AcpiEntry::Table(bytes)
-}
-
-impl PortDevice for PciHost {
-    fn ports(&self) -> &[PortRange] {
-        spec::PORTS
-    }
-
-    fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
-        if port == spec::CONFIG_ADDRESS && width == Width::Dword {
-            return self.address;
-        }
-        match self.target(port) {
-            Some((bus, devfn, offset)) if port >= spec::CONFIG_DATA => {
-                self.config_read(bus, devfn, offset, width, platform)
-            }
-            _ => width.mask() as u32,
-        }
-    }
-
-    fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
-        if port == spec::CONFIG_ADDRESS && width == Width::Dword {
-            self.address = value & spec::ADDRESS_KEPT;
-        } else if let Some((bus, devfn, offset)) = self.target(port)
-            && port >= spec::CONFIG_DATA
-        {
-            self.config_write(bus, devfn, offset, width, value, platform);
-        }
-    }
-}
-
-/// Bus, function and offset of an ECAM access.
-fn ecam(offset: u64) -> (u8, u8, u16) {
-    ((offset >> 20) as u8, (offset >> 12) as u8, offset as u16 & 0xfff)
-}
-
-impl MmioDevice for PciHost {
-    fn ranges(&self) -> &[MmioRange] {
-        &[MmioRange { gpa: spec::ECAM_GPA, bytes: spec::ECAM_BYTES }]
-    }
-
-    /// A qword is two dwords.
-    fn mmio_read(&mut self, offset: u64, width: Width, platform: &mut dyn Platform) -> u64 {
-        if width == Width::Qword {
-            let low = self.mmio_read(offset, Width::Dword, platform);
-            return low | self.mmio_read(offset.wrapping_add(4), Width::Dword, platform) << 32;
-        }
-        let (bus, devfn, register) = ecam(offset);
-        u64::from(self.config_read(bus, devfn, register, width, platform))
-    }
-
-    fn mmio_write(&mut self, offset: u64, width: Width, value: u64, platform: &mut dyn Platform) {
-        if width == Width::Qword {
-            self.mmio_write(offset, Width::Dword, value & 0xffff_ffff, platform);
-            return self.mmio_write(offset.wrapping_add(4), Width::Dword, value >> 32, platform);
-        }
-        let (bus, devfn, register) = ecam(offset);
-        self.config_write(bus, devfn, register, width, value as u32, platform);
-    }
 }
 
 #[cfg(test)]

@@ -30,11 +30,32 @@ pub const WINDOW_LAST_GPA: u32 = 0xfebf_ffff;
 
 /// The first of the I/O APIC's inputs for PCI interrupts; INTA of slot 0 has it.
 pub const INTX_FIRST_LINE: u8 = 16;
-/// How many inputs the slots' pins are spread over.
-pub const INTX_LINES: u8 = 8;
+/// How many inputs the slots' pins are spread over: those that are not the HPET's as well.
+pub const INTX_LINES: u8 = 4;
 
 /// The line of an interrupt pin (0 for INTA): the one place that says so, for the devices and for the ACPI
 /// `_PRT`.
 pub const fn intx_line(slot: u8, pin: u8) -> u8 {
     INTX_FIRST_LINE + (slot.wrapping_add(pin)) % INTX_LINES
 }
+
+/// The command register, a word.
+pub const COMMAND: u16 = 0x04;
+/// Command: memory accesses are decoded.
+pub const COMMAND_MEMORY: u16 = 1 << 1;
+/// Command: the function may reach memory by itself.
+pub const COMMAND_BUS_MASTER: u16 = 1 << 2;
+/// Command: the interrupt pin stays low.
+pub const COMMAND_INTX_OFF: u16 = 1 << 10;
+/// The status register's low byte.
+pub const STATUS: u16 = 0x06;
+/// Status: the function wants an interrupt by its pin.
+pub const STATUS_INTERRUPT: u8 = 1 << 3;
+/// Status: there are capabilities.
+pub const STATUS_CAPABILITIES: u8 = 1 << 4;
+/// Where the address of the first capability is.
+pub const CAPABILITIES: u16 = 0x34;
+/// Interrupt line: what firmware says of the pin's way to a PIC or an I/O APIC.
+pub const INTERRUPT_LINE: u16 = 0x3c;
+/// Interrupt pin: 1 for INTA, 0 for none.
+pub const INTERRUPT_PIN: u16 = 0x3d;

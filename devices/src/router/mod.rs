@@ -15,6 +15,7 @@ use crate::capability::{
     Device, Missing, MmioDevice, MmioRange, Platform, PortDevice, PortRange, Present, Width,
 };
 use crate::ioapic::{IOAPIC_BASE, IOAPIC_BYTES, IoApic, MessageSink};
+use crate::pci::spec;
 use crate::pic::PicPair;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,6 +36,8 @@ pub struct Router {
     apics: Arc<Apics>,
     pic: PicPair,
     ioapic: IoApic,
+    /// Which PCI functions, by number, hold the line of each pin.
+    holders: [u64; spec::INTX_LINES as usize],
     kicks: VcpuSet,
 }
 
@@ -52,7 +55,13 @@ impl MessageSink for Sink<'_> {
 impl Router {
     /// A router to these local APICs, all lines low, all pins masked.
     pub fn new(apics: Arc<Apics>) -> Self {
-        Self { apics, pic: PicPair::default(), ioapic: IoApic::default(), kicks: VcpuSet::default() }
+        Self {
+            apics,
+            pic: PicPair::default(),
+            ioapic: IoApic::default(),
+            holders: Default::default(),
+            kicks: VcpuSet::default(),
+        }
     }
 
     /// Sets the I/O APIC's ID (0 to 15), as firmware does, to what the MADT says.
@@ -73,6 +82,17 @@ impl Router {
         }
         let pin = if line == 0 { 2 } else { line };
         self.with_ioapic(|ioapic, sink| ioapic.set_pin(pin, level, sink));
+    }
+
+    /// Drives the interrupt pin of the PCI function that has a number (0 to 63). Pins share lines: one is
+    /// high as long as any of them is.
+    pub fn set_intx(&mut self, line: u8, function: u8, level: bool) {
+        let index = usize::from(line.wrapping_sub(spec::INTX_FIRST_LINE));
+        let Some(holders) = self.holders.get_mut(index) else { return };
+        let bit = 1u64.checked_shl(function.into()).unwrap_or(0);
+        *holders = if level { *holders | bit } else { *holders & !bit };
+        let level = *holders != 0;
+        self.set_line(line, level);
     }
 
     fn update_pic_output(&mut self) {

@@ -226,3 +226,24 @@ fn wide_port_accesses_are_several() {
     assert_eq!(machine.router.port_read(0x20, Width::Word, &mut Nowhere), 0xab00);
     assert_eq!(machine.router.port_read(0x4d0, Width::Dword, &mut Nowhere), 0xffff_0000);
 }
+
+#[test]
+fn functions_share_a_line() {
+    let mut machine = Machine::new(1);
+    machine.pin(17, 0x8051);
+    for function in [3, 63] {
+        machine.router.set_intx(17, function, true);
+    }
+    // Neither of a number that there is not, nor on a line that is none of the pins'.
+    for (line, function) in [(17, 64), (15, 0), (20, 0)] {
+        machine.router.set_intx(line, function, true);
+        machine.router.set_intx(line, function, false);
+    }
+    for function in [3, 63] {
+        assert_eq!(machine.local[0].pending_interrupt(), Some(0x51), "{function} still holds it");
+        machine.local[0].acknowledge(0x51);
+        machine.router.set_intx(17, function, false);
+        machine.store(0, spec::EOI, 0);
+    }
+    assert_eq!(machine.local[0].pending_interrupt(), None);
+}

@@ -4,10 +4,13 @@
 //! other way. A vCPU's own local APIC is not here. Timers of the board's devices, and their input from the
 //! host, are served by the thread of vCPU 0.
 
+mod bars;
 mod builder;
 mod device;
 mod layout;
+mod pci;
 mod remote;
+mod window;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -15,8 +18,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use devices::apic::{Apics, VcpuSet};
-use devices::bus::{DeviceId, MmioMap, PortMap};
+use devices::apic::{Apics, InterruptMessage, VcpuSet};
+use devices::bus::{BarMap, DeviceId, MmioMap, PortMap};
 use devices::capability::{Platform, PowerEvent, Width};
 use devices::pm::TimerWidth;
 use devices::router::Router;
@@ -50,6 +53,10 @@ pub struct Board {
     pub apics: Arc<Apics>,
     ports: PortMap,
     mmio: MmioMap,
+    /// What is at addresses that `mmio` does not have.
+    bars: BarMap,
+    /// The functions of the PCI bus, by device number times 8 plus function number.
+    functions: Vec<Option<DeviceId>>,
     slots: Vec<Slot>,
     /// Those of them that have timers.
     timed: Vec<DeviceId>,
@@ -109,6 +116,20 @@ impl BoardAccess<'_> {
         self.kicks.as_ref()
     }
 
+    /// A message-signalled interrupt of a device's.
+    fn send_msi(&mut self, address: u64, data: u32) {
+        if let Some(message) = InterruptMessage::from_msi(address, data) {
+            self.board.apics.deliver(&message, self.kicks.get_or_insert_default());
+        }
+    }
+
+    /// The interrupt pin of a PCI function.
+    fn set_intx(&mut self, line: u8, function: u8, level: bool) {
+        let mut router = self.board.router.lock();
+        router.set_intx(line, function, level);
+        self.take_kicks(&mut router);
+    }
+
     fn take_kicks(&mut self, router: &mut Router) {
         for vcpu in router.take_kicks().iter() {
             self.kick(vcpu);
@@ -129,6 +150,8 @@ impl Board {
             apics,
             ports: parts.ports,
             mmio: parts.mmio,
+            bars: parts.bars,
+            functions: parts.functions,
             slots: parts.devices.into_iter().zip(0..).map(slot).collect(),
             timed: parts.timed.clone(),
             inputs: parts.inputs,
@@ -233,7 +256,8 @@ impl Board {
             Some(hit) if hit.remaining >= width.bytes() => {
                 self.load_from(hit.device, hit.offset, width, access)
             }
-            _ => self.mmio_read_split(gpa, width, access),
+            None => self.read_outside(gpa, width, access),
+            Some(_) => self.mmio_read_split(gpa, width, access),
         }
     }
 
@@ -254,7 +278,8 @@ impl Board {
             Some(hit) if hit.remaining >= width.bytes() => {
                 self.store_to(hit.device, hit.offset, width, value, access);
             }
-            _ => self.mmio_write_split(gpa, width, value, access),
+            None => self.write_outside(gpa, width, value, access),
+            Some(_) => self.mmio_write_split(gpa, width, value, access),
         }
     }
 
@@ -347,3 +372,6 @@ impl Board {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,18 +5,24 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use devices::acpi_entry::AcpiEntry;
-use devices::bus::{ClaimError, DeviceId, MmioClaim, MmioMap, PortClaim, PortMap};
+use devices::bus::{BarClaim, BarMap, ClaimError, DeviceId, MmioClaim, MmioMap, PortClaim, PortMap};
 use devices::capability::{Device, Missing, MmioRange, Present};
+use devices::pci::{PciFunction, spec};
 use runtime::abi::operation::Handle;
 use runtime::event::Event;
 
 use super::device::BoardDevice;
+use super::pci::{Function, Wire};
+use super::window::Window;
 use crate::guest_memory::Range;
 
 /// Lines are inputs of the I/O APIC.
 const LINES: usize = 24;
 /// Bits of a vCPU's pending work that host events may have (`vcpu_abi::run_page::work`).
 const INPUTS_MAX: usize = 24;
+
+/// The most functions there may be: their interrupt pins share lines, a bit each.
+const FUNCTIONS_MAX: usize = 64;
 
 /// Why devices make no board. To blame: whoever put them on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +68,18 @@ pub enum BoardError {
     },
     /// More devices have input from the host than a vCPU's pending work has bits.
     Inputs,
+    /// Two functions are to be at the same place of the PCI bus.
+    Slot {
+        /// Device number times 8 plus function number.
+        devfn: u8,
+        /// The second of them.
+        function: &'static str,
+    },
+    /// There are more functions than the bus has room for.
+    BusFull {
+        /// The first one without a place.
+        function: &'static str,
+    },
 }
 
 impl fmt::Display for BoardError {
@@ -83,6 +101,11 @@ impl fmt::Display for BoardError {
                 write!(f, "the device '{device}' wants interrupt line {line}; there are {LINES}")
             }
             Self::Inputs => write!(f, "more than {INPUTS_MAX} devices have input from the host"),
+            Self::Slot { devfn, function } => {
+                let (slot, number) = (devfn >> 3, devfn & 7);
+                write!(f, "the place {slot:02x}.{number} of '{function}' on the PCI bus is taken")
+            }
+            Self::BusFull { function } => write!(f, "the PCI bus has no room for '{function}'"),
         }
     }
 }
@@ -117,15 +140,38 @@ pub struct Parts {
     pub ports: PortMap,
     /// Who owns which address.
     pub mmio: MmioMap,
+    /// PCI functions' BARs.
+    pub bars: BarMap,
+    /// The functions of the PCI bus, by place.
+    pub functions: Vec<Option<DeviceId>>,
     /// What the ACPI tables say of the devices.
     pub acpi: Vec<AcpiEntry>,
 }
 
 /// Collects devices and their claims.
-#[derive(Default)]
 pub struct Builder {
     devices: Vec<Box<dyn BoardDevice>>,
     inputs: Vec<HostInput>,
+    /// By place on the bus.
+    functions: Vec<Option<DeviceId>>,
+    bars: Vec<(BarClaim, Option<u64>)>,
+    window: Window,
+    /// The first mistake in placing a function.
+    misplaced: Option<BoardError>,
+}
+
+impl Default for Builder {
+    /// Nothing.
+    fn default() -> Self {
+        Self {
+            devices: Vec::new(),
+            inputs: Vec::new(),
+            functions: (0..256).map(|_| None).collect(),
+            bars: Vec::new(),
+            window: Window::default(),
+            misplaced: None,
+        }
+    }
 }
 
 impl Builder {
@@ -142,6 +188,47 @@ impl Builder {
         self.insert_with_input(Box::new(device), interrupt.map(Signal::Interrupt));
     }
 
+    /// Puts a function on the PCI bus, in the first slot that is free.
+    pub fn add_function(&mut self, function: impl PciFunction + 'static) {
+        let is_free = |devfn: &u8| {
+            let start = usize::from(*devfn);
+            self.functions.get(start..start + 8).is_some_and(|slot| slot.iter().all(Option::is_none))
+        };
+        match (0..=u8::MAX).step_by(8).find(is_free) {
+            Some(devfn) => self.add_function_at(devfn, function),
+            None => self.misplaced(BoardError::BusFull { function: function.name() }),
+        }
+    }
+
+    /// Puts a function on the PCI bus, at a place: device number times 8 plus function number. Function 0 of
+    /// a slot with further functions must say so itself (header type bit 7).
+    pub fn add_function_at(&mut self, devfn: u8, mut function: impl PciFunction + 'static) {
+        let name = function.name();
+        let number = self.functions.iter().flatten().count();
+        if number >= FUNCTIONS_MAX {
+            return self.misplaced(BoardError::BusFull { function: name });
+        }
+        if !matches!(self.functions.get(usize::from(devfn)), Some(None)) {
+            return self.misplaced(BoardError::Slot { devfn, function: name });
+        }
+        let line = spec::intx_line(devfn >> 3, devfn & 3);
+        self.window.set_up(&mut function, line);
+        let space = function.space();
+        let bars: Vec<_> =
+            space.bars().map(|(index, bar)| (index, bar.bytes, space.bar_base(index))).collect();
+        let wire = Wire { line, number: number as u8 };
+        let device = self.insert(Box::new(Function::new(Box::new(function), wire)));
+        let claim = |(bar, bytes, base)| (BarClaim { device, bar, bytes }, base);
+        self.bars.extend(bars.into_iter().map(claim));
+        if let Some(place) = self.functions.get_mut(usize::from(devfn)) {
+            *place = Some(device);
+        }
+    }
+
+    fn misplaced(&mut self, error: BoardError) {
+        self.misplaced.get_or_insert(error);
+    }
+
     pub(super) fn insert_with_input(&mut self, device: Box<dyn BoardDevice>, signal: Option<Signal>) {
         let device = self.insert(device);
         self.inputs.push(HostInput { device, signal });
@@ -154,6 +241,9 @@ impl Builder {
 
     /// Holds the claims against each other and against the guest's memory, and makes the parts of a board.
     pub fn finish(self, ram: &[Range]) -> Result<Parts, BoardError> {
+        if let Some(error) = self.misplaced {
+            return Err(error);
+        }
         let all: Vec<_> = self.devices.iter().map(|device| device.claims()).collect();
         // The maps know devices by number; whoever reads the error knows them by name.
         let name = |id: DeviceId| all.get(usize::from(id.0)).map_or("?", |claims| claims.name);
@@ -185,7 +275,13 @@ impl Builder {
         if self.inputs.len() > INPUTS_MAX {
             return Err(BoardError::Inputs);
         }
+        let bars = BarMap::new(self.bars.iter().map(|(claim, _)| *claim));
+        for (BarClaim { device, bar, .. }, base) in &self.bars {
+            bars.place(*device, *bar, *base);
+        }
         Ok(Parts {
+            bars,
+            functions: self.functions,
             ports: PortMap::new(&ports).map_err(|error| named("port", error))?,
             mmio: MmioMap::new(&mmio).map_err(|error| named("address", error))?,
             acpi: all.iter().flat_map(|claims| claims.acpi.iter().cloned()).collect(),

@@ -12,6 +12,7 @@ use devices::router::Router;
 use spin::Mutex;
 
 use super::BoardAccess;
+use super::pci::Function;
 
 /// What a device asks of the board when it is added.
 #[derive(Clone, Debug)]
@@ -48,6 +49,10 @@ pub trait BoardDevice: Send {
     fn expire(&mut self, access: &mut BoardAccess<'_>);
     /// The host has signalled that there is input for it.
     fn input(&mut self, access: &mut BoardAccess<'_>);
+    /// It as a function of the PCI bus, if it is one.
+    fn as_function(&mut self) -> Option<&mut Function> {
+        None
+    }
     /// What the table of exits says of it, if there is anything to say.
     fn report(&self) -> Option<String> {
         None

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use devices::debugport::PostPort;
 use devices::hpet::{Hpet, LegacyReplacement};
 use devices::i8042::I8042;
-use devices::pci::PciHost;
+use devices::pci;
 use devices::pit::Pit;
 use devices::pm::Pm;
 use devices::router::Router;
@@ -19,6 +19,7 @@ use spin::Mutex;
 use super::TIMER_WIDTH;
 use super::builder::Builder;
 use super::device::SharedRouter;
+use super::pci::Host;
 use super::remote::{self, Place, place};
 use crate::console::HostSerial;
 use crate::host_clock;
@@ -57,6 +58,8 @@ pub fn lay_out(start: &Start, config: &BoardConfig, router: &Arc<Mutex<Router>>,
     }
     board.add(Pm::new(TIMER_WIDTH, false));
     board.add(I8042::new());
-    board.add(PciHost::q35());
+    board.insert(Box::new(Host::default()));
+    board.add_function_at(pci::HOST_BRIDGE_DEVFN, pci::host_bridge());
+    board.add_function_at(pci::LPC_DEVFN, pci::lpc_bridge());
     board.add(PostPort::default());
 }
