@@ -38,6 +38,8 @@ const FLOORS: &[&[&str]] = &[
     &["channel"],
     // Events, which wake threads, kick virtual processors and notify servers.
     &["event"],
+    // Functions of the host's PCI bus, with their registers, messages and memory.
+    &["pci"],
     // How processes and threads begin and end.
     &["life"],
     // What a process may ask.

@@ -101,6 +101,14 @@
 #define PLINTH_PORT_READ 0x000a0001u
 #define PLINTH_PORT_WRITE 0x000a0002u
 #define PLINTH_INTERRUPT_BIND 0x000b0001u
+#define PLINTH_PCI_READ 0x000f0001u
+#define PLINTH_PCI_BARS 0x000f0002u
+#define PLINTH_PCI_CLAIM 0x000f0003u
+#define PLINTH_FUNCTION_READ 0x00100001u
+#define PLINTH_FUNCTION_MAP 0x00100002u
+#define PLINTH_FUNCTION_BIND 0x00100003u
+#define PLINTH_FUNCTION_ENABLE 0x00100004u
+#define PLINTH_FUNCTION_ALLOCATE 0x00100005u
 #define PLINTH_CHANNEL_CREATE 0x000c0001u
 
 /* Why a guest stopped */
@@ -478,6 +486,72 @@ struct plinth_interrupt_bind {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct plinth_interrupt_bind) == 8, "interrupt_bind");
+
+struct plinth_pci_read {
+    uint32_t function;
+    uint32_t offset;
+    uint32_t value;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_pci_read) == 16, "pci_read");
+
+struct plinth_pci_bars {
+    uint32_t function;
+    uint32_t reserved;
+    uint32_t bytes0;
+    uint32_t bytes1;
+    uint32_t bytes2;
+    uint32_t bytes3;
+    uint32_t bytes4;
+    uint32_t bytes5;
+};
+_Static_assert(sizeof(struct plinth_pci_bars) == 32, "pci_bars");
+
+struct plinth_pci_claim {
+    uint32_t function;
+    uint32_t handle;
+    uint32_t bar0;
+    uint32_t bar1;
+    uint32_t bar2;
+    uint32_t bar3;
+    uint32_t bar4;
+    uint32_t bar5;
+};
+_Static_assert(sizeof(struct plinth_pci_claim) == 32, "pci_claim");
+
+struct plinth_function_read {
+    uint32_t offset;
+    uint32_t value;
+};
+_Static_assert(sizeof(struct plinth_function_read) == 8, "function_read");
+
+struct plinth_function_map {
+    uint64_t address;
+    uint64_t offset;
+    uint64_t bytes;
+    uint32_t bar;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_function_map) == 32, "function_map");
+
+struct plinth_function_bind {
+    uint32_t entry;
+    uint32_t event;
+};
+_Static_assert(sizeof(struct plinth_function_bind) == 8, "function_bind");
+
+struct plinth_function_enable {
+    uint32_t enable;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_function_enable) == 8, "function_enable");
+
+struct plinth_function_allocate {
+    uint64_t address;
+    uint64_t bytes;
+    uint64_t physical;
+};
+_Static_assert(sizeof(struct plinth_function_allocate) == 24, "function_allocate");
 
 struct plinth_channel_create {
     uint64_t key;

@@ -8,6 +8,8 @@ pub const MAX_CPUS: usize = 64;
 pub const VMS_MAX: usize = 4;
 /// The most vCPUs there are.
 pub const VCPUS_MAX: usize = 64;
+/// The most functions of the host's PCI bus that are claimed.
+pub const FUNCTIONS_MAX: usize = 8;
 
 /// Size of a page.
 pub const PAGE: u64 = 4096;

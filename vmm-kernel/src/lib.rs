@@ -30,6 +30,7 @@ pub mod memory;
 #[cfg(target_os = "none")]
 mod no_heap;
 pub mod object;
+pub mod pci;
 pub mod platform;
 pub mod run_page;
 pub mod start;

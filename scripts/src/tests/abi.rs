@@ -1,7 +1,10 @@
 //! The kernel's ABI under abuse: an image whose only process tries everything, with one CPU and with two.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use anyhow::Result;
-use plinth_qemu::{Outcome, Qemu};
+use plinth_qemu::{Machine, Outcome, Qemu};
 
 use super::kernel::checked_kernel;
 use crate::image::{Image, config_with};
@@ -77,6 +80,18 @@ fn abi(case: &mut Case, qemu: &Qemu, processors: u32, settings: &[(&str, &str)])
     boot(case, qemu, processors, image, settings)
 }
 
+/// The machine for the tests: it has two devices that a process may drive.
+pub fn machine(case: &Case, image: PathBuf, processors: u32) -> Machine {
+    let mut machine = case.machine(image);
+    (machine.memory_mib, machine.processors) = (256, processors);
+    for _ in 0..2 {
+        machine
+            .more
+            .extend(["-device", "virtio-rng-pci,disable-legacy=on,iommu_platform=on"].map(OsString::from));
+    }
+    machine
+}
+
 fn boot(
     case: &mut Case,
     qemu: &Qemu,
@@ -87,9 +102,8 @@ fn boot(
     for (key, value) in settings {
         image = image.set(key, value);
     }
-    let mut machine = case.machine(image.pack(&case.file("igvm"))?);
-    (machine.memory_mib, machine.processors) = (256, processors);
-    let booted = case.boot(qemu, &machine)?;
+    let packed = image.pack(&case.file("igvm"))?;
+    let booted = case.boot(qemu, &machine(case, packed, processors))?;
     // The children's faults are many; the suite's own words are few.
     case.note_lines(&booted.log_text(), &["abi-test: abi-test", "abi-test: FAILED", "page race", "panic"]);
     case.expect_outcome(&booted, Outcome::TestsPassed)?;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use plinth_qemu::{Outcome, Qemu};
 
-use super::{barrier, registers};
+use super::{abi, barrier, registers};
 use crate::build::Build;
 use crate::frames;
 use crate::image::Image;
@@ -66,8 +66,7 @@ pub fn checked_kernel(project: &Project) -> Result<String> {
 fn checked_abi(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<Vec<(&'static str, u64)>> {
     let kernel = checked_kernel(case.project())?;
     let image = Image::new(case.project(), "abi-test")?.set("kernel", &kernel);
-    let mut machine = case.machine(image.pack(&case.file("igvm"))?);
-    (machine.memory_mib, machine.processors) = (256, processors);
+    let machine = abi::machine(case, image.pack(&case.file("igvm"))?, processors);
     let booted = case.boot(qemu, &machine)?;
     case.expect_no_panic(&booted)?;
     case.expect_outcome(&booted, Outcome::TestsPassed)?;

@@ -30,6 +30,10 @@ pub enum ObjectKind {
     Endpoint = 12,
     /// A client's end of an endpoint: what it calls by.
     Channel = 13,
+    /// The functions of the host's PCI bus.
+    HostPci = 15,
+    /// One of them, claimed.
+    HostFunction = 16,
 }
 
 /// The types by which a kernel knows the objects, one for each [`ObjectKind`].
@@ -60,4 +64,8 @@ pub trait Objects {
     type Endpoint;
     /// A client's end of an endpoint.
     type Channel;
+    /// The functions of the host's PCI bus.
+    type HostPci;
+    /// One of them, claimed.
+    type HostFunction;
 }

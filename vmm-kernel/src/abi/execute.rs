@@ -8,8 +8,9 @@ use crate::event::Event;
 use crate::guest::vcpu::Vcpu;
 use crate::guest::vm::Vm;
 use crate::object::pool::Ref;
+use crate::pci::Function;
 use crate::task::files::File;
-use crate::task::handle::{Directory, GuestMemory, HostLine, HostPorts, Log, Machine};
+use crate::task::handle::{Directory, GuestMemory, HostLine, HostPci, HostPorts, Log, Machine};
 use crate::task::process::Process;
 
 /// The types of the objects, by the names that the ABI has for their kinds.
@@ -29,6 +30,8 @@ impl Objects for Kinds {
     type HostInterrupt = HostLine;
     type Endpoint = Ref<Endpoint>;
     type Channel = Ref<Channel>;
+    type HostPci = HostPci;
+    type HostFunction = Ref<Function>;
 }
 
 /// How an operation ends.

@@ -14,6 +14,7 @@ mod host_port;
 mod in_place;
 mod memory;
 mod observe;
+mod pci;
 mod pieces;
 mod process;
 mod run;

@@ -15,6 +15,7 @@ use crate::task::scheduler;
 use crate::task::thread::Thread;
 
 pub mod host_lines;
+pub mod messages;
 
 /// The most events there are.
 const EVENTS_MAX: usize = 128;

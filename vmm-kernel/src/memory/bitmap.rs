@@ -64,8 +64,12 @@ impl Bitmap {
     }
 
     fn take_adjacent(&mut self, count: usize) -> Option<usize> {
-        let starts = (self.frames + 1).saturating_sub(count);
-        let start = (0..starts).find(|&start| (start..start + count).all(|i| self.is_free(i)))?;
+        let mut free = 0;
+        let last = (0..self.frames).find(|&index| {
+            free = if self.is_free(index) { free + 1 } else { 0 };
+            free == count
+        })?;
+        let start = last + 1 - count;
         (start..start + count).for_each(|index| self.set(index, true));
         self.free -= count;
         Some(start)

@@ -24,7 +24,7 @@ pub fn holds(physical: u64) -> bool {
     // runs, interrupts are off. The memory is not the image's, and holds the guest's payload at most, which
     // is put back.
     unsafe {
-        self_map::repoint(PLACE, Some(frame));
+        self_map::repoint(PLACE, Some((frame, self_map::MapKind::Data)));
         let before = word.read_volatile();
         let held = [!before, before ^ 0x5a5a_a5a5_5a5a_a5a5, before].into_iter().all(|value| {
             word.write_volatile(value);

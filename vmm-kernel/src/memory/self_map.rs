@@ -9,7 +9,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::entry::Entry;
+use super::entry::{Entry, SHARED};
 use super::words::Words;
 use super::{MemoryError, bitmap};
 use crate::checks;
@@ -25,6 +25,8 @@ const SELF_MAP: u64 = 0xffff_0000_0000_0000 | (SELF_MAP_SLOT as u64) << 39;
 pub enum MapKind {
     /// Memory.
     Data,
+    /// Memory that the host may access.
+    Shared,
     /// Memory that is only read.
     ReadOnly,
     /// Registers of a device: not cached.
@@ -36,8 +38,9 @@ impl MapKind {
         let base = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
         match self {
             Self::Data => base | Flags::GLOBAL,
+            Self::Shared => base | Flags::GLOBAL | SHARED,
             Self::ReadOnly => (base | Flags::GLOBAL) - Flags::WRITABLE,
-            Self::Device => base | Flags::NO_CACHE | Flags::WRITE_THROUGH | Flags::GLOBAL,
+            Self::Device => base | Flags::NO_CACHE | Flags::WRITE_THROUGH | Flags::GLOBAL | SHARED,
         }
     }
 }
@@ -138,17 +141,18 @@ pub fn prepare_temporary(address: u64) -> Result<(), MemoryError> {
 ///
 /// # Safety
 /// The page is one of this processor's temporary ones and nothing refers to it.
-pub unsafe fn repoint(address: u64, frame: Option<PhysFrame>) {
+pub unsafe fn repoint(address: u64, to: Option<(PhysFrame, MapKind)>) {
     // SAFETY: `prepare_temporary` made the table; only this processor uses the entry.
     let place = unsafe { &*entry(address, 1) };
-    let flags = MapKind::Data.flags() - Flags::GLOBAL;
-    let entry = frame.map_or(Entry::UNUSED, |frame| Entry::encode(frame.start_address(), flags));
-    place.set(entry.word());
-    if frame.is_none() {
+    let entry = |(frame, kind): (PhysFrame, MapKind)| {
+        Entry::encode(frame.start_address(), kind.flags() - Flags::GLOBAL)
+    };
+    place.set(to.map_or(Entry::UNUSED, entry).word());
+    if to.is_none() {
         // Where nothing was mapped, nothing has to be forgotten: what is not present is not cached (APM
         // volume 2, 5.5.2).
         tlb::flush(VirtAddr::new(address));
         checks::tlb::page_flushed(address);
     }
-    checks::tlb::page_is(address, frame);
+    checks::tlb::page_is(address, to.map(|(frame, _)| frame));
 }

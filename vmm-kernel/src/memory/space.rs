@@ -6,6 +6,7 @@ use vcpu_abi::status::Status;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::edit::Edit;
+use super::entry::SHARED;
 use super::narrowing::{Cached, Narrowing};
 use super::shootdown::{self, What};
 use super::tables::{self, OWNED, Tables};
@@ -26,6 +27,10 @@ pub enum Protection {
     ReadWrite,
     /// Read and execute.
     ReadExecute,
+    /// Read and write, and never cache: registers of a device of the host's.
+    Device,
+    /// Read and write, as the host may: memory for one.
+    Shared,
 }
 
 impl Protection {
@@ -35,6 +40,8 @@ impl Protection {
             Self::Read => base | Flags::NO_EXECUTE,
             Self::ReadWrite => base | Flags::WRITABLE | Flags::NO_EXECUTE,
             Self::ReadExecute => base,
+            Self::Device => Self::Shared.flags() | Flags::NO_CACHE | Flags::WRITE_THROUGH,
+            Self::Shared => Self::ReadWrite.flags() | SHARED,
         }
     }
 }

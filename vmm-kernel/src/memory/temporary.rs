@@ -3,13 +3,13 @@
 
 use x86_64::structures::paging::PhysFrame;
 
-use super::self_map;
+use super::self_map::{self, MapKind};
 use super::words::Words;
 use crate::cpu::this_cpu;
 use crate::layout::{CpuArea, PAGE};
 
 /// Runs `f` with the address at which `frame` is mapped.
-fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
+fn with_mapping<R>(frame: PhysFrame, kind: MapKind, f: impl FnOnce(u64) -> R) -> R {
     if cfg!(not(target_os = "none")) {
         // An ordinary program, which tests a part of the kernel: a frame is where its number says
         // (`crate::host`).
@@ -22,7 +22,7 @@ fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
     let address = CpuArea::of(cpu.number).temporary() + slot as u64 * PAGE;
     // SAFETY: the slot is this processor's and free: it was just taken from the stack, and interrupts are
     // off.
-    unsafe { self_map::repoint(address, Some(frame)) };
+    unsafe { self_map::repoint(address, Some((frame, kind))) };
     let result = f(address);
     // SAFETY: the closure is over, and what it was given does not outlive it.
     unsafe { self_map::repoint(address, None) };
@@ -33,13 +33,26 @@ fn with_mapping<R>(frame: PhysFrame, f: impl FnOnce(u64) -> R) -> R {
 /// A frame as words, which others may be reading or writing.
 pub fn with_frame<R>(frame: PhysFrame, f: impl FnOnce(&Words) -> R) -> R {
     // SAFETY: a whole page, mapped as long as the closure runs; all of its words are volatile places.
-    with_mapping(frame, |address| f(unsafe { &*(address as *const Words) }))
+    with_mapping(frame, MapKind::Data, |address| f(unsafe { &*(address as *const Words) }))
+}
+
+/// The same of a frame that the host may access.
+pub fn with_shared_frame<R>(frame: PhysFrame, f: impl FnOnce(&Words) -> R) -> R {
+    // SAFETY: as in `with_frame`.
+    with_mapping(frame, MapKind::Shared, |address| f(unsafe { &*(address as *const Words) }))
+}
+
+/// A page of a device's registers as words.
+pub fn with_device_page<R>(page: PhysFrame, f: impl FnOnce(&Words) -> R) -> R {
+    // SAFETY: a whole page, mapped as long as the closure runs; all of its words are volatile places, and
+    // registers of the host's devices cannot hold what Rust relies on.
+    with_mapping(page, MapKind::Device, |address| f(unsafe { &*(address as *const Words) }))
 }
 
 /// Copies bytes into a frame that others may be reading or writing.
 pub fn copy_in(frame: PhysFrame, offset: usize, bytes: &[u8]) {
     assert!(offset + bytes.len() <= PAGE as usize, "a copy into one frame");
-    with_mapping(frame, |address| {
+    with_mapping(frame, MapKind::Data, |address| {
         let to = (address as usize + offset) as *mut u8;
         for (index, byte) in bytes.iter().enumerate() {
             // SAFETY: within the mapped page; volatile, since others may touch it.
@@ -51,7 +64,7 @@ pub fn copy_in(frame: PhysFrame, offset: usize, bytes: &[u8]) {
 /// Copies bytes out of a frame that others may be writing.
 pub fn copy_out(frame: PhysFrame, offset: usize, bytes: &mut [u8]) {
     assert!(offset + bytes.len() <= PAGE as usize, "a copy out of one frame");
-    with_mapping(frame, |address| {
+    with_mapping(frame, MapKind::Data, |address| {
         let from = (address as usize + offset) as *const u8;
         for (index, byte) in bytes.iter_mut().enumerate() {
             // SAFETY: within the mapped page; volatile, since others may touch it.

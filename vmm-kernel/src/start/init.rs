@@ -8,7 +8,7 @@ use crate::life;
 use crate::memory::space::Space;
 use crate::task::elf;
 use crate::task::files::File;
-use crate::task::handle::{Directory, GuestMemory, HandleObject, HostLine, HostPorts, Log, Machine};
+use crate::task::handle::{Directory, GuestMemory, HandleObject, HostLine, HostPci, HostPorts, Log, Machine};
 use crate::task::process::Process;
 
 /// Host ports and lines that processes may be given: the first serial port's.
@@ -25,20 +25,21 @@ pub fn start(file: File) -> Result<(), Status> {
     let init = Process::try_new(b"init", file)?;
     let all = Rights::all();
     let mut text = StartText::new();
-    for (name, object) in [
-        ("system", Machine.into_object()),
-        ("log", Log.into_object()),
-        ("files", Directory { rights: all }.into_object()),
-        ("guest-memory", GuestMemory::ALL.into_object()),
-        ("serial-ports", SERIAL_PORTS.into_object()),
-        ("serial-interrupt", SERIAL_LINE.into_object()),
-        ("second-serial-ports", SECOND_SERIAL_PORTS.into_object()),
-        ("second-serial-interrupt", SECOND_SERIAL_LINE.into_object()),
-        ("clock-ports", CLOCK_PORTS.into_object()),
-    ] {
-        let handle = init.handles.lock().insert_object(object, all)?;
-        text.add(name, handle);
-    }
+    // One after the other, lest all of them lie on the stack.
+    let mut give = |name, object| -> Result<(), Status> {
+        text.add(name, init.handles.lock().insert_object(object, all)?);
+        Ok(())
+    };
+    give("system", Machine.into_object())?;
+    give("log", Log.into_object())?;
+    give("files", Directory { rights: all }.into_object())?;
+    give("guest-memory", GuestMemory::ALL.into_object())?;
+    give("serial-ports", SERIAL_PORTS.into_object())?;
+    give("serial-interrupt", SERIAL_LINE.into_object())?;
+    give("second-serial-ports", SECOND_SERIAL_PORTS.into_object())?;
+    give("second-serial-interrupt", SECOND_SERIAL_LINE.into_object())?;
+    give("clock-ports", CLOCK_PORTS.into_object())?;
+    give("host-pci", HostPci.into_object())?;
     let fill = |space: &Space| elf::copy(space, USER_START_PAGE, text.as_bytes());
     life::start(&init, fill, 0, 3)
 }

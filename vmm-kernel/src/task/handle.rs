@@ -59,6 +59,10 @@ impl GuestMemory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostLine(pub u8);
 
+/// The functions of the host's PCI bus.
+#[derive(Clone, Copy, Debug)]
+pub struct HostPci;
+
 /// What a handle may name.
 pub trait HandleObject: Sized {
     /// What a handle to it holds.
@@ -85,6 +89,8 @@ pub enum Object {
     HostPorts(HostPorts),
     /// An interrupt line.
     HostLine(HostLine),
+    /// The host's PCI bus.
+    HostPci,
     /// An object in a pool: a process, an event, a virtual machine or processor.
     Counted(AnyRef),
 }
@@ -111,6 +117,7 @@ handle_objects! {
     File: Object::File(file) => *file, Object::File;
     HostPorts: Object::HostPorts(ports) => *ports, Object::HostPorts;
     HostLine: Object::HostLine(line) => *line, Object::HostLine;
+    HostPci: Object::HostPci => HostPci, |_| Object::HostPci;
 }
 
 impl HandleObject for Directory {

@@ -1,4 +1,5 @@
-//! What a process has mapped that is not its own: pages of VMs and vCPUs. Nobody looks whether it has taken
+//! What a process has mapped that is not its own: pages of VMs and vCPUs, registers and
+//! memory of host devices. Nobody looks whether it has taken
 //! them out of its address space again, so these objects live as long as it does, whatever handles it closes;
 //! else their pages would be another's while it can reach them.
 
@@ -7,7 +8,8 @@ use vcpu_abi::status::Status;
 use crate::layout::{VCPUS_MAX, VMS_MAX};
 use crate::object::pool::any::AnyRef;
 
-/// References to what is mapped: a place for each object there can be.
+/// References to what is mapped: a place for each VM and vCPU there can be. Functions of the host's take of
+/// the same places: who has all the vCPUs has none.
 pub struct Mapped {
     objects: [Option<AnyRef>; VMS_MAX + VCPUS_MAX],
 }
@@ -18,7 +20,7 @@ impl Mapped {
         Self { objects: [const { None }; VMS_MAX + VCPUS_MAX] }
     }
 
-    /// Keeps a VM, or a vCPU and with it its VM.
+    /// Keeps a VM, a vCPU and with it its VM, or a function of the host's.
     pub fn keep(&mut self, object: impl Into<AnyRef>) -> Result<(), Status> {
         let object = object.into();
         if self.objects.iter().flatten().any(|kept| kept.same(&object)) {

@@ -5,7 +5,7 @@ mod exceptions;
 
 use crate::cpu::interrupts::Frame;
 use crate::cpu::{io_apic, local_apic};
-use crate::event::host_lines;
+use crate::event::{host_lines, messages};
 use crate::life;
 use crate::memory::shootdown;
 use crate::task::scheduler;
@@ -55,6 +55,8 @@ fn handle_rare_interrupt(vector: u8) {
         shootdown::asked();
     } else if line < io_apic::LINES {
         host_lines::interrupt(line);
+    } else if messages::is_one(vector) {
+        messages::interrupt(vector);
     } else {
         log::warn!("the host sent an interrupt on vector {vector:#x}, which nothing asked for");
     }

@@ -73,7 +73,7 @@ pub fn operation(random: &mut Random, known: &Known<'_>) -> Operation {
         0 => operation.flags = random.next() as u32,
         1..=4 => operation.flags = 1,
         5 => operation.handle = random.next() as u32,
-        6 => operation.code = ((random.next() as u32 % 13) << 16) + random.next() as u32 % 16,
+        6 => operation.code = ((random.next() as u32 % 17) << 16) + random.next() as u32 % 16,
         7 => operation.code = random.next() as u32,
         _ => {}
     }

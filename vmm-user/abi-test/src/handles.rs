@@ -10,10 +10,11 @@ use runtime::event::Event;
 use runtime::{Start, call, heap, process, syscall};
 
 use crate::child::Child;
+use crate::pci;
 use crate::suite::Suite;
 
 /// The names of objects in start pages, and their kinds.
-pub const KINDS: [(&str, ObjectKind); 13] = [
+pub const KINDS: [(&str, ObjectKind); 15] = [
     ("system", ObjectKind::System),
     ("log", ObjectKind::Log),
     ("files", ObjectKind::Files),
@@ -27,6 +28,8 @@ pub const KINDS: [(&str, ObjectKind); 13] = [
     ("serial-interrupt", ObjectKind::HostInterrupt),
     ("endpoint", ObjectKind::Endpoint),
     ("channel", ObjectKind::Channel),
+    ("host-pci", ObjectKind::HostPci),
+    ("host-function", ObjectKind::HostFunction),
 ];
 
 /// Numbers that are no handle of ours.
@@ -76,6 +79,7 @@ pub fn one_of_each(suite: &Suite<'_>) -> Result<alloc::vec::Vec<(&'static str, H
         ("event", Event::try_new()?.0),
         ("vm", vm),
         ("vcpu", vcpu),
+        ("host-function", pci::claim(suite.start, 0)?.0),
     ];
     let given = KINDS.iter().filter_map(|(name, _)| Some((*name, suite.start.handle(name)?)));
     Ok(given.chain(made).collect())

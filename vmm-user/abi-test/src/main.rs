@@ -31,6 +31,7 @@ mod machine;
 mod narrowing;
 mod observe;
 mod page_race;
+mod pci;
 mod random;
 mod ready;
 mod reserved;
@@ -94,6 +95,7 @@ fn program(start: &Start) -> u32 {
         Some("touch-unmapped") => unmapping::touch_unmapped(start),
         Some("unmap-race") => unmapping::unmap_race(start),
         Some("narrowed") => narrowing::narrowed(start),
+        Some("driver-that-ends") => pci::driver_that_ends(start),
         Some("nothing") => 0,
         _ => NO_ROLE,
     }

@@ -7,8 +7,8 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, bindings, channels, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles,
-    isolation, killing, lives, narrowing, observe, page_race, ready, reserved, revocation, run_page, runs,
-    sleeps, threads, translations, turns, unmapping, unready, vm, wakes, xsave,
+    isolation, killing, lives, narrowing, observe, page_race, pci, ready, reserved, revocation, run_page,
+    runs, sleeps, threads, translations, turns, unmapping, unready, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -87,7 +87,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 34] = [
+const PARTS: [Part; 35] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -113,6 +113,7 @@ const PARTS: [Part; 34] = [
     ("runs", runs::test),
     ("unmapping", unmapping::test),
     ("narrowing", narrowing::test),
+    ("pci", pci::test),
     ("ready", ready::test),
     ("unready", unready::test),
     ("turns", turns::test),
@@ -125,12 +126,13 @@ const PARTS: [Part; 34] = [
 ];
 
 /// What a part is given of what the suite has.
-const GRANTS: [(&str, Rights); 6] = [
+const GRANTS: [(&str, Rights); 7] = [
     ("log", Rights::READ.union(Rights::WRITE).union(Rights::GRANT)),
     ("system", Rights::READ.union(Rights::WRITE).union(Rights::CREATE).union(Rights::GRANT)),
     ("files", Rights::all()),
     ("guest-memory", Rights::all()),
     ("serial-ports", Rights::READ.union(Rights::WRITE).union(Rights::GRANT)),
+    ("host-pci", Rights::READ.union(Rights::CREATE).union(Rights::GRANT)),
     ("serial-interrupt", Rights::READ.union(Rights::WAIT).union(Rights::GRANT)),
 ];
 

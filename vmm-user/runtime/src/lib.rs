@@ -11,12 +11,14 @@ pub mod channel;
 pub mod entry;
 pub mod event;
 pub mod heap;
+pub mod host_function;
 pub mod host_serial;
 pub mod logger;
 pub mod process;
 pub mod start;
 pub mod syscall;
 pub mod thread;
+pub mod window;
 
 pub use start::Start;
 pub use syscall::{call, exit};

@@ -1,0 +1,199 @@
+//! Functions of the host's PCI bus: each is claimed for one driver, which reaches its registers, binds its
+//! messages to events, and shares memory with it. Everything that the host says of a function is hostile.
+//!
+//! A process never writes configuration space or the table of messages. It names a function, and where its
+//! BARs are to be; the kernel checks that against its own window and the other claims, and writes it. When
+//! the last reference goes, the function is stopped, and its vectors and its memory are free again: so the
+//! next driver, of the same process that was started again for example, begins with a claim of its own.
+
+use vcpu_abi::status::Status;
+
+use self::bars::{Placed, Places};
+use self::config::{Address, COMMAND, Config, command};
+use self::dma::Piece;
+use self::message::Table;
+use crate::event::Event;
+use crate::event::messages::Message;
+use crate::layout::{FUNCTIONS_MAX, PAGE};
+use crate::memory::space::{Protection, Space};
+use crate::object::pool::{Pool, Ref};
+use crate::sync::SpinLock;
+
+pub mod bars;
+pub mod config;
+mod dma;
+mod message;
+
+static FUNCTIONS: Pool<Function, FUNCTIONS_MAX> = Pool::new();
+/// The most messages that a function has bound.
+const MESSAGES_MAX: usize = 16;
+/// The most pieces of memory that a function has.
+const PIECES_MAX: usize = 32;
+/// The most of a BAR that one call maps: nothing preempts the kernel meanwhile.
+const MAP_BYTES_MAX: u64 = 64 * PAGE;
+
+/// A function that is claimed, and what lies where its BARs are.
+struct Claim {
+    address: Address,
+    places: Places,
+}
+
+/// Those that are claimed. A claim outlives its object by as long as it takes to stop the function.
+static CLAIMS: SpinLock<[Option<Claim>; FUNCTIONS_MAX]> = SpinLock::new([const { None }; FUNCTIONS_MAX]);
+
+/// A claimed function.
+pub struct Function {
+    address: Address,
+    places: Places,
+    table: Option<Table>,
+    state: SpinLock<State>,
+}
+
+/// What its driver has bound and shares with it.
+struct State {
+    /// By entries of the table.
+    messages: [Option<(u16, Message)>; MESSAGES_MAX],
+    memory: [Option<Piece>; PIECES_MAX],
+}
+
+/// How large the BARs of a function are that nobody has claimed.
+///
+/// # Errors
+/// As [`config::check`]; WrongState: it is claimed.
+pub fn sizes(address: Address) -> Result<[u32; bars::COUNT], Status> {
+    let claims = CLAIMS.lock();
+    check_unclaimed(&claims[..], address)?;
+    config::check(&address)?;
+    Ok(bars::sizes(&address).map(|size| size.bytes))
+}
+
+fn check_unclaimed(claims: &[Option<Claim>], address: Address) -> Result<(), Status> {
+    let is_claimed = claims.iter().flatten().any(|claim| claim.address == address);
+    if is_claimed { Err(Status::WrongState) } else { Ok(()) }
+}
+
+impl Function {
+    /// Claims a function and places its BARs. It decodes memory from now on, and accesses none.
+    ///
+    /// # Errors
+    /// As [`config::check`], [`bars::check`] and [`bars::write`]. WrongState: it is claimed. Exhausted.
+    pub fn try_claim(address: Address, addresses: [u32; bars::COUNT]) -> Result<Ref<Self>, Status> {
+        let mut claims = CLAIMS.lock();
+        check_unclaimed(&claims[..], address)?;
+        config::check(&address)?;
+        let place = claims.iter().position(Option::is_none).ok_or(Status::Exhausted)?;
+        let sizes = bars::sizes(&address);
+        let taken = claims.iter().flatten().map(|claim| &claim.places);
+        let places = bars::check(&sizes, addresses, taken)?;
+        address.set_command(command::NO_LINE);
+        bars::write(&address, &sizes, &places)?;
+        let table = Table::find(&address, &places);
+        let function = FUNCTIONS.try_insert(|_| {
+            let state =
+                State { messages: [const { None }; MESSAGES_MAX], memory: [const { None }; PIECES_MAX] };
+            Ok(Self { address, places, table, state: SpinLock::new(state) })
+        })?;
+        if let Some(place) = claims.get_mut(place) {
+            *place = Some(Claim { address, places });
+        }
+        drop(claims);
+        address.set_command(command::NO_LINE | command::MEMORY);
+        if let Some(table) = &table {
+            table.enable(&address, false);
+        }
+        Ok(function)
+    }
+
+    /// A double word of its configuration space.
+    pub fn read(&self, offset: u8) -> u32 {
+        self.address.read(offset)
+    }
+
+    /// Maps pages of a BAR in a process, none of which has something of the table of messages.
+    ///
+    /// # Errors
+    /// NotFound: not all of it may be mapped. BadArgument: misaligned, or too much. Overlap, Exhausted.
+    pub fn map(&self, bar: u32, offset: u64, bytes: u64, space: &Space, address: u64) -> Result<(), Status> {
+        let placed: &Placed = self.places.get(bar as usize).ok_or(Status::NotFound)?;
+        if bytes > MAP_BYTES_MAX {
+            return Err(Status::BadArgument);
+        }
+        let physical = placed.part(offset, bytes)?;
+        let of_table = self.table.as_ref().filter(|table| table.bar == bar as usize).map(Table::pages);
+        if of_table.is_some_and(|pages| offset < pages.end && pages.start < offset + bytes) {
+            return Err(Status::NotFound);
+        }
+        space.check_free(address, bytes)?;
+        Ok(space.map_foreign(address, physical, bytes, Protection::Device)?)
+    }
+
+    /// Makes the message of an entry signal an event, instead of another that it signalled before.
+    ///
+    /// # Errors
+    /// NotFound: it has no such entry. Exhausted.
+    pub fn bind(&self, entry: u32, event: Ref<Event>) -> Result<(), Status> {
+        let table = self.table.as_ref().ok_or(Status::NotFound)?;
+        let entry = table.check(entry)?;
+        let mut state = self.state.lock();
+        if let Some((_, message)) = state.messages.iter().flatten().find(|(bound, _)| *bound == entry) {
+            message.rebind(event);
+            return Ok(());
+        }
+        let place = state.messages.iter_mut().find(|place| place.is_none()).ok_or(Status::Exhausted)?;
+        let message = Message::try_new(event)?;
+        let (address, data) = message.words()?;
+        table.set(&self.places, entry, address, data);
+        table.enable(&self.address, true);
+        *place = Some((entry, message));
+        Ok(())
+    }
+
+    /// Lets it access memory and send messages, or stops it.
+    pub fn enable(&self, enable: bool) {
+        let master = if enable { command::MASTER } else { 0 };
+        self.address.set_command(command::NO_LINE | command::MEMORY | master);
+        // What was on its way before is there when an access to the function has come back.
+        let _ = self.address.read(COMMAND);
+    }
+
+    /// Gives it memory that it shares with a process. Returns the address by which it reaches that.
+    ///
+    /// # Errors
+    /// BadArgument: misaligned, none, or too much. Overlap, Exhausted.
+    pub fn allocate(&self, space: &Space, address: u64, bytes: u64) -> Result<u64, Status> {
+        let pages = u16::try_from(bytes / PAGE).map_err(|_| Status::BadArgument)?;
+        if pages > dma::PIECE_PAGES_MAX {
+            return Err(Status::BadArgument);
+        }
+        space.check_free(address, bytes)?;
+        let mut state = self.state.lock();
+        let place = state.memory.iter_mut().find(|place| place.is_none()).ok_or(Status::Exhausted)?;
+        let (piece, physical) = Piece::try_new(pages)?;
+        // It is the function's from now on: what was mapped before a failure stays.
+        *place = Some(piece);
+        space.map_foreign(address, physical, bytes, Protection::Shared)?;
+        Ok(physical)
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        if let Some(table) = &self.table {
+            table.enable(&self.address, false);
+            let bound = self.state.lock();
+            let entries = bound.messages.iter().flatten();
+            entries.for_each(|(entry, _)| table.mask(&self.places, *entry));
+        }
+        self.address.set_command(command::NO_LINE);
+        let _ = self.address.read(COMMAND);
+        let mut claims = CLAIMS.lock();
+        for claim in claims.iter_mut() {
+            if claim.as_ref().is_some_and(|claim| claim.address == self.address) {
+                *claim = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod fake;
