@@ -83,6 +83,7 @@
 #define PLINTH_PROCESS_USE_FPU 0x00050009u
 #define PLINTH_PROCESS_END 0x00050014u
 #define PLINTH_ENDPOINT_CREATE 0x0005000bu
+#define PLINTH_SHARED_CREATE 0x0005000cu
 #define PLINTH_EVENT_SIGNAL 0x00060001u
 #define PLINTH_EVENT_WAIT 0x00060002u
 #define PLINTH_EVENT_BIND_VCPU 0x00060003u
@@ -110,6 +111,8 @@
 #define PLINTH_FUNCTION_ENABLE 0x00100004u
 #define PLINTH_FUNCTION_ALLOCATE 0x00100005u
 #define PLINTH_CHANNEL_CREATE 0x000c0001u
+#define PLINTH_SHARED_INFO 0x000e0001u
+#define PLINTH_SHARED_MAP 0x000e0002u
 
 /* Why a guest stopped */
 #define PLINTH_EXIT_NONE 0
@@ -366,6 +369,13 @@ struct plinth_endpoint_create {
 };
 _Static_assert(sizeof(struct plinth_endpoint_create) == 8, "endpoint_create");
 
+struct plinth_shared_create {
+    uint64_t bytes;
+    uint32_t handle;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_shared_create) == 16, "shared_create");
+
 struct plinth_event_signal {
     uint64_t reserved;
 };
@@ -559,6 +569,20 @@ struct plinth_channel_create {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct plinth_channel_create) == 16, "channel_create");
+
+struct plinth_shared_info {
+    uint64_t bytes;
+};
+_Static_assert(sizeof(struct plinth_shared_info) == 8, "shared_info");
+
+struct plinth_shared_map {
+    uint64_t address;
+    uint64_t offset;
+    uint64_t bytes;
+    uint32_t permissions;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_shared_map) == 32, "shared_map");
 
 /* What SystemProcess writes. */
 

@@ -21,8 +21,8 @@ pub struct ProcessRecord {
     pub threads: u32,
     /// Handles it holds, but for the one to itself.
     pub handles: u32,
-    /// Memory of its own, in bytes: program, stacks, and what it asked for. Page tables do not count, nor
-    /// what it shares with others.
+    /// Memory of its own, in bytes: program, stacks, what it asked for, and shared memory that it has mapped.
+    /// Page tables do not count, nor guest memory.
     pub memory_bytes: u64,
     /// How long its threads have run, in ticks of the TSC, those that ended included. The guest's time is
     /// its vCPUs' threads' time.

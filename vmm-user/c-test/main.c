@@ -108,6 +108,28 @@ static void channels(void) {
     EXPECT(plinth_receive(endpoint->handle, &message, PLINTH_RECEIVE_REPLY, NULL) == PLINTH_STATUS_TIMED_OUT);
 }
 
+/* A page that others could map too: it stays while it is mapped, though its handle is closed. */
+static void shared_memory(void) {
+    const uint64_t address = 0x500000000000;
+    _Alignas(8) struct plinth_operation made = {0}, map = {0}, close = {0}, unmap = {0};
+    PAYLOAD(shared_create, made)->bytes = PLINTH_PAGE_BYTES;
+    struct plinth_shared_create *shared = operate(&made, PLINTH_SHARED_CREATE, PLINTH_HANDLE_SELF);
+    *PAYLOAD(shared_map, map) =
+        (struct plinth_shared_map){.address = address,
+                                   .bytes = PLINTH_PAGE_BYTES,
+                                   .permissions = PLINTH_PERMISSION_READ | PLINTH_PERMISSION_WRITE};
+    operate(&map, PLINTH_SHARED_MAP, shared->handle);
+    PAYLOAD(handle_close, close)->handle = shared->handle;
+    operate(&close, PLINTH_HANDLE_CLOSE, PLINTH_HANDLE_SELF);
+    volatile uint64_t *word = (uint64_t *)address;
+    EXPECT(*word == 0);
+    *word = 5;
+    EXPECT(*word == 5);
+    *PAYLOAD(process_unmap, unmap) =
+        (struct plinth_process_unmap){.address = address, .bytes = PLINTH_PAGE_BYTES};
+    operate(&unmap, PLINTH_PROCESS_UNMAP, PLINTH_HANDLE_SELF);
+}
+
 int plinth_program(const struct plinth_start *start) {
     uint32_t system = plinth_handle(start, "system");
     log_handle = plinth_handle(start, "log");
@@ -119,6 +141,7 @@ int plinth_program(const struct plinth_start *start) {
     processes(system);
     log_read(log_handle);
     channels();
+    shared_memory();
     if (failures == 0) {
         LOG(log_handle, "C: 0 failures");
     }

@@ -26,6 +26,8 @@ mod object;
 mod process;
 mod rights;
 #[macro_use]
+mod shared;
+#[macro_use]
 mod system;
 
 pub use self::declare::Payload;
@@ -107,7 +109,7 @@ pub trait Call: FromBytes + IntoBytes + Immutable + KnownLayout + Copy {
 // The last of the names is that of the macro which declares what all the others have handed on.
 system_operations! {
     [file_operations process_operations event_operations guest_operations host_operations
-     channel_operations operations] $
+     channel_operations shared_operations operations] $
 }
 
 #[cfg(test)]

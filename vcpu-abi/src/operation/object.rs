@@ -30,6 +30,8 @@ pub enum ObjectKind {
     Endpoint = 12,
     /// A client's end of an endpoint: what it calls by.
     Channel = 13,
+    /// Memory that several processes may map.
+    SharedMemory = 14,
     /// The functions of the host's PCI bus.
     HostPci = 15,
     /// One of them, claimed.
@@ -64,6 +66,8 @@ pub trait Objects {
     type Endpoint;
     /// A client's end of an endpoint.
     type Channel;
+    /// Memory that several processes may map.
+    type SharedMemory;
     /// The functions of the host's PCI bus.
     type HostPci;
     /// One of them, claimed.

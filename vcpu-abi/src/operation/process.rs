@@ -106,5 +106,14 @@ macro_rules! process_operations {
         /// Zero.
         reserved: u32,
     }
+    /// Creates zeroed memory that several processes may map. On [`HANDLE_SELF`] only.
+    SharedCreate(Process, 12, WRITE) {
+        /// In: its size, in whole pages.
+        bytes: u64,
+        /// Out: the memory, with all rights.
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
     } };
 }

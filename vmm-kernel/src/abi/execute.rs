@@ -10,7 +10,7 @@ use crate::guest::vm::Vm;
 use crate::object::pool::Ref;
 use crate::pci::Function;
 use crate::task::files::File;
-use crate::task::handle::{Directory, GuestMemory, HostLine, HostPci, HostPorts, Log, Machine};
+use crate::task::handle::{Directory, GuestMemory, HostLine, HostPci, HostPorts, Log, Machine, Shared};
 use crate::task::process::Process;
 
 /// The types of the objects, by the names that the ABI has for their kinds.
@@ -30,6 +30,7 @@ impl Objects for Kinds {
     type HostInterrupt = HostLine;
     type Endpoint = Ref<Endpoint>;
     type Channel = Ref<Channel>;
+    type SharedMemory = Shared;
     type HostPci = HostPci;
     type HostFunction = Ref<Function>;
 }

@@ -18,6 +18,7 @@ mod pci;
 mod pieces;
 mod process;
 mod run;
+mod shared;
 mod sys_run;
 mod system;
 mod vcpu;

@@ -15,6 +15,8 @@ const MAX_FRAMES: usize = 32 * 1024;
 struct Bitmap {
     /// Bit set: in use.
     used: [u64; MAX_FRAMES / 64],
+    /// How many hold a frame that is in use besides the first.
+    sharers: [u8; MAX_FRAMES],
     base: u64,
     frames: usize,
     free: usize,
@@ -26,11 +28,19 @@ static BITMAP: SpinLock<Bitmap> = SpinLock::new(Bitmap::new());
 
 impl Bitmap {
     const fn new() -> Self {
-        Self { used: [u64::MAX; MAX_FRAMES / 64], base: 0, frames: 0, free: 0, next: 0 }
+        Self {
+            used: [u64::MAX; MAX_FRAMES / 64],
+            sharers: [0; MAX_FRAMES],
+            base: 0,
+            frames: 0,
+            free: 0,
+            next: 0,
+        }
     }
 
     fn start(&mut self, base: u64, bytes: u64, first_free: u64) {
         self.used.fill(u64::MAX);
+        self.sharers.fill(0);
         (self.base, self.free) = (base, 0);
         self.frames = ((bytes / PAGE) as usize).min(MAX_FRAMES);
         let first = (first_free.saturating_sub(base)).div_ceil(PAGE) as usize;
@@ -42,6 +52,10 @@ impl Bitmap {
 
     fn budget(&self) -> (u64, u64) {
         (self.frames as u64 * PAGE, self.free as u64 * PAGE)
+    }
+
+    fn index_of(&self, frame: PhysFrame) -> usize {
+        (frame.start_address().as_u64().wrapping_sub(self.base) / PAGE) as usize
     }
 
     fn is_free(&self, index: usize) -> bool {
@@ -61,6 +75,22 @@ impl Bitmap {
             self.set(index, false);
             self.free += 1;
         }
+    }
+
+    /// One more holds a frame. `false`: as many as can be counted do already, or it is none of ours in use.
+    fn share(&mut self, index: usize) -> bool {
+        let is_held = index < self.frames && !self.is_free(index);
+        let sharers = self.sharers.get_mut(index).filter(|_| is_held);
+        sharers.is_some_and(|sharers| sharers.checked_add(1).map(|more| *sharers = more).is_some())
+    }
+
+    /// One of several that hold a frame does not any more. `false`: it was the last.
+    fn unshare(&mut self, index: usize) -> bool {
+        let sharers = self.sharers.get_mut(index).filter(|sharers| **sharers > 0);
+        sharers.is_some_and(|sharers| {
+            *sharers -= 1;
+            true
+        })
     }
 
     fn take_adjacent(&mut self, count: usize) -> Option<usize> {
@@ -112,11 +142,25 @@ pub fn take_adjacent(count: usize) -> Result<PhysFrame, MemoryError> {
     Ok(PhysFrame::containing_address(PhysAddr::new(bitmap.base + start as u64 * PAGE)))
 }
 
-/// Gives a frame back. Nothing may refer to it any more.
+/// One more holds a frame: it is free when all of them have given it back.
+pub fn share(frame: PhysFrame) -> Result<(), MemoryError> {
+    let mut bitmap = BITMAP.lock();
+    let index = bitmap.index_of(frame);
+    if bitmap.share(index) { Ok(()) } else { Err(MemoryError::NoFrames) }
+}
+
+/// Gives a frame back. Nothing of who does may refer to it any more.
 pub fn free(frame: PhysFrame) {
+    {
+        let mut bitmap = BITMAP.lock();
+        let index = bitmap.index_of(frame);
+        if bitmap.unshare(index) {
+            return;
+        }
+    }
     checks::tlb::frame_goes(frame);
     let mut bitmap = BITMAP.lock();
-    let index = (frame.start_address().as_u64().wrapping_sub(bitmap.base) / PAGE) as usize;
+    let index = bitmap.index_of(frame);
     bitmap.give(index);
 }
 

@@ -14,6 +14,7 @@ pub mod loaded;
 pub mod narrowing;
 pub mod probe;
 pub mod self_map;
+pub mod shared;
 pub mod shootdown;
 pub mod space;
 pub mod tables;

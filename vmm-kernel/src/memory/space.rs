@@ -1,5 +1,6 @@
 //! The address space of a process.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use vcpu_abi::status::Status;
@@ -8,6 +9,7 @@ use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 use super::edit::Edit;
 use super::entry::SHARED;
 use super::narrowing::{Cached, Narrowing};
+use super::shared::SharedMemory;
 use super::shootdown::{self, What};
 use super::tables::{self, OWNED, Tables};
 use super::{MemoryError, frames, loaded};
@@ -141,6 +143,29 @@ impl Space {
         tables::check_length(address, physical, bytes)?;
         let (address, physical) = (address + done, physical + done);
         self.tables.lock().map_some(address, physical, bytes - done, protection.flags())
+    }
+
+    /// Maps a part of shared memory behind the first bytes of the range, which are done: as much of it as is
+    /// done in one go. Returns how much that was. The pages count as its own.
+    pub fn share_some(
+        &self,
+        address: u64,
+        shared: &SharedMemory,
+        part: Range<u64>,
+        done: u64,
+        protection: Protection,
+    ) -> Result<u64, MemoryError> {
+        let bytes = part.end - part.start;
+        check(address, bytes)?;
+        let tables = self.tables.lock();
+        let now = (bytes - done).min(NEW_PAGES * PAGE);
+        for done in (done..done + now).step_by(PAGE as usize) {
+            let frame = shared.share(part.start + done)?;
+            let mapped = tables.map(address + done, frame, protection.flags() | OWNED);
+            mapped.inspect_err(|_| frames::free(frame))?;
+            self.pages.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(now)
     }
 
     /// Takes whatever is mapped out of a range. It is done when the value that is returned has done all of it

@@ -4,6 +4,7 @@ use vcpu_abi::operation::{HANDLE_SELF, Handle, Rights};
 use vcpu_abi::status::Status;
 
 use super::files::File;
+use crate::memory::shared::SharedMemory;
 use crate::object::pool::Ref;
 use crate::object::pool::any::AnyRef;
 
@@ -149,6 +150,24 @@ impl<T: Send + Sync> HandleObject for Ref<T> {
     #[inline(always)]
     fn of(entry: &Entry) -> Option<Self> {
         if let Object::Counted(object) = &entry.object { object.to() } else { None }
+    }
+}
+
+/// Memory that several processes may map.
+pub struct Shared {
+    /// The memory.
+    pub memory: Ref<SharedMemory>,
+    /// What its handle allows, and so its mappings.
+    pub rights: Rights,
+}
+
+impl HandleObject for Shared {
+    fn into_object(self) -> Object {
+        self.memory.into_object()
+    }
+
+    fn of(entry: &Entry) -> Option<Self> {
+        Some(Self { memory: Ref::of(entry)?, rights: entry.rights })
     }
 }
 

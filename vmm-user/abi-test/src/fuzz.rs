@@ -12,6 +12,7 @@ use runtime::abi::status::Status;
 use runtime::abi::syscall::{SYS_BATCH, SYS_THREAD_EXIT, exit_code};
 use runtime::entry::PANIC_EXIT;
 use runtime::event::Event;
+use runtime::shared::SharedMemory;
 use runtime::{Start, heap, process, syscall};
 
 use crate::child::{self, Child};
@@ -114,6 +115,7 @@ pub fn victim(start: &Start) -> u32 {
         handles.extend([machine.vm, machine.vcpu]);
     }
     handles.extend(core::iter::repeat_with(Event::try_new).take(3).filter_map(|e| Some(e.ok()?.0)));
+    handles.extend(SharedMemory::try_new(8192).map(|shared| shared.0));
     handles.extend([HANDLE_SELF, HANDLE_SELF, 0, 5, 95]);
     // The other child may have all memory, until it ends.
     let mut buffer = heap::pages(4096);

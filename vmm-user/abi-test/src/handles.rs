@@ -7,6 +7,7 @@ use runtime::abi::operation::{
 use runtime::abi::status::Status;
 use runtime::channel::Endpoint;
 use runtime::event::Event;
+use runtime::shared::SharedMemory;
 use runtime::{Start, call, heap, process, syscall};
 
 use crate::child::Child;
@@ -14,7 +15,7 @@ use crate::pci;
 use crate::suite::Suite;
 
 /// The names of objects in start pages, and their kinds.
-pub const KINDS: [(&str, ObjectKind); 15] = [
+pub const KINDS: [(&str, ObjectKind); 16] = [
     ("system", ObjectKind::System),
     ("log", ObjectKind::Log),
     ("files", ObjectKind::Files),
@@ -28,6 +29,7 @@ pub const KINDS: [(&str, ObjectKind); 15] = [
     ("serial-interrupt", ObjectKind::HostInterrupt),
     ("endpoint", ObjectKind::Endpoint),
     ("channel", ObjectKind::Channel),
+    ("shared", ObjectKind::SharedMemory),
     ("host-pci", ObjectKind::HostPci),
     ("host-function", ObjectKind::HostFunction),
 ];
@@ -77,6 +79,7 @@ pub fn one_of_each(suite: &Suite<'_>) -> Result<alloc::vec::Vec<(&'static str, H
         ("file", file),
         ("process", process::create(file)?),
         ("event", Event::try_new()?.0),
+        ("shared", SharedMemory::try_new(4096)?.0),
         ("vm", vm),
         ("vcpu", vcpu),
         ("host-function", pci::claim(suite.start, 0)?.0),

@@ -36,8 +36,10 @@ mod random;
 mod ready;
 mod reserved;
 mod revocation;
+mod ring;
 mod run_page;
 mod runs;
+mod shared;
 mod sleeps;
 mod suite;
 mod threads;
@@ -94,6 +96,9 @@ fn program(start: &Start) -> u32 {
         Some("fault-in-log") => ends::fault_in_log(),
         Some("touch-unmapped") => unmapping::touch_unmapped(start),
         Some("unmap-race") => unmapping::unmap_race(start),
+        Some("ring") => ring::consumer(start),
+        Some("sharer") => shared::sharer(start),
+        Some("touch-shared") => shared::touch(start),
         Some("narrowed") => narrowing::narrowed(start),
         Some("driver-that-ends") => pci::driver_that_ends(start),
         Some("nothing") => 0,

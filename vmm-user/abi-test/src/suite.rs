@@ -7,8 +7,8 @@ use runtime::{Start, call, syscall};
 use crate::child::Child;
 use crate::{
     arguments, batches, bindings, channels, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles,
-    isolation, killing, lives, narrowing, observe, page_race, pci, ready, reserved, revocation, run_page,
-    runs, sleeps, threads, translations, turns, unmapping, unready, vm, wakes, xsave,
+    isolation, killing, lives, narrowing, observe, page_race, pci, ready, reserved, revocation, ring,
+    run_page, runs, shared, sleeps, threads, translations, turns, unmapping, unready, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -87,7 +87,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 35] = [
+const PARTS: [Part; 37] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -113,6 +113,8 @@ const PARTS: [Part; 35] = [
     ("runs", runs::test),
     ("unmapping", unmapping::test),
     ("narrowing", narrowing::test),
+    ("shared", shared::test),
+    ("ring", ring::test),
     ("pci", pci::test),
     ("ready", ready::test),
     ("unready", unready::test),

@@ -15,6 +15,7 @@ pub mod host_function;
 pub mod host_serial;
 pub mod logger;
 pub mod process;
+pub mod shared;
 pub mod start;
 pub mod syscall;
 pub mod thread;
