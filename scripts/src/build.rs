@@ -49,6 +49,7 @@ impl Build {
 
     /// The folder where the programs will be.
     pub fn programs(&self) -> PathBuf {
+        // Cargo's one exception: the folder of the profile `dev`.
         let folder = if self.profile == "dev" { "debug" } else { &self.profile };
         self.target_dir.join(BARE).join(folder)
     }

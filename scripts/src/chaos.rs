@@ -113,6 +113,7 @@ impl Place {
     pub fn run(&self, seed: u64, seconds: u64) -> Result<Seen> {
         let (mut left, mut seen) = (seconds, Seen::default());
         while left > 0 && seen.guests < MOST_GUESTS {
+            // A guest that ended by itself is no finding, and the same seed would end again.
             let next = seed + seen.guests * STEP;
             seen.guests += 1;
             let (used, finding) = self.run_one(next, left)?;
@@ -140,6 +141,7 @@ impl Place {
         });
         (machine.memory_mib, machine.processors, machine.log) = (256, 2, Some(log.clone()));
         machine.cpu = self.cpu.clone();
+        // The guest counts seconds by its own clock, which a busy host slows.
         let limit = Duration::from_secs(seconds * 3) + PATIENCE;
         let ended = machine.run(&self.qemu, &console, limit)?;
         let said = read_text(&console);
@@ -149,6 +151,7 @@ impl Place {
             [console, log].iter().for_each(|file| drop(std::fs::remove_file(file)));
         }
         remove(&file("igvm"))?;
+        // One that came to its end has had all of its time, whatever the clock on the wall says.
         let used = if is_done { seconds } else { ended.took.as_secs().max(1) };
         Ok((used, finding))
     }

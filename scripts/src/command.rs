@@ -45,7 +45,9 @@ pub fn output(command: &mut Command) -> Result<String> {
 /// When it can't be started or fails, or when there is no writing the log.
 pub fn quietly(command: &mut Command, log: &Path) -> Result<()> {
     let file = std::fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    // One file for both, so that what was printed stays in order.
     let both = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+    // Nobody answers a question that the program might ask.
     command.stdin(Stdio::null()).stdout(file).stderr(both);
     let status = command.status().with_context(|| format!("cannot start {}", typed(command)))?;
     if status.success() {

@@ -94,6 +94,7 @@ impl Walk {
     }
 
     fn stop_at(&mut self, address: u64) -> Result<()> {
+        // The debugger has few breakpoints of the hardware kind, and refuses one that is set twice.
         if self.breakpoints.insert(address) {
             self.gdb.break_at(address)?;
         }
@@ -142,6 +143,7 @@ impl Walk {
             code::VMRUN => return self.run_to(rip + code::VMRUN.len() as u64),
             _ => {}
         }
+        // The first processor alone: the machine has one.
         self.gdb.step(1)?;
         Registers::of(&mut self.gdb)
     }
@@ -155,6 +157,7 @@ impl Walk {
     pub fn through_with_nmis(&mut self, mut now: Registers) -> Result<()> {
         while self.places.is_walked(now.rip) {
             self.note_vector(&now)?;
+            // One NMI for each instruction, not for each time that it is executed: loops would never end.
             if !self.tried.contains(&now.rip) {
                 now = self.nmi_before(now)?;
             }
@@ -220,6 +223,7 @@ impl Walk {
         self.bytes(now.rip)?;
         let inside = self.nmi()?;
         let frame = Frame::read(&mut self.gdb, inside.rsp())?;
+        // Where GIF is clear the NMI waits for STGI, and registers may change on the way there.
         if !self.is_closed {
             ensure!((frame.rip, frame.rsp) == (now.rip, now.rsp()), "the NMI came at {:#x}", frame.rip);
             inside.ensure_as_before(&now)?;
@@ -313,6 +317,7 @@ impl Walk {
             self.step(now.rip)?;
             now = self.next_entry()?;
         }
+        // The lock is taken by the first locked instruction of the function, or of one that it calls.
         for _ in 0..STEPS_TO_LOCK {
             let is_lock = self.bytes(now.rip)?.starts_with(code::LOCK_CMPXCHG_BYTE);
             now = self.step(now.rip)?;

@@ -24,6 +24,8 @@ pub fn of(file: &Path) -> Result<Vec<(String, u64)>> {
     ensure!(!functions.is_empty(), "{} has no symbols", file.display());
     let mut frames: BTreeMap<u64, u64> = BTreeMap::new();
     let code = text.data().context("there is no code")?;
+    // All of the section, from its start: what is no code between functions decodes as something, and seldom
+    // as a subtraction from RSP.
     for instruction in &mut Decoder::with_ip(64, code, text.address(), DecoderOptions::NONE) {
         let to_stack_pointer = instruction.mnemonic() == Mnemonic::Sub
             && instruction.op0_kind() == OpKind::Register

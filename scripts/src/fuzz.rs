@@ -75,6 +75,7 @@ impl Fuzz {
     pub fn run(&self, target: &str, runs: u64) -> Result<Executed> {
         let began = Instant::now();
         self.prepare(target)?;
+        // libFuzzer writes what it finds new to the first folder, and only reads the others.
         let folders = [format!("target/corpus/{target}"), format!("corpus/{target}")];
         let said = self.fuzz(target, &folders, &[format!("-runs={runs}")])?;
         let executions = executions(&said).with_context(|| {
@@ -100,6 +101,7 @@ impl Fuzz {
         self.fuzz(target, &[fewest, corpus.clone(), format!("target/{corpus}")], &options)?;
         let count = new.read_dir().with_context(|| new.display().to_string())?.count();
         ensure!(count > 0, "nothing is left of {target}'s inputs; the corpus is as it was");
+        // Only now: until here a failure leaves the corpus as it was.
         std::fs::remove_dir_all(&place).with_context(|| format!("cannot remove {}", place.display()))?;
         std::fs::rename(&new, &place).with_context(|| format!("cannot move {}", new.display()))?;
         Ok(count)
@@ -120,6 +122,8 @@ impl Fuzz {
 
     /// Runs libFuzzer over folders of inputs; returns its words.
     fn fuzz(&self, target: &str, folders: &[String], options: &[String]) -> Result<String> {
+        // The target knows best how much input it can make use of; libFuzzer's own guess is the longest in
+        // the corpus.
         let longest = ["run", "-q", "-p", "fuzz-targets", "--bin", "fuzz-smoke", "--", "max-bytes", target];
         let longest = output(cargo(&self.project.root).args(longest))?;
         let mut command = cargo(&self.folder);

@@ -41,6 +41,7 @@ impl Initramfs {
         }
         let busybox = busybox(project)?;
         tree.program("bin/busybox", read(&busybox)?);
+        // Each command is a link to the one program, which looks at the name it was called by.
         for applet in output(Command::new(&busybox).arg("--list"))?.lines().filter(|name| *name != "busybox")
         {
             tree.entries.insert(format!("bin/{applet}"), (LINK, b"busybox".to_vec()));
@@ -105,6 +106,7 @@ impl Initramfs {
         let mut out = GzBuilder::new().write(Vec::new(), Compression::best());
         for (number, (name, (mode, contents))) in (1..).zip(&self.entries) {
             let size = u32::try_from(contents.len()).map_err(std::io::Error::other)?;
+            // A folder is named by its parent and by itself.
             let links = if *mode == FOLDER { 2 } else { 1 };
             let entry = cpio::NewcBuilder::new(name).ino(number).mode(*mode).nlink(links);
             let mut writer = entry.write(&mut out, size);
@@ -124,6 +126,7 @@ fn busybox(project: &Project) -> Result<PathBuf> {
         let version = apt.versions("busybox-static")?.pop();
         let version = version.context("Debian's busybox-static is not to be had; is there a network?")?;
         let deb = apt.fetch("busybox-static", &version)?;
+        // Under another name until it is whole: other checkouts share the cache.
         let new = project.cache.join(format!("busybox.{}", std::process::id()));
         write(&new, package::file(&deb, |path| path.ends_with("/bin/busybox"))?)?;
         make_executable(&new)?;

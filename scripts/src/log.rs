@@ -38,6 +38,7 @@ pub fn exit_rows(table: &[&str]) -> Result<Vec<ExitRow>, String> {
 /// A line is the reason (one or two words), the count, who, and what was touched most.
 fn exit_row(line: &str) -> Result<ExitRow, String> {
     let words: Vec<_> = line.split_whitespace().collect();
+    // A reason has a word at least, and a count stands before who handled them.
     let by = |(at, word): (usize, &&str)| (at >= 2 && matches!(*word, "vmm" | "kernel")).then_some(at);
     let parse = || {
         let at = words.iter().enumerate().find_map(by)?;

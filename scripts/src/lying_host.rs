@@ -84,6 +84,7 @@ fn boot(qemu: &Qemu, machine: &Machine, kernel: &Path, lie: &Lie, files: &Path) 
     let mut running = machine.start(qemu, &console)?;
     let mut gdb = Gdb::connect(&debugger, LIMIT)?;
     let mut qmp = Qmp::connect(&control, LIMIT)?;
+    // Both are connected: the names are not needed any more, and would stay if this program were killed.
     remove(&[debugger, control])?;
     tell(&mut gdb, kernel, lie)?;
     match lie.late {
@@ -148,6 +149,7 @@ fn tell(gdb: &mut Gdb, kernel: &Path, lie: &Lie) -> Result<()> {
     let address = vcpu_abi::boot::BOOT_PAGE_VIRTUAL;
     let bytes = gdb.read(address, size_of::<BootPage>())?;
     let boot = BootPage::read_from_bytes(&bytes).ok().context("the boot page is short")?;
+    // Not all of the area: reading it byte by byte through the stub would take longer than the boot.
     let room = (boot.memory_map_bytes as usize / ENTRY_BYTES).min(ENTRIES_MAX);
     let places = (boot.memory_map_virtual..).step_by(PIECE);
     let mut truth = Vec::new();
@@ -166,6 +168,7 @@ fn tell(gdb: &mut Gdb, kernel: &Path, lie: &Lie) -> Result<()> {
 
 fn judge(outcome: &Outcome, console: &Path, lie: &Lie) -> Result<End> {
     let text = read_text(console);
+    // Everything that Plinth or its loader says on the console on its own account begins so.
     let words = text.lines().find_map(|line| line.split_once("Plinth: ")).map(|(_, words)| words.to_owned());
     match (outcome, words) {
         (Outcome::TripleFault, _) => {

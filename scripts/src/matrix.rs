@@ -58,6 +58,7 @@ pub fn places(suite: &Suite, qemu: &Qemu) -> Vec<Place> {
     for (loader, qemu) in loaders {
         for guest in GUESTS {
             let place = |processors| Place { loader, qemu: qemu.clone(), guest, processors };
+            // Two are enough to have another processor start, be interrupted, and be waited for.
             places.extend([1, 2].map(place));
         }
     }
@@ -136,6 +137,7 @@ pub fn boot_direct(case: &mut Case, place: &Place) -> Result<()> {
 /// When that does not hold.
 pub fn check_exits(case: &mut Case, booted: &Booted) -> Result<()> {
     let text = booted.log_text();
+    // The table is the only witness of who handled what: the guest cannot tell.
     let table = log::exit_table(&text);
     table.iter().for_each(|line| case.note(line));
     let rows = log::exit_rows(&table).map_err(|error| anyhow!(error))?;

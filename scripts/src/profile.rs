@@ -70,6 +70,7 @@ pub fn log_row(bench: &Bench, row: &str) -> Result<BTreeMap<u64, u64>> {
     let image = bench.image(format!("{ITERATIONS} 1 15 {row}"))?.pack(&bench.folder.join("profile.igvm"))?;
     let control = std::env::temp_dir().join(format!("plinth-profile-{}", std::process::id()));
     let mut machine = bench.counted(bench.machine(image), 256);
+    // In the folder for temporary files: a socket's path has about a hundred bytes at most.
     machine.control = Some(control.clone());
     let counts = log_machine(bench, row, &machine, &control);
     // QEMU removes it itself, unless it is killed.
@@ -91,8 +92,10 @@ fn log_machine(bench: &Bench, row: &str, machine: &Machine, control: &Path) -> R
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    // What is logged is the loop as it goes on, not its first exits.
     std::thread::sleep(WARM);
     qmp.trace(&bench.qemu, &trace, TRACE_BYTES)?;
+    // The row would go on for hours.
     running.kill();
     Ok(executed(&trace)?)
 }
@@ -117,6 +120,7 @@ pub fn profile(
     let mut places = HashMap::new();
     for address in counts.keys() {
         for program in &programs {
+            // The programs do not overlap: kernel and process lie in different halves.
             if let Some(place) = program.find(*address, unit)? {
                 let place = stages.map_or(place.as_str(), |stages| stages.stage(&place)).to_owned();
                 places.insert(*address, place);

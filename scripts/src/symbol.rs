@@ -40,6 +40,7 @@ pub fn address_of_item(program: &Path, name: &str) -> Result<u64> {
     let what = || format!("the address of {name} in {}", program.display());
     let bytes = std::fs::read(program).with_context(what)?;
     let file = object::File::parse(&*bytes).with_context(what)?;
+    // By the end of its path, since the crate's name and the modules above may change.
     let end = format!("::{name}");
     let is_it = |symbol: &str| {
         let whole = format!("{:#}", rustc_demangle::demangle(symbol));

@@ -65,6 +65,7 @@ impl Suite {
     /// # Errors
     /// When the folder can't be made.
     pub fn new(project: &Project, folder: &Path) -> Result<Self> {
+        // What an earlier run left would be taken for this one's.
         if folder.exists() {
             std::fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         }
@@ -130,6 +131,7 @@ impl Suite {
         let began = Instant::now();
         let spinner = say::spinner(name);
         let mut case = Case::new(&self.project, &self.folder, name, self.boot_limit);
+        // It runs beside the check, and kills the programs that the check waits for.
         let limit = self.limit(name);
         let result = body(&mut case);
         let late = limit.finish().map_or(Ok(()), |late| Err(anyhow!(late)));
@@ -138,6 +140,7 @@ impl Suite {
             (Err(error), Err(late)) => Err(error.context(late)),
             (result, late) => late.and(result),
         };
+        // Words that could not be written are a failure as well: nobody could look at them.
         let result = result.and_then(|()| case.written());
         if let Err(error) = &result {
             // Not `{:?}`: a backtrace would push the words themselves out of what is shown.

@@ -13,6 +13,7 @@ pub fn stamp(from: impl Read, to: &mut File, began: Instant) -> io::Result<()> {
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line)? > 0 {
+        // Serial lines end with both.
         while matches!(line.last(), Some(b'\n' | b'\r')) {
             line.pop();
         }

@@ -39,6 +39,7 @@ impl Gdb {
     pub fn ask(&mut self, packet: &str) -> Result<String, QemuError> {
         self.send(packet)?;
         let answer = self.receive()?;
+        // "E" and two digits is an error; longer ones are data that begins with an E.
         if answer.starts_with('E') && answer.len() == 3 {
             return Err(QemuError::Protocol(format!("the debugger stub refuses {packet}: {answer}")));
         }
@@ -138,6 +139,7 @@ impl Gdb {
     /// # Errors
     /// As [`Gdb::ask`].
     pub fn write_physical(&mut self, address: u64, bytes: &[u8]) -> Result<(), QemuError> {
+        // QEMU's own packet: addresses are physical until it is taken back, also when the write fails.
         self.ask("Qqemu.PhyMemMode:1")?;
         let written = self.write(address, bytes);
         self.ask("Qqemu.PhyMemMode:0")?;

@@ -78,6 +78,7 @@ impl Running {
         let what = || shell(command);
         let (program, arguments) =
             command.split_first().ok_or_else(|| QemuError::Protocol("an empty command".to_owned()))?;
+        // One pipe for standard output and standard error, lest the guest's lines and QEMU's change places.
         let (reader, writer) = io::pipe().map_err(QemuError::io("a pipe"))?;
         let both = writer.try_clone().map_err(QemuError::io("a pipe"))?;
         let mut command = Command::new(program);
@@ -121,6 +122,7 @@ impl Running {
             if let Some(outcome) = self.poll()? {
                 break outcome;
             }
+            // From the start on, not from this call: a caller may have waited for words before.
             if self.began.elapsed() >= limit {
                 self.stop();
                 break Outcome::Timeout;

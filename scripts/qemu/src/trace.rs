@@ -18,6 +18,7 @@ impl Qmp {
     /// # Errors
     /// [`QemuError::Protocol`], if QEMU refuses; [`QemuError::Late`], if the machine hardly runs.
     pub fn trace(&mut self, qemu: &Qemu, file: &Path, bytes: u64) -> Result<(), QemuError> {
+        // The command was renamed; the old name went with 9.
         let single = if qemu.version().major >= 9 { "one-insn-per-tb" } else { "singlestep" };
         // QEMU logs translated blocks; of one instruction each, and not chained, they are instructions.
         self.command(&format!("{single} on"))?;

@@ -121,6 +121,7 @@ pub fn of(raw: &str) -> Result<Vec<Row>> {
         let words: Vec<_> = line.split_whitespace().collect();
         let [side, "ROW", id, ticks, iterations] = words[..] else { continue };
         let number = |text: &str| text.parse::<f64>().with_context(|| format!("no number: {text} in {line}"));
+        // The guest's order is the document's.
         if !order.contains(&id) {
             order.push(id);
         }
@@ -137,6 +138,7 @@ pub fn of(raw: &str) -> Result<Vec<Row>> {
     let row = |id: &str, cost: &dyn Fn(Column) -> Option<f64>| {
         Row::new(id, Column::ALL.iter().filter_map(|column| Some((*column, rounded(cost(*column)?)))))
     };
+    // Those are what other rows are made of.
     let is_own = |id: &&&str| !matches!(**id, "hltt1" | "hltt2" | "floor");
     let mut rows: Vec<_> =
         order.iter().filter(is_own).map(|id| row(id, &|column| cost(column, id))).collect();

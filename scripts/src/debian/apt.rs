@@ -87,10 +87,12 @@ impl Apt {
         let archives = self.folder.join("archives");
         // apt writes a colon in a version as %3a.
         let file = archives.join(format!("{name}_{}_amd64.deb", version.replace(':', "%3a")));
+        // A version never changes its contents, so what was downloaded once is good.
         if !file.exists() {
             say::say(format_args!("downloading {name} {version}"));
             let spinner = say::spinner(&format!("downloading {name}"));
             let mut download = self.tool("apt-get");
+            // apt writes to where it is run.
             download.args(["-q", "download", &format!("{name}={version}")]).current_dir(&archives);
             let fetched = quietly(&mut download, &self.work.join("apt-download.log"));
             spinner.finish_and_clear();
@@ -125,12 +127,14 @@ impl Apt {
         let uris = output(Command::new("apt-get").args(["update", "--print-uris"])).context(
             "Debian's kernels are fetched by apt; where there is none, give --kernel and --initrd",
         )?;
+        // What the user says comes first, then the mirror that this machine uses for itself.
         let given = variable("PLINTH_DEBIAN_MIRROR").map(|path| path.display().to_string());
         let main = given.or_else(|| settings::mirror(&uris, "debian")).context(
             "apt's configuration names no Debian mirror; set PLINTH_DEBIAN_MIRROR to the address of one (it \
              ends in /debian)",
         )?;
         let security = settings::mirror(&uris, "debian-security");
+        // Debian's own mirrors have it under this name.
         let security = security.unwrap_or_else(|| format!("{main}-security"));
         make_folder(&self.folder.join("state/lists/partial"))?;
         make_folder(&self.folder.join("archives/partial"))?;

@@ -11,8 +11,9 @@ use crate::symbol;
 const STUB_BYTES: u64 = 16;
 /// The vector of NMIs.
 pub const NMI: u64 = 2;
-/// The vectors whose entry code is not the common one: #DB, NMI, #DF, #MC.
-const PARANOID: [u64; 4] = [1, 2, 8, 18];
+/// The vectors whose entry code is not the common one: #DB, NMI, #DF, #MC, and #HV and #VC, which never come
+/// here.
+const PARANOID: [u64; 6] = [1, 2, 8, 18, 28, 29];
 /// Where the entry code is.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -50,7 +51,7 @@ impl Places {
         self.stubs.start + vector * STUB_BYTES
     }
 
-    /// The handlers of #DB, NMI, #DF and #MC.
+    /// The handlers of NMI and of what else may come at any instruction.
     pub fn is_paranoid(&self, rip: u64) -> bool {
         let in_stub = |vector: &u64| (self.stub(*vector)..self.stub(vector + 1)).contains(&rip);
         self.paranoid.contains(&rip) || PARANOID.iter().any(in_stub)

@@ -112,6 +112,50 @@ fn what_is_named_in_a_file_is_there() {
     assert!(count > 20, "{count} names in files were looked for");
 }
 
+/// Files that a document names, by whole path or the end of one.
+fn named_files(document: &str) -> impl Iterator<Item = &str> {
+    let is_file = |span: &&str| {
+        let is_name = |letter: char| letter.is_alphanumeric() || "/._-".contains(letter);
+        span.chars().all(is_name) && span.ends_with(".rs")
+    };
+    document.split('`').filter(is_file)
+}
+
+#[test]
+fn files_that_are_named_are_there() {
+    let sources = ending_in(".rs").unwrap();
+    for document in ending_in(".md").unwrap() {
+        for file in named_files(&text(&document).unwrap()) {
+            let is_there = sources.iter().any(|source| source.ends_with(file));
+            assert!(is_there, "{}: there is no {file}", document.display());
+        }
+    }
+}
+
+/// The third step of a stranger's way to any line: README.md, ARCHITECTURE.md, a file.
+#[test]
+fn every_module_of_kernel_and_vmm_is_in_architecture() {
+    let architecture = text("ARCHITECTURE.md").unwrap();
+    let part = |from: &str, to: &str| {
+        let behind = architecture.split_once(from).unwrap().1;
+        behind.split_once(to).unwrap().0.to_owned()
+    };
+    let kernel = part("### The kernel, module by module", "### The VMM");
+    let vmm = part("### The VMM, module by module", "## Trust");
+    let mut missing = Vec::new();
+    for (folder, part) in [("vmm-kernel/src", kernel), ("vmm-user/vmm/src", vmm)] {
+        for file in ending_in(".rs").unwrap().into_iter().filter(|file| file.starts_with(folder)) {
+            let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+            let is_head = ["lib", "main", "mod", "tests", "device-host"].contains(&&*name);
+            let is_for_tests = file.components().any(|part| part.as_os_str() == "tests");
+            if !is_head && !is_for_tests && !has_word(&part, &name) {
+                missing.push(file);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "a table of ARCHITECTURE.md needs a row, or a name in one, for {missing:#?}");
+}
+
 #[test]
 fn links_lead_to_something() {
     for document in ending_in(".md").unwrap() {

@@ -83,6 +83,7 @@ impl Client {
     /// When there is no socket, or no view answers.
     pub fn connect(socket: &Path, limit: Duration) -> Result<Self, AskError> {
         let deadline = Instant::now() + limit;
+        // The machine may just have been started: its socket comes a moment later.
         let stream = loop {
             match UnixStream::connect(socket) {
                 Ok(stream) => break stream,
@@ -102,6 +103,7 @@ impl Client {
     /// answered as well.
     fn greet(&mut self, deadline: Instant, limit: Duration) -> Result<(), AskError> {
         while Instant::now() < deadline {
+            // A number by chance: the answer to another client's greeting has another.
             let request = Request::Hello(u64::from(fastrand::u32(..))).to_string();
             // The first line end ends what another client may have left unfinished.
             self.send(&format!("\n{request}\n"))?;
@@ -122,6 +124,7 @@ impl Client {
             match self.lines.next(&mut self.stream, until)? {
                 Next::Late => return Ok(None),
                 Next::Closed => return Err(AskError::Closed),
+                // Somebody else's answer, cut off in the middle: begin anew behind it.
                 Next::TooLong => self.lines = Lines::default(),
                 Next::Line(line) => {
                     if let Some(rest) = line.strip_prefix(beginning) {
@@ -254,6 +257,7 @@ impl Client {
         let mut all: Vec<Traced> = Vec::new();
         while all.len() < TRACE_MAX {
             let part: Vec<Traced> = self.ask(Request::Trace(from))?;
+            // Nothing newer: all was read.
             let Some(last) = part.last() else { break };
             from = last.number.saturating_add(1);
             all.extend(part);

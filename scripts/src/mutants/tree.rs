@@ -60,6 +60,7 @@ fn is_left_out(name: &str) -> bool {
 /// Makes a folder's contents those of another, but for what is left out.
 fn same_folder(from: &Path, to: &Path) -> Result<()> {
     make_folder(to)?;
+    // First what is too much in the copy: a folder may have become a file, or the other way round.
     for entry in fs::read_dir(to)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -73,6 +74,7 @@ fn same_folder(from: &Path, to: &Path) -> Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
+    // Then what is missing or different.
     for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
         let name = entry.file_name();

@@ -65,6 +65,7 @@ impl Workshop {
     /// When the programs can't be copied.
     pub fn baselines(&mut self, mutants: &[Mutant], mut say: impl FnMut(&str)) -> Result<()> {
         self.place_programs()?;
+        // Many mutants share a killer: each is run once.
         for killer in mutants.iter().flat_map(|mutant| &mutant.killed_by) {
             if self.baselines.contains_key(killer) {
                 continue;
@@ -89,6 +90,7 @@ impl Workshop {
         let verdict = match self.tree.change(mutant) {
             Ok(change) => {
                 let verdict = self.run_killers(mutant);
+                // The file is as it was before the next mutant, whatever became of this one.
                 drop(change);
                 verdict.unwrap_or_else(|error| Verdict::NotTried(format!("{error:#}")))
             }
@@ -102,12 +104,15 @@ impl Workshop {
         for killer in &mutant.killed_by {
             let baseline = self.baselines.get(killer).context("no baseline")?;
             let usual = baseline.as_ref().map_err(|why| anyhow!("{why}"))?;
+            // Unit tests build what they need themselves; only images need programs, and those once for all
+            // killers.
             if !built && !matches!(killer, Killer::Unit { .. }) {
                 self.place_programs()?;
                 let packages = packages_of(&mutant.file)?;
                 Build::new(&self.project, packages).run_quietly().context("does not build")?;
                 built = true;
             }
+            // A change that has a test hang is noticed by the time that it takes.
             let ended = self.run(killer, &mutant.name, *usual * SLOWER + BESIDES)?;
             if !ended.passed {
                 return Ok(Verdict::Killed(killer.clone(), ended.why));
@@ -124,6 +129,7 @@ impl Workshop {
             std::fs::read_dir(&from).with_context(|| format!("no programs in {}", from.display()))?;
         for entry in entries {
             let path = entry?.path();
+            // Programs have no extension; beside them lie libraries and what cargo notes.
             if path.is_file() && path.extension().is_none() {
                 same_file(&path, &to.join(path.file_name().unwrap_or_default()))?;
             }
@@ -135,6 +141,7 @@ impl Workshop {
     fn run(&self, killer: &Killer, label: &str, limit: Duration) -> Result<Ended> {
         let folder = self.project.work.join(label);
         let suite = Suite::new(&self.project, &folder)?.quiet();
+        // A check may be one boot long: both end by the same time.
         let mut suite = suite.with_check_limit(limit).with_boot_limit(limit);
         match killer {
             Killer::Unit { package, filter } => self.unit_tests(&mut suite, package, filter),
@@ -154,6 +161,7 @@ impl Workshop {
 
     fn unit_tests(&self, suite: &mut Suite, package: &str, filter: &str) -> Result<Ended> {
         let mut build = self.cargo_test(package);
+        // Built by itself first: a test that does not compile has noticed nothing.
         let output = crate::command::captured(build.arg("--no-run"))?;
         ensure!(
             output.status.success(),
@@ -164,6 +172,7 @@ impl Workshop {
         let checked = suite.checked().last().context("no result")?;
         let words = &checked.words;
         if checked.passed {
+            // A filter with a mistake in it would pass for ever, whatever is broken.
             ensure!(!words.contains("running 0 tests"), "no test has \"{filter}\" in its name");
         } else if !["test result: FAILED", "SIGABRT", "SIGSEGV", "no end after"]
             .iter()
@@ -197,10 +206,12 @@ fn packages_of(file: &Path) -> Result<&'static [&'static str]> {
 
 /// A check that booted a machine.
 fn booted(checked: &[Checked], name: &str) -> Result<Ended> {
+    // A check's images are packed by checks beside it.
     if let Some(build) = checked.iter().find(|one| one.name != name && !one.passed) {
         bail!("{}: {}", build.name, last(&build.words));
     }
     let check = checked.iter().find(|one| one.name == name).with_context(|| format!("no check {name}"))?;
+    // A QEMU that is missing fails every check, and kills nothing.
     ensure!(check.boots > 0, "no machine was booted: {}", last(&check.words));
     Ok(Ended { passed: check.passed, why: why(&check.words), took: check.took })
 }

@@ -56,6 +56,7 @@ impl Places {
     fn line(&self, address: u64, unit: Unit) -> Result<Option<String>> {
         let mut frames = self.lines.find_frames(address).map_err(|error| anyhow!("{error}"))?;
         let mut outer = None;
+        // From the innermost function that was inlined here to the one that has the code.
         while let Some(frame) = frames.next()? {
             let Some(file) = frame.location.and_then(|location| location.file) else { continue };
             let ours = file.strip_prefix(&self.root);

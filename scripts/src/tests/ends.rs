@@ -103,6 +103,7 @@ fn stops(case: &mut Case, qemu: &Qemu) -> Result<()> {
     }
     let ticks = || count(&read_text(&log), "abi-test: tick");
     let before = ticks();
+    // Long enough for hundreds of ticks, if the other processor went on.
     sleep(Duration::from_secs(3));
     let after = ticks();
     running.kill();

@@ -54,6 +54,7 @@ fn start(case: &mut Case, qemu: &Qemu, image: &Path, name: &str) -> Result<(Runn
 fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let image = hostile::image(case, PART)?;
     let (mut running, mut walk) = start(case, qemu, &image, "entry-nmi")?;
+    // How many entries in a row have shown no new instruction: after enough of them there are no more.
     let (mut dry, began) = (0, Instant::now());
     while dry < DRY && began.elapsed() < case.boot_limit() {
         let now = match walk.next_entry() {

@@ -78,6 +78,7 @@ fn features(case: &mut Case, qemu: &Qemu, loader: &str) -> Result<()> {
         machine.cpu = Some(format!("{},-{feature}", qemu.cpu_model()));
         let booted = case.boot_as(&format!("features-{loader}-{feature}"), qemu, &machine)?;
         let console = read_text(&booted.console);
+        // The loader looks at what it needs itself, the kernel at the rest.
         let refused = matches!(booted.outcome, Outcome::ProcessFailure | Outcome::LoaderRefusal);
         case.note_lines(&console, &["lacks", "no long mode"]);
         ensure!(
@@ -153,6 +154,7 @@ fn memory(case: &mut Case, qemu: &Qemu) -> Result<()> {
 /// More and fewer processors than there are.
 fn processors(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let host = host(case, qemu)?;
+    // None, too few, too many, the most that the kernel has places for, one more, and nonsense.
     for count in [0, 1, 3, 64, 65, u32::MAX] {
         let end = lied_to(case, &host, "", &Lie::with_processors(count))?;
         ensure!(end == End::Ran, "{count} processors: {end:?}");
@@ -165,6 +167,7 @@ fn processors(case: &mut Case, qemu: &Qemu) -> Result<()> {
 fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let host = host(case, qemu)?;
     let mut counted = 0;
+    // Dense ones hardly let the guest run; sparse ones reach its later parts.
     for microseconds in [0, 100, 300, 1000, 2000, 5000] {
         let lie = Lie::with_events(Duration::from_micros(microseconds), "nmi", 20_000);
         let end = lied_to(case, &host, "", &lie)?;
@@ -191,6 +194,7 @@ fn vectors(case: &mut Case, qemu: &Qemu) -> Result<()> {
 /// A processor that comes late to its start, and processors that stand still now and then.
 fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let host = host(case, qemu)?;
+    // Within the half second that the kernel waits for a processor, close to it, and beyond.
     for milliseconds in [20, 400, 700] {
         let lie = Lie::with_late_processor(Duration::from_millis(milliseconds));
         let end = lied_to(case, &host, "", &lie)?;

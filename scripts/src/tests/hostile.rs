@@ -102,6 +102,7 @@ fn check_log(booted: &Booted, processors: u32) -> Result<()> {
     let oddities = log.lines().filter(|line| is_oddity(line)).count();
     let most = ODDITIES * processors as usize;
     ensure!(oddities <= most, "{oddities} lines of the guest's oddities, more than {most}");
+    // A panic of the kernel, or an end of the VMM's process: neither may happen for what a guest does.
     let bad = log
         .lines()
         .map(str::to_lowercase)

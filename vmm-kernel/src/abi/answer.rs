@@ -1,4 +1,4 @@
-//! What a system call answers.
+//! What a system call returns: a status and a second value.
 
 use vcpu_abi::status::Status;
 
