@@ -114,7 +114,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Writes to standard output; one that is closed is an error, not a panic.
-fn say(text: &str) -> anyhow::Result<()> {
+fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
@@ -123,7 +123,7 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     std::fs::write(&args.output, &built.bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     let kib = |bytes: u64| bytes.div_ceil(1024);
-    say(&format!(
+    print(&format!(
         "{}: {} KiB; {} KiB of the window, {} KiB of payload\n",
         args.output.display(),
         kib(built.bytes.len() as u64),
@@ -136,9 +136,9 @@ fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
     with_image(&args.image, |file| {
         let inspection = Inspection::new(file)?;
         if args.json {
-            say(&(serde_json::to_string_pretty(&inspection)? + "\n"))
+            print(&(serde_json::to_string_pretty(&inspection)? + "\n"))
         } else {
-            say(&inspection.to_string())
+            print(&inspection.to_string())
         }
     })
 }
@@ -149,7 +149,7 @@ fn measure(args: &MeasureArgs) -> anyhow::Result<()> {
             Hash::Sha256 => measure::sha256(file)?,
             Hash::Sha384 => measure::sha384(file)?,
         };
-        say(&(measure::hex(&digest) + "\n"))
+        print(&(measure::hex(&digest) + "\n"))
     })
 }
 
@@ -175,7 +175,7 @@ fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     machine.more = args.more.into_iter().map(Into::into).collect();
     let command = machine.command(&qemu)?;
     if args.print {
-        say(&(shell(&command) + "\n"))?;
+        print(&(shell(&command) + "\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some((program, arguments)) = command.split_first() else { bail!("no command") };

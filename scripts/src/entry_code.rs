@@ -156,14 +156,14 @@ impl Walk {
     /// When an NMI is not taken where it should be, or changes a register; when the machine ends.
     pub fn through_with_nmis(&mut self, mut now: Registers) -> Result<()> {
         while self.places.is_walked(now.rip) {
-            self.note_vector(&now)?;
+            self.stop_at_stub(&now)?;
             // One NMI for each instruction, not for each time that it is executed: loops would never end.
             if !self.tried.contains(&now.rip) {
                 now = self.nmi_before(now)?;
             }
             now = self.step(now.rip)?;
         }
-        self.note_call(&now)
+        self.stop_at_return(&now)
     }
 
     /// Walks on until the machine stands at an instruction of the entry code that is meant by its address and
@@ -175,19 +175,19 @@ impl Walk {
         loop {
             let mut now = self.next_entry()?;
             while self.places.is_walked(now.rip) {
-                self.note_vector(&now)?;
+                self.stop_at_stub(&now)?;
                 let bytes = self.bytes(now.rip)?;
                 if is_meant(&self.places, now.rip, &bytes) {
                     return Ok(());
                 }
                 now = self.step(now.rip)?;
             }
-            self.note_call(&now)?;
+            self.stop_at_return(&now)?;
         }
     }
 
     /// The next interrupt of the vector that has come is to stop the machine in its stub.
-    fn note_vector(&mut self, now: &Registers) -> Result<()> {
+    fn stop_at_stub(&mut self, now: &Registers) -> Result<()> {
         if now.rip == self.places.common() {
             let vector = self.word(now.rsp())?;
             self.stop_at(self.places.stub(vector))?;
@@ -197,7 +197,7 @@ impl Walk {
 
     /// Where the machine stands at the first instruction of a function that the entry code has called, it is
     /// to stop at the return.
-    fn note_call(&mut self, now: &Registers) -> Result<()> {
+    fn stop_at_return(&mut self, now: &Registers) -> Result<()> {
         let Some(back) = self.return_address(now) else { return Ok(()) };
         now.ensure_kernel_gs()?;
         self.stop_at(back)

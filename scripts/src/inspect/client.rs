@@ -9,7 +9,7 @@ use inspect_protocol::{
     ANSWER_MAX, ERROR, Exits, Item, LogPart, Machine, OK, Process, Request, Traced, VERSION,
 };
 
-use super::lines::{Lines, Next};
+use super::lines::{Lines, Received};
 
 /// How long an answer may take: the guest goes first.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -122,11 +122,11 @@ impl Client {
         let until = Instant::now() + GREETING;
         loop {
             match self.lines.next(&mut self.stream, until)? {
-                Next::Late => return Ok(None),
-                Next::Closed => return Err(AskError::Closed),
+                Received::Late => return Ok(None),
+                Received::Closed => return Err(AskError::Closed),
                 // Somebody else's answer, cut off in the middle: begin anew behind it.
-                Next::TooLong => self.lines = Lines::default(),
-                Next::Line(line) => {
+                Received::TooLong => self.lines = Lines::default(),
+                Received::Line(line) => {
                     if let Some(rest) = line.strip_prefix(beginning) {
                         return Ok(Some(rest.to_owned()));
                     }
@@ -145,10 +145,10 @@ impl Client {
         let mut lines = Vec::new();
         loop {
             let line = match self.lines.next(&mut self.stream, deadline)? {
-                Next::Line(line) => line,
-                Next::Late => return Err(AskError::Late { request: request.to_owned(), limit: ANSWER }),
-                Next::Closed => return Err(AskError::Closed),
-                Next::TooLong => {
+                Received::Line(line) => line,
+                Received::Late => return Err(AskError::Late { request: request.to_owned(), limit: ANSWER }),
+                Received::Closed => return Err(AskError::Closed),
+                Received::TooLong => {
                     return Err(strange(request, &format!("a line of more than {ANSWER_MAX} bytes")));
                 }
             };

@@ -13,7 +13,7 @@ pub struct Lines {
 
 /// What came of waiting for a line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Received {
     /// A line, without its end. What is no text in it is replaced.
     Line(String),
     /// None until the deadline.
@@ -29,21 +29,21 @@ impl Lines {
     ///
     /// # Errors
     /// Those of `from`, but for its own limits of time.
-    pub fn next(&mut self, from: &mut impl Read, deadline: Instant) -> io::Result<Next> {
+    pub fn next(&mut self, from: &mut impl Read, deadline: Instant) -> io::Result<Received> {
         loop {
             if let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.bytes.drain(..=end).take(end).collect();
-                return Ok(Next::Line(String::from_utf8_lossy(&line).into_owned()));
+                return Ok(Received::Line(String::from_utf8_lossy(&line).into_owned()));
             }
             if self.bytes.len() > ANSWER_MAX {
-                return Ok(Next::TooLong);
+                return Ok(Received::TooLong);
             }
             if Instant::now() >= deadline {
-                return Ok(Next::Late);
+                return Ok(Received::Late);
             }
             let mut part = [0; 4096];
             match from.read(&mut part) {
-                Ok(0) => return Ok(Next::Closed),
+                Ok(0) => return Ok(Received::Closed),
                 Ok(count) => self.bytes.extend(part.iter().take(count)),
                 Err(error) if is_wait(&error) => {}
                 Err(error) => return Err(error),
@@ -83,9 +83,9 @@ mod tests {
         let mut from = Parts(vec![Some(b"on"), None, Some(b"e\ntwo\n\nth"), Some(b"\xff\nfour")]);
         let mut next = || lines.next(&mut from, soon).unwrap();
         for line in ["one", "two", "", "th\u{fffd}"] {
-            assert_eq!(next(), Next::Line(line.into()));
+            assert_eq!(next(), Received::Line(line.into()));
         }
-        assert_eq!(next(), Next::Closed);
+        assert_eq!(next(), Received::Closed);
     }
 
     #[test]
@@ -93,8 +93,8 @@ mod tests {
         let soon = Instant::now() + Duration::from_secs(60);
         let long = [b'x'; 4096];
         let mut from = Parts(vec![Some(&long[..]); 100]);
-        assert_eq!(Lines::default().next(&mut from, soon).unwrap(), Next::TooLong);
+        assert_eq!(Lines::default().next(&mut from, soon).unwrap(), Received::TooLong);
         let mut silent = Parts(vec![None; 1000]);
-        assert_eq!(Lines::default().next(&mut silent, Instant::now()).unwrap(), Next::Late);
+        assert_eq!(Lines::default().next(&mut silent, Instant::now()).unwrap(), Received::Late);
     }
 }

@@ -284,11 +284,11 @@ impl<C: Call> RemoteDevice<C> {
             platform.set_line(line, false);
         }
         self.deadline_ns = NEVER;
-        self.note(loss);
+        self.record_loss(loss);
     }
 
-    /// Counts a loss, and says it.
-    fn note(&mut self, loss: Loss) {
+    /// Counts a loss, and logs it.
+    fn record_loss(&mut self, loss: Loss) {
         let what = match loss {
             Loss::Silent(Silence::Ended) | Loss::Replaced => {
                 self.counts.ended += 1;
@@ -327,7 +327,7 @@ impl<C: Call> RemoteDevice<C> {
             Ok(()) => {}
             Err(Loss::Silent(Silence::Ended)) => return None,
             Err(loss) => {
-                self.note(loss);
+                self.record_loss(loss);
                 return None;
             }
         }

@@ -143,7 +143,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         ram,
         vcpus: created.iter().map(|c| c.handle).collect(),
         system: handles.system,
-        unsaid: AtomicU64::new(0),
+        not_logged: AtomicU64::new(0),
         statistics: if debug {
             (0..cpus).map(|_| Arc::default()).collect::<Vec<Arc<Mutex<Statistics>>>>()
         } else {
@@ -273,9 +273,9 @@ fn end(shared: &Shared, reason: u32) {
     for report in shared.board.reports() {
         log::info!("device {report}");
     }
-    let unsaid = shared.unsaid.load(Ordering::Relaxed);
-    if unsaid > 0 {
-        log::info!("{unsaid} more oddities of the guest were not logged");
+    let not_logged = shared.not_logged.load(Ordering::Relaxed);
+    if not_logged > 0 {
+        log::info!("{not_logged} more oddities of the guest were not logged");
     }
     log::info!("the guest ends: reason {reason}");
     if let Err(status) = call(shared.system, SystemEnd { reason, reserved: 0 }) {

@@ -19,6 +19,7 @@ mod surroundings;
 mod watch;
 
 use alloc::sync::Arc;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use decoder::Exception;
@@ -59,7 +60,7 @@ pub struct Shared {
     /// The machine.
     pub system: Handle,
     /// How often something was not logged because it had been, or because enough had been.
-    pub unsaid: AtomicU64,
+    pub not_logged: AtomicU64,
     /// Counts, by vCPU; none unless the image is for debugging.
     pub statistics: alloc::vec::Vec<Arc<Mutex<Statistics>>>,
 }
@@ -78,14 +79,6 @@ impl HaltPolicy for Waits {
     fn waits(&self) -> bool {
         true
     }
-}
-
-/// What a thread does after an exit.
-enum Next {
-    /// Enters the guest again.
-    Continue,
-    /// Ends the machine, for an `end_reason`.
-    End(u32),
 }
 
 /// A vCPU, owned by its thread.
@@ -187,7 +180,7 @@ impl Vcpu {
     /// The same, looked at.
     #[inline(always)]
     pub fn step_watched(&mut self, policy: &impl HaltPolicy, watch: &mut impl Watch) -> Option<u32> {
-        if let Next::End(reason) = self.prepare_entry() {
+        if let ControlFlow::Break(reason) = self.prepare_entry() {
             return Some(reason);
         }
         watch.entry(self);
@@ -200,8 +193,8 @@ impl Vcpu {
         };
         watch.exit(self, why);
         match self.handle_exit(why, policy) {
-            Next::End(reason) => Some(reason),
-            Next::Continue => None,
+            ControlFlow::Break(reason) => Some(reason),
+            ControlFlow::Continue(()) => None,
         }
     }
 
@@ -242,13 +235,13 @@ impl Vcpu {
 
     /// Logs that the guest did something odd, once.
     #[cold]
-    fn say_once(&mut self, kind: Kind, which: u64, what: core::fmt::Arguments<'_>) {
+    fn log_once(&mut self, kind: Kind, which: u64, what: core::fmt::Arguments<'_>) {
         if self.notices.is_new(kind, which) {
             // Linux asks for a few such MSRs at every boot.
             let level = if kind == Kind::UnknownMsr { log::Level::Info } else { log::Level::Warn };
             log::log!(level, "vCPU {}: {what} at {:#x}", self.index, self.registers.page.rip());
         } else {
-            self.shared.unsaid.fetch_add(1, Ordering::Relaxed);
+            self.shared.not_logged.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -1,40 +1,42 @@
 //! Before an entry: what was posted, events, deadline, dirty groups.
 
+use core::ops::ControlFlow;
+
 use devices::apic::Startup;
 use devices::capability::PowerEvent;
 use runtime::abi::operation::end_reason;
 
+use super::Vcpu;
 use super::events::{Attention, LOOK_AGAIN_NS};
 use super::registers::EntryRegisters;
-use super::{Next, Vcpu};
 
 impl Vcpu {
     /// Fills the run page for the next run. After most exits nothing that the local APIC or a timer asks for
     /// has changed.
     #[inline(always)]
-    pub(super) fn prepare_entry(&mut self) -> Next {
+    pub(super) fn prepare_entry(&mut self) -> ControlFlow<u32> {
         if self.events.attention.is_empty() && !self.events.has_posted() {
-            return Next::Continue;
+            return ControlFlow::Continue(());
         }
         self.plan()
     }
 
     #[inline(never)]
-    fn plan(&mut self) -> Next {
+    fn plan(&mut self) -> ControlFlow<u32> {
         if self.events.attention != Attention::INTERRUPTS || self.events.has_posted() {
             return self.plan_all();
         }
         self.plan_interrupts();
         // The PIC's acknowledgement may have been for others to see.
-        if self.events.attention.is_empty() { Next::Continue } else { self.plan_all() }
+        if self.events.attention.is_empty() { ControlFlow::Continue(()) } else { self.plan_all() }
     }
 
     /// The machine's end, start-up IPIs, interrupts, deadline, halt, batch.
     #[cold]
-    fn plan_all(&mut self) -> Next {
+    fn plan_all(&mut self) -> ControlFlow<u32> {
         // First, since whoever switched the machine off expects nothing more to happen.
         if let Some(event) = self.shared.board.power_event() {
-            return Next::End(match event {
+            return ControlFlow::Break(match event {
                 PowerEvent::Off => end_reason::POWER_OFF,
                 PowerEvent::Reset => end_reason::RESET,
             });
@@ -50,7 +52,7 @@ impl Vcpu {
         self.plan_deadline();
         self.registers.plan_activity(self.events.is_stopped());
         self.registers.plan_batch();
-        Next::Continue
+        ControlFlow::Continue(())
     }
 
     /// What the guest can take now, or is to say when it can.

@@ -1,5 +1,7 @@
 //! After an exit: who handles it.
 
+use core::ops::ControlFlow;
+
 use decoder::{Exception, Intercept};
 use runtime::abi::exit::{ExitFlags, NOTABLE, PortAccess, reason};
 use runtime::abi::operation::end_reason;
@@ -10,16 +12,17 @@ use runtime::abi::xcr0;
 use spin::Mutex;
 
 use super::events::Attention;
-use super::{Bus, HaltPolicy, Next, Vcpu};
+use super::{Bus, HaltPolicy, Vcpu};
 use crate::statistics::Statistics;
 
 /// CR4.OSXSAVE.
 const OSXSAVE: u64 = 1 << 18;
 
 impl Vcpu {
-    /// Handles the exit in the run page, with what `SYS_RUN` says of it.
+    /// Handles the exit in the run page, with what `SYS_RUN` says of it. A break is the machine's end, for an
+    /// `end_reason`.
     #[inline(always)]
-    pub(super) fn handle_exit(&mut self, summary: u32, policy: &impl HaltPolicy) -> Next {
+    pub(super) fn handle_exit(&mut self, summary: u32, policy: &impl HaltPolicy) -> ControlFlow<u32> {
         // One comparison for the reason, and for whether there is something to be noted before.
         let mut why = summary | self.counts;
         loop {
@@ -35,21 +38,21 @@ impl Vcpu {
                 reason::DEADLINE => self.handle_deadline(),
                 _ if why & NOTABLE != 0 => {
                     why &= !NOTABLE;
-                    if let Next::End(reason) = self.count_and_keep_event(why) {
-                        return Next::End(reason);
+                    if let ControlFlow::Break(reason) = self.count_and_keep_event(why) {
+                        return ControlFlow::Break(reason);
                     }
                     continue;
                 }
                 _ => return self.handle_rare(why),
             }
-            return Next::Continue;
+            return ControlFlow::Continue(());
         }
     }
 
     /// What comes before the exit itself: it is counted, the guest's task priority may be another, and an
     /// event on its way to the guest.
     #[cold]
-    fn count_and_keep_event(&mut self, why: u32) -> Next {
+    fn count_and_keep_event(&mut self, why: u32) -> ControlFlow<u32> {
         if let Some(statistics) = self.statistics {
             self.count(why, statistics);
         }
@@ -60,26 +63,26 @@ impl Vcpu {
         if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING) {
             return self.keep_event(why, flags);
         }
-        Next::Continue
+        ControlFlow::Continue(())
     }
 
     /// An event is not with the guest yet: it goes first.
-    fn keep_event(&mut self, why: u32, flags: ExitFlags) -> Next {
+    fn keep_event(&mut self, why: u32, flags: ExitFlags) -> ControlFlow<u32> {
         if !flags.contains(ExitFlags::EVENT) {
             self.events.kernel_has_one();
-            return Next::Continue;
+            return ControlFlow::Continue(());
         }
         if why == reason::MEMORY {
             // Its gate or its stack is in absent memory: a processor would shut down.
             let (event, gpa) = (self.registers.page.interrupted_event(), self.registers.page.gpa());
             log::error!("vCPU {}: event {} of kind {} needs {gpa:#x}", self.index, event.vector, event.kind);
             self.report_registers("an event cannot be delivered");
-            return Next::End(end_reason::TRIPLE_FAULT);
+            return ControlFlow::Break(end_reason::TRIPLE_FAULT);
         }
         // It was lost in the exit, and is delivered again.
         let event = self.registers.page.interrupted_event();
         self.events.inject(&mut self.registers, event);
-        Next::Continue
+        ControlFlow::Continue(())
     }
 
     fn handle_halt(&mut self, policy: &impl HaltPolicy) {
@@ -115,7 +118,7 @@ impl Vcpu {
     }
 
     #[cold]
-    fn handle_rare(&mut self, why: u32) -> Next {
+    fn handle_rare(&mut self, why: u32) -> ControlFlow<u32> {
         self.events.attention = Attention::ALL;
         match why {
             reason::XSETBV => self.handle_xsetbv(),
@@ -133,14 +136,14 @@ impl Vcpu {
             reason::EXCEPTION => self.handle_exception(),
             reason::SHUTDOWN => {
                 self.report_registers("triple fault");
-                return Next::End(end_reason::TRIPLE_FAULT);
+                return ControlFlow::Break(end_reason::TRIPLE_FAULT);
             }
             _ => {
                 self.report_registers("an exit that has no handler");
-                return Next::End(end_reason::PROCESS_FAILED);
+                return ControlFlow::Break(end_reason::PROCESS_FAILED);
             }
         }
-        Next::Continue
+        ControlFlow::Continue(())
     }
 
     /// XSETBV (APM volume 4): CR4.OSXSAVE, else #UD; CPL 0, XCR0, and bits that CPUID offers, else #GP.

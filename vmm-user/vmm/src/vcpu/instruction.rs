@@ -64,7 +64,7 @@ impl Vcpu {
             FetchError::NotRam { .. } => self.inject_exception(Exception::UNDEFINED_OPCODE),
             FetchError::Unsupported => {
                 let rip = self.registers.page.rip();
-                self.say_once(Kind::NotEmulated, rip, format_args!("an instruction that is not emulated"));
+                self.log_once(Kind::NotEmulated, rip, format_args!("an instruction that is not emulated"));
                 self.inject_exception(Exception::UNDEFINED_OPCODE);
             }
         }

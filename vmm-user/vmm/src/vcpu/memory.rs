@@ -77,7 +77,7 @@ impl Vcpu {
     #[cold]
     fn refuse(&mut self, what: &str, code: &Code) {
         let rip = self.registers.page.rip();
-        self.say_once(Kind::Refused, rip, format_args!("{what} ({:02x?})", code.bytes()));
+        self.log_once(Kind::Refused, rip, format_args!("{what} ({:02x?})", code.bytes()));
         self.inject_exception(Exception::UNDEFINED_OPCODE);
     }
 }

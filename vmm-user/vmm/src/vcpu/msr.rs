@@ -53,7 +53,7 @@ impl Vcpu {
             }
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
             MsrRead::Unknown => {
-                self.say_unknown(msr, "read");
+                self.log_unknown(msr, "read");
                 Some(0)
             }
         }
@@ -83,7 +83,7 @@ impl Vcpu {
             }
             MsrWrite::Vcpu(register) => self.write_register(register, value),
             MsrWrite::Unknown => {
-                self.say_unknown(msr, "write");
+                self.log_unknown(msr, "write");
                 true
             }
         }
@@ -142,7 +142,7 @@ impl Vcpu {
 
     #[cold]
     #[inline(never)]
-    fn say_unknown(&mut self, msr: u32, what: &str) {
-        self.say_once(Kind::UnknownMsr, msr.into(), format_args!("{what} of unknown MSR {msr:#x}"));
+    fn log_unknown(&mut self, msr: u32, what: &str) {
+        self.log_once(Kind::UnknownMsr, msr.into(), format_args!("{what} of unknown MSR {msr:#x}"));
     }
 }
