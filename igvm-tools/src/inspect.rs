@@ -109,6 +109,7 @@ impl Inspection {
             context: ContextInfo::default(),
             plinth: None,
         };
+        // Directives refer to areas that came before, so they are followed in the file's order.
         let mut areas = ParameterAreas::default();
         for directive in file.directives() {
             inspection.add(&directive?, &mut areas)?;

@@ -289,6 +289,7 @@ impl Builder {
 
     fn kernel(&mut self, kernel: &Kernel) -> Result<(), LayoutError> {
         for segment in &kernel.segments {
+            // Segments need not lie one behind the other physically, as the page tables put them together.
             let gpa = self.take(segment.bytes)?;
             self.pages.add(gpa, &segment.data, segment.bytes)?;
             self.map(segment.address, gpa, segment.bytes, segment.access)?;

@@ -53,20 +53,21 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
     let folder = options.folder.clone().unwrap_or_else(|| project.target.join("mutants"));
-    let reports = tried(project, &qemu, &folder, &mutants, |line| {
+    let reports = tried(project, &qemu, &folder, &mutants, |report| {
+        // Each as soon as it is known: whoever ends a run of hours keeps what it has found.
+        if options.record {
+            Record::update(project, std::slice::from_ref(report))?;
+        }
         if options.json {
-            say::say(line);
+            say::say(report);
             return Ok(());
         }
-        say::print(format_args!("{line}\n"))
+        Ok(say::print(format_args!("{report}\n"))?)
     })?;
     let json = serde_json::Value::from(reports.iter().map(Report::json).collect::<Vec<_>>());
     let text: String = reports.iter().map(|report| format!("{report}\n")).collect();
     write(&folder.join("results.json"), format!("{json:#}\n"))?;
     write(&folder.join("results.txt"), text + &counts(&reports) + "\n")?;
-    if options.record {
-        Record::update(project, &reports)?;
-    }
     say::print(if options.json { format!("{json:#}\n") } else { format!("\n{}\n", counts(&reports)) })?;
     Ok(if reports.iter().all(Report::is_killed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -88,19 +89,19 @@ fn chosen(project: &Project, options: &Options) -> Result<Vec<Mutant>> {
     })
 }
 
-/// Tries them one by one; each line goes to `print` as soon as it is known.
+/// Tries them one by one; each report goes to `take` as soon as it is there.
 fn tried(
     project: &Project,
     qemu: &Qemu,
     folder: &std::path::Path,
     mutants: &[Mutant],
-    print: impl Fn(&str) -> std::io::Result<()>,
+    take: impl Fn(&Report) -> Result<()>,
 ) -> Result<Vec<Report>> {
     let mut workshop = Workshop::new(project, qemu, folder)?;
     workshop.baselines(mutants, |line| say::say(line))?;
     let try_one = |mutant| {
         let report = workshop.test(mutant);
-        print(&report.to_string())?;
+        take(&report)?;
         Ok(report)
     };
     mutants.iter().map(try_one).collect()

@@ -151,6 +151,7 @@ impl Reader {
     /// `files`: none in what is included, which includes nothing more.
     fn read(&mut self, text: &str, files: Option<Read<'_>>) -> Result<(), ConfigError> {
         for (index, line) in text.lines().enumerate() {
+            // What follows is for the reader.
             let line = line.split('#').next().unwrap_or("");
             let words: Vec<&str> = line.split_whitespace().collect();
             let error = |what| ConfigError { line: index + 1, what };

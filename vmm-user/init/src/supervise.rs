@@ -128,6 +128,7 @@ impl Init<'_> {
         let child = process::create(file);
         process::close(file)?;
         let child = child?;
+        // A process that does not run yet goes with its last handle.
         let started = self.fill_and_start(index, child, config, end, wires);
         if started.is_err() {
             process::close(child)?;
@@ -164,6 +165,7 @@ impl Init<'_> {
         for (key, value) in &config.settings {
             page += &format!("set {key} {value}\n");
         }
+        // Before it starts: it might be over before anybody watches.
         call(child, ProcessWatch { event: end.0, reserved: 0 })?;
         process::start(child, page.as_bytes(), config.cpu, config.priority)
     }
@@ -211,6 +213,7 @@ impl Init<'_> {
     /// Starts all, devices and their owners in the order of the configuration.
     fn start_all<'a>(&self, processes: &'a [Process]) -> Result<Vec<Child<'a>>, (&'a str, Status)> {
         let mut wired: Vec<Wired<'a>> = Vec::new();
+        // All wires before the first process: it may be given those of a device that comes later.
         for (config, key) in processes.iter().zip(0..) {
             let wires = match config.role {
                 Role::Plain => None,
@@ -281,10 +284,12 @@ impl Init<'_> {
                 log::error!("init cannot wait: {status}");
                 return end_machine(self.start);
             }
+            // The kernel gives the key that was bound: which child, and what about it.
             let index = (message.key & !COMPLAINT) as usize;
             let Some(child) = children.get_mut(index).filter(|c| !c.ended) else { continue };
             if message.key & COMPLAINT != 0 {
                 complained_of(child);
+            // A signal may be of an end that was dealt with already: events do not count.
             } else if has_ended(child) {
                 let goes_on = self.ended(index, child, &wired);
                 // Its owner finds out: that it is gone, or that it is there again.

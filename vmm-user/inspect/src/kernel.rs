@@ -49,6 +49,7 @@ impl Kernel {
     fn guest_bytes(&self) -> u64 {
         let Some(memory) = self.guest_memory else { return 0 };
         let range = |index| call(memory, MemoryRange { index, gpa: 0, bytes: 0 }).ok();
+        // Ranges are asked for by number until there is none.
         (0..).map_while(range).map(|range| range.bytes).sum()
     }
 

@@ -53,6 +53,7 @@ impl Serial {
             return Err(SerialError::Absent);
         }
         call(interrupt, InterruptBind { event: input.0, reserved: 0 })?;
+        // Last, since input may come from here on, and its event has to be there.
         for (offset, value) in OPENING {
             serial.write(offset, value)?;
         }

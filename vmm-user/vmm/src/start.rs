@@ -114,6 +114,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     let cpus = info.cpus;
     let ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
+    // All of it at once: no memory fault is then one of the guest's RAM.
     map_memory(handles, vm, &ram)?;
     let apics = Arc::new(
         Apics::new(&(0..cpus).collect::<Vec<u32>>())
@@ -259,6 +260,7 @@ fn start_vcpus(
 /// Ends the machine: the table of exits, then the end.
 fn end(shared: &Shared, reason: u32) {
     let mut sum = Statistics::default();
+    // Other vCPUs run on, and count on: what is printed is of about now.
     for statistics in &shared.statistics {
         sum.add(&statistics.lock());
     }

@@ -112,8 +112,8 @@ pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
     let address = heap::reserve(2 * PAGE_BYTES as u64).ok_or(Status::Exhausted)?;
     let created = call(vm, VcpuCreate { address, cpu, handle: 0 })?;
     #[allow(unsafe_code, reason = "pages at an address")]
-    // SAFETY: the kernel has just mapped run page and batch page there, and nothing is unmapped from a
-    // process; the next vCPU has others.
+    // SAFETY: the kernel has just mapped run page and batch page there, and this process unmaps nothing of
+    // its own; the next vCPU has others.
     let page = unsafe { VcpuPages::new(address) };
     Ok(Created { handle: created.handle, page: page.ok_or(Status::BadArgument)? })
 }
