@@ -1,0 +1,80 @@
+//! What the engine stands on: the operating system's entropy and clock, and two files.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use tpm2_engine::{Platform, PlatformError, RustCrypto, Storage, Tpm};
+
+struct Machine(Instant);
+
+impl Platform for Machine {
+    fn entropy(&mut self, out: &mut [u8]) -> Result<(), PlatformError> {
+        getrandom::fill(out).map_err(|_| PlatformError)
+    }
+
+    fn milliseconds(&mut self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Two files in a folder, each written in place: while one is being written, the other is whole.
+struct Files([PathBuf; 2]);
+
+impl Files {
+    fn new(folder: &Path) -> Files {
+        Files(["tpm2-state.0", "tpm2-state.1"].map(|name| folder.join(name)))
+    }
+}
+
+impl Storage for Files {
+    fn read(&mut self, slot: usize) -> Result<Vec<u8>, PlatformError> {
+        match fs::read(self.0.get(slot).ok_or(PlatformError)?) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|_| PlatformError),
+        }
+    }
+
+    fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), PlatformError> {
+        let path = self.0.get(slot).ok_or(PlatformError)?;
+        let mut file = fs::File::create(path).map_err(|_| PlatformError)?;
+        file.write_all(bytes).map_err(|_| PlatformError)
+    }
+}
+
+fn read_key(option: &str) -> Result<[u8; 32]> {
+    let path = crate::options::value(option, "file").context("--key file=... is missing")?;
+    let bytes = fs::read(path).with_context(|| format!("the key {path} can't be read"))?;
+    if let Ok(key) = bytes.as_slice().try_into() {
+        return Ok(key);
+    }
+    let text = String::from_utf8(bytes).context("the key is neither 32 bytes nor hexadecimal")?;
+    let digits: Vec<u8> =
+        text.trim().chars().map_while(|digit| digit.to_digit(16)).map(|d| d as u8).collect();
+    ensure!(digits.len() == 64, "the key has {} hexadecimal digits, not 64", digits.len());
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+        *byte = pair.iter().fold(0, |byte, digit| (byte << 4) | digit);
+    }
+    Ok(key)
+}
+
+/// Opens the TPM whose state is in a folder.
+///
+/// # Errors
+///
+/// The state can't be read, or is damaged.
+pub fn open(tpmstate: &str, key: Option<&str>) -> Result<Tpm> {
+    let folder =
+        PathBuf::from(crate::options::value(tpmstate, "dir").context("--tpmstate dir=... is missing")?);
+    ensure!(folder.is_dir(), "{} is no folder", folder.display());
+    let key = key.map(read_key).transpose()?.unwrap_or_default();
+    let (machine, files) = (Box::new(Machine(Instant::now())), Box::new(Files::new(&folder)));
+    let tpm = Tpm::open(Box::new(RustCrypto), machine, files, &key)?;
+    if tpm.is_new() {
+        eprintln!("a new TPM was made in {}", folder.display());
+    }
+    Ok(tpm)
+}

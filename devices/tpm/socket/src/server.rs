@@ -1,0 +1,239 @@
+//! The sockets: who listens, who is connected, and what is read from whom.
+
+use std::fs;
+use std::io::{ErrorKind, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use tpm2_engine::Tpm;
+
+use crate::control::{BUFFER, Control, Next};
+use crate::options::{Address, Socket, value};
+use crate::place;
+
+/// The option of the child that goes on in the background.
+const READY: &str = "ready";
+
+/// A listening socket.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    fn new(option: &str) -> Result<Listener> {
+        match Address::parse(option)? {
+            Address::Tcp(address, port) => {
+                let listener = TcpListener::bind((address.as_str(), port));
+                Ok(Listener::Tcp(listener.with_context(|| format!("port {port} can't be listened on"))?))
+            }
+            Address::Unix(path) => {
+                // A socket that an earlier process left behind.
+                let _ = fs::remove_file(&path);
+                let listener = UnixListener::bind(&path);
+                Ok(Listener::Unix(listener.with_context(|| format!("no socket at {}", path.display()))?))
+            }
+        }
+    }
+
+    fn accept(&self) -> Result<OwnedFd> {
+        Ok(match self {
+            Listener::Tcp(listener) => {
+                let stream = listener.accept()?.0;
+                stream.set_nodelay(true)?;
+                stream.into()
+            }
+            Listener::Unix(listener) => listener.accept()?.0.into(),
+        })
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// The TPM with its channels.
+pub struct Server {
+    tpm: Tpm,
+    control_state: Control,
+    data: Option<Listener>,
+    control: Option<Listener>,
+    data_client: Option<fs::File>,
+    control_client: Option<OwnedFd>,
+    terminates: bool,
+    pending: Vec<u8>,
+    response: Vec<u8>,
+}
+
+impl Server {
+    /// Opens the TPM and the sockets.
+    ///
+    /// # Errors
+    ///
+    /// One of them can't be had.
+    pub fn new(options: &Socket) -> Result<Server> {
+        ensure!(options.server.is_some() || options.ctrl.is_some(), "--server or --ctrl is missing");
+        let mut tpm = place::open(&options.tpmstate, options.key.as_deref())?;
+        let starts = ["startup-clear", "startup-state"].iter().position(|flag| options.has_flag(flag));
+        let mut response = Vec::new();
+        if let Some(kind) = starts {
+            let command = [0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, kind as u8];
+            tpm.execute(0, &command, &mut response);
+        }
+        let is_running = starts.is_some() || options.has_flag("not-need-init");
+        let server = Server {
+            tpm,
+            control_state: Control::new(is_running),
+            data: options.server.as_deref().map(Listener::new).transpose()?,
+            control: options.ctrl.as_deref().map(Listener::new).transpose()?,
+            data_client: None,
+            control_client: None,
+            terminates: options.terminate,
+            pending: Vec::new(),
+            response,
+        };
+        if let Some(path) = options.pid.as_deref().and_then(|option| value(option, "file")) {
+            fs::write(path, std::process::id().to_string()).context("the file for the process's number")?;
+        }
+        if std::env::var_os(READY).is_some() {
+            println!("{READY}");
+        }
+        Ok(server)
+    }
+
+    /// Serves clients until the control channel or, with --terminate, the data channel ends it.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses to wait or to accept.
+    pub fn serve(mut self) -> Result<()> {
+        loop {
+            let [data, control] = self.wait()?;
+            if data && !self.serve_data()? && self.terminates {
+                return Ok(());
+            }
+            if control && self.serve_control()? == Next::End {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until something is to be read or accepted: on the data channel, on the control channel.
+    fn wait(&self) -> Result<[bool; 2]> {
+        let data = self.data_client.as_ref().map(AsFd::as_fd).or(self.data.as_ref().map(Listener::as_fd));
+        let control =
+            self.control_client.as_ref().map(AsFd::as_fd).or(self.control.as_ref().map(Listener::as_fd));
+        let mut fds: Vec<PollFd> =
+            data.iter().chain(&control).map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        poll(&mut fds, None)?;
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut next = |is_there: bool| is_there && ready.next().unwrap_or(false);
+        Ok([next(data.is_some()), next(control.is_some())])
+    }
+
+    /// Accepts a client of the data channel, or executes what it sent. False once it has gone.
+    fn serve_data(&mut self) -> Result<bool> {
+        let Some(client) = &mut self.data_client else {
+            if let Some(listener) = &self.data {
+                self.data_client = Some(listener.accept()?.into());
+                self.pending.clear();
+            }
+            return Ok(true);
+        };
+        let mut buffer = [0; BUFFER as usize];
+        let count = match client.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+            Err(_) => 0,
+        };
+        if count == 0 {
+            self.data_client = None;
+            return Ok(false);
+        }
+        self.pending.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        while let Some(size) = whole(&self.pending) {
+            let command: Vec<u8> = self.pending.drain(..size).collect();
+            if !self.control_state.is_running {
+                self.data_client = None;
+                return Ok(false);
+            }
+            self.tpm.execute(self.control_state.locality, &command, &mut self.response);
+            let sent = self.data_client.as_mut().map(|client| client.write_all(&self.response));
+            if !matches!(sent, Some(Ok(()))) {
+                self.data_client = None;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn serve_control(&mut self) -> Result<Next> {
+        let Some(client) = &self.control_client else {
+            if let Some(listener) = &self.control {
+                self.control_client = Some(listener.accept()?);
+            }
+            return Ok(Next::Go);
+        };
+        let mut buffer = [0; 2 * BUFFER as usize];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let count =
+            recvmsg(client, &mut slices, &mut ancillary, RecvFlags::empty()).map_or(0, |got| got.bytes);
+        let Some(request) = buffer.get(..count).filter(|request| !request.is_empty()) else {
+            self.control_client = None;
+            return Ok(Next::Go);
+        };
+        let (response, next) = self.control_state.execute(&mut self.tpm, request);
+        if next == Next::TakeData {
+            let given = ancillary.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+                _ => None,
+            });
+            self.data_client = given.map(Into::into);
+        }
+        let mut writer: fs::File = client.try_clone()?.into();
+        if writer.write_all(&response).is_err() {
+            self.control_client = None;
+        }
+        Ok(next)
+    }
+}
+
+/// The size of the command in front, if it is there as a whole. What says that it is longer than any command
+/// ends with what has come.
+fn whole(pending: &[u8]) -> Option<usize> {
+    let size = pending.get(2..6).and_then(|size| size.try_into().ok()).map(u32::from_be_bytes)?;
+    if !(10..=BUFFER).contains(&size) {
+        return Some(pending.len());
+    }
+    (pending.len() >= size as usize).then_some(size as usize)
+}
+
+/// Starts the program again without --daemon, and ends once that one listens.
+///
+/// # Errors
+///
+/// It could not be started, or has ended.
+pub fn start_in_background() -> Result<()> {
+    let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--daemon" && argument != "-d");
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(arguments)
+        .env(READY, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut word = [0; READY.len()];
+    let mut out = child.stdout.take().context("no standard output")?;
+    out.read_exact(&mut word).context("the process in the background has ended")?;
+    Ok(())
+}

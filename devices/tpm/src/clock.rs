@@ -1,0 +1,42 @@
+//! Time, clock and counts of resets (part 1, 36).
+
+use crate::engine::Tpm;
+use crate::wire::Writer;
+
+/// Milliseconds after which the clock is saved, so that it never falls behind by more.
+pub(crate) const UPDATE_INTERVAL: u64 = 1 << 16;
+
+impl Tpm {
+    /// Lets the platform's time pass.
+    pub(crate) fn tick(&mut self) {
+        let now = self.platform.milliseconds();
+        let passed = now.saturating_sub(self.volatile.time_seen);
+        self.volatile.time_seen = now;
+        if !self.volatile.is_started {
+            return;
+        }
+        self.permanent.clock = self.permanent.clock.saturating_add(passed);
+        if self.permanent.clock >= self.volatile.clock_saved.saturating_add(UPDATE_INTERVAL) {
+            self.volatile.is_clock_safe = true;
+            self.touch();
+        }
+        self.heal();
+    }
+
+    /// Milliseconds since the TPM was powered on.
+    pub(crate) const fn time(&self) -> u64 {
+        self.volatile.time_seen.saturating_sub(self.volatile.time_at_start)
+    }
+
+    /// TPMS_CLOCK_INFO.
+    pub(crate) fn write_clock_info(&self, w: &mut Writer) {
+        w.u64(self.permanent.clock).u32(self.permanent.reset_count).u32(self.permanent.restart_count);
+        w.yes_no(self.volatile.is_clock_safe);
+    }
+
+    /// TPMS_TIME_INFO.
+    pub(crate) fn write_time_info(&self, w: &mut Writer) {
+        w.u64(self.time());
+        self.write_clock_info(w);
+    }
+}

@@ -1,0 +1,205 @@
+//! Asymmetric primitives and signatures (part 3, chapters 14 and 20).
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::constants::{alg, limit, object, st};
+use crate::crypto::ecc::{from_hex, parameters};
+use crate::crypto::{Curve, Hash, Point, padding};
+use crate::dispatch::Call;
+use crate::engine::Tpm;
+use crate::object::{Object, can_sign};
+use crate::rc::{Rc, Result};
+use crate::secret::Secret;
+use crate::structures::scheme::Scheme;
+use crate::structures::signature::Signature;
+use crate::structures::ticket::Ticket;
+
+/// The scheme by which a key signs: its own, or the caller's where it has none.
+pub(crate) fn signing_scheme(key: &Object, given: Scheme) -> Result<Scheme> {
+    let own = key.public.parameters.scheme();
+    let chosen = if own.is_null() { given } else { own };
+    let is_other = !given.is_null() && given != chosen;
+    if is_other || !Scheme::is_of(chosen.id, key.public.kind()) || !chosen.signs() {
+        return Err(Rc::SCHEME);
+    }
+    Ok(chosen)
+}
+
+/// TPM2_Sign.
+pub(crate) fn sign(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let digest = call.read(|r| r.bytes(limit::DIGEST))?;
+    let scheme = call.read(Scheme::read_signing)?;
+    let ticket = call.read(|r| Ticket::read(r, &[st::HASHCHECK]))?;
+    call.end()?;
+    let key = tpm.object(call.handle(0)).map_err(|_| Rc::KEY.handle(1))?.clone();
+    if !key.has(object::SIGN) || !can_sign(key.public.kind()) {
+        return Err(Rc::KEY.handle(1));
+    }
+    let scheme = signing_scheme(&key, scheme).map_err(|rc| rc.parameter(2))?;
+    let hash = scheme.hash.ok_or(Rc::SCHEME.parameter(2))?;
+    if key.has(object::RESTRICTED) {
+        let parts: [&[u8]; 2] = [&hash.id().to_be_bytes(), &digest];
+        if ticket.is_null() || !tpm.is_ticket(&ticket, &parts) {
+            return Err(Rc::TICKET.parameter(3));
+        }
+    }
+    if digest.len() != hash.size() {
+        return Err(Rc::SIZE.parameter(1));
+    }
+    tpm.sign(&key, scheme, &digest)?.write(&mut call.out);
+    Ok(())
+}
+
+/// TPM2_VerifySignature.
+pub(crate) fn verify_signature(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let digest = call.read(|r| r.bytes(limit::DIGEST))?;
+    let signature = call.read(Signature::read)?;
+    call.end()?;
+    let key = tpm.object(call.handle(0)).map_err(|_| Rc::HANDLE.handle(1))?;
+    if !key.has(object::SIGN) {
+        return Err(Rc::ATTRIBUTES.handle(1));
+    }
+    if key.public.kind() == alg::KEYEDHASH && key.sensitive.is_none() {
+        return Err(Rc::HANDLE.handle(1));
+    }
+    if !tpm.verify(key, &digest, &signature).map_err(|rc| rc.parameter(2))? {
+        return Err(Rc::SIGNATURE.parameter(2));
+    }
+    let ticket = if key.public.name_alg.is_none() {
+        Ticket::null(st::VERIFIED)
+    } else {
+        tpm.ticket_or_null(st::VERIFIED, key.hierarchy, &[&digest, &key.name])?
+    };
+    ticket.write(&mut call.out);
+    Ok(())
+}
+
+/// The RSA key of a command that en- or decrypts, and the scheme for it.
+fn rsa_key(tpm: &Tpm, call: &Call, given: Scheme) -> Result<(Object, Scheme)> {
+    let key = tpm.object(call.handle(0)).map_err(|_| Rc::KEY.handle(1))?.clone();
+    if key.public.kind() != alg::RSA {
+        return Err(Rc::KEY.handle(1));
+    }
+    if !key.has(object::DECRYPT) {
+        return Err(Rc::ATTRIBUTES.handle(1));
+    }
+    let own = key.public.parameters.scheme();
+    let scheme = if own.is_null() { given } else { own };
+    let is_other = !own.is_null() && !given.is_null() && given != own;
+    if is_other || !(scheme.is_null() || scheme.decrypts()) {
+        return Err(Rc::SCHEME.parameter(2));
+    }
+    Ok((key, scheme))
+}
+
+/// A label with the zero that ends it, or none.
+fn label(call: &mut Call) -> Result<Vec<u8>> {
+    call.read(|r| {
+        let label = r.bytes(limit::LABEL)?;
+        if label.last().is_none_or(|last| *last == 0) { Ok(label) } else { Err(Rc::VALUE) }
+    })
+}
+
+/// TPM2_RSA_Encrypt.
+pub(crate) fn rsa_encrypt(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let message = call.read(|r| r.bytes(limit::RSA_BYTES))?;
+    let scheme = call.read(|r| Scheme::read(r, alg::RSA))?;
+    let label = label(call)?;
+    call.end()?;
+    let (key, scheme) = rsa_key(tpm, call, scheme)?;
+    let size = key.public.bytes().len();
+    let too_long = Rc::VALUE.parameter(1);
+    let encrypted = match scheme.id {
+        alg::OAEP => {
+            let hash = scheme.hash.ok_or(Rc::SCHEME)?;
+            tpm.oaep_encrypt(&key, hash, &message, &label)
+        }
+        alg::RSAES => {
+            let filling = tpm.random(size);
+            let block = padding::es(&message, &filling, size).ok_or(too_long)?;
+            tpm.rsa_public(&key, &block)
+        }
+        _ => {
+            let missing = size.checked_sub(message.len()).ok_or(too_long)?;
+            tpm.rsa_public(&key, &[vec![0; missing], message].concat())
+        }
+    };
+    call.out.sized(&encrypted.map_err(|rc| rc.parameter(1))?);
+    Ok(())
+}
+
+/// TPM2_RSA_Decrypt.
+pub(crate) fn rsa_decrypt(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let block = call.read(|r| r.bytes(limit::RSA_BYTES))?;
+    let scheme = call.read(|r| Scheme::read(r, alg::RSA))?;
+    let label = label(call)?;
+    call.end()?;
+    let (key, scheme) = rsa_key(tpm, call, scheme)?;
+    if key.has(object::RESTRICTED) {
+        return Err(Rc::ATTRIBUTES.handle(1));
+    }
+    if block.len() != key.public.bytes().len() {
+        return Err(Rc::SIZE.parameter(1));
+    }
+    let message = match scheme.id {
+        alg::OAEP => tpm.oaep_decrypt(&key, scheme.hash.ok_or(Rc::SCHEME)?, &block, &label),
+        alg::RSAES => tpm.rsa_private(&key, &block).and_then(|block| {
+            padding::open_es(&block).map(|message| Secret::copy(&message)).ok_or(Rc::VALUE)
+        }),
+        _ => tpm.rsa_private(&key, &block),
+    };
+    call.out.sized(&message.map_err(|rc| rc.parameter(1))?);
+    Ok(())
+}
+
+fn ecc_key(tpm: &Tpm, call: &Call) -> Result<(Object, Curve, Point)> {
+    let wrong = Rc::KEY.handle(1);
+    let key = tpm.object(call.handle(0)).map_err(|_| wrong)?;
+    let (curve, point) = key.public.point().ok_or(wrong)?;
+    Ok((key.clone(), curve, point.clone()))
+}
+
+/// TPM2_ECDH_KeyGen.
+pub(crate) fn ecdh_key_gen(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    call.end()?;
+    let (_, curve, point) = ecc_key(tpm, call)?;
+    let (ephemeral, private) = tpm.new_ecc_key(curve)?;
+    let shared = tpm.crypto.ecc_multiply(curve, Some(&point), &private).ok_or(Rc::NO_RESULT)?;
+    call.out.inside(|w| shared.write(w)).inside(|w| ephemeral.write(w));
+    Ok(())
+}
+
+/// TPM2_ECDH_ZGen.
+pub(crate) fn ecdh_z_gen(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let given = call.read(|r| r.inside(Point::read))?;
+    call.end()?;
+    let (key, curve, _) = ecc_key(tpm, call)?;
+    if key.has(object::RESTRICTED) || !key.has(object::DECRYPT) {
+        return Err(Rc::ATTRIBUTES.handle(1));
+    }
+    let scheme = key.public.parameters.scheme();
+    if !scheme.is_null() && scheme.id != alg::ECDH {
+        return Err(Rc::SCHEME.handle(1));
+    }
+    if !tpm.crypto.ecc_is_on_curve(curve, &given) {
+        return Err(Rc::ECC_POINT.parameter(1));
+    }
+    let shared = tpm.crypto.ecc_multiply(curve, Some(&given), &key.secret()?.data).ok_or(Rc::NO_RESULT)?;
+    call.out.inside(|w| shared.write(w));
+    Ok(())
+}
+
+/// TPM2_ECC_Parameters.
+pub(crate) fn ecc_parameters(_tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let curve = call.read(|r| Curve::read(r).map_err(|_| Rc::VALUE))?;
+    call.end()?;
+    let hash = if curve == Curve::P256 { Hash::Sha256 } else { Hash::Sha384 };
+    call.out.u16(curve.id()).u16(curve.size() as u16 * 8).u16(alg::KDF1_SP800_56A).u16(hash.id());
+    call.out.u16(alg::NULL);
+    for number in parameters(curve) {
+        call.out.sized(&from_hex(number));
+    }
+    call.out.sized(&[1]);
+    Ok(())
+}

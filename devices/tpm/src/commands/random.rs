@@ -1,0 +1,22 @@
+//! Random numbers (part 3, chapter 16).
+
+use crate::constants::limit;
+use crate::dispatch::Call;
+use crate::engine::Tpm;
+use crate::rc::Result;
+
+/// TPM2_GetRandom: at most as many bytes as a digest has.
+pub(crate) fn get(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let count = usize::from(call.read(|r| r.u16())?).min(limit::DIGEST);
+    call.end()?;
+    call.out.sized(&tpm.random(count));
+    Ok(())
+}
+
+/// TPM2_StirRandom.
+pub(crate) fn stir(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
+    let data = call.read(|r| r.sized(limit::SENSITIVE_DATA))?;
+    call.end()?;
+    tpm.drbg.reseed(&*tpm.crypto, &[data]);
+    Ok(())
+}

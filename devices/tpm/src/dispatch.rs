@@ -1,0 +1,198 @@
+//! From the bytes of a command to those of its response (part 3, 5).
+
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use crate::constants::{limit, session, st};
+use crate::engine::Tpm;
+use crate::rc::{Rc, Result};
+use crate::session::authorize::{self, Use};
+use crate::session::has;
+use crate::table::{self, Command};
+use crate::wire::{Reader, Writer};
+
+/// Bytes of the header of a command and of a response.
+const HEADER: usize = 10;
+
+/// A command that is being executed.
+pub(crate) struct Call<'a> {
+    pub(crate) code: u32,
+    pub(crate) locality: u8,
+    pub(crate) handles: Vec<u32>,
+    /// The names of the entities that the handles stand for.
+    pub(crate) names: Vec<Vec<u8>>,
+    pub(crate) uses: Vec<Use>,
+    /// The parameters as they came, which is what digests are made of.
+    pub(crate) parameters: Vec<u8>,
+    pub(crate) r: Reader<'a>,
+    number: usize,
+    pub(crate) out_handle: Option<u32>,
+    pub(crate) out: Writer,
+}
+
+impl<'a> Call<'a> {
+    /// Reads the next parameter; an error is about that one.
+    pub(crate) fn read<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Result<T>) -> Result<T> {
+        self.number += 1;
+        read(&mut self.r).map_err(|rc| rc.parameter(self.number))
+    }
+
+    /// Nothing must follow the last parameter.
+    pub(crate) const fn end(&self) -> Result<()> {
+        if self.r.is_empty() { Ok(()) } else { Err(Rc::SIZE) }
+    }
+
+    /// The handle at a place; the table says that it is there.
+    pub(crate) fn handle(&self, at: usize) -> u32 {
+        self.handles.get(at).copied().unwrap_or(crate::constants::handle::NULL)
+    }
+
+    /// Whether an index that authorizes this command is to be written by it.
+    pub(crate) const fn writes_nv(&self) -> bool {
+        matches!(self.code, 0x132 | 0x134..=0x138)
+    }
+}
+
+/// Executes a command.
+pub(crate) fn execute(tpm: &mut Tpm, locality: u8, command: &[u8], response: &mut Vec<u8>) {
+    response.clear();
+    let result = run(tpm, locality, command, response);
+    // Even a command that fails may have changed something: a count of failed tries.
+    let committed = tpm.commit();
+    if let Err(rc) = result.and(committed) {
+        response.clear();
+        let is_old = rc == Rc::BAD_TAG;
+        let tag: u16 = if is_old { 0x00c4 } else { st::NO_SESSIONS };
+        response.extend_from_slice(&tag.to_be_bytes());
+        response.extend_from_slice(&(HEADER as u32).to_be_bytes());
+        response.extend_from_slice(&rc.code().to_be_bytes());
+    }
+}
+
+/// What of a command's header has been checked.
+struct Header<'a> {
+    has_sessions: bool,
+    command: &'static Command,
+    body: Reader<'a>,
+}
+
+fn header<'a>(tpm: &Tpm, bytes: &'a [u8]) -> Result<Header<'a>> {
+    let mut body = Reader::new(bytes);
+    let short = |_| Rc::COMMAND_SIZE;
+    let tag = body.u16().map_err(short)?;
+    if tag != st::SESSIONS && tag != st::NO_SESSIONS {
+        return Err(Rc::BAD_TAG);
+    }
+    let size = body.u32().map_err(short)?;
+    if size as usize != bytes.len() || bytes.len() > limit::COMMAND {
+        return Err(Rc::COMMAND_SIZE);
+    }
+    let code = body.u32().map_err(short)?;
+    if tpm.volatile.failure.is_some() && !table::WORKS_AFTER_FAILURE.contains(&code) {
+        return Err(Rc::FAILURE);
+    }
+    let command = table::find(code).ok_or(Rc::COMMAND_CODE)?;
+    if !tpm.volatile.is_started && code != table::STARTUP && tpm.volatile.failure.is_none() {
+        return Err(Rc::INITIALIZE);
+    }
+    Ok(Header { has_sessions: tag == st::SESSIONS, command, body })
+}
+
+fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Result<()> {
+    let Header { has_sessions, command, mut body } = header(tpm, bytes)?;
+    let mut handles = Vec::new();
+    for number in 1..=command.handles.len() {
+        handles.push(body.u32().map_err(|rc| rc.handle(number))?);
+    }
+    for (number, (value, spec)) in (1..).zip(handles.iter().zip(command.handles)) {
+        tpm.check_handle(spec.kind, *value, number).map_err(|rc| rc.handle(number))?;
+    }
+    let mut call = Call {
+        code: command.code,
+        locality,
+        names: handles.iter().map(|handle| tpm.entity_name(*handle)).collect(),
+        handles,
+        uses: Vec::new(),
+        parameters: Vec::new(),
+        r: Reader::new(&[]),
+        number: 0,
+        out_handle: None,
+        out: Writer::new(),
+    };
+    if has_sessions {
+        call.uses = sessions(command, &mut body)?;
+    }
+    call.parameters = body.rest().to_vec();
+    let mut plain = Zeroizing::new(body.rest().to_vec());
+    let parameters = core::mem::take(&mut call.parameters);
+    tpm.authorize(command, &mut call, &parameters)?;
+    call.parameters = parameters;
+    decrypt(tpm, &call, &mut plain)?;
+    call.r = Reader::new(&plain);
+    if tpm.permanent.presence.contains(&command.code)
+        && call.handles.first() == Some(&crate::constants::handle::PLATFORM)
+        && !tpm.platform.is_present()
+    {
+        return Err(Rc::PP.handle(1));
+    }
+    tpm.leave_orderly(command.code);
+    (command.run)(tpm, &mut call)?;
+    finish(tpm, command, &mut call, has_sessions, response)
+}
+
+fn sessions(command: &Command, body: &mut Reader) -> Result<Vec<Use>> {
+    if !command.allows_sessions() {
+        return Err(Rc::AUTH_CONTEXT);
+    }
+    let size = body.u32().map_err(|_| Rc::AUTHSIZE)? as usize;
+    authorize::read(body.take(size).map_err(|_| Rc::AUTHSIZE)?)
+}
+
+/// Decrypts the first parameter where a session is for that.
+fn decrypt(tpm: &Tpm, call: &Call, plain: &mut [u8]) -> Result<()> {
+    let uses = &mut call.uses.iter().enumerate();
+    let Some((at, one)) = uses.find(|(_, one)| has(one.attributes, session::DECRYPT)) else {
+        return Ok(());
+    };
+    let session = tpm.session(one.handle)?;
+    let size = plain.first_chunk().map(|size| usize::from(u16::from_be_bytes(*size)));
+    let size = size.ok_or(Rc::INSUFFICIENT.session(at + 1))?;
+    let data = plain.get_mut(2..2 + size).ok_or(Rc::SIZE.session(at + 1))?;
+    tpm.crypt_parameter(session, &one.auth, [&one.nonce, &session.nonce], data, true)
+}
+
+fn finish(
+    tpm: &mut Tpm,
+    command: &Command,
+    call: &mut Call,
+    has_sessions: bool,
+    response: &mut Vec<u8>,
+) -> Result<()> {
+    let mut parameters = Zeroizing::new(core::mem::take(&mut call.out).into_vec());
+    if tpm.permanent.audited.contains(&command.code) {
+        let code = command.code.to_be_bytes();
+        let rp = tpm.digest(tpm.permanent.audit_hash, &[&[0; 4], &code, &parameters]);
+        let cp = tpm.cp_hash(tpm.permanent.audit_hash, call, &call.parameters);
+        if command.code != table::GET_COMMAND_AUDIT_DIGEST {
+            tpm.audit_command(&cp, &rp);
+        }
+    }
+    let mut w = Writer::new();
+    if let Some(handle) = call.out_handle {
+        w.u32(handle);
+    }
+    if has_sessions {
+        tpm.respond(call, &mut parameters, &mut w)?;
+    } else {
+        tpm.volatile.exclusive_audit = None;
+        w.raw(&parameters);
+    }
+    let tag = if has_sessions { st::SESSIONS } else { st::NO_SESSIONS };
+    let size = u32::try_from(HEADER + w.len()).map_err(|_| Rc::SIZE)?;
+    response.extend_from_slice(&tag.to_be_bytes());
+    response.extend_from_slice(&size.to_be_bytes());
+    response.extend_from_slice(&[0; 4]);
+    response.extend_from_slice(w.as_slice());
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! The TPM as a whole: opening its state, power, and one command after the other.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::constants::limit;
+use crate::crypto::drbg::Drbg;
+use crate::crypto::{Crypto, Hash};
+use crate::hierarchy::Hierarchy;
+use crate::object::Slot;
+use crate::pcr::Pcrs;
+use crate::platform::{Platform, Storage};
+use crate::rc::{Rc, Result};
+use crate::session::SessionSlot;
+use crate::state::permanent::Permanent;
+use crate::state::{OpenError, Store};
+
+/// Which hierarchies can be used until the next TPM Reset (TPM2_HierarchyControl).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Enables {
+    pub(crate) platform: bool,
+    pub(crate) owner: bool,
+    pub(crate) endorsement: bool,
+    pub(crate) platform_nv: bool,
+}
+
+impl Enables {
+    pub(crate) const ALL: Enables =
+        Enables { platform: true, owner: true, endorsement: true, platform_nv: true };
+}
+
+/// What is lost with the power.
+pub(crate) struct Volatile {
+    pub(crate) is_started: bool,
+    /// Why the TPM has failed, for good.
+    pub(crate) failure: Option<&'static str>,
+    pub(crate) null: Hierarchy,
+    pub(crate) enables: Enables,
+    pub(crate) pcrs: Pcrs,
+    pub(crate) objects: [Option<Slot>; limit::TRANSIENT],
+    pub(crate) sessions: BTreeMap<u32, SessionSlot>,
+    /// Number of the context that was saved last.
+    pub(crate) context_counter: u64,
+    /// Counts what makes objects with stClear useless.
+    pub(crate) clear_count: u32,
+    pub(crate) exclusive_audit: Option<u32>,
+    pub(crate) audit_digest: Vec<u8>,
+    /// The platform's clock when the TPM was powered on, and when it was last looked at.
+    pub(crate) time_at_start: u64,
+    pub(crate) time_seen: u64,
+    pub(crate) is_clock_safe: bool,
+    /// The clock when it was last saved.
+    pub(crate) clock_saved: u64,
+    /// When a failed try is next forgotten, and until when lockout's own authorization is refused.
+    pub(crate) lockout: crate::lockout::Timers,
+    /// Hash sequence of _TPM_Hash_Start, where one runs.
+    pub(crate) drtm: Option<Vec<(Hash, Box<dyn crate::crypto::Hasher>)>>,
+    pub(crate) startup_locality: u8,
+}
+
+/// A TPM 2.0.
+pub struct Tpm {
+    pub(crate) crypto: Box<dyn Crypto>,
+    pub(crate) platform: Box<dyn Platform>,
+    pub(crate) store: Store,
+    pub(crate) drbg: Drbg,
+    pub(crate) permanent: Permanent,
+    pub(crate) volatile: Volatile,
+    pub(crate) is_dirty: bool,
+    pub(crate) is_new: bool,
+}
+
+impl core::fmt::Debug for Tpm {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Tpm").field("failure", &self.volatile.failure).finish_non_exhaustive()
+    }
+}
+
+impl Tpm {
+    /// Opens the state in a storage, or makes a new TPM where the storage was never written, and powers it
+    /// on. `key` authenticates and encrypts the state; who has no place for a key gives zeros, and then has
+    /// a checksum.
+    ///
+    /// # Errors
+    ///
+    /// The state can't be read, is damaged, is another key's or of another format. Nothing is made anew over
+    /// it.
+    pub fn open(
+        crypto: Box<dyn Crypto>,
+        mut platform: Box<dyn Platform>,
+        storage: Box<dyn Storage>,
+        key: &[u8; 32],
+    ) -> core::result::Result<Tpm, OpenError> {
+        let mut entropy = zeroize::Zeroizing::new([0; 48]);
+        platform.entropy(&mut *entropy).map_err(|_| OpenError::NoEntropy)?;
+        let mut drbg = Drbg::new(&*crypto, &[&*entropy, b"random numbers"]);
+        let (mut store, saved) = Store::open(&*crypto, storage, key)?;
+        let (permanent, is_new) = match saved {
+            Some(permanent) => (permanent, false),
+            None => {
+                let permanent = Permanent::manufacture(&*crypto, &mut drbg);
+                store.write_both(&*crypto, &mut drbg, &permanent)?;
+                (permanent, true)
+            }
+        };
+        let volatile = Volatile::new(&permanent, platform.milliseconds());
+        let mut tpm = Tpm { crypto, platform, store, drbg, permanent, volatile, is_dirty: false, is_new };
+        tpm.power_on();
+        Ok(tpm)
+    }
+
+    /// Whether [`Tpm::open`] found no state and made a new TPM.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Why the TPM has failed for good, if it has.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&'static str> {
+        self.volatile.failure
+    }
+
+    /// _TPM_Init: the power comes back, or the machine's reset line was driven. TPM2_Startup has to follow.
+    pub fn power_on(&mut self) {
+        let (now, failure) = (self.platform.milliseconds(), self.volatile.failure);
+        self.volatile = Volatile::new(&self.permanent, now);
+        self.volatile.failure = failure;
+        self.volatile.null.seed = self.new_seed();
+        self.volatile.null.proof = self.new_seed();
+    }
+
+    /// Executes a command and returns its response.
+    ///
+    /// `locality` is 0 to 4, or 32 to 255. Whatever the command changed for good is in the storage when
+    /// this returns success.
+    pub fn execute(&mut self, locality: u8, command: &[u8], response: &mut Vec<u8>) {
+        self.tick();
+        crate::dispatch::execute(self, locality, command, response);
+    }
+
+    pub(crate) fn fail(&mut self, reason: &'static str) -> Rc {
+        self.volatile.failure.get_or_insert(reason);
+        Rc::FAILURE
+    }
+
+    /// Records that what is kept for good has changed.
+    pub(crate) fn touch(&mut self) {
+        self.is_dirty = true;
+    }
+
+    /// Saves the state if it has changed.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        // What a TPM that has failed holds in memory is not to be trusted.
+        if !self.is_dirty || self.volatile.failure.is_some() {
+            return Ok(());
+        }
+        if self.store.write(&*self.crypto, &mut self.drbg, &self.permanent).is_err() {
+            return Err(self.fail("the state can't be written"));
+        }
+        self.is_dirty = false;
+        self.volatile.clock_saved = self.permanent.clock;
+        Ok(())
+    }
+
+    /// Random bytes.
+    pub(crate) fn random(&mut self, count: usize) -> Vec<u8> {
+        if self.drbg.is_due() {
+            let mut entropy = zeroize::Zeroizing::new([0; 32]);
+            match self.platform.entropy(&mut *entropy) {
+                Ok(()) => self.drbg.reseed(&*self.crypto, &[&*entropy]),
+                Err(_) => drop(self.fail("there is no entropy")),
+            }
+        }
+        self.drbg.bytes(&*self.crypto, count)
+    }
+
+    pub(crate) fn digest(&self, hash: Hash, parts: &[&[u8]]) -> Vec<u8> {
+        self.crypto.digest(hash, parts)
+    }
+}
+
+impl Volatile {
+    pub(crate) fn new(permanent: &Permanent, now: u64) -> Volatile {
+        Volatile {
+            is_started: false,
+            failure: None,
+            null: Hierarchy::default(),
+            enables: Enables::ALL,
+            pcrs: Pcrs::new(&permanent.banks, 0),
+            objects: [const { None }; limit::TRANSIENT],
+            sessions: BTreeMap::new(),
+            context_counter: 0,
+            clear_count: 0,
+            exclusive_audit: None,
+            audit_digest: Vec::new(),
+            time_at_start: now,
+            time_seen: now,
+            is_clock_safe: true,
+            clock_saved: permanent.clock,
+            lockout: crate::lockout::Timers::default(),
+            drtm: None,
+            startup_locality: 0,
+        }
+    }
+}

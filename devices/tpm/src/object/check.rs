@@ -1,0 +1,98 @@
+//! Which attributes, schemes and parameters of an object go together (part 2, 8.3; part 1, 25; part 3, 12.1).
+
+use super::Object;
+use crate::constants::{alg, object};
+use crate::rc::{Rc, Result};
+use crate::structures::public::{Parameters, Public};
+use crate::structures::scheme::{Scheme, Symmetric};
+
+/// The least exponent of an RSA key that is accepted beside zero, which stands for it.
+const LEAST_EXPONENT: u32 = 65537;
+
+fn ensure(is_good: bool, error: Rc) -> Result<()> {
+    if is_good { Ok(()) } else { Err(error) }
+}
+
+/// Checks the attributes of a new, loaded or imported object against each other and those of its parent;
+/// without a parent it is a primary or external object.
+pub(crate) fn attributes(public: &Public, parent: Option<&Object>, is_below_tpm: bool) -> Result<()> {
+    let has = |attribute| public.has(attribute);
+    let policy_size = public.policy.len();
+    ensure(policy_size == 0 || public.name_alg.is_some_and(|hash| hash.size() == policy_size), Rc::SIZE)?;
+    let is_parent_fixed = parent.map_or(is_below_tpm, |parent| parent.has(object::FIXED_TPM));
+    if is_parent_fixed {
+        ensure(has(object::FIXED_TPM) == has(object::FIXED_PARENT), Rc::ATTRIBUTES)?;
+    } else {
+        ensure(!has(object::FIXED_TPM), Rc::ATTRIBUTES)?;
+    }
+    if has(object::FIXED_TPM) {
+        ensure(!has(object::ENCRYPTED_DUPLICATION), Rc::ATTRIBUTES)?;
+    } else if let Some(parent) = parent.filter(|parent| !parent.has(object::FIXED_TPM)) {
+        let is_same = has(object::ENCRYPTED_DUPLICATION) == parent.has(object::ENCRYPTED_DUPLICATION);
+        ensure(is_same, Rc::ATTRIBUTES)?;
+    }
+    if has(object::RESTRICTED) {
+        ensure(has(object::DECRYPT) != has(object::SIGN), Rc::ATTRIBUTES)?;
+    }
+    ensure(!has(object::X509_SIGN) || has(object::SIGN), Rc::ATTRIBUTES)?;
+    schemes(public)
+}
+
+/// Checks the parameters against the attributes.
+pub(crate) fn schemes(public: &Public) -> Result<()> {
+    match &public.parameters {
+        Parameters::SymCipher { symmetric } => {
+            ensure(!public.is_storage() || symmetric.is_cfb(), Rc::SYMMETRIC)?;
+            ensure(!public.has(object::RESTRICTED) || public.is_storage(), Rc::ATTRIBUTES)
+        }
+        Parameters::KeyedHash { scheme } => keyed_hash(public, *scheme),
+        Parameters::Rsa { symmetric, scheme, exponent, .. } => {
+            ensure(*exponent == 0 || (*exponent >= LEAST_EXPONENT && exponent % 2 == 1), Rc::RANGE)?;
+            asymmetric(public, *symmetric, *scheme)
+        }
+        Parameters::Ecc { symmetric, scheme, kdf, .. } => {
+            ensure(kdf.is_null(), Rc::KDF)?;
+            asymmetric(public, *symmetric, *scheme)
+        }
+    }
+}
+
+fn keyed_hash(public: &Public, scheme: Scheme) -> Result<()> {
+    let (signs, decrypts) = (public.has(object::SIGN), public.has(object::DECRYPT));
+    let is_restricted = public.has(object::RESTRICTED);
+    match scheme.id {
+        alg::NULL => ensure(signs == decrypts || !is_restricted, Rc::SCHEME),
+        _ if signs == decrypts => Err(Rc::SCHEME),
+        alg::HMAC => ensure(signs, Rc::SCHEME),
+        _ => ensure(decrypts && (!is_restricted || scheme.extra == alg::KDF1_SP800_108), Rc::SCHEME),
+    }
+}
+
+fn asymmetric(public: &Public, symmetric: Symmetric, scheme: Scheme) -> Result<()> {
+    let (signs, decrypts) = (public.has(object::SIGN), public.has(object::DECRYPT));
+    if public.is_storage() {
+        ensure(symmetric.is_cfb(), Rc::SYMMETRIC)?;
+        return ensure(scheme.is_null(), Rc::SCHEME);
+    }
+    ensure(symmetric == Symmetric::Null, Rc::SYMMETRIC)?;
+    if scheme.is_null() {
+        // A restricted signing key must not sign with a hash that somebody chooses.
+        return ensure(!(public.has(object::RESTRICTED) && signs), Rc::SCHEME);
+    }
+    ensure(signs != decrypts, Rc::SCHEME)?;
+    ensure(if signs { scheme.signs() } else { scheme.decrypts() }, Rc::SCHEME)
+}
+
+/// Checks where the secret of a new object comes from: from the caller or from the TPM.
+pub(crate) fn origin(public: &Public, has_data: bool) -> Result<()> {
+    let is_own = public.has(object::SENSITIVE_DATA_ORIGIN);
+    match public.kind() {
+        alg::KEYEDHASH => {
+            let is_data = !public.has(object::SIGN) && !public.has(object::DECRYPT);
+            ensure(!(is_data && is_own), Rc::ATTRIBUTES)?;
+            ensure(is_own != has_data, Rc::ATTRIBUTES)
+        }
+        alg::SYMCIPHER => ensure(is_own != has_data, Rc::ATTRIBUTES),
+        _ => ensure(is_own && !has_data, Rc::ATTRIBUTES),
+    }
+}

@@ -1,0 +1,295 @@
+//! The authorization area of a command: which sessions it uses for what, and whether they authorize it.
+
+use alloc::vec::Vec;
+
+use super::policy::Needed;
+use super::{Kind, Session, has, index};
+use crate::constants::{handle, limit, nv, object, session};
+use crate::dispatch::Call;
+use crate::engine::Tpm;
+use crate::rc::{Rc, Result};
+use crate::secret::{Secret, same};
+use crate::table::{Command, Role};
+use crate::wire::Reader;
+
+/// Sessions of a command, at most.
+const MOST: usize = 3;
+
+/// One use of a session.
+pub(crate) struct Use {
+    pub(crate) handle: u32,
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) attributes: u8,
+    pub(crate) hmac: Secret,
+    /// The entity that is authorized by it, with its role.
+    pub(crate) entity: Option<(u32, Role)>,
+    /// The entity's authorization value.
+    pub(crate) auth: Secret,
+}
+
+impl Use {
+    pub(crate) const fn is_password(&self) -> bool {
+        self.handle == handle::PASSWORD
+    }
+}
+
+fn ensure(is_good: bool, error: Rc) -> Result<()> {
+    if is_good { Ok(()) } else { Err(error) }
+}
+
+/// Reads the authorization area.
+pub(crate) fn read(area: &[u8]) -> Result<Vec<Use>> {
+    let mut r = Reader::new(area);
+    let mut uses = Vec::new();
+    while !r.is_empty() {
+        let number = uses.len() + 1;
+        ensure(number <= MOST, Rc::AUTHSIZE)?;
+        let mut one = || {
+            let handle = r.u32()?;
+            let kind = handle::kind(handle);
+            let is_session = matches!(kind, handle::HMAC_SESSION | handle::POLICY_SESSION);
+            ensure(is_session || handle == handle::PASSWORD, Rc::VALUE)?;
+            let nonce = r.bytes(limit::NONCE)?;
+            let attributes = r.u8()?;
+            ensure(attributes & session::RESERVED == 0, Rc::RESERVED_BITS)?;
+            let hmac = Secret::copy(r.sized(limit::DIGEST)?);
+            Ok(Use { handle, nonce, attributes, hmac, entity: None, auth: Secret::default() })
+        };
+        uses.push(one().map_err(|rc: Rc| rc.session(number))?);
+    }
+    ensure(!uses.is_empty(), Rc::AUTHSIZE)?;
+    Ok(uses)
+}
+
+impl Tpm {
+    /// Checks all uses of sessions, and gives each entity that needs it its session.
+    pub(crate) fn authorize(&mut self, command: &Command, call: &mut Call, parameters: &[u8]) -> Result<()> {
+        let entities: Vec<_> =
+            call.handles.iter().zip(command.handles).filter(|(_, spec)| spec.role != Role::None).collect();
+        if call.uses.len() < entities.len() {
+            return Err(Rc::AUTH_MISSING);
+        }
+        for (one, (entity, spec)) in call.uses.iter_mut().zip(entities) {
+            one.entity = Some((*entity, spec.role));
+        }
+        for at in 0..call.uses.len() {
+            self.check_use(command, call, at).map_err(|rc| rc.session(at + 1))?;
+        }
+        for at in 0..call.uses.len() {
+            self.check_authorization(call, at, parameters).map_err(|rc| rc.session(at + 1))?;
+        }
+        Ok(())
+    }
+
+    /// Checks what a session is used for.
+    fn check_use(&self, command: &Command, call: &Call, at: usize) -> Result<()> {
+        let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
+        let attributes = one.attributes;
+        if one.is_password() {
+            ensure(attributes & !session::CONTINUE == 0, Rc::ATTRIBUTES)?;
+            ensure(one.nonce.is_empty(), Rc::NONCE)?;
+            return ensure(one.entity.is_some(), Rc::ATTRIBUTES);
+        }
+        let session = self.session(one.handle).map_err(|_| Rc::reference_session(at + 1))?;
+        let others = || call.uses.iter().take(at);
+        ensure(
+            others().all(|other| index(other.handle) != index(one.handle) || other.is_password()),
+            Rc::HANDLE,
+        )?;
+        for (purpose, is_possible) in [
+            (session::DECRYPT, command.decrypts()),
+            (session::ENCRYPT, command.encrypts()),
+            (session::AUDIT, true),
+        ] {
+            if has(attributes, purpose) {
+                ensure(is_possible, Rc::ATTRIBUTES)?;
+                ensure(others().all(|other| !has(other.attributes, purpose)), Rc::ATTRIBUTES)?;
+            }
+        }
+        if has(attributes, session::DECRYPT | session::ENCRYPT) {
+            ensure(session.symmetric != crate::structures::scheme::Symmetric::Null, Rc::SYMMETRIC)?;
+        }
+        if has(attributes, session::AUDIT) {
+            let is_first = session.audit.is_empty() || has(attributes, session::AUDIT_RESET);
+            let is_exclusive = self.volatile.exclusive_audit == Some(index(one.handle));
+            let wants_exclusive = has(attributes, session::AUDIT_EXCLUSIVE);
+            ensure(!wants_exclusive || is_first || is_exclusive, Rc::EXCLUSIVE)?;
+            ensure(session.kind == Kind::Hmac, Rc::ATTRIBUTES)?;
+        } else {
+            ensure(!has(attributes, session::AUDIT_EXCLUSIVE | session::AUDIT_RESET), Rc::ATTRIBUTES)?;
+        }
+        let purposes = session::DECRYPT | session::ENCRYPT | session::AUDIT;
+        ensure(one.entity.is_some() || has(attributes, purposes), Rc::ATTRIBUTES)
+    }
+
+    fn check_authorization(&mut self, call: &mut Call, at: usize, parameters: &[u8]) -> Result<()> {
+        let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
+        let session = if one.is_password() { None } else { Some(self.session(one.handle)?.clone()) };
+        let Some((entity, role)) = one.entity else {
+            return self.check_hmac(call, at, session.as_ref(), parameters, None);
+        };
+        let policy = session.as_ref().filter(|session| session.kind != Kind::Hmac);
+        let needs_value = policy.is_none_or(|session| session.policy.needed != Needed::Nothing);
+        if needs_value && self.is_protected(entity) {
+            self.check_lockout(entity)?;
+        }
+        match policy {
+            Some(session) => {
+                self.check_policy_available(entity, role, call)?;
+                self.check_policy(session, entity, role, call, parameters)?;
+                if session.policy.needs_presence && !self.platform.is_present() {
+                    return Err(Rc::PP);
+                }
+            }
+            None => self.check_value_available(entity, role, call)?,
+        }
+        let auth = self.entity_auth(entity).unwrap_or_default();
+        if let Some(one) = call.uses.get_mut(at) {
+            one.auth = auth;
+        }
+        let plain =
+            session.is_none() || policy.is_some_and(|session| session.policy.needed == Needed::Password);
+        if plain {
+            return self.check_password(call, at, entity);
+        }
+        self.check_hmac(call, at, session.as_ref(), parameters, Some(entity))
+    }
+
+    fn check_password(&mut self, call: &Call, at: usize, entity: u32) -> Result<()> {
+        let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
+        if one.auth.is(&Secret::auth(&one.hmac)) {
+            return self.count_good_pin(entity);
+        }
+        Err(self.wrong(entity))
+    }
+
+    /// Counts a wrong value and returns the error for it.
+    fn wrong(&mut self, entity: u32) -> Rc {
+        self.count_bad_pin(entity);
+        if !self.is_protected(entity) {
+            return Rc::BAD_AUTH;
+        }
+        self.count_failed_try(entity);
+        Rc::AUTH_FAIL
+    }
+
+    fn check_hmac(
+        &mut self,
+        call: &Call,
+        at: usize,
+        session: Option<&Session>,
+        parameters: &[u8],
+        entity: Option<u32>,
+    ) -> Result<()> {
+        let (one, session) = (call.uses.get(at).ok_or(Rc::FAILURE)?, session.ok_or(Rc::FAILURE)?);
+        let auth = if self.includes_auth(session, entity) { one.auth.clone() } else { Secret::default() };
+        if session.key.is_empty() && auth.is_empty() && one.hmac.is_empty() {
+            return Ok(());
+        }
+        let digest = self.cp_hash(session.hash, call, parameters);
+        let extra = if at == 0 { self.extra_nonces(call) } else { [Vec::new(), Vec::new()] };
+        let nonces: [&[u8]; 4] = [&one.nonce, &session.nonce, &extra[0], &extra[1]];
+        let good = self.session_hmac(session, &auth, &digest, nonces, one.attributes);
+        if same(&good, &one.hmac) {
+            return entity.map_or(Ok(()), |entity| self.count_good_pin(entity));
+        }
+        if session.is_bound_to_lockout {
+            return Err(self.wrong(handle::LOCKOUT));
+        }
+        if session.is_bound_to_protected && !entity.is_some_and(|entity| self.is_protected(entity)) {
+            self.count_failed_try(handle::NULL);
+            return Err(Rc::AUTH_FAIL);
+        }
+        Err(entity.map_or(Rc::BAD_AUTH, |entity| self.wrong(entity)))
+    }
+
+    /// The nonces of the sessions for parameters that the first session's HMAC covers.
+    fn extra_nonces(&self, call: &Call) -> [Vec<u8>; 2] {
+        let with = |purpose| call.uses.iter().position(|one| has(one.attributes, purpose));
+        let (decrypt, encrypt) = (with(session::DECRYPT), with(session::ENCRYPT));
+        let nonce = |at: Option<usize>| {
+            let one = at.filter(|at| *at != 0).and_then(|at| call.uses.get(at));
+            one.and_then(|one| self.session(one.handle).ok()).map_or(Vec::new(), |found| found.nonce.clone())
+        };
+        [nonce(decrypt), nonce(encrypt.filter(|_| encrypt != decrypt))]
+    }
+
+    /// Whether the key of a session's HMAC includes the value of the entity that it authorizes.
+    pub(crate) fn includes_auth(&self, session: &Session, entity: Option<u32>) -> bool {
+        entity.is_some_and(|entity| match session.kind {
+            Kind::Hmac => !self.is_bound_to(session, entity),
+            _ => session.policy.needed == Needed::Value,
+        })
+    }
+
+    /// Whether an entity can be authorized by its value, for this role.
+    fn check_value_available(&self, entity: u32, role: Role, call: &Call) -> Result<()> {
+        let is_available = match handle::kind(entity) {
+            handle::NV => {
+                let public = &self.nv(entity)?.public;
+                let needed = if call.writes_nv() { nv::AUTHWRITE } else { nv::AUTHREAD };
+                role == Role::User && public.has(needed) && self.is_pin_usable(entity)
+            }
+            handle::TRANSIENT | handle::PERSISTENT => {
+                if matches!(self.slot(entity), Some(crate::object::Slot::Sequence(_))) {
+                    return Ok(());
+                }
+                let object = self.object(entity)?;
+                let by_role = match role {
+                    Role::User => object.has(object::USER_WITH_AUTH),
+                    Role::Admin => !object.has(object::ADMIN_WITH_POLICY),
+                    _ => false,
+                };
+                by_role && object.sensitive.is_some()
+            }
+            _ => true,
+        };
+        ensure(is_available, Rc::AUTH_UNAVAILABLE)
+    }
+
+    fn check_policy_available(&self, entity: u32, role: Role, call: &Call) -> Result<()> {
+        if handle::kind(entity) != handle::NV || role != Role::User {
+            return Ok(());
+        }
+        let public = &self.nv(entity)?.public;
+        let needed = if call.writes_nv() { nv::POLICYWRITE } else { nv::POLICYREAD };
+        ensure(public.has(needed), Rc::AUTH_UNAVAILABLE)
+    }
+
+    /// Whether a PIN index still accepts its value.
+    fn is_pin_usable(&self, entity: u32) -> bool {
+        self.nv(entity).is_ok_and(|index| {
+            let (count, most) = index.pin();
+            !index.public.is_pin() || (index.public.has(nv::WRITTEN) && count < most)
+        })
+    }
+
+    /// A good try at a PIN index: a failure index forgets, a pass index counts.
+    fn count_good_pin(&mut self, entity: u32) -> Result<()> {
+        self.count_pin(entity, |kind, count| match kind {
+            nv::PIN_FAIL => 0,
+            nv::PIN_PASS => count.saturating_add(1),
+            _ => count,
+        });
+        Ok(())
+    }
+
+    fn count_bad_pin(&mut self, entity: u32) {
+        self.count_pin(
+            entity,
+            |kind, count| if kind == nv::PIN_FAIL { count.saturating_add(1) } else { count },
+        );
+    }
+
+    fn count_pin(&mut self, entity: u32, next: impl Fn(u32, u32) -> u32) {
+        let Some(index) = self.permanent.nv.get_mut(&entity).filter(|index| index.public.is_pin()) else {
+            return;
+        };
+        let (count, most) = index.pin();
+        let new = next(index.public.kind(), count);
+        if new != count {
+            index.set_number((u64::from(new) << 32) | u64::from(most));
+            self.touch();
+        }
+    }
+}
