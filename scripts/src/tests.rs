@@ -19,6 +19,7 @@ mod late;
 mod mmio_forms;
 mod registers;
 pub(crate) mod source;
+mod virtio;
 mod who_handles;
 
 use anyhow::Result;
@@ -52,6 +53,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "45-c", run: c_process::run },
     Group { name: "47-ends", run: ends::run },
     Group { name: "48-devices", run: devices::run },
+    Group { name: "49-virtio", run: virtio::run },
     Group { name: "50-caches", run: caches::run },
     Group { name: "55-mmio-forms", run: mmio_forms::run },
     Group { name: "57-inspect", run: inspect::run },

@@ -6,18 +6,20 @@
 pub mod abi;
 pub mod device_link;
 pub mod loader;
+pub mod virtio;
 
 /// A name, and what is done with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 5] = [
+    let own: [Target; 6] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
         ("loader_file", loader::file),
         ("loader_host", loader::host),
+        ("virtio_block", virtio::block),
     ];
     decoder_oracle::targets::TARGETS
         .into_iter()
@@ -42,7 +44,12 @@ pub fn max_bytes(target: &str) -> usize {
 /// About how many inputs of an ordinary target take as long as one of this: the smoke run gives it as many
 /// times fewer.
 pub fn slowness(target: &str) -> u64 {
-    if target == "kernel_registers" { 20 } else { 1 }
+    match target {
+        "kernel_registers" => 20,
+        // It has a machine to make, and memory to clear.
+        "virtio_block" => 10,
+        _ => 1,
+    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! `cache/kernels/RELEASE/` holds `vmlinuz` and `package`, the name and version of the package it is from.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::apt::{Apt, is_fresh};
 use super::package;
+use crate::command::captured;
 use crate::project::{Project, make_folder, read, write};
 use crate::say;
 
@@ -41,11 +43,33 @@ pub fn modules(project: &Project, release: &str, names: &[&str]) -> Result<Vec<(
     fetch(project, release)?;
     let text = read(&folder(project, release).join("package"))?;
     let (name, version) = text.trim().split_once(' ').context("kernels/RELEASE/package is NAME VERSION")?;
-    let deb = Apt::open(project)?.fetch(name, version)?;
-    let module =
-        |path: &str| path.rsplit('/').next().and_then(|file| file.strip_suffix(".ko")).map(str::to_owned);
-    let found = package::files(&deb, |path| module(path).is_some_and(|name| names.contains(&&*name)))?;
-    Ok(found.into_iter().filter_map(|(path, contents)| Some((module(&path)?, contents))).collect())
+    let apt = Apt::open(project)?;
+    // Since 7.0 they are in a package of their own, compressed.
+    let package = apt.dependency(name, version, |name| numbered(name, "linux-modules-"))?;
+    let deb = apt.fetch(package.as_ref().map_or(name, |(name, _)| name), version)?;
+    let found = package::files(&deb, |path| module_name(path).is_some_and(|name| names.contains(&name)))?;
+    let plain = |(path, contents): (String, Vec<u8>)| {
+        let name = module_name(&path).unwrap_or_default().to_owned();
+        let contents = if path.ends_with(".xz") { decompressed(project, &contents)? } else { contents };
+        Ok((name, contents))
+    };
+    found.into_iter().map(plain).collect()
+}
+
+/// The name of the module in a file, if it is one.
+fn module_name(path: &str) -> Option<&str> {
+    let file = path.rsplit('/').next()?;
+    file.strip_suffix(".ko").or_else(|| file.strip_suffix(".ko.xz"))
+}
+
+/// What `xz` makes of a file's contents.
+fn decompressed(project: &Project, contents: &[u8]) -> Result<Vec<u8>> {
+    let file = project.work.join(format!("module.{}.xz", std::process::id()));
+    write(&file, contents)?;
+    let output = captured(Command::new("xz").args(["--decompress", "--stdout"]).arg(&file))?;
+    std::fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    ensure!(output.status.success(), "xz cannot unpack a module: {}", output.status);
+    Ok(output.stdout)
 }
 
 fn folder(project: &Project, release: &str) -> PathBuf {
@@ -99,6 +123,13 @@ mod tests {
             assert_eq!(of_release(versions(), release).as_deref(), Some(version));
         }
         assert_eq!(of_release(versions(), "5.10"), None);
+        for (path, name) in [
+            ("./lib/modules/6.1/kernel/drivers/virtio/virtio.ko", Some("virtio")),
+            ("./usr/lib/modules/7.3/kernel/net/core/failover.ko.xz", Some("failover")),
+            ("./boot/vmlinuz-6.1", None),
+        ] {
+            assert_eq!(module_name(path), name);
+        }
         assert!(numbered("linux-image-6.1.0-56-cloud-amd64", "linux-image-"));
         assert!(!numbered("linux-image-cloud-amd64", "linux-image-"));
     }

@@ -77,7 +77,10 @@ pub fn everything(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
 /// An ordinary image's configuration with serial port, clock and egg timer in `PLACE`.
 fn config(case: &Case, place: &str, egg_timer: &str) -> Result<String> {
     let text = read(&case.project().root.join("vmm-user/config/vmm.conf"))?;
-    Ok(text.replace(" inside\n", &format!(" {place}\n")) + egg_timer)
+    let place_of = |text: String, device: &str| {
+        text.replace(&format!("device {device} inside\n"), &format!("device {device} {place}\n"))
+    };
+    Ok(["serial-port", "rtc"].into_iter().fold(text, place_of) + egg_timer)
 }
 
 /// An image of Debian's kernel with that configuration and command line.

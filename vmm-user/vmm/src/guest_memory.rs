@@ -12,6 +12,8 @@ use runtime::abi::operation::{Handle, MemoryMap, MemoryRange};
 use runtime::abi::status::Status;
 use runtime::call;
 
+const PAGE_BYTES: u64 = 4096;
+
 /// Where guest memory begins in the process.
 const BASE: u64 = 0x1000_0000_0000;
 
@@ -176,10 +178,8 @@ impl GuestRam {
     #[must_use]
     pub fn copy_in(&self, gpa: u64, bytes: &[u8]) -> bool {
         let Some(address) = self.address(gpa, bytes.len() as u64) else { return false };
-        for (index, byte) in bytes.iter().enumerate() {
-            // SAFETY: within the range just checked.
-            unsafe { ((address + index as u64) as *mut u8).write_volatile(*byte) };
-        }
+        // SAFETY: the range was just checked, and is not the slice's: that is the process's own memory.
+        unsafe { copy(address as *mut u8, bytes.as_ptr(), bytes.len()) };
         true
     }
 
@@ -187,11 +187,32 @@ impl GuestRam {
     #[must_use]
     pub fn copy_out(&self, gpa: u64, bytes: &mut [u8]) -> bool {
         let Some(address) = self.address(gpa, bytes.len() as u64) else { return false };
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            // SAFETY: within the range just checked.
-            *byte = unsafe { ((address + index as u64) as *const u8).read_volatile() };
-        }
+        // SAFETY: as above.
+        unsafe { copy(bytes.as_mut_ptr(), address as *const u8, bytes.len()) };
         true
+    }
+
+    /// Takes a range out of it, to whole pages: what is left is the guest's, and this is not. `None` if not
+    /// all of the range is memory.
+    pub fn take(&mut self, gpa: u64, bytes: u64) -> Option<Self> {
+        let start = gpa & !(PAGE_BYTES - 1);
+        let end = gpa.checked_add(bytes)?.checked_next_multiple_of(PAGE_BYTES)?;
+        if bytes == 0 {
+            return None;
+        }
+        self.address(start, end - start)?;
+        let parts = |range: &Range| {
+            let range_end = range.gpa.saturating_add(range.bytes);
+            let before = Range { gpa: range.gpa, bytes: start.clamp(range.gpa, range_end) - range.gpa };
+            let after = end.clamp(range.gpa, range_end);
+            // Of a range that this is not in, one of the two is all of it.
+            match end <= range.gpa || range_end <= start {
+                true => [*range, Range { gpa: range_end, bytes: 0 }],
+                false => [before, Range { gpa: after, bytes: range_end - after }],
+            }
+        };
+        self.ranges = self.ranges.iter().flat_map(parts).filter(|range| range.bytes > 0).collect();
+        Some(Self { ranges: [Range { gpa: start, bytes: end - start }].into(), base: self.base })
     }
 
     /// Moves bytes within guest memory; the ranges may overlap. No vCPU runs yet. `false` when either is not
@@ -207,6 +228,26 @@ impl GuestRam {
     }
 }
 
+/// Copies bytes, by instructions and not by a function that may take it that nobody else writes them.
+///
+/// # Safety
+/// `count` bytes from `to` on may be written, and as many from `from` on be read; they do not overlap.
+unsafe fn copy(to: *mut u8, from: *const u8, count: usize) {
+    // SAFETY: the caller's promise; the direction flag is clear by the ABI.
+    unsafe {
+        core::arch::asm!(
+            "rep movsq",
+            "mov ecx, {rest:e}",
+            "rep movsb",
+            rest = in(reg) count & 7,
+            inout("rcx") count >> 3 => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
 /// # Safety
 /// `bytes` (at most 8) from `address` are mapped.
 unsafe fn bytewise(address: u64, bytes: u64) -> u64 {
@@ -215,4 +256,54 @@ unsafe fn bytewise(address: u64, bytes: u64) -> u64 {
         let byte = unsafe { ((address + index) as *const u8).read_volatile() };
         value | u64::from(byte) << (8 * index)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn any_number_of_bytes_is_copied() {
+        let ram = GuestRam::of(Box::leak(vec![0u64; 64].into_boxed_slice()));
+        let bytes: Vec<u8> = (1..=40).collect();
+        for start in 0..9 {
+            for count in 0..40 {
+                assert!(ram.copy_in(start, &[0; 60]));
+                assert!(ram.copy_in(start, &bytes[..count]));
+                let mut read = [0xee; 60];
+                assert!(ram.copy_out(start, &mut read[..50]));
+                assert_eq!((&read[..count], &read[count..50]), (&bytes[..count], &vec![0; 50 - count][..]));
+                assert_eq!(read[50..], [0xee; 10]);
+            }
+        }
+        assert!(!ram.copy_in(500, &[0; 20]) && !ram.copy_out(u64::MAX, &mut [0; 2]));
+    }
+
+    #[test]
+    fn what_is_taken_is_the_guests_no_more() {
+        let whole = |gpa, bytes| Range { gpa, bytes };
+        let all = [whole(0, 0xa0000), whole(0x10_0000, 0x10_0000)];
+        // What is taken, what is left.
+        let cases: [(u64, u64, &[Range]); 4] = [
+            (0x10_0000, 0x10_0000, &[all[0]]),
+            (0x10_0000, 1, &[all[0], whole(0x10_1000, 0xf_f000)]),
+            (0x11_0800, 0x1000, &[all[0], whole(0x10_0000, 0x1_0000), whole(0x11_2000, 0xe_e000)]),
+            (0x1f_f000, 0x1000, &[all[0], whole(0x10_0000, 0xf_f000)]),
+        ];
+        for (gpa, bytes, left) in cases {
+            let mut ram = GuestRam { ranges: all.into(), base: 0 };
+            let taken = ram.take(gpa, bytes).unwrap();
+            assert_eq!(ram.ranges(), left, "{gpa:#x}");
+            assert!(taken.address(gpa, bytes).is_some() && ram.address(gpa, 1).is_none());
+        }
+        for (gpa, bytes) in [(0x9_f000, 0x2000), (0xa_0000, 1), (0x10_0000, 0), (u64::MAX, 1)] {
+            let mut ram = GuestRam { ranges: all.into(), base: 0 };
+            assert!(ram.take(gpa, bytes).is_none());
+            assert_eq!(ram.ranges(), all);
+        }
+    }
 }

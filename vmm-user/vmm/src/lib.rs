@@ -21,6 +21,7 @@ pub mod host_clock;
 pub mod start;
 pub mod statistics;
 pub mod vcpu;
+pub mod virtio;
 
 pub use board::Builder;
 pub use start::{Extension, program, program_with};

@@ -34,6 +34,7 @@ use crate::handles::Handles;
 use crate::host_clock;
 use crate::statistics::Statistics;
 use crate::vcpu::{self, EntryRegisters, PHYSICAL_BITS, Shared, Vcpu, Waits};
+use crate::virtio;
 
 /// Priority of the vCPUs' threads.
 const VCPU_PRIORITY: u32 = 1;
@@ -112,7 +113,8 @@ pub fn program_with(start: &Start, extension: Extension) -> u32 {
 fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
-    let ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
+    let mut ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
+    let disk = virtio::take_disk(start, handles.files, &mut ram).map_err(StartError::Guest)?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     // All of it at once: no memory fault is then one of the guest's RAM.
     map_memory(handles, vm, &ram)?;
@@ -128,7 +130,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         serial_interrupt: handles.serial_interrupt,
         tsc_hz: info.tsc_hz,
     };
-    let parts = build_board(start, &config, &router, extension, &ram)?;
+    let parts = build_board(start, &config, &router, extension, &ram, disk)?;
     // Tables before the kernel: the kernel is told where they are.
     let rsdp_gpa = firmware::place_firmware(vm, cpus, &parts.acpi)?;
     let entry = kernel::place_kernel(handles, &ram, rsdp_gpa, info.tsc_hz)?;
@@ -177,9 +179,11 @@ fn build_board(
     router: &Arc<Mutex<Router>>,
     extension: Extension,
     ram: &GuestRam,
+    disk: Option<virtio::Disk>,
 ) -> Result<Parts> {
     let mut builder = Builder::default();
     lay_out(start, config, router, &mut builder);
+    virtio::add_all(start, ram, disk, &mut builder);
     (extension.add_devices)(start, &mut builder);
     builder.finish(ram.ranges()).map_err(|error| StartError::Guest(alloc::format!("{error}")))
 }

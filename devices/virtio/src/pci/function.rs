@@ -1,0 +1,78 @@
+//! The PCI function: configuration space and BAR.
+
+use devices::capability::Width;
+use devices::guest_memory::GuestMemory;
+use devices::pci::{ConfigSpace, PciFunction, PciPlatform};
+
+use super::VirtioPci;
+use super::spec::{self, NOTIFY_BYTES, PART_BYTES};
+use crate::device::VirtioDevice;
+
+impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+
+    fn space(&self) -> &ConfigSpace {
+        &self.space
+    }
+
+    fn space_mut(&mut self) -> &mut ConfigSpace {
+        &mut self.space
+    }
+
+    fn config_read(&mut self, offset: u16, width: Width, platform: &mut dyn PciPlatform) -> u32 {
+        self.window_read(offset, width, platform).unwrap_or_else(|| self.space.read(offset, width))
+    }
+
+    fn config_write(&mut self, offset: u16, width: Width, value: u32, platform: &mut dyn PciPlatform) {
+        self.space.write(offset, width, value);
+        if let Some(msix) = &mut self.msix {
+            msix.config_written(&self.space, platform);
+        }
+        self.update_pin(platform);
+        self.window_write(offset, width, value, platform);
+    }
+
+    fn bar_read(&mut self, bar: u8, offset: u64, width: Width, platform: &mut dyn PciPlatform) -> u64 {
+        if bar != spec::BAR {
+            return width.mask();
+        }
+        let inside = offset % PART_BYTES;
+        match offset - inside {
+            spec::COMMON => self.common_read(inside, width),
+            spec::ISR if inside == 0 => {
+                let isr = core::mem::take(&mut self.state.isr);
+                self.update_pin(platform);
+                isr.into()
+            }
+            spec::DEVICE => {
+                let byte = |i: u64| u64::from(self.device.config(inside + i)) << (8 * i);
+                (0..width.bytes()).map(byte).sum()
+            }
+            spec::TABLE..spec::PENDING => {
+                self.msix.as_ref().map_or(0, |msix| msix.table_read(offset - spec::TABLE, width))
+            }
+            spec::PENDING => self.msix.as_ref().map_or(0, |msix| msix.pending_read(inside, width)),
+            _ => 0,
+        }
+    }
+
+    fn bar_write(&mut self, bar: u8, offset: u64, width: Width, value: u64, platform: &mut dyn PciPlatform) {
+        if bar != spec::BAR {
+            return;
+        }
+        let inside = offset % PART_BYTES;
+        match offset - inside {
+            spec::COMMON => self.common_write(inside, width, value, platform),
+            // The address says which queue it is.
+            spec::NOTIFY => self.notify((inside / u64::from(NOTIFY_BYTES)) as u16, platform),
+            spec::TABLE..spec::PENDING => {
+                if let Some(msix) = &mut self.msix {
+                    msix.table_write(offset - spec::TABLE, width, value, &self.space, platform);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The PCI transport (virtio 1.2, 4.1): a PCI function around a virtio device.
+//!
+//! One BAR has all of it: common configuration, interrupt status, the device's configuration, notifications,
+//! and the MSI-X table. A notification is served in the call that it comes with, so that a device is done
+//! when the access is.
+
+mod common;
+mod function;
+pub mod spec;
+mod window;
+
+use alloc::vec::Vec;
+
+use devices::capability::Width;
+use devices::guest_memory::GuestMemory;
+use devices::pci::config::Identity;
+use devices::pci::msix::{MsiX, Place};
+use devices::pci::{Bar, BarKind, ConfigSpace, PciPlatform, spec as pci};
+
+use crate::device::{Queues, VirtioDevice};
+use crate::queue::{Format, Queue, RingError};
+use spec::{feature, status};
+
+/// Which rings a device offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rings {
+    /// Split ones.
+    Split,
+    /// Packed ones too.
+    Packed,
+}
+
+/// What driver and device have told each other.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    status: u8,
+    device_feature_select: u32,
+    driver_feature_select: u32,
+    driver_features: u64,
+    config_vector: u16,
+    queue_select: u16,
+    isr: u8,
+}
+
+/// A virtio device on the PCI bus, in a guest whose memory is an `M`.
+pub struct VirtioPci<D, M> {
+    // Configuration.
+    device: D,
+    memory: M,
+    rings: Rings,
+    // Glue.
+    space: ConfigSpace,
+    /// `None` if configuration space had no room for it: then the pin is all there is.
+    msix: Option<MsiX>,
+    /// Where the window's capability is in configuration space.
+    window_at: Option<u16>,
+    // Volatile state.
+    state: State,
+    queues: Vec<Queue>,
+    /// Their vectors.
+    vectors: Vec<u16>,
+    /// Why the device could not go on, the last time.
+    last_error: Option<RingError>,
+}
+
+impl State {
+    const RESET: Self = Self {
+        status: 0,
+        device_feature_select: 0,
+        driver_feature_select: 0,
+        driver_features: 0,
+        config_vector: spec::NO_VECTOR,
+        queue_select: 0,
+        isr: 0,
+    };
+}
+
+/// A capability that says where a part of the BAR is.
+fn part(kind: u8, offset: u64, more: &[u8]) -> Vec<u8> {
+    let mut body = Vec::from([16 + more.len() as u8, kind, spec::BAR, 0, 0, 0]);
+    body.extend_from_slice(&(offset as u32).to_le_bytes());
+    body.extend_from_slice(&(spec::PART_BYTES as u32).to_le_bytes());
+    body.extend_from_slice(more);
+    body
+}
+
+impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
+    /// The function of a device.
+    pub fn new(device: D, memory: M, rings: Rings) -> Self {
+        let identity = Identity {
+            vendor: spec::VENDOR,
+            device: spec::DEVICE_BASE + D::ID,
+            revision: spec::REVISION,
+            class: D::CLASS,
+            subsystem_vendor: spec::VENDOR,
+            subsystem: spec::SUBSYSTEM,
+        };
+        let bar = Bar { kind: BarKind::Memory64, bytes: spec::BAR_BYTES };
+        let mut space = ConfigSpace::new(&identity).with_bar(spec::BAR, bar);
+        space.set(pci::INTERRUPT_PIN, &[1]);
+        let queues = device.queues().min(spec::QUEUES_MAX);
+        let (table, pending) = (spec::TABLE as u32, spec::PENDING as u32);
+        let msix = MsiX::add(
+            &mut space,
+            queues + 1,
+            Place { bar: spec::BAR, offset: table },
+            Place { bar: spec::BAR, offset: pending },
+        );
+        let window_at = add_capabilities(&mut space);
+        let size = device.queue_size();
+        Self {
+            device,
+            memory,
+            rings,
+            space,
+            msix,
+            window_at,
+            state: State::RESET,
+            queues: (0..queues).map(|_| Queue::new(size)).collect(),
+            vectors: (0..queues).map(|_| spec::NO_VECTOR).collect(),
+            last_error: None,
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// Why the device could not go on, the last time that it could not.
+    pub fn last_error(&self) -> Option<RingError> {
+        self.last_error
+    }
+
+    /// All features that are offered.
+    fn features(&self) -> u64 {
+        let rings = match self.rings {
+            Rings::Split => 0,
+            Rings::Packed => feature::PACKED,
+        };
+        self.device.features() | feature::VERSION_1 | feature::INDIRECT | feature::EVENT_INDEX | rings
+    }
+
+    fn format(&self) -> Format {
+        let has = |feature| self.state.driver_features & feature != 0;
+        Format {
+            packed: has(feature::PACKED),
+            indirect: has(feature::INDIRECT),
+            event_index: has(feature::EVENT_INDEX),
+        }
+    }
+
+    fn has_status(&self, bit: u8) -> bool {
+        self.state.status & bit != 0
+    }
+
+    fn reset(&mut self, platform: &mut dyn PciPlatform) {
+        self.state = State::RESET;
+        self.queues.iter_mut().for_each(Queue::reset);
+        self.vectors.fill(spec::NO_VECTOR);
+        self.device.reset();
+        self.update_pin(platform);
+    }
+
+    /// The device works: the driver is ready, the device has not given up, and it may reach memory.
+    fn is_running(&self) -> bool {
+        let command = self.space.read(pci::COMMAND, Width::Word) as u16;
+        let running = status::DRIVER_OK | status::FEATURES_OK;
+        self.state.status & (running | status::NEEDS_RESET) == running
+            && command & pci::COMMAND_BUS_MASTER != 0
+    }
+
+    /// The driver says that there is something in a queue.
+    fn notify(&mut self, queue: u16, platform: &mut dyn PciPlatform) {
+        if !self.is_running() || !self.queues.get(usize::from(queue)).is_some_and(Queue::is_enabled) {
+            return;
+        }
+        let mut queues = Queues::new(&mut self.queues, &self.memory);
+        let mut result = self.device.notified(queue, &mut queues);
+        let touched = queues.touched();
+        for index in (0..self.queues.len()).filter(|index| touched >> index & 1 != 0) {
+            match self.queues.get_mut(index).map(|queue| queue.wants_interrupt(&self.memory)) {
+                Some(Ok(true)) => self.signal_queue(index, platform),
+                Some(Err(error)) => result = result.and(Err(error)),
+                _ => {}
+            }
+        }
+        if let Err(error) = result {
+            self.give_up(error, platform);
+        }
+    }
+
+    /// The device can't go on; the driver hears of it.
+    fn give_up(&mut self, error: RingError, platform: &mut dyn PciPlatform) {
+        self.last_error = Some(error);
+        self.state.status |= status::NEEDS_RESET;
+        // Before DRIVER_OK no notification is sent (2.1.2).
+        if self.has_status(status::DRIVER_OK) {
+            self.signal(self.state.config_vector, spec::ISR_CONFIG, platform);
+        }
+    }
+
+    fn signal_queue(&mut self, index: usize, platform: &mut dyn PciPlatform) {
+        let vector = self.vectors.get(index).copied().unwrap_or(spec::NO_VECTOR);
+        self.signal(vector, spec::ISR_QUEUE, platform);
+    }
+
+    /// By message, or by the pin and a bit of the interrupt status.
+    fn signal(&mut self, vector: u16, isr: u8, platform: &mut dyn PciPlatform) {
+        match &mut self.msix {
+            Some(msix) if msix.is_enabled() => msix.signal(vector, &self.space, platform),
+            _ => {
+                self.state.isr |= isr;
+                self.update_pin(platform);
+            }
+        }
+    }
+
+    fn update_pin(&mut self, platform: &mut dyn PciPlatform) {
+        let command = self.space.read(pci::COMMAND, Width::Word) as u16;
+        let wants = self.state.isr != 0 && !self.msix.as_ref().is_some_and(MsiX::is_enabled);
+        let interrupt = if wants { pci::STATUS_INTERRUPT } else { 0 };
+        self.space.set(pci::STATUS, &[pci::STATUS_CAPABILITIES | interrupt]);
+        platform.set_intx(wants && command & pci::COMMAND_INTX_OFF == 0);
+    }
+}
+
+/// Where the parts of the BAR are, and the window to it. Returns where the window's capability is.
+fn add_capabilities(space: &mut ConfigSpace) -> Option<u16> {
+    use spec::capability::{COMMON, DEVICE, ISR, NOTIFY, WINDOW};
+    use spec::capability::{WINDOW_BAR, WINDOW_LENGTH, WINDOW_OFFSET};
+    space.add_capability(spec::CAPABILITY, &part(COMMON, spec::COMMON, &[]))?;
+    space.add_capability(spec::CAPABILITY, &part(ISR, spec::ISR, &[]))?;
+    space.add_capability(spec::CAPABILITY, &part(DEVICE, spec::DEVICE, &[]))?;
+    let notify = part(NOTIFY, spec::NOTIFY, &spec::NOTIFY_BYTES.to_le_bytes());
+    space.add_capability(spec::CAPABILITY, &notify)?;
+    let at = space.add_capability(spec::CAPABILITY, &part(WINDOW, 0, &[0; 4]))?;
+    space.set(at + WINDOW_LENGTH, &[0; 4]);
+    space.allow(at + WINDOW_BAR, &[0xff]);
+    space.allow(at + WINDOW_OFFSET, &[0xff; 4]);
+    space.allow(at + WINDOW_LENGTH, &[0xff; 4]);
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! Virtio devices under a driver that does what it likes: registers, rings, and memory that changes while it
+//! is read.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use devices::capability::{Platform, PowerEvent, Width};
+use devices::guest_memory::{GuestMemory, NotMemory};
+use devices::pci::{PciFunction, PciPlatform};
+use virtio_devices::blk::{Block, BlockConfig, Disk, DiskError};
+use virtio_devices::pci::{Rings, VirtioPci};
+
+const RAM_BYTES: usize = 0x4000;
+const DISK_BYTES: usize = 4096;
+/// The rings of the queue that is set up: descriptors, driver area, device area.
+const AREAS: [u64; 3] = [0x0, 0x800, 0xc00];
+const SIZE: u16 = 8;
+const WIDTHS: [Width; 4] = [Width::Byte, Width::Word, Width::Dword, Width::Qword];
+
+/// Memory, and whether it changes whenever it is read.
+#[derive(Default)]
+struct Bytes {
+    bytes: Vec<u8>,
+    changes: bool,
+}
+
+#[derive(Clone)]
+struct Ram(Arc<Mutex<Bytes>>);
+
+impl Ram {
+    fn lock(&self) -> MutexGuard<'_, Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn range(gpa: u64, bytes: usize) -> Option<std::ops::Range<usize>> {
+    let start = usize::try_from(gpa).ok()?;
+    Some(start..start.checked_add(bytes)?)
+}
+
+impl GuestMemory for Ram {
+    fn read(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), NotMemory> {
+        let mut ram = self.lock();
+        let changes = ram.changes;
+        let place = range(gpa, bytes.len()).and_then(|range| ram.bytes.get_mut(range)).ok_or(NotMemory)?;
+        bytes.copy_from_slice(place);
+        if changes {
+            place.iter_mut().for_each(|byte| *byte = byte.rotate_left(1) ^ 0x40);
+        }
+        Ok(())
+    }
+
+    fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), NotMemory> {
+        let mut ram = self.lock();
+        let place = range(gpa, bytes.len()).and_then(|range| ram.bytes.get_mut(range)).ok_or(NotMemory)?;
+        place.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn load_u16(&self, gpa: u64) -> Result<u16, NotMemory> {
+        assert!(gpa.is_multiple_of(2), "an index at an odd address");
+        let mut bytes = [0; 2];
+        self.read(gpa, &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    fn store_u16(&self, gpa: u64, value: u16) -> Result<(), NotMemory> {
+        assert!(gpa.is_multiple_of(2), "an index at an odd address");
+        self.write(gpa, &value.to_le_bytes())
+    }
+}
+
+/// A disk that panics when what is asked of it is not on it.
+struct Plate(Vec<u8>);
+
+impl Plate {
+    fn range(&self, offset: u64, bytes: u64) -> std::ops::Range<usize> {
+        let end = offset.checked_add(bytes).filter(|end| *end <= self.0.len() as u64);
+        assert!(end.is_some() && offset.is_multiple_of(512), "{bytes} bytes at {offset:#x}");
+        offset as usize..(offset + bytes) as usize
+    }
+}
+
+impl Disk for Plate {
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn read(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
+        bytes.copy_from_slice(&self.0[self.range(offset, bytes.len() as u64)]);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let range = self.range(offset, bytes.len() as u64);
+        self.0[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn discard(&mut self, offset: u64, bytes: u64) -> Result<(), DiskError> {
+        self.range(offset, bytes);
+        Ok(())
+    }
+
+    fn write_zeroes(&mut self, offset: u64, bytes: u64) -> Result<(), DiskError> {
+        let range = self.range(offset, bytes);
+        self.0[range].fill(0);
+        Ok(())
+    }
+}
+
+/// Stands in for the board.
+#[derive(Default)]
+struct Desk {
+    messages: u64,
+}
+
+impl Platform for Desk {
+    fn now_ns(&self) -> u64 {
+        0
+    }
+
+    fn set_line(&mut self, line: u8, _: bool) {
+        panic!("line {line} by a PCI function");
+    }
+
+    fn power(&mut self, event: PowerEvent) {
+        panic!("{event:?} by a PCI function");
+    }
+}
+
+impl PciPlatform for Desk {
+    fn send_msi(&mut self, _: u64, _: u32) {
+        self.messages += 1;
+    }
+
+    fn set_intx(&mut self, _: bool) {}
+}
+
+struct Machine {
+    function: VirtioPci<Block<Plate>, Ram>,
+    ram: Ram,
+    desk: Desk,
+    packed: bool,
+}
+
+impl Machine {
+    fn new(packed: bool) -> Self {
+        let ram = Ram(Arc::new(Mutex::new(Bytes { bytes: vec![0; RAM_BYTES], changes: false })));
+        let disk = Plate((0..DISK_BYTES).map(|at| (at >> 4) as u8).collect());
+        let config = BlockConfig { serial: b"fuzz".to_vec(), queues: 1 };
+        let rings = if packed { Rings::Packed } else { Rings::Split };
+        let function = VirtioPci::new(Block::new(disk, config), ram.clone(), rings);
+        Self { function, ram, desk: Desk::default(), packed }
+    }
+
+    fn write(&mut self, offset: u64, width: Width, value: u64) {
+        self.function.bar_write(0, offset, width, value, &mut self.desk);
+    }
+
+    /// Resets the device and makes it ready, as a driver does (virtio 1.2, 3.1.1): with indirect descriptors,
+    /// and event indices.
+    fn start(&mut self) {
+        self.function.config_write(4, Width::Word, 6, &mut self.desk);
+        self.ram.lock().bytes.fill(0);
+        let high = if self.packed { 5 } else { 1 };
+        for (offset, width, value) in [
+            (0x14, Width::Byte, 0),
+            (0x14, Width::Byte, 3),
+            (0x08, Width::Dword, 0),
+            (0x0c, Width::Dword, 3 << 28),
+            (0x08, Width::Dword, 1),
+            (0x0c, Width::Dword, high),
+            (0x14, Width::Byte, 0xb),
+            (0x16, Width::Word, 0),
+            (0x18, Width::Word, SIZE.into()),
+            (0x20, Width::Qword, AREAS[0]),
+            (0x28, Width::Qword, AREAS[1]),
+            (0x30, Width::Qword, AREAS[2]),
+            (0x1c, Width::Word, 1),
+            (0x14, Width::Byte, 0xf),
+        ] {
+            self.write(offset, width, value);
+        }
+    }
+
+    fn put(&self, gpa: u64, bytes: &[u8]) {
+        assert_eq!(self.ram.write(gpa, bytes), Ok(()));
+    }
+
+    fn descriptor(&self, index: u64, gpa: u64, bytes: u32, words: [u16; 2]) {
+        self.put(AREAS[0] + 16 * index, &gpa.to_le_bytes());
+        self.put(AREAS[0] + 16 * index + 8, &bytes.to_le_bytes());
+        self.put(AREAS[0] + 16 * index + 12, &words[0].to_le_bytes());
+        self.put(AREAS[0] + 16 * index + 14, &words[1].to_le_bytes());
+    }
+
+    /// After a reset a sound request is carried out, whatever came before it.
+    fn recovers(&mut self) {
+        self.ram.lock().changes = false;
+        self.start();
+        self.put(0x2000, &[0; 16]);
+        let words = |flags: u16, next: u16| if self.packed { [7, flags | 0x80] } else { [flags, next] };
+        self.descriptor(0, 0x2000, 16, words(1, 1));
+        self.descriptor(1, 0x2100, 512, words(3, 2));
+        self.descriptor(2, 0x2400, 1, words(2, 0));
+        self.put(0x2400, &[0xee]);
+        self.put(AREAS[1] + 2, &1u16.to_le_bytes());
+        self.write(0x3000, Width::Word, 0);
+        assert_eq!(self.ram.lock().bytes[0x2400], 0, "the request was not carried out");
+        let used = if self.packed { AREAS[0] + 8 } else { AREAS[2] + 8 };
+        let mut written = [0; 4];
+        assert_eq!(self.ram.read(used, &mut written), Ok(()));
+        assert_eq!(u32::from_le_bytes(written), 513);
+    }
+}
+
+/// The input, taken by pieces; zeros when it is used up.
+struct Script<'a>(&'a [u8]);
+
+impl Script<'_> {
+    fn byte(&mut self) -> u8 {
+        let (byte, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *byte
+    }
+
+    fn word(&mut self) -> u64 {
+        u64::from_le_bytes([(); 8].map(|()| self.byte()))
+    }
+
+    fn short(&mut self) -> u64 {
+        u64::from(u16::from_le_bytes([(); 2].map(|()| self.byte())))
+    }
+}
+
+/// A driver of a block device does what the input says. No access panics, none reads more bits than it has,
+/// the disk is asked for nothing that is not on it, and after a reset the device works.
+///
+/// # Panics
+/// If a property does not hold.
+pub fn block(input: &[u8]) {
+    let mut script = Script(input);
+    let mut machine = Machine::new(script.byte() & 1 != 0);
+    machine.start();
+    while !script.0.is_empty() {
+        step(&mut machine, &mut script);
+    }
+    machine.recovers();
+}
+
+fn step(machine: &mut Machine, script: &mut Script<'_>) {
+    let what = script.byte();
+    let width = WIDTHS[usize::from(what >> 4) % 4];
+    let desk = &mut machine.desk;
+    match what % 10 {
+        0 | 1 => machine.write(0x3000, Width::Word, 0),
+        2 | 3 => {
+            let at = script.short() % (RAM_BYTES as u64 - 8);
+            let value = script.word();
+            machine.put(at, &value.to_le_bytes());
+        }
+        4 => {
+            let offset = (script.short() % 0x8000) & !(width.bytes() - 1);
+            let value = script.word() & width.mask();
+            machine.write(offset, width, value);
+        }
+        5 => {
+            let offset = (script.short() % 0x8000) & !(width.bytes() - 1);
+            assert_eq!(machine.function.bar_read(0, offset, width, desk) & !width.mask(), 0);
+        }
+        6 => {
+            let width = WIDTHS[usize::from(what >> 4) % 3];
+            let offset = script.byte() as u16 & !(width.bytes() as u16 - 1);
+            let value = script.word() & width.mask();
+            machine.function.config_write(offset, width, value as u32, desk);
+            let read = u64::from(machine.function.config_read(offset, width, desk));
+            assert_eq!(read & !width.mask(), 0);
+        }
+        7 => machine.ram.lock().changes = what & 0x10 != 0,
+        8 => machine.start(),
+        _ => {
+            // A descriptor, near what one should be.
+            let (index, flags) = (u64::from(script.byte()) % 9, u16::from(script.byte()));
+            let (gpa, bytes) = (script.short() << (what >> 6), script.short() as u32);
+            let words = [flags & 7, flags >> 3];
+            let words = if machine.packed { [flags, flags & 7 | (flags & 0x88) << 4 | 0x80] } else { words };
+            machine.descriptor(index, gpa, bytes, words);
+            let available = u16::from(script.byte()) % 10;
+            if !machine.packed {
+                machine.put(AREAS[1] + 2, &available.to_le_bytes());
+            }
+        }
+    }
+}

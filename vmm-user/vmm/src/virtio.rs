@@ -1,0 +1,114 @@
+//! The virtio devices of a guest, and what is behind them.
+//!
+//! | `init.conf` | device | behind it |
+//! |---|---|---|
+//! | `device virtio-blk inside`, `set disk FILE` | a disk | that payload, in memory: [`ram_disk`] |
+//! | `device virtio-rng inside` | entropy | RDRAND: [`rdrand`] |
+//! | `device virtio-console inside` | a console | itself: what is sent comes back ([`loopback`]) |
+//! | `device virtio-net inside` | a network | a neighbour at 10.0.2.2: [`neighbour`] |
+//!
+//! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. Packed rings are
+//! offered besides split ones by `set virtio-rings packed`. All of it is reached in the exit that notifies.
+
+mod loopback;
+mod neighbour;
+mod ram_disk;
+mod rdrand;
+
+use alloc::format;
+use alloc::string::String;
+
+use devices::guest_memory::{GuestMemory, NotMemory};
+use runtime::Start;
+use runtime::abi::operation::Handle;
+use runtime::process;
+use virtio_devices::blk::{Block, BlockConfig};
+use virtio_devices::console::Console;
+use virtio_devices::device::VirtioDevice;
+use virtio_devices::net::Net;
+use virtio_devices::pci::{Rings, VirtioPci};
+use virtio_devices::rng::Rng;
+
+use crate::board::{Builder, Place, place};
+use crate::guest_memory::GuestRam;
+use loopback::Loopback;
+use neighbour::Neighbour;
+use ram_disk::RamDisk;
+use rdrand::Rdrand;
+
+/// The guest's MAC address: locally administered.
+const ADDRESS: [u8; 6] = [0x02, 0x50, 0x4c, 0x00, 0x00, 0x01];
+
+impl GuestMemory for GuestRam {
+    fn read(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), NotMemory> {
+        self.copy_out(gpa, bytes).then_some(()).ok_or(NotMemory)
+    }
+
+    fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), NotMemory> {
+        self.copy_in(gpa, bytes).then_some(()).ok_or(NotMemory)
+    }
+
+    fn load_u16(&self, gpa: u64) -> Result<u16, NotMemory> {
+        self.read(gpa, decoder::Size::B2).map(|value| value as u16).ok_or(NotMemory)
+    }
+
+    fn store_u16(&self, gpa: u64, value: u16) -> Result<(), NotMemory> {
+        self.write(gpa, decoder::Size::B2, value.into()).ok_or(NotMemory)
+    }
+}
+
+/// A disk whose contents are a payload of the image.
+pub struct Disk(RamDisk);
+
+fn is_inside(start: &Start, name: &str) -> bool {
+    place(start, name) == Place::Inside
+}
+
+/// Takes the disk's payload out of the guest's memory, if the configuration wants a disk: the guest finds
+/// none there, and reaches it through the device alone.
+pub fn take_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<Option<Disk>, String> {
+    if !is_inside(start, "virtio-blk") {
+        return Ok(None);
+    }
+    let name = start.setting("disk").unwrap_or("disk");
+    let is_read_only = start.setting("disk-access") == Some("read-only");
+    let info = process::open(files, name)
+        .and_then(|file| {
+            let info = process::info(file);
+            process::close(file)?;
+            info
+        })
+        .map_err(|status| format!("the disk's payload {name}: {status}"))?;
+    let memory = ram.take(info.gpa, info.bytes).filter(|_| info.gpa != 0);
+    let memory = memory.ok_or_else(|| format!("the disk {name} is not in guest memory"))?;
+    Ok(Some(Disk(RamDisk::new(memory, info.gpa, info.bytes, is_read_only))))
+}
+
+/// Puts the virtio devices on the board that the configuration wants inside.
+pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, board: &mut Builder) {
+    if let Some(Disk(disk)) = disk {
+        let queues = start.setting("disk-queues").and_then(|queues| queues.parse().ok()).unwrap_or(1);
+        let serial = start.setting("disk-serial").unwrap_or("plinth").as_bytes().to_vec();
+        add(start, ram, Block::new(disk, BlockConfig { serial, queues }), board);
+    }
+    if is_inside(start, "virtio-rng") {
+        match Rdrand::detect() {
+            Some(source) => add(start, ram, Rng::new(source), board),
+            None => log::warn!("no RDRAND: the guest gets no entropy device"),
+        }
+    }
+    if is_inside(start, "virtio-console") {
+        add(start, ram, Console::new(Loopback::default()), board);
+    }
+    if is_inside(start, "virtio-net") {
+        add(start, ram, Net::new(Neighbour::default(), ADDRESS), board);
+    }
+}
+
+fn add(start: &Start, ram: &GuestRam, device: impl VirtioDevice + 'static, board: &mut Builder) {
+    let rings = match start.setting("virtio-rings") {
+        Some("packed") => Rings::Packed,
+        _ => Rings::Split,
+    };
+    board.add_function(VirtioPci::new(device, ram.clone(), rings));
+}
