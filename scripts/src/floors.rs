@@ -144,4 +144,5 @@ const CALLED_FROM_BELOW: &[&str] = &[
     "sys_run",
     "sys_run_resume",
     "syscall_dispatch",
+    "words_dispatch",
 ];

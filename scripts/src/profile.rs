@@ -17,7 +17,7 @@ use places::Places;
 pub use places::Unit;
 pub use stages::Stages;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, rows};
 
 /// More than a profile takes, so that the guest stays in its loop.
 const ITERATIONS: u64 = 100_000_000;
@@ -67,7 +67,11 @@ impl fmt::Display for Profile {
 /// # Errors
 /// When the guest does not come to the row, or QEMU does not log it.
 pub fn log_row(bench: &Bench, row: &str) -> Result<BTreeMap<u64, u64>> {
-    let image = bench.image(format!("{ITERATIONS} 1 15 {row}"))?.pack(&bench.folder.join("profile.igvm"))?;
+    let image = match rows::access_of(row) {
+        Some(row) => bench.process_image(format!("{ITERATIONS} 1 15 {row}"))?,
+        None => bench.image(format!("{ITERATIONS} 1 15 {row}"))?,
+    };
+    let image = image.pack(&bench.folder.join("profile.igvm"))?;
     let control = std::env::temp_dir().join(format!("plinth-profile-{}", std::process::id()));
     let mut machine = bench.counted(bench.machine(image), 256);
     // In the folder for temporary files: a socket's path has about a hundred bytes at most.

@@ -4,7 +4,9 @@
 use std::mem::offset_of;
 
 use vcpu_abi::exit::reason;
-use vcpu_abi::message::{MESSAGE_HANDLES, MESSAGE_WORDS, Message, RECEIVE_REPLY, received};
+use vcpu_abi::message::{
+    MESSAGE_HANDLES, MESSAGE_WORDS, Message, RECEIVE_REPLY, REGISTER_WORDS, came, received,
+};
 use vcpu_abi::operation::{
     BATCH_MAX, FLAG_GO_ON, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Permissions, Rights,
     end_reason,
@@ -69,6 +71,9 @@ fn numbers() -> String {
         ("MESSAGE_HANDLES", MESSAGE_HANDLES),
         ("MESSAGE_WORDS", MESSAGE_WORDS),
         ("RECEIVE_REPLY", RECEIVE_REPLY as usize),
+        ("REGISTER_WORDS", REGISTER_WORDS),
+        ("CAME_WORDS", came::WORDS as usize),
+        ("CAME_MESSAGE", came::MESSAGE as usize),
     ];
     let statuses = (-128..128).filter_map(Status::from_code);
     let calls = constants!(syscall {
@@ -78,11 +83,13 @@ fn numbers() -> String {
         SYS_YIELD,
         SYS_THREAD_EXIT,
         SYS_CALL,
-        SYS_RECEIVE
+        SYS_RECEIVE,
+        SYS_CALL_WORDS,
+        SYS_RECEIVE_WORDS
     });
     let ends =
         constants!(end_reason { POWER_OFF, RESET, TRIPLE_FAULT, PROCESS_FAILED, TESTS_PASSED, TESTS_FAILED });
-    let what = constants!(received { CALL, NOTIFICATION });
+    let what = constants!(received { CALL, NOTIFICATION, WORDS });
     let offsets = run_page_offsets![
         batch_count,
         activity,

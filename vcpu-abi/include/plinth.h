@@ -18,6 +18,9 @@
 #define PLINTH_MESSAGE_HANDLES 4
 #define PLINTH_MESSAGE_WORDS 12
 #define PLINTH_RECEIVE_REPLY 1
+#define PLINTH_REGISTER_WORDS 4
+#define PLINTH_CAME_WORDS 2
+#define PLINTH_CAME_MESSAGE 0
 
 /* System calls */
 #define PLINTH_SYS_EXIT 0
@@ -27,6 +30,8 @@
 #define PLINTH_SYS_THREAD_EXIT 4
 #define PLINTH_SYS_CALL 5
 #define PLINTH_SYS_RECEIVE 6
+#define PLINTH_SYS_CALL_WORDS 7
+#define PLINTH_SYS_RECEIVE_WORDS 8
 
 /* Status */
 #define PLINTH_STATUS_NOT_FOUND (-7)
@@ -139,6 +144,7 @@
 /* What a thread received */
 #define PLINTH_RECEIVED_CALL 0
 #define PLINTH_RECEIVED_NOTIFICATION 1
+#define PLINTH_RECEIVED_WORDS 2
 
 /* Why the machine ends */
 #define PLINTH_END_POWER_OFF 0

@@ -10,6 +10,9 @@ pub const MESSAGE_HANDLES: usize = 4;
 /// Words of a message.
 pub const MESSAGE_WORDS: usize = 12;
 
+/// How many of them fit into registers: `R8`, `R9`, `R10` and `R12`.
+pub const REGISTER_WORDS: usize = 4;
+
 /// A message: two cache lines. The kernel takes it at any address.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -42,4 +45,15 @@ pub mod received {
     pub const CALL: u64 = 0;
     /// The notification of an event that was bound to the endpoint.
     pub const NOTIFICATION: u64 = 1;
+    /// A call, which wants a reply, and whose words came in registers; its key is in `RSI`. Only after
+    /// [`SYS_RECEIVE_WORDS`](crate::syscall::SYS_RECEIVE_WORDS).
+    pub const WORDS: u64 = 2;
+}
+
+/// Where a reply to [`SYS_CALL_WORDS`](crate::syscall::SYS_CALL_WORDS) is.
+pub mod came {
+    /// In the message.
+    pub const MESSAGE: u64 = 0;
+    /// In registers.
+    pub const WORDS: u64 = 2;
 }

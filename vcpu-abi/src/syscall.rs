@@ -1,9 +1,9 @@
-//! The system calls. There are seven; everything else is an [operation](crate::operation) in a batch.
+//! The system calls. There are nine; everything else is an [operation](crate::operation) in a batch.
 //!
 //! Convention: `SYSCALL` with the number in `RAX`, arguments in `RDI`, `RSI`, `RDX`; the answer is a
 //! [`Status`](crate::status::Status) code in `EAX` and a second value in `RDX`. `RBX`, `RBP`, `RSP` and
-//! `R12`-`R15` are kept; every other general register is lost. `RCX` and `R11` are the instruction's own (APM
-//! volume 3, SYSCALL).
+//! `R12`-`R15` are kept, but by calls whose message is in registers; every other general register is lost.
+//! `RCX` and `R11` are the instruction's own (APM volume 3, SYSCALL).
 
 /// Ends the calling process. `RDI`: exit code. Does not return.
 pub const SYS_EXIT: u64 = 0;
@@ -30,8 +30,17 @@ pub const SYS_CALL: u64 = 5;
 /// is written. `RDX`: flags, [`RECEIVE_REPLY`](crate::message::RECEIVE_REPLY). Answers in `RDX` what came:
 /// [`received`](crate::message::received).
 pub const SYS_RECEIVE: u64 = 6;
+/// As [`SYS_CALL`], with a message of nothing but its first
+/// [`REGISTER_WORDS`](crate::message::REGISTER_WORDS) words, which `R8`, `R9`, `R10` and `R12` have; the rest
+/// is zero. `RDX`: the deadline. After [`Status::Ok`](crate::status::Status::Ok) `RDX` is one of
+/// [`came`](crate::message::came): where the reply is. `R12` is not kept.
+pub const SYS_CALL_WORDS: u64 = 7;
+/// As [`SYS_RECEIVE`] with a reply of nothing but its first words, in the same registers. `RDX`: the
+/// deadline. Answers in `RDX` what came, as [`SYS_RECEIVE`], or
+/// [`received::WORDS`](crate::message::received::WORDS). `R12` is not kept.
+pub const SYS_RECEIVE_WORDS: u64 = 8;
 /// The first number that is no call.
-pub const SYS_END: u64 = 7;
+pub const SYS_END: u64 = 9;
 
 /// Exit codes that the kernel gives a process it ends; a process's own codes have bit 31 clear.
 pub mod exit_code {

@@ -5,8 +5,8 @@ use core::sync::atomic::Ordering;
 
 use vcpu_abi::status::Status;
 
-use crate::channel;
-use crate::cpu::per_cpu;
+use crate::channel::{self, Names};
+use crate::cpu::{per_cpu, this_cpu};
 use crate::event::Event;
 use crate::guest::run_cache::{self, RunCache};
 use crate::layout::{USER_STACK_TOP, USER_START_PAGE};
@@ -40,9 +40,10 @@ pub fn start(
 pub fn add_thread(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Result<(), Status> {
     per_cpu::of(cpu).ok_or(Status::BadArgument)?;
     process.add_thread();
-    let thread = thread::try_new(process, start, cpu, priority, RunCache::new()).inspect_err(|_| {
-        process.remove_thread();
-    })?;
+    let thread = thread::try_new(process, start, cpu, priority, (RunCache::new(), Names::new()))
+        .inspect_err(|_| {
+            process.remove_thread();
+        })?;
     scheduler::enqueue(&thread);
     Ok(())
 }
@@ -87,6 +88,7 @@ pub fn exit_thread() -> ! {
         let me = scheduler::current();
         run_cache::of(&me).clear();
         channel::thread_ends(&me);
+        scheduler::forget_alarm(&me);
         me.set_ended();
         if me.process.remove_thread() {
             let watchers = me.process.ended();
@@ -98,8 +100,9 @@ pub fn exit_thread() -> ! {
 }
 
 /// What every way back to user mode passes, the ordinary exit's aside. The callers hold nothing.
+#[inline(always)]
 pub fn before_user() {
-    if !scheduler::give_way() {
+    if scheduler::must_give_way(this_cpu()) && !scheduler::give_way() {
         exit_thread();
     }
 }

@@ -14,7 +14,7 @@ static void done(uint64_t *words, uint64_t value) {
     words[0] = PLINTH_DEVICE_DONE;
     words[1] = value;
     words[2] = PLINTH_DEVICE_NEVER;
-    words[3] = words[4] = 0;
+    words[3] = 0;
 }
 
 /* An access that leaves the register was split by the VMM: this one does not. */
@@ -42,7 +42,7 @@ static void claim(uint64_t *words) {
 }
 
 static void serve(uint64_t *words) {
-    unsigned code = words[0] & 0xff, width = words[0] >> 8 & 0xff;
+    unsigned code = words[0] & 0xff, width = 1u << (words[0] >> 8 & 3);
     uint32_t caller = (uint32_t)(words[0] >> 32);
     if (code == PLINTH_DEVICE_GREET) {
         session = caller;

@@ -138,17 +138,12 @@ impl Script {
 
 /// A process that serves its device until the script says something else.
 struct Process {
-    words: Words,
     server: Server<Probe>,
     script: Arc<Mutex<Script>>,
 }
 
 impl Call for Process {
-    fn words(&mut self) -> &mut Words {
-        &mut self.words
-    }
-
-    fn call(&mut self) -> Result<(), Silence> {
+    fn call(&mut self, mut words: Words) -> Result<Words, Silence> {
         let mut script = script(&self.script);
         script.calls += 1;
         let what = if script.is_honest { 0 } else { script.byte() };
@@ -157,19 +152,18 @@ impl Call for Process {
             2 => return Err(Silence::Late),
             3 => self.server = probe(),
             4 => {
-                self.words[..5].fill_with(|| script.word());
-                return Ok(());
+                words.fill_with(|| script.word());
+                return Ok(words);
             }
             5 => {
                 let head = u64::from(code::DONE) | u64::from(script.byte() % 20) << 8;
-                self.words[..5].fill_with(|| script.word());
-                self.words[0] = head;
-                return Ok(());
+                words.fill_with(|| script.word());
+                words[0] = head;
+                return Ok(words);
             }
             _ => {}
         }
-        self.server.serve(&mut self.words);
-        Ok(())
+        Ok(self.server.serve(words))
     }
 
     fn complain(&mut self) {
@@ -182,7 +176,7 @@ fn script(script: &Mutex<Script>) -> MutexGuard<'_, Script> {
 }
 
 fn connect(script: &Arc<Mutex<Script>>) -> Result<RemoteDevice<Process>, ConnectError> {
-    let way = Process { words: [u64::MAX; WORDS], server: probe(), script: script.clone() };
+    let way = Process { server: probe(), script: script.clone() };
     RemoteDevice::connect("probe", way)
 }
 
@@ -256,12 +250,12 @@ pub fn request(input: &[u8]) {
     while script.at < input.len() {
         let mut words = [u64::MAX; WORDS];
         // Half of them nearly good: known codes and widths, and no session but 0 and 1.
-        let (code, width) = (u64::from(script.byte() % 10), u64::from(script.byte() % 10));
-        words[..4].fill_with(|| script.word());
+        let (code, width) = (u64::from(script.byte() % 10), u64::from(script.byte() % 5));
+        words.fill_with(|| script.word());
         if script.byte() & 1 == 0 {
             words[0] = code | width << 8 | words[0] & 1 << 32;
         }
-        server.serve(&mut words);
+        let words = server.serve(words);
         let refusals = [code::NO_CLAIM, code::REFUSED].map(u64::from);
         let is_answer = Reply::read(&words, u64::MAX).is_some() || Claim::read(&words).is_some();
         assert!(is_answer || refusals.contains(&words[0]), "{words:x?}");

@@ -98,6 +98,11 @@ pub fn raw(name: &str, console: &str) -> String {
 /// of its own.
 const IN_PROCESS: [(&str, &str); 2] = [("outu", "outproc"), ("mmiow", "mmioproc")];
 
+/// The row of the guest's that is another row while the device is in a process of its own.
+pub fn access_of(row: &str) -> Option<&'static str> {
+    IN_PROCESS.iter().find(|(_, id)| *id == row).map(|(own, _)| *own)
+}
+
 /// Lines of `side`, whose device is in a process of its own, as lines of `name`.
 pub fn of_process(raw: &str, side: &str, name: &str) -> String {
     let renamed = |line: &str| {

@@ -92,6 +92,18 @@ impl Bench {
         self.measure(name, self.machine(image), memory_mib)
     }
 
+    /// An image as [`Bench::image`] makes it, with the benchmark's device in a process of its own.
+    ///
+    /// # Errors
+    /// When the recipe or the configuration is not there.
+    pub fn process_image(&self, append: String) -> Result<Image> {
+        let config = read(&self.project.root.join("vmm-user/config/bench.conf"))?
+            .replace("  set bench-devices yes\n", "")
+            + "device benchmark process\n  file test-device-host\n  grant log w\n";
+        let host = self.project.programs().join("test-device-host");
+        Ok(self.image(append)?.config(&config).set("files.test-device-host", host.display()))
+    }
+
     /// Runs the guest with the benchmark's device in a process of its own; two of its rows become rows of the
     /// side `name`, which was run before.
     fn device_in_process(
@@ -101,14 +113,9 @@ impl Bench {
         change: impl FnOnce(Image) -> Image,
     ) -> Result<()> {
         let side = format!("{name}_process");
-        let config = read(&self.project.root.join("vmm-user/config/bench.conf"))?
-            .replace("  set bench-devices yes\n", "")
-            + "device benchmark process\n  file test-device-host\n  grant log w\n";
         // Its other groups are not of the device.
-        let image = self.image(format!("{} {} 1 -", amount.iterations, amount.rounds))?.config(&config);
-        let host = self.project.programs().join("test-device-host");
-        let image = change(image.set("files.test-device-host", host.display()));
-        let image = image.pack(&self.folder.join(format!("{side}.igvm")))?;
+        let image = self.process_image(format!("{} {} 1 -", amount.iterations, amount.rounds))?;
+        let image = change(image).pack(&self.folder.join(format!("{side}.igvm")))?;
         self.measure(&side, self.machine(image), 256)?;
         let [own, process] = [name, &side].map(|name| self.folder.join(format!("{name}.raw")));
         let rows = rows::of_process(&read(&process)?, &side, name);

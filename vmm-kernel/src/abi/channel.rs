@@ -1,44 +1,77 @@
-//! Calls over channels: two system calls, and the operations on endpoints.
+//! Calls over channels: four system calls, and the operations on endpoints.
+#![allow(unsafe_code, reason = "a function is called by name from the entry code")]
 
 use vcpu_abi::message::RECEIVE_REPLY;
-use vcpu_abi::operation::{ChannelCreate, EndpointCreate, EventBindEndpoint, Handle, Rights};
+use vcpu_abi::operation::{ChannelCreate, EndpointCreate, EventBindEndpoint, Rights};
 use vcpu_abi::status::Status;
+use vcpu_abi::syscall::{SYS_CALL_WORDS, SYS_RECEIVE_WORDS};
 
 use super::answer::Answer;
 use super::execute::{Done, Execute};
 use super::process::only_self;
-use crate::channel::{Binding, Channel, Endpoint};
-use crate::cpu::this_cpu;
+use crate::channel::{self, Binding, Channel, Endpoint, InMemory, InRegisters, Registers};
+use crate::cpu::{PerCpu, this_cpu};
 use crate::event::Event;
+use crate::life;
 use crate::object::pool::Ref;
-use crate::task::handle::HandleObject;
-use crate::task::process::Process;
+use crate::task::process::{EndCause, Process};
 use crate::task::scheduler;
+use crate::task::thread::Thread;
 
-/// What a system call's handle names.
-fn find<T: HandleObject>(handle: u64, rights: Rights) -> Result<T, Status> {
-    let handle = Handle::try_from(handle).map_err(|_| Status::BadHandle)?;
-    let thread = scheduler::running(this_cpu()).ok_or(Status::WrongState)?;
-    Process::find(&thread.process, handle, rights)
+/// What a thread asks of a channel, or of an endpoint.
+fn with_thread(ask: impl FnOnce(&PerCpu, &Thread) -> Result<u64, Status>) -> Answer {
+    let cpu = this_cpu();
+    match scheduler::running(cpu).ok_or(Status::WrongState).and_then(|me| ask(cpu, me)) {
+        Ok(second) => Answer::new(Status::Ok, second as usize),
+        Err(status) => Answer::new(status, 0),
+    }
 }
 
 /// `SYS_CALL`: the message at `address` goes to who serves the channel, and its reply comes back.
 pub fn call(handle: u64, address: u64) -> Answer {
-    let done = find::<Ref<Channel>>(handle, Rights::SIGNAL).and_then(|channel| channel.call(address));
-    Answer::new(done.err().unwrap_or(Status::Ok), 0)
+    with_thread(|cpu, me| channel::channel(me, handle)?.call(cpu, me, InMemory { address }).map(|_| 0))
 }
 
 /// `SYS_RECEIVE`: the reply, if `flags` say so, then what comes next.
 pub fn receive(handle: u64, address: u64, flags: u64) -> Answer {
-    let done = find::<Ref<Endpoint>>(handle, Rights::WAIT).and_then(|endpoint| match flags {
-        0 => endpoint.receive(address, false),
-        RECEIVE_REPLY => endpoint.receive(address, true),
-        _ => Err(Status::BadArgument),
-    });
-    match done {
-        Ok(what) => Answer::new(Status::Ok, what as usize),
-        Err(status) => Answer::new(status, 0),
-    }
+    with_thread(|cpu, me| {
+        let endpoint = channel::endpoint(me, handle)?;
+        match flags {
+            0 => endpoint.receive(cpu, me, InMemory { address }, false),
+            RECEIVE_REPLY => endpoint.receive(cpu, me, InMemory { address }, true),
+            _ => Err(Status::BadArgument),
+        }
+    })
+}
+
+/// What the entry code calls for `SYS_CALL_WORDS`, `SYS_RECEIVE_WORDS`, and what is no call at all.
+#[unsafe(no_mangle)]
+extern "C" fn words_dispatch(
+    handle: u64,
+    address: u64,
+    deadline_tsc: u64,
+    registers: &mut Registers,
+    number: u64,
+) -> Answer {
+    let transfer = InRegisters { registers, deadline_tsc, address };
+    let answer = match number {
+        SYS_CALL_WORDS => with_thread(|cpu, me| {
+            channel::channel(me, handle)?.call(cpu, me, transfer).map(|form| form as u64)
+        }),
+        SYS_RECEIVE_WORDS => {
+            with_thread(|cpu, me| channel::endpoint(me, handle)?.receive(cpu, me, transfer, true))
+        }
+        _ => no_such_call(number),
+    };
+    life::before_user();
+    answer
+}
+
+/// The process is ended.
+#[cold]
+pub fn no_such_call(number: u64) -> Answer {
+    life::end_current(EndCause::BadCall(number));
+    Answer::new(Status::BadOperation, 0)
 }
 
 impl Execute for EndpointCreate {

@@ -31,7 +31,7 @@ use crate::life::{self, end_current};
 use crate::task::process::EndCause;
 use crate::task::scheduler;
 
-/// What the entry code calls for every system call but `SYS_RUN`.
+/// What the entry code calls for the system calls but `SYS_RUN` and those whose message is in registers.
 #[unsafe(no_mangle)]
 pub extern "C" fn syscall_dispatch(first: u64, second: u64, third: u64, number: u64) -> Answer {
     let answer = match number {
@@ -47,10 +47,7 @@ pub extern "C" fn syscall_dispatch(first: u64, second: u64, third: u64, number: 
             end_current(EndCause::Exit(first as u32));
             Answer::new(Status::Ok, 0)
         }
-        _ => {
-            end_current(EndCause::BadCall(number));
-            Answer::new(Status::BadOperation, 0)
-        }
+        _ => channel::no_such_call(number),
     };
     life::before_user();
     answer

@@ -144,7 +144,7 @@ impl Execute for ProcessUseFpu {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
         only_self(process, &target)?;
         process.uses_fpu.store(true, Ordering::Relaxed);
-        crate::cpu::fpu::switch_to(&crate::task::scheduler::current().fpu, true);
+        crate::task::scheduler::give_fpu();
         Ok(())
     }
 }

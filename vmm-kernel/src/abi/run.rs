@@ -142,7 +142,7 @@ fn prepare_entry(
         && page.deliver() == 0
         && backend.has_windows()
     {
-        ready.allow(named.handle);
+        ready.allow(thread.ticket(), named.handle);
         // A handle that was closed since it was found had its processors told before.
         if thread.process.handle_epoch.load(Ordering::SeqCst) != named.epoch {
             ready.forget();

@@ -78,12 +78,12 @@ fn ended(vcpu: &Vcpu, result: Result<(), Status>, operations: u32) -> Answer {
 
 /// The vCPU behind a handle: the one of the last run, in most cases.
 fn find<'a>(cpu: &PerCpu, thread: &'a Thread, named: Named) -> Result<&'a Vcpu, Status> {
-    if let Some(vcpu) = run_cache::of(thread).get(named.handle, named.epoch) {
+    if let Some(vcpu) = run_cache::of(thread).get(named.handle.into(), named.epoch) {
         return Ok(vcpu);
     }
     let vcpu = Process::find(&thread.process, named.handle, VcpuRun::RIGHTS)?;
     // What is ready is what was run last: `resume` relies on it, and this run may come to nothing.
     cpu.entry.ready.forget();
     run_cache::of(thread).set(named.handle, named.epoch, vcpu);
-    run_cache::of(thread).get(named.handle, named.epoch).ok_or(Status::BadHandle)
+    run_cache::of(thread).get(named.handle.into(), named.epoch).ok_or(Status::BadHandle)
 }

@@ -94,6 +94,32 @@ impl<T: Party> Core<T> {
         if self.receivers.push(me.clone()) { Ok(Next::Wait) } else { Err(Status::Exhausted) }
     }
 
+    /// Takes the receiver that came last, if it is of this processor.
+    #[inline(always)]
+    pub fn take_near(&mut self, processor: u32) -> Option<Ref<T>> {
+        if self.receivers.newest()?.processor() != processor {
+            return None;
+        }
+        self.receivers.pop()
+    }
+
+    /// Whether a thread of `process` that receives here would have to wait, and could.
+    #[inline(always)]
+    pub fn is_quiet(&self, process: u64) -> bool {
+        self.service == Service::By(process)
+            && self.callers.is_empty()
+            && self.notifications.is_empty()
+            && self.receivers.has_room()
+    }
+
+    /// A receiver waits, where it is quiet.
+    #[inline(always)]
+    pub fn wait(&mut self, me: Ref<T>) {
+        self.notified_last = false;
+        // There is room, as was asked.
+        let _ = self.receivers.push(me);
+    }
+
     /// A thread calls. Returns the receiver that gets the call: one on the caller's own processor, if one
     /// waits there. Without one the caller waits.
     ///
@@ -122,12 +148,17 @@ impl<T: Party> Core<T> {
     }
 
     /// A caller does not wait any more. `false`: its call was received, or it did not wait.
-    pub fn leave_callers(&mut self, me: &Ref<T>) -> bool {
+    pub fn leave_callers(&mut self, me: &T) -> bool {
         self.callers.remove(me)
     }
 
+    /// Whether a thread waits as a receiver: it was given nothing.
+    pub fn is_receiver(&self, me: &T) -> bool {
+        self.receivers.iter().any(|other| core::ptr::eq(&**other, me))
+    }
+
     /// A receiver does not wait any more. `false`: it was given something.
-    pub fn leave_receivers(&mut self, me: &Ref<T>) -> bool {
+    pub fn leave_receivers(&mut self, me: &T) -> bool {
         self.receivers.remove(me)
     }
 
@@ -147,6 +178,9 @@ impl<T: Party> Core<T> {
 
     /// The one of this processor that came last; without one, whoever came first.
     fn receiver_near(&mut self, processor: u32) -> Option<Ref<T>> {
+        if let Some(newest) = self.take_near(processor) {
+            return Some(newest);
+        }
         let near = self.receivers.last(|receiver| receiver.processor() == processor);
         self.receivers.take(near.unwrap_or(0))
     }

@@ -1,27 +1,35 @@
 //! Channels: how one process calls another.
 //!
 //! A server's threads receive at an [`Endpoint`]; who holds a [`Channel`] to it calls. A caller's message,
-//! and then the reply, lie in the caller's thread ([`Exchange`](crate::task::exchange::Exchange)); the two
-//! copy in and out, each in its own address space.
+//! and then the reply, lie in the caller's thread ([`Call`](crate::task::exchange::Call)); the two copy in
+//! and out, each in its own address space, or registers to registers.
 //!
-//! Locks are taken in the order endpoint, exchange, scheduler; never two endpoints' or two exchanges'. What a
-//! receiver gets is put into its exchange under the endpoint's lock, when it is taken out of the receivers:
-//! so one that is not there any more knows that it was given something.
+//! Locks are taken in the order endpoint, call, scheduler; never two endpoints' or two calls'. What a
+//! receiver gets is put into its thread under the endpoint's lock, when it is taken out of the receivers: so
+//! one that is not there any more knows that it was given something.
+//!
+//! Where a server waits on the caller's processor, a call and its reply count no references and see no queue:
+//! the reference by which the processor keeps its thread goes to where that will wait, and back.
 
 mod core;
+mod names;
 mod notifications;
 mod receive;
+mod transfer;
 
-use vcpu_abi::message::{MESSAGE_HANDLES, Message};
+use vcpu_abi::message::MESSAGE_HANDLES;
 use vcpu_abi::operation::Handle;
 use vcpu_abi::status::Status;
 
 use self::core::{Core, Party};
-use crate::cpu::this_cpu_number;
+pub use self::names::{Names, channel, endpoint};
+use self::transfer::Transfer;
+pub use self::transfer::{InMemory, InRegisters, Registers};
+use crate::cpu::{PerCpu, this_cpu_number, time};
 use crate::memory::user_copy;
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
-use crate::task::exchange::{Received, Served, has_handles};
+use crate::task::exchange::{Form, Received, Served};
 use crate::task::passed::Passed;
 use crate::task::scheduler;
 use crate::task::thread::{self, Thread};
@@ -80,80 +88,161 @@ impl Channel {
         CHANNELS.try_insert(|_| Ok(Self { endpoint, key }))
     }
 
-    /// Calls with the message at `address`, waits for the reply, and writes it there.
-    pub fn call(&self, address: u64) -> Result<(), Status> {
-        let me = scheduler::current();
-        let mut message: Message = user_copy::read_value(address)?;
-        let deadline_tsc = message.deadline_tsc;
-        let passed = match has_handles(&message.handles) {
-            true => Some(Passed::from(&me.process, &message.handles)?),
-            false => None,
-        };
-        (message.key, message.deadline_tsc) = (self.key, 0);
-        if deadline_tsc == 0 {
-            return Err(Status::TimedOut);
+    /// Calls with a message, waits for the reply, and gives it to the running thread, whose all this is.
+    /// Returns the reply's form.
+    #[inline(always)]
+    pub fn call(&self, cpu: &PerCpu, me: &Thread, mut transfer: impl Transfer) -> Result<Form, Status> {
+        let (number, deadline_tsc) = self.begin(me, &transfer)?;
+        if !self.call_near(cpu, me, number, deadline_tsc) {
+            self.call_far(number, deadline_tsc)?;
         }
-        let number = me.exchange.lock().call.begin(self.endpoint.address(), message, passed);
-        match self.send(&me, number) {
-            Ok(Some(receiver)) if receiver.cpu == me.cpu && receiver.unblock() => {
-                scheduler::block_for(receiver, deadline_tsc);
-            }
-            Ok(receiver) => {
+        let mut call = me.call.lock();
+        if call.open().is_some() {
+            drop(call);
+            wait_on(me, deadline_tsc);
+            call = me.call.lock();
+        }
+        let status = call.close();
+        if status != Status::Ok || call.passed.is_some() {
+            drop(call);
+            return self.finish_rare(me, transfer.address(), status);
+        }
+        transfer.receive(&call)
+    }
+
+    /// Copies the message in. Returns the call's number and its deadline.
+    #[inline(always)]
+    fn begin(&self, me: &Thread, transfer: &impl Transfer) -> Result<(u64, u64), Status> {
+        let mut call = me.call.lock();
+        let (deadline_tsc, has_handles) = transfer.send(&mut call)?;
+        if has_handles || deadline_tsc == 0 {
+            drop(call);
+            prepare_rare(me, has_handles, deadline_tsc)?;
+            call = me.call.lock();
+        }
+        call.message.key = self.key;
+        Ok((call.begin(self.endpoint.address()), deadline_tsc))
+    }
+
+    /// Gives the call to a receiver that waits on this processor, and the processor with it. `false`: none
+    /// does.
+    #[inline(always)]
+    fn call_near(&self, cpu: &PerCpu, me: &Thread, number: u64, deadline_tsc: u64) -> bool {
+        let mut core = self.endpoint.core.lock();
+        let Some(receiver) = core.take_near(cpu.number) else { return false };
+        // One that is not blocked any more (its deadline has passed) is in its processor's queue.
+        let is_handed_over = receiver.unblock();
+        me.prepare_to_block();
+        scheduler::set_priority(&receiver, me.priority());
+        if !is_handed_over || me.process.is_ending() {
+            self.give(&receiver, scheduler::current(), number);
+            drop(core);
+            stay(&receiver, is_handed_over, deadline_tsc);
+            return true;
+        }
+        scheduler::set_alarm(cpu, me, deadline_tsc);
+        self.give(&receiver, scheduler::take_current(cpu), number);
+        drop(core);
+        scheduler::hand_over(cpu, me, receiver);
+        scheduler::stop_alarm(me);
+        true
+    }
+
+    /// Gives a receiver a call, under the endpoint's lock.
+    #[inline(always)]
+    fn give(&self, receiver: &Thread, caller: Ref<Thread>, number: u64) {
+        receiver.serve(Served { caller, number }, self.endpoint.address());
+    }
+
+    /// Gives the call to a receiver of any processor, or leaves it in the queue, and waits.
+    #[cold]
+    fn call_far(&self, number: u64, deadline_tsc: u64) -> Result<(), Status> {
+        let me = scheduler::current();
+        let receiver = {
+            let mut core = self.endpoint.core.lock();
+            let called = core.call(&me);
+            if let Ok(receiver) = &called {
+                me.prepare_to_block();
                 if let Some(receiver) = receiver {
-                    scheduler::wake(&receiver);
+                    self.give(receiver, me.clone(), number);
+                    scheduler::set_priority(receiver, me.priority());
                 }
-                scheduler::block(deadline_tsc);
             }
+            called
+        };
+        match receiver {
+            Ok(Some(receiver)) => scheduler::wake(&receiver),
+            Ok(None) => raise_servers(self.endpoint.address(), me.priority(), RAISED_MAX),
             Err(status) => {
-                let passed = me.exchange.lock().call.abandon();
+                let passed = me.call.lock().abandon();
                 drop(passed);
                 return Err(status);
             }
         }
-        self.finish(&me, address)
+        scheduler::block(deadline_tsc);
+        Ok(())
     }
 
-    /// Gives the call to a receiver, which is returned, or leaves it in the queue. The caller is about to
-    /// block then.
-    fn send(&self, me: &Ref<Thread>, number: u64) -> Result<Option<Ref<Thread>>, Status> {
-        let receiver = {
-            let mut core = self.endpoint.core.lock();
-            let receiver = core.call(me)?;
-            me.prepare_to_block();
-            if let Some(receiver) = &receiver {
-                let served = Served { caller: me.clone(), number, at: self.endpoint.address() };
-                receiver.exchange.lock().received = Received::Call(served);
-                scheduler::set_priority(receiver, me.priority());
-            }
-            receiver
-        };
-        if receiver.is_none() {
-            raise_servers(self.endpoint.address(), me.priority(), RAISED_MAX);
-        }
-        Ok(receiver)
-    }
-
-    /// What came of the call.
-    fn finish(&self, me: &Ref<Thread>, address: u64) -> Result<(), Status> {
-        let (status, mut message, passed) = {
-            let mut exchange = me.exchange.lock();
-            let status = exchange.call.close();
-            (status, exchange.call.message, exchange.call.passed.take())
-        };
+    /// What came of a call that has failed, or whose reply has handles.
+    #[cold]
+    fn finish_rare(&self, me: &Thread, address: u64, status: Status) -> Result<Form, Status> {
         if status == Status::TimedOut {
             self.endpoint.core.lock().leave_callers(me);
         }
+        let (passed, mut message) = {
+            let mut call = me.call.lock();
+            (call.passed.take(), call.full())
+        };
         status.into_result()?;
         if let Some(passed) = passed {
             message.handles = give(me, passed)?;
         }
-        user_copy::write_value(address, &message)
+        user_copy::write_value(address, &message)?;
+        Ok(Form::Message)
+    }
+}
+
+/// The running thread's call was given to a receiver, and it does not hand the processor over. That one was
+/// blocked until now, or else is in a queue.
+#[cold]
+fn stay(receiver: &Ref<Thread>, was_blocked: bool, deadline_tsc: u64) {
+    if was_blocked {
+        scheduler::enqueue(receiver);
+    }
+    scheduler::block(deadline_tsc);
+}
+
+/// A call's message has handles, which the sender must have; or there is no time for it.
+#[cold]
+fn prepare_rare(me: &Thread, has_handles: bool, deadline_tsc: u64) -> Result<(), Status> {
+    let handles = me.call.lock().message.handles;
+    let passed = if has_handles { Passed::of(&me.process, &handles)? } else { None };
+    if deadline_tsc == 0 {
+        return Err(Status::TimedOut);
+    }
+    me.call.lock().passed = passed;
+    Ok(())
+}
+
+/// The caller was woken, and its call is open: waits on, unless there is no more time.
+#[cold]
+fn wait_on(me: &Thread, deadline_tsc: u64) {
+    while !me.process.is_ending() && time::now() < deadline_tsc {
+        {
+            let call = me.call.lock();
+            if call.open().is_none() {
+                return;
+            }
+            // Who ends the call does so under the lock, and wakes afterwards.
+            me.prepare_to_block();
+        }
+        scheduler::block(deadline_tsc);
     }
 }
 
 /// Gives a thread's process what was passed to it. The handles are returned.
 #[cold]
-fn give(me: &Ref<Thread>, mut passed: Passed) -> Result<[Handle; MESSAGE_HANDLES], Status> {
+fn give(me: &Thread, mut passed: Passed) -> Result<[Handle; MESSAGE_HANDLES], Status> {
     passed.give(&mut me.process.handles.lock())
 }
 
@@ -162,14 +251,11 @@ fn give(me: &Ref<Thread>, mut passed: Passed) -> Result<[Handle; MESSAGE_HANDLES
 #[cold]
 fn raise_servers(endpoint: usize, priority: u8, depth: usize) {
     for server in thread::all().filter(|server| server.priority() < priority) {
-        let (serves, calls) = {
-            let exchange = server.exchange.lock();
-            (exchange.serves_at(endpoint), exchange.call.at)
-        };
-        if !serves {
+        if !server.serves_at(endpoint) {
             continue;
         }
         scheduler::set_priority(&server, priority);
+        let calls = server.call.lock().at;
         if calls != 0 && depth > 0 {
             raise_servers(calls, priority, depth - 1);
         }
@@ -178,8 +264,8 @@ fn raise_servers(endpoint: usize, priority: u8, depth: usize) {
 
 /// A thread ends: who waits for its reply gets none.
 pub fn thread_ends(me: &Thread) {
-    let served = me.exchange.lock().take_served();
-    if let Some(served) = served {
+    names::clear(me);
+    if let Some(served) = me.stop_serving() {
         fail(&served, Status::Disconnected);
     }
 }
@@ -192,7 +278,7 @@ pub fn process_ended(process: u64) {
         }
         while let Some(caller) = { endpoint.core.lock().take_stranded() } {
             let failed = {
-                let call = &mut caller.exchange.lock().call;
+                let mut call = caller.call.lock();
                 call.open().is_some_and(|number| call.fail(number, Status::Disconnected))
             };
             if failed {
@@ -204,7 +290,7 @@ pub fn process_ended(process: u64) {
 
 /// Ends a call that is served without a reply.
 fn fail(served: &Served<Thread>, status: Status) {
-    let failed = served.caller.exchange.lock().call.fail(served.number, status);
+    let failed = served.caller.call.lock().fail(served.number, status);
     if failed {
         scheduler::wake(&served.caller);
     }
@@ -230,7 +316,7 @@ impl Endpoint {
             let mut core = self.core.lock();
             let given = core.signal(place, this_cpu_number());
             given.map(|(receiver, key)| {
-                receiver.exchange.lock().received = Received::Notification(key);
+                receiver.received.set(Received::Notification(key));
                 scheduler::set_priority(&receiver, receiver.own_priority);
                 receiver
             })

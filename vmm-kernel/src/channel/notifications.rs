@@ -42,6 +42,12 @@ impl Notifications {
         if self.bound & bit == 0 { None } else { self.keys.get(place).copied() }
     }
 
+    /// Whether none was signalled.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.pending == 0
+    }
+
     /// It was signalled.
     pub fn set_pending(&mut self, place: usize) {
         self.pending |= 1u32.checked_shl(place as u32).unwrap_or(0);

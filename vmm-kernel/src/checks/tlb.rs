@@ -78,9 +78,13 @@ pub fn root_loads() -> u64 {
 }
 
 /// This processor has another CR3, or the same anew, and has forgotten all pages that are not global.
+#[inline(always)]
 pub fn root_loaded(root: PhysFrame, changes_seen: u64) {
+    if !ON {
+        return;
+    }
     let cpu = this_cpu_number() as usize;
-    if ON && let Some((place, seen)) = ROOTS.get(cpu).zip(SEEN.get(cpu)) {
+    if let Some((place, seen)) = ROOTS.get(cpu).zip(SEEN.get(cpu)) {
         seen.store(changes_seen, Ordering::SeqCst);
         place.store(root.start_address().as_u64(), Ordering::SeqCst);
         with_this(|frames| *frames = [0; SLOTS]);

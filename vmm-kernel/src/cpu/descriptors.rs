@@ -76,7 +76,8 @@ impl Descriptors {
     }
 
     /// Sets the stack that interrupts from user mode use.
-    pub fn set_kernel_stack(&mut self, top: u64) {
-        self.tss.privilege_stack_table[0] = VirtAddr::new(top);
+    #[inline(always)]
+    pub fn set_kernel_stack(&mut self, top: VirtAddr) {
+        self.tss.privilege_stack_table[0] = top;
     }
 }

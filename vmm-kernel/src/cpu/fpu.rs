@@ -105,6 +105,7 @@ fn set_task_switched(on: bool) {
     flags.set(Cr0Flags::TASK_SWITCHED, on);
     // SAFETY: TS only decides whether FPU instructions fault.
     unsafe { Cr0::write(flags) };
+    this_cpu().fpu.is_open.set(!on);
 }
 
 impl FpuArea {
@@ -233,12 +234,18 @@ impl Drop for FpuArea {
 }
 
 /// A thread is about to run: gives it the FPU if its process asked for it, and keeps it from the FPU if not.
-pub fn switch_to(area: &FpuArea, uses_fpu: bool) {
+#[inline(always)]
+pub fn switch_to(cpu: &PerCpu, area: &FpuArea, uses_fpu: bool) {
     if uses_fpu {
         area.load();
-    } else {
-        set_task_switched(true);
+    } else if cpu.fpu.is_open.get() {
+        close();
     }
+}
+
+#[cold]
+fn close() {
+    set_task_switched(true);
 }
 
 /// Prepares this processor: XSAVE on, nobody the owner.

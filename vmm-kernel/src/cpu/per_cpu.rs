@@ -7,6 +7,7 @@
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use x86_64::VirtAddr;
 use x86_64::structures::paging::PhysFrame;
 
 use super::descriptors::Descriptors;
@@ -25,7 +26,7 @@ pub struct EntryFields {
     pub kernel_stack: Cell<u64>,
     /// GS:16: the linear address of this area.
     pub this: Cell<*const PerCpu>,
-    /// GS:24: the vCPU that may be entered at once.
+    /// GS:24: the vCPU that the processor has selected.
     pub ready: ReadyVcpu,
 }
 
@@ -36,10 +37,6 @@ pub mod entry {
     use super::{EntryFields, ReadyVcpu};
 
     const READY: usize = offset_of!(EntryFields, ready);
-    /// The handle that may be entered at once.
-    pub const READY_HANDLE: usize = READY + offset_of!(ReadyVcpu, handle);
-    /// The run page to look at for it.
-    pub const READY_OPEN_PAGE: usize = READY + offset_of!(ReadyVcpu, open_page);
     /// The run page of the vCPU selected.
     pub const READY_RUN_PAGE: usize = READY + offset_of!(ReadyVcpu, run_page);
     /// The backend's word for it.
@@ -146,13 +143,13 @@ pub fn load_descriptors(area: CpuArea) {
     unsafe { (*this_cpu().descriptors.get()).load(area) };
 }
 
-/// Sets the stack that interrupts and system calls from user mode use.
+/// Sets the stack that interrupts and system calls from user mode use, on the processor this runs on.
 ///
 /// # Safety
 /// `top` is that of a stack of the thread that is about to run, mapped for ever.
-pub unsafe fn set_kernel_stack(top: u64) {
-    let cpu = this_cpu();
-    cpu.entry.kernel_stack.set(top);
+#[inline(always)]
+pub unsafe fn set_kernel_stack(cpu: &PerCpu, top: VirtAddr) {
+    cpu.entry.kernel_stack.set(top.as_u64());
     // SAFETY: as in `load_descriptors`; the processor reads it at the next interrupt from user mode.
     unsafe { (*cpu.descriptors.get()).set_kernel_stack(top) };
 }

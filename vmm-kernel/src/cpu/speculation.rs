@@ -37,7 +37,8 @@ pub fn enable() {
     }
 }
 
-/// Another thread's turn: what the last one and its guest taught the branch predictor is forgotten.
+/// Another process's turn: what the last one and its guest taught the branch predictor is forgotten.
+#[inline(always)]
 pub fn forget_branches() {
     if HAS_IBPB.load(Ordering::Relaxed) {
         // SAFETY: the processor has the command.

@@ -1,10 +1,11 @@
 //! SYSCALL: the way in and out for a process (APM volume 2, 6.1.1).
 //!
-//! What a system call means is decided above: `syscall_dispatch` of the [`abi`](crate::abi) module is called
-//! by its name alone, as is the platform's entry code for `SYS_RUN`. Rust keeps RBX, RBP and R12-R15 by its
-//! calling convention; the rest is cleared on the way out, so that nothing of the kernel's leaks. RIP, RFLAGS
-//! and RSP of the user lie on the thread's kernel stack meanwhile. SYSRET is safe: the address behind a
-//! SYSCALL is below the end of user space, whose last page is never mapped, so RCX is canonical.
+//! What a system call means is decided above: `syscall_dispatch` and `words_dispatch` of the
+//! [`abi`](crate::abi) module are called by their names alone, as is the platform's entry code for `SYS_RUN`.
+//! Rust keeps RBX, RBP and R12-R15 by its calling convention; the rest is cleared on the way out, so that
+//! nothing of the kernel's leaks. RIP, RFLAGS and RSP of the user lie on the thread's kernel stack meanwhile.
+//! SYSRET is safe: the address behind a SYSCALL is below the end of user space, whose last page is never
+//! mapped, so RCX is canonical.
 #![allow(unsafe_code, reason = "the entry code, and the MSRs that lead to it")]
 
 use core::arch::global_asm;
@@ -20,7 +21,8 @@ global_asm!(
     mov rsp, gs:[8]
     cmp rax, {sys_run}
     je \run
-    push qword ptr gs:[0]
+    ja 3f
+2:  push qword ptr gs:[0]
     push rcx
     push r11
     sub rsp, 8
@@ -37,6 +39,33 @@ global_asm!(
     pop rsp
     swapgs
     sysretq
+
+    // A message in registers: they lie on the stack for Rust, with one for what RSI will be. The stack is
+    // aligned at the call by all eight.
+3:  cmp rax, {sys_call_words}
+    jb 2b
+    push qword ptr gs:[0]
+    push rcx
+    push r11
+    push 0
+    push r12
+    push r10
+    push r9
+    push r8
+    mov rcx, rsp
+    mov r8, rax
+    call words_dispatch
+    pop r8
+    pop r9
+    pop r10
+    pop r12
+    pop rsi
+    pop r11
+    pop rcx
+    xor edi, edi
+    pop rsp
+    swapgs
+    sysretq
     .endm
 
     .pushsection .text.syscall, "ax"
@@ -49,6 +78,7 @@ syscall_entry_guarded:
     .popsection
     "#,
     sys_run = const vcpu_abi::syscall::SYS_RUN,
+    sys_call_words = const vcpu_abi::syscall::SYS_CALL_WORDS,
 );
 
 unsafe extern "C" {

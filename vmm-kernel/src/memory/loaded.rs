@@ -8,15 +8,18 @@ use x86_64::structures::paging::PhysFrame;
 
 use super::entry;
 use crate::checks;
-use crate::cpu::{PerCpu, this_cpu};
+use crate::cpu::PerCpu;
 
-/// Makes an address space this processor's, if it is not.
+/// Makes an address space this processor's, if it is not. Returns whether it was another.
 ///
 /// # Safety
-/// It is the root of tables that share the kernel's half, and they stay until another is loaded.
-pub unsafe fn load(root: PhysFrame) {
-    let (cpu, address) = (this_cpu(), root.start_address().as_u64());
-    if cpu.space.load(Ordering::Relaxed) != address {
+/// `cpu` is the one this runs on. It is the root of tables that share the kernel's half, and they stay until
+/// another is loaded.
+#[inline(always)]
+pub unsafe fn load(cpu: &PerCpu, root: PhysFrame) -> bool {
+    let address = root.start_address().as_u64();
+    let is_other = cpu.space.load(Ordering::Relaxed) != address;
+    if is_other {
         // Who takes a page away looks at both: from here on this processor may have what it found there. The
         // write to CR3 puts the two stores in order, as it waits for all before it.
         cpu.next_space.store(address, Ordering::Relaxed);
@@ -26,6 +29,7 @@ pub unsafe fn load(root: PhysFrame) {
         checks::tlb::root_loaded(root, seen);
         cpu.space.store(address, Ordering::Relaxed);
     }
+    is_other
 }
 
 /// Leaves the page tables that a processor was started on for the kernel's own, before it has an area.

@@ -32,8 +32,19 @@ user_copy:
 4:  clac
     mov rax, rcx
     ret
+    .balign 16
+    // The same for whole words, of which RDX is the number.
+user_copy_words:
+    mov rcx, rdx
+    stac
+5:  rep movsq
+6:  clac
+    mov rax, rcx
+    ret
     .popsection
     .pushsection fixups, "a"
+    .long 5b - .
+    .long 6b - .
     .long 2b - .
     .long 4b - .
     .long 3b - .
@@ -44,6 +55,7 @@ user_copy:
 
 unsafe extern "C" {
     fn user_copy(to: u64, from: u64, bytes: u64) -> u64;
+    fn user_copy_words(to: u64, from: u64, words: u64) -> u64;
     /// The table of fixups: made by the linker of the section's parts.
     static __start_fixups: [i32; 2];
     static __stop_fixups: [i32; 2];
@@ -70,6 +82,7 @@ pub struct AllegedRange {
 
 impl AllegedRange {
     /// Checks that the range lies in the user's half.
+    #[inline]
     pub fn new(start: u64, bytes: u64) -> Result<Self, Status> {
         let end = start.checked_add(bytes).ok_or(Status::BadPointer)?;
         if start < USER_START || end > USER_END {
@@ -102,6 +115,30 @@ pub fn read_value<T: FromBytes + IntoBytes>(address: u64) -> Result<T, Status> {
     let mut value = T::new_zeroed();
     AllegedRange::new(address, size_of::<T>() as u64)?.read(value.as_mut_bytes())?;
     Ok(value)
+}
+
+/// Copies a value of whole words to where it stays. A part of it may be there when the rest can't be read.
+#[inline(always)]
+pub fn read_into<T: FromBytes + IntoBytes>(address: u64, to: &mut T) -> Result<(), Status> {
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
+    AllegedRange::new(address, size_of::<T>() as u64)?;
+    let (to, words) = (to.as_mut_bytes().as_mut_ptr() as u64, size_of::<T>() as u64 / 8);
+    // SAFETY: `to` is valid for that many words; the source is user memory, whose faults are mended.
+    let left = unsafe { user_copy_words(to, address, words) };
+    access::is_over();
+    if left == 0 { Ok(()) } else { Err(Status::BadPointer) }
+}
+
+/// Copies a value of whole words out from where it stays.
+#[inline(always)]
+pub fn write_from<T: IntoBytes + Immutable>(address: u64, from: &T) -> Result<(), Status> {
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
+    AllegedRange::new(address, size_of::<T>() as u64)?;
+    let (from, words) = (from.as_bytes().as_ptr() as u64, size_of::<T>() as u64 / 8);
+    // SAFETY: `from` is valid for that many words; the target is user memory, whose faults are mended.
+    let left = unsafe { user_copy_words(address, from, words) };
+    access::is_over();
+    if left == 0 { Ok(()) } else { Err(Status::BadPointer) }
 }
 
 /// Copies a value out.

@@ -37,17 +37,18 @@ impl<T, const MAX: usize> Fifo<T, MAX> {
         indices.filter_map(|i| self.places.get(i % MAX)?.as_ref()).any(|other| other.same(object))
     }
 
-    /// Removes one, if it is there.
-    pub fn remove(&mut self, object: &Ref<T>) -> bool {
-        let before = self.count;
-        for _ in 0..before {
-            if let Some(first) = self.pop()
-                && !first.same(object)
-            {
+    /// Takes one out, if it is there.
+    pub fn take(&mut self, object: &T) -> Option<Ref<T>> {
+        let mut taken = None;
+        for _ in 0..self.count {
+            let Some(first) = self.pop() else { continue };
+            if core::ptr::eq(&*first, object) {
+                taken = Some(first);
+            } else {
                 self.push(first);
             }
         }
-        self.count < before
+        taken
     }
 
     /// Takes the first one.

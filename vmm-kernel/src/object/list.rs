@@ -25,6 +25,26 @@ impl<T, const MAX: usize> List<T, MAX> {
         self.places.iter().take(self.count).flatten()
     }
 
+    /// The one that came last.
+    #[inline(always)]
+    pub fn newest(&self) -> Option<&Ref<T>> {
+        self.places.get(self.count.checked_sub(1)?)?.as_ref()
+    }
+
+    /// Takes the one that came last.
+    #[inline(always)]
+    pub fn pop(&mut self) -> Option<Ref<T>> {
+        let taken = self.places.get_mut(self.count.checked_sub(1)?)?.take();
+        self.count -= 1;
+        taken
+    }
+
+    /// Whether there is room for one more.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.count < MAX
+    }
+
     /// Where the last one is of which something holds.
     pub fn last(&self, holds: impl Fn(&T) -> bool) -> Option<usize> {
         let is_it =
@@ -33,10 +53,12 @@ impl<T, const MAX: usize> List<T, MAX> {
     }
 
     /// Adds one at the end. `false`: there is no room.
+    #[inline(always)]
     #[must_use]
     pub fn push(&mut self, object: Ref<T>) -> bool {
         let Some(place) = self.places.get_mut(self.count) else { return false };
-        *place = Some(object);
+        // There is nothing to drop behind the last one, which the compiler does not know.
+        core::mem::forget(place.replace(object));
         self.count += 1;
         true
     }
@@ -51,8 +73,8 @@ impl<T, const MAX: usize> List<T, MAX> {
     }
 
     /// Removes one, if it is there.
-    pub fn remove(&mut self, object: &Ref<T>) -> bool {
-        let index = self.iter().position(|other| other.same(object));
+    pub fn remove(&mut self, object: &T) -> bool {
+        let index = self.iter().position(|other| core::ptr::eq(&**other, object));
         index.and_then(|index| self.take(index)).is_some()
     }
 }

@@ -1,9 +1,11 @@
 //! Tasks: processes, threads, events, handles, and the scheduler of each processor.
 
+mod alarm;
 pub mod elf;
 pub mod exchange;
 pub mod files;
 pub mod handle;
+pub mod last_named;
 pub mod mapped;
 pub mod passed;
 pub mod process;

@@ -8,6 +8,12 @@ use super::handle::{Entry, HandleTable};
 use super::process::Process;
 use crate::object::pool::Ref;
 
+/// Whether a message has handles.
+#[inline(always)]
+pub fn has_handles(handles: &[Handle; MESSAGE_HANDLES]) -> bool {
+    *handles != [0; MESSAGE_HANDLES]
+}
+
 /// What was passed, by its place in the message.
 pub struct Passed {
     entries: [Option<Entry>; MESSAGE_HANDLES],
@@ -19,14 +25,18 @@ impl Passed {
         Self { entries: [const { None }; MESSAGE_HANDLES] }
     }
 
-    /// What a process passes by these handles of its own: all of them, or none.
+    /// What a process passes by these handles of its own: all of them, or none. `None`: the message has no
+    /// handles.
     #[cold]
-    pub fn from(process: &Ref<Process>, handles: &[Handle; MESSAGE_HANDLES]) -> Result<Self, Status> {
+    pub fn of(process: &Ref<Process>, handles: &[Handle; MESSAGE_HANDLES]) -> Result<Option<Self>, Status> {
+        if !has_handles(handles) {
+            return Ok(None);
+        }
         let mut passed = Self::new();
         for (place, handle) in passed.entries.iter_mut().zip(handles).filter(|(_, handle)| **handle != 0) {
             *place = Some(Process::to_give(process, *handle, Rights::empty())?);
         }
-        Ok(passed)
+        Ok(Some(passed))
     }
 
     /// Gives all of it to a table, and returns the handles there. Without room for all, none is given: they

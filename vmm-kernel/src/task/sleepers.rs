@@ -39,8 +39,9 @@ impl<T, const MAX: usize> Sleepers<T, MAX> {
     }
 
     /// Removes a thread, if it is there.
-    pub fn remove(&mut self, thread: &Ref<T>) {
-        let is_it = |index: &usize| self.get(*index).is_some_and(|(_, other)| other.same(thread));
+    pub fn remove(&mut self, thread: &T) {
+        let is_it =
+            |index: &usize| self.get(*index).is_some_and(|(_, other)| core::ptr::eq(&**other, thread));
         if let Some(index) = (0..self.count).find(is_it) {
             drop(self.take(index));
         }

@@ -6,16 +6,19 @@
 
 use core::arch::global_asm;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use vcpu_abi::status::Status;
+use x86_64::VirtAddr;
 
-use super::exchange::Exchange;
+use super::alarm::Alarm;
+use super::exchange::{Call, Received, Served};
 use super::process::Process;
 use super::run_time::RunTime;
 use crate::checks::stacks::{self, Kind};
 use crate::cpu::descriptors::{USER_CODE, USER_DATA};
 use crate::cpu::fpu::FpuArea;
+use crate::cpu::ready::{TICKET_BYTES, Ticket};
 use crate::cpu::room::Room;
 use crate::cpu::syscall_entry::USER_FLAGS;
 use crate::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
@@ -31,6 +34,11 @@ static STACK_MAPPED: [AtomicBool; THREADS_MAX] = [const { AtomicBool::new(false)
 
 /// Distance of a thread's FPU page from the top of its stack.
 const FPU_BELOW_TOP: u64 = 0xc000;
+
+/// The first address behind what a thread's stack may use: its ticket lies there.
+fn stack_top_of(slot: usize) -> u64 {
+    thread_stack_top(slot) - TICKET_BYTES
+}
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +63,9 @@ pub struct Start {
     pub argument: u64,
 }
 
-/// Room for what the floors above keep for a thread.
-const ABOVE_WORDS: usize = 4;
+/// What floors above keep for a thread: the one that knows vCPUs, and the one that knows channels. The
+/// running thread alone touches it, and it is never dropped.
+pub type Above = (Room<3>, Room<15>);
 
 /// A thread.
 pub struct Thread {
@@ -68,22 +77,30 @@ pub struct Thread {
     pub own_priority: u8,
     /// The one that it has at the moment: another's, while it serves it. Changed by the scheduler.
     pub(super) priority: AtomicU8,
-    /// Its part in calls.
-    pub exchange: SpinLock<Exchange<Self>>,
+    /// The call that it makes, or made last.
+    pub call: SpinLock<Call>,
+    /// What it was given at an endpoint, or serves. While it is among the receivers of an endpoint, that
+    /// one's lock guards it; else the thread alone touches it.
+    pub received: Cell<Received<Self>>,
+    /// The address of the endpoint of the call that it serves; 0 while it serves none.
+    pub serves_at: AtomicUsize,
     /// Its FPU registers, when they are not in the processor.
     pub fpu: FpuArea,
     /// How long it has run.
     pub ran: RunTime,
-    /// Top of its kernel stack.
-    pub stack_top: u64,
+    /// When it is to be woken.
+    pub(super) alarm: Alarm,
+    /// Top of its kernel stack, where its ticket lies.
+    pub stack_top: VirtAddr,
     /// RSP while it does not run.
     pub saved_stack: Cell<u64>,
-    /// The state of the floor above that made it: touched by the running thread alone, and never dropped.
-    pub above: Room<ABOVE_WORDS>,
+    /// What floors above keep for it.
+    pub above: Above,
     state: AtomicU32,
 }
 
-// SAFETY: `saved_stack` and `above` are only touched on the thread's own processor, with interrupts off.
+// SAFETY: `saved_stack`, `alarm` and `above` are only touched on the thread's own processor, with interrupts
+// off; `received` as is said there.
 unsafe impl Sync for Thread {}
 // SAFETY: as above; the thread's references are counted atomically.
 unsafe impl Send for Thread {}
@@ -92,7 +109,7 @@ global_asm!(
     r#"
     .pushsection .text.thread, "ax"
     .balign 16
-    // The first return of a new thread's context switch: its stack holds RDI and a frame for IRETQ.
+    // Where a new thread's first context switch leads: its stack holds RDI and a frame for IRETQ.
 thread_entry:
     call begin_thread
     xor eax, eax
@@ -120,6 +137,13 @@ unsafe extern "C" {
     fn thread_entry();
 }
 
+/// The ticket on top of a stack, which is mapped.
+fn ticket_at(stack_top: u64) -> &'static Ticket {
+    // SAFETY: the memory is mapped for ever, and used for nothing else. All its fields are atomic, and
+    // whatever is in them is a value.
+    unsafe { &*(stack_top as *const Ticket) }
+}
+
 /// Makes sure that place `slot` has a stack, between unmapped pages, and an FPU page below.
 fn map_stack(slot: usize) -> Result<(), Status> {
     let Some(mapped) = STACK_MAPPED.get(slot) else { return Err(Status::Exhausted) };
@@ -139,13 +163,7 @@ fn map_stack(slot: usize) -> Result<(), Status> {
 /// Lays out the stack of a new thread, as `scheduler`'s context switch and [`thread_entry`] expect it.
 /// Returns its RSP.
 fn prepare_stack(top: u64, start: Start) -> u64 {
-    let frame: [u64; 13] = [
-        0,
-        0,
-        0,
-        0,
-        0,
-        0, // R15, R14, R13, R12, RBX, RBP
+    let frame: [u64; 7] = [
         thread_entry as *const () as u64,
         start.argument,
         start.entry,
@@ -157,38 +175,46 @@ fn prepare_stack(top: u64, start: Start) -> u64 {
     // Keeps the stack aligned at the call in `thread_entry`.
     let at = top - 16 - size_of_val(&frame) as u64;
     // SAFETY: the stack is mapped and the thread does not run yet.
-    unsafe { (at as *mut [u64; 13]).write(frame) };
+    unsafe { (at as *mut [u64; 7]).write(frame) };
     at
 }
 
-/// Makes a thread, which is in no queue yet, with what the floor above keeps for it.
-pub fn try_new<T>(
+/// Makes a thread, which is in no queue yet, with what floors above keep for it.
+pub fn try_new<T, U>(
     process: &Ref<Process>,
     start: Start,
     cpu: u32,
     priority: u8,
-    above: T,
+    above: (T, U),
 ) -> Result<Ref<Thread>, Status> {
     let thread = THREADS.try_insert(|slot| {
         map_stack(slot)?;
-        let stack_top = thread_stack_top(slot);
+        let stack_top = stack_top_of(slot);
+        // What the thread left that was here before.
+        ticket_at(stack_top).forget();
         Ok(Thread {
             process: process.clone(),
             cpu,
             own_priority: priority,
             priority: AtomicU8::new(priority),
-            exchange: SpinLock::new(Exchange::new()),
+            call: SpinLock::new(Call::new()),
+            received: Cell::new(Received::Nothing),
+            serves_at: AtomicUsize::new(0),
             // SAFETY: the page below the stack was just mapped, and is this thread's.
-            fpu: unsafe { FpuArea::new(stack_top - FPU_BELOW_TOP, cpu) },
+            fpu: unsafe { FpuArea::new(thread_stack_top(slot) - FPU_BELOW_TOP, cpu) },
             ran: RunTime::new(),
-            stack_top,
+            alarm: Alarm::new(),
+            stack_top: VirtAddr::new(stack_top),
             saved_stack: Cell::new(prepare_stack(stack_top, start)),
-            above: Room::new(),
+            above: (Room::new(), Room::new()),
             state: AtomicU32::new(ThreadState::Ready as u32),
         })
     })?;
     // SAFETY: nobody else knows the thread yet.
-    unsafe { thread.above.fill(above) };
+    unsafe {
+        thread.above.0.fill(above.0);
+        thread.above.1.fill(above.1);
+    }
     Ok(thread)
 }
 
@@ -209,9 +235,59 @@ pub fn run_time_of(process: &Ref<Process>, now: u64) -> u64 {
 }
 
 impl Thread {
+    /// What of its vCPU it may enter at once.
+    pub fn ticket(&self) -> &'static Ticket {
+        ticket_at(self.stack_top.as_u64())
+    }
+
     /// The priority that it has at the moment.
     pub fn priority(&self) -> u8 {
         self.priority.load(Ordering::Relaxed)
+    }
+
+    /// Gives it a call to serve, at the endpoint of this address: as [`Self::received`] may be written.
+    #[inline(always)]
+    pub fn serve(&self, served: Served<Self>, at: usize) {
+        // It had nothing that is to be dropped, which the compiler does not know.
+        core::mem::forget(self.received.replace(Received::Call(served)));
+        // It may run, though nobody has woken it: from here on it may look.
+        self.serves_at.store(at, Ordering::Release);
+    }
+
+    /// The call that it serves, or was given to serve.
+    ///
+    /// # Safety
+    /// For the running thread itself, which does not [stop serving](Self::stop_serving) meanwhile.
+    #[inline(always)]
+    pub unsafe fn served(&self) -> Option<&Served<Self>> {
+        if self.serves_at.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        // SAFETY: it was given a call, so it is among no endpoint's receivers any more, and nobody but the
+        // thread itself touches what it was given.
+        match unsafe { &*self.received.as_ptr() } {
+            Received::Call(served) => Some(served),
+            // SAFETY: what it was given is a call.
+            _ => unsafe { core::hint::unreachable_unchecked() },
+        }
+    }
+
+    /// Whether it serves a call at the endpoint of this address.
+    pub fn serves_at(&self, at: usize) -> bool {
+        self.serves_at.load(Ordering::Relaxed) == at
+    }
+
+    /// Takes the call that it serves from it: the running thread.
+    #[inline(always)]
+    pub fn stop_serving(&self) -> Option<Served<Self>> {
+        if self.serves_at.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.serves_at.store(0, Ordering::Relaxed);
+        match self.received.take() {
+            Received::Call(served) => Some(served),
+            _ => None,
+        }
     }
 
     /// Says that the thread is about to block: from here on [`Self::unblock`] will make it ready.

@@ -11,6 +11,7 @@ use runtime::abi::run_page::{RunPage, activity, work};
 use runtime::abi::status::Status;
 use runtime::{call, process, syscall, thread};
 
+use crate::channels::{self, server};
 use crate::suite::Suite;
 use crate::vm::Machine;
 
@@ -82,7 +83,32 @@ pub fn test(suite: &mut Suite<'_>) {
     others(&mut ready);
     named_in_vain(&mut ready);
     named_too_wide(&mut ready);
+    called(&mut ready);
     closed(ready);
+}
+
+/// A server works for the thread whose vCPU is ready, on the same processor: the vCPU stays ready, for that
+/// thread alone. To the server, the number of its handle is what its own table says.
+fn called(ready: &mut Ready<'_, '_>) {
+    let vcpu = u64::from(ready.machine.vcpu);
+    let served = match channels::Served::new(ready.suite, 0, 1) {
+        Ok(served) => served,
+        Err(status) => return ready.expect(Err(status), Ok(0), "a server"),
+    };
+    for (what, word) in [(server::ADD, 0), (server::RUN, vcpu)] {
+        ready.steps("before a call");
+        for _ in 0..3 {
+            let mut message = channels::command(ready.suite, what);
+            message.words[1] = word;
+            let called = served.channel.call(&mut message).map(|()| message.words[1] as u32);
+            let bad = Status::BadHandle as i64 as u32;
+            ready.expect(called, Ok(if what == server::RUN { bad } else { 1 }), "a call");
+            ready.steps("behind a call");
+        }
+    }
+    let ended = served.end(ready.suite);
+    ready.expect(ended, Ok(0), "the server's end");
+    ready.steps("behind a server");
 }
 
 /// Work that is pending ends the run, until it is taken.

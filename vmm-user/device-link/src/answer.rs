@@ -5,7 +5,7 @@
 //! | 0 | bits 7:0 code, 15:8 how many line changes; others zero |
 //! | 1 | the value that was read; 0 when nothing was |
 //! | 2 | when the device's timer wants to be looked at, in guest nanoseconds; all ones for never |
-//! | 3, 4 | line changes, in order, a byte each: bit 7 the level, bits 6:0 the line; then zeros |
+//! | 3 | line changes, in order, a byte each: bit 7 the level, bits 6:0 the line; then zeros |
 //!
 //! To GREET a device answers with its version in word 1, to CLAIM with the words of a
 //! [`Claim`](crate::claim::Claim).
@@ -26,7 +26,7 @@ pub mod code {
 
 /// The most line changes that an answer has room for. Of a line that is driven more often in one access the
 /// first changes are left out.
-pub const LINES_MAX: usize = 16;
+pub const LINES_MAX: usize = 8;
 
 /// The word for no deadline.
 pub const NEVER: u64 = u64::MAX;
@@ -35,7 +35,7 @@ pub const NEVER: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineChanges {
     count: u8,
-    bytes: u128,
+    bytes: u64,
 }
 
 const LEVEL: u8 = 1 << 7;
@@ -48,14 +48,14 @@ impl LineChanges {
             return false;
         }
         let byte = line | if level { LEVEL } else { 0 };
-        self.bytes |= u128::from(byte) << (8 * self.count);
+        self.bytes |= u64::from(byte) << (8 * self.count);
         self.count += 1;
         true
     }
 
     fn remove_first(&mut self, line: u8) -> bool {
         let Some(index) = self.iter().position(|(other, _)| other == line) else { return false };
-        let before = (1u128 << (8 * index)) - 1;
+        let before = (1u64 << (8 * index)) - 1;
         self.bytes = self.bytes & before | self.bytes >> 8 & !before;
         self.count -= 1;
         true
@@ -95,28 +95,22 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Writes the words.
+    /// The words.
     #[inline(always)]
-    pub fn write(&self, words: &mut Words) {
-        let Self::Done(answer) = self else {
-            words[0] = code::STRANGER.into();
-            return;
-        };
-        words[0] = u64::from(code::DONE) | u64::from(answer.lines.count) << 8;
-        words[1] = answer.value;
-        words[2] = answer.deadline_ns;
-        words[3] = answer.lines.bytes as u64;
-        words[4] = (answer.lines.bytes >> 64) as u64;
+    pub fn words(&self) -> Words {
+        let Self::Done(answer) = self else { return [code::STRANGER.into(), 0, 0, 0] };
+        let head = u64::from(code::DONE) | u64::from(answer.lines.count) << 8;
+        [head, answer.value, answer.deadline_ns, answer.lines.bytes]
     }
 
     /// Takes the words apart. `None`: nonsense. `mask`: the bits that a value may have.
     #[inline(always)]
     pub fn read(words: &Words, mask: u64) -> Option<Self> {
-        let [head, value, deadline_ns, low, high, ..] = *words;
+        let [head, value, deadline_ns, bytes] = *words;
         // What most accesses come to.
         if head == u64::from(code::DONE) {
             let answer = Answer { value, deadline_ns, lines: LineChanges::default() };
-            return (low | high | value & !mask == 0).then_some(Self::Done(answer));
+            return (bytes | value & !mask == 0).then_some(Self::Done(answer));
         }
         if head == u64::from(code::STRANGER) {
             return Some(Self::Stranger);
@@ -126,8 +120,8 @@ impl Reply {
 
     #[cold]
     fn read_rare(words: &Words, mask: u64) -> Option<Self> {
-        let [head, value, deadline_ns, low, high, ..] = *words;
-        let (count, bytes) = ((head >> 8) as u8, u128::from(high) << 64 | u128::from(low));
+        let [head, value, deadline_ns, bytes] = *words;
+        let count = (head >> 8) as u8;
         let said = 8 * u32::from(count);
         let is_long = usize::from(count) > LINES_MAX;
         let is_done = head & !0xff00 == u64::from(code::DONE);

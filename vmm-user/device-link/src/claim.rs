@@ -66,8 +66,8 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// Writes the words of an answer.
-    pub fn write(&self, words: &mut Words) {
+    /// The words of an answer.
+    pub fn words(&self) -> Words {
         let (kind, one, two, three) = match *self {
             Self::Ports(range) => (kind::PORTS, range.first.into(), range.count.into(), 0),
             Self::Range(range) => (kind::RANGE, range.gpa, range.bytes, 0),
@@ -81,13 +81,12 @@ impl Claim {
             }
             Self::IsaResource(Resource::Line(line)) => (kind::ISA_LINE, line.into(), 0, 0),
         };
-        [words[0], words[1], words[2], words[3]] =
-            [u64::from(code::DONE) | u64::from(kind) << 8, one, two, three];
+        [u64::from(code::DONE) | u64::from(kind) << 8, one, two, three]
     }
 
     /// Takes the words of an answer apart. `None`: nonsense.
     pub fn read(words: &Words) -> Option<Self> {
-        let [head, one, two, three, ..] = *words;
+        let [head, one, two, three] = *words;
         if head & !0xff00 != code::DONE.into() {
             return None;
         }

@@ -14,7 +14,7 @@ use devices::capability::{Platform, Width};
 
 use crate::answer::{self, Answer, NEVER, Reply};
 use crate::claim::{CLAIMS_MAX, Claim, Claims};
-use crate::request::{Ask, Request};
+use crate::request::{self, Ask};
 use crate::{VERSION, Words};
 
 /// The soonest that a deadline is taken to be: a device that always wants to be looked at must not keep the
@@ -32,10 +32,8 @@ pub enum Silence {
 
 /// The way to the process.
 pub trait Call: Send {
-    /// The message: the request before a call, the answer after it.
-    fn words(&mut self) -> &mut Words;
-    /// Sends the message and waits for the answer, up to the time limit.
-    fn call(&mut self) -> Result<(), Silence>;
+    /// Sends a request and waits for the answer, up to the time limit.
+    fn call(&mut self, request: Words) -> Result<Words, Silence>;
     /// Says that the process hangs or talks nonsense: whoever started it is to end it.
     fn complain(&mut self);
 }
@@ -144,11 +142,11 @@ impl<C: Call> RemoteDevice<C> {
     fn ask_claims(&mut self) -> Result<Vec<Claim>, ConnectError> {
         let mut list = Vec::new();
         for index in 0..=CLAIMS_MAX as u64 {
-            self.send(Ask::Claim { index }, 0).map_err(ConnectError::Silent)?;
-            if self.way.words()[0] == u64::from(answer::code::NO_CLAIM) {
+            let answer = self.send(Ask::Claim { index }.words(), 0).map_err(ConnectError::Silent)?;
+            if answer[0] == u64::from(answer::code::NO_CLAIM) {
                 return Ok(list);
             }
-            list.push(Claim::read(self.way.words()).ok_or(ConnectError::Nonsense)?);
+            list.push(Claim::read(&answer).ok_or(ConnectError::Nonsense)?);
         }
         Err(ConnectError::Nonsense)
     }
@@ -176,25 +174,25 @@ impl<C: Call> RemoteDevice<C> {
     /// IN.
     #[inline(always)]
     pub fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
-        self.ask(Ask::PortRead { port, width }, width.mask(), platform).unwrap_or(width.mask()) as u32
+        self.ask(Ask::PortRead { port, width }.words(), width.mask(), platform).unwrap_or(width.mask()) as u32
     }
 
     /// OUT.
     #[inline(always)]
     pub fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
-        self.ask(Ask::PortWrite { port, width, value }, 0, platform);
+        self.ask(Ask::PortWrite { port, width, value }.words(), 0, platform);
     }
 
     /// A load.
     #[inline(always)]
     pub fn mmio_read(&mut self, offset: u64, width: Width, platform: &mut dyn Platform) -> u64 {
-        self.ask(Ask::MmioRead { offset, width }, width.mask(), platform).unwrap_or(width.mask())
+        self.ask(Ask::MmioRead { offset, width }.words(), width.mask(), platform).unwrap_or(width.mask())
     }
 
     /// A store.
     #[inline(always)]
     pub fn mmio_write(&mut self, offset: u64, width: Width, value: u64, platform: &mut dyn Platform) {
-        self.ask(Ask::MmioWrite { offset, width, value }, 0, platform);
+        self.ask(Ask::MmioWrite { offset, width, value }.words(), 0, platform);
     }
 
     /// When [`Self::look`] is wanted.
@@ -207,7 +205,7 @@ impl<C: Call> RemoteDevice<C> {
     pub fn expire(&mut self, platform: &mut dyn Platform) {
         self.deadline_ns = NEVER;
         if self.health == Health::Up {
-            self.ask(Ask::Look, 0, platform);
+            self.ask(Ask::Look.words(), 0, platform);
         }
     }
 
@@ -216,17 +214,18 @@ impl<C: Call> RemoteDevice<C> {
         if self.health == Health::Bad {
             self.health = Health::Gone;
         }
-        self.ask(Ask::Look, 0, platform);
+        self.ask(Ask::Look.words(), 0, platform);
     }
 
-    fn send(&mut self, ask: Ask, now_ns: u64) -> Result<(), Silence> {
-        Request { ask, session: self.session, now_ns }.write(self.way.words());
-        self.way.call()
+    /// Sends a request. Returns the answer.
+    #[inline(always)]
+    fn send(&mut self, ask: [u64; 3], now_ns: u64) -> Result<Words, Silence> {
+        self.way.call(request::words(ask, self.session, now_ns))
     }
 
     /// Has the device do something. Returns the value it gave; `None` if it is lost.
     #[inline(always)]
-    fn ask(&mut self, ask: Ask, mask: u64, platform: &mut dyn Platform) -> Option<u64> {
+    fn ask(&mut self, ask: [u64; 3], mask: u64, platform: &mut dyn Platform) -> Option<u64> {
         if self.health == Health::Up {
             match self.attempt(ask, mask, platform) {
                 Ok(value) => return Some(value),
@@ -238,10 +237,10 @@ impl<C: Call> RemoteDevice<C> {
 
     /// One call of a process that is up.
     #[inline(always)]
-    fn attempt(&mut self, ask: Ask, mask: u64, platform: &mut dyn Platform) -> Result<u64, Loss> {
+    fn attempt(&mut self, ask: [u64; 3], mask: u64, platform: &mut dyn Platform) -> Result<u64, Loss> {
         let now_ns = platform.now_ns();
-        self.send(ask, now_ns).map_err(Loss::Silent)?;
-        match Reply::read(self.way.words(), mask) {
+        let words = self.send(ask, now_ns).map_err(Loss::Silent)?;
+        match Reply::read(&words, mask) {
             Some(Reply::Done(answer)) => self.take(&answer, now_ns, platform).ok_or(Loss::Nonsense),
             Some(Reply::Stranger) => Err(Loss::Replaced),
             None => Err(Loss::Nonsense),
@@ -313,16 +312,16 @@ impl<C: Call> RemoteDevice<C> {
 
     /// For a device that is not up: perhaps it is back.
     #[cold]
-    fn ask_anew(&mut self, ask: Ask, mask: u64, platform: &mut dyn Platform) -> Option<u64> {
+    fn ask_anew(&mut self, ask: [u64; 3], mask: u64, platform: &mut dyn Platform) -> Option<u64> {
         let value =
             if self.health == Health::Gone { self.ask_new_process(ask, mask, platform) } else { None };
-        if value.is_none() && ask != Ask::Look {
+        if value.is_none() && ask != Ask::Look.words() {
             self.counts.absent += 1;
         }
         value
     }
 
-    fn ask_new_process(&mut self, ask: Ask, mask: u64, platform: &mut dyn Platform) -> Option<u64> {
+    fn ask_new_process(&mut self, ask: [u64; 3], mask: u64, platform: &mut dyn Platform) -> Option<u64> {
         match self.greet(platform.now_ns()) {
             Ok(()) => {}
             Err(Loss::Silent(Silence::Ended)) => return None,
@@ -346,8 +345,8 @@ impl<C: Call> RemoteDevice<C> {
     fn greet(&mut self, now_ns: u64) -> Result<(), Loss> {
         // 0 is what no session has.
         self.session = self.session.wrapping_add(1).max(1);
-        self.send(Ask::Greet { version: VERSION }, now_ns).map_err(Loss::Silent)?;
-        match Reply::read(self.way.words(), u64::MAX) {
+        let words = self.send(Ask::Greet { version: VERSION }.words(), now_ns).map_err(Loss::Silent)?;
+        match Reply::read(&words, u64::MAX) {
             Some(Reply::Done(answer))
                 if (answer.value, answer.deadline_ns, answer.lines.is_empty()) == (VERSION, NEVER, true) =>
             {

@@ -2,7 +2,7 @@
 //!
 //! | word | |
 //! |---|---|
-//! | 0 | bits 7:0 code, 15:8 width in bytes, 63:32 session; others zero |
+//! | 0 | bits 7:0 code, 9:8 width as a power of two, 63:32 session; others zero |
 //! | 1 | port, offset, index of a claim, or version of the protocol |
 //! | 2 | value |
 //! | 3 | guest time in nanoseconds |
@@ -81,6 +81,30 @@ pub enum Ask {
     Look,
 }
 
+impl Ask {
+    /// Its words: the first without the session, place and value.
+    #[inline(always)]
+    pub fn words(self) -> [u64; 3] {
+        let (code, width, place, value) = match self {
+            Self::Greet { version } => (code::GREET, Width::Byte, version, 0),
+            Self::Claim { index } => (code::CLAIM, Width::Byte, index, 0),
+            Self::PortRead { port, width } => (code::PORT_READ, width, port.into(), 0),
+            Self::PortWrite { port, width, value } => (code::PORT_WRITE, width, port.into(), value.into()),
+            Self::MmioRead { offset, width } => (code::MMIO_READ, width, offset, 0),
+            Self::MmioWrite { offset, width, value } => (code::MMIO_WRITE, width, offset, value),
+            Self::Look => (code::LOOK, Width::Byte, 0, 0),
+        };
+        [u64::from(code) | u64::from((width as u8).trailing_zeros()) << WIDTH_SHIFT, place, value]
+    }
+}
+
+/// Where the width is in word 0.
+const WIDTH_SHIFT: u32 = 8;
+/// Where the first bit is that has to be zero.
+const RESERVED_SHIFT: u32 = 10;
+/// Where the session is.
+const SESSION_SHIFT: u32 = 32;
+
 /// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -92,40 +116,37 @@ pub struct Request {
     pub now_ns: u64,
 }
 
+/// The words of a request of a session.
+#[inline(always)]
+pub fn words([head, place, value]: [u64; 3], session: u32, now_ns: u64) -> Words {
+    [head | u64::from(session) << SESSION_SHIFT, place, value, now_ns]
+}
+
+/// Whether a request is one of this session, and the bits of its first word are zero that have to be.
+#[inline(always)]
+pub fn is_of(words: &Words, session: u32) -> bool {
+    words[0] >> RESERVED_SHIFT == u64::from(session) << (SESSION_SHIFT - RESERVED_SHIFT)
+}
+
 impl Request {
-    /// Writes the request's words.
-    #[inline(always)]
-    pub fn write(&self, words: &mut Words) {
-        let (code, width, place, value) = match self.ask {
-            Ask::Greet { version } => (code::GREET, 0, version, 0),
-            Ask::Claim { index } => (code::CLAIM, 0, index, 0),
-            Ask::PortRead { port, width } => (code::PORT_READ, width as u8, port.into(), 0),
-            Ask::PortWrite { port, width, value } => {
-                (code::PORT_WRITE, width as u8, port.into(), value.into())
-            }
-            Ask::MmioRead { offset, width } => (code::MMIO_READ, width as u8, offset, 0),
-            Ask::MmioWrite { offset, width, value } => (code::MMIO_WRITE, width as u8, offset, value),
-            Ask::Look => (code::LOOK, 0, 0, 0),
-        };
-        words[0] = u64::from(code) | u64::from(width) << 8 | u64::from(self.session) << 32;
-        words[1] = place;
-        words[2] = value;
-        words[3] = self.now_ns;
+    /// The request's words.
+    pub fn words(&self) -> Words {
+        words(self.ask.words(), self.session, self.now_ns)
     }
 
     /// Takes a request apart. `None`: no VMM says this.
     #[inline(always)]
     pub fn read(words: &Words) -> Option<Self> {
-        let [head, place, value, now_ns, ..] = *words;
-        if head & 0xffff_0000 != 0 {
+        let [head, place, value, now_ns] = *words;
+        let session = (head >> SESSION_SHIFT) as u32;
+        if !is_of(words, session) {
             return None;
         }
-        let width = match (head >> 8) as u8 {
-            1 => Some(Width::Byte),
-            2 => Some(Width::Word),
-            4 => Some(Width::Dword),
-            8 => Some(Width::Qword),
-            _ => None,
+        let width = match head >> WIDTH_SHIFT & 3 {
+            0 => Width::Byte,
+            1 => Width::Word,
+            2 => Width::Dword,
+            _ => Width::Qword,
         };
         let ask = match head as u8 {
             code::GREET => Ask::Greet { version: place },
@@ -135,27 +156,27 @@ impl Request {
                 let width = port_width(width)?;
                 Ask::PortWrite { port: port(place)?, width, value: narrow(value, width)? as u32 }
             }
-            code::MMIO_READ => Ask::MmioRead { offset: place, width: width? },
-            code::MMIO_WRITE => {
-                let width = width?;
-                Ask::MmioWrite { offset: place, width, value: narrow(value, width)? }
-            }
+            code::MMIO_READ => Ask::MmioRead { offset: place, width },
+            code::MMIO_WRITE => Ask::MmioWrite { offset: place, width, value: narrow(value, width)? },
             code::LOOK => Ask::Look,
             _ => return None,
         };
-        Some(Self { ask, session: (head >> 32) as u32, now_ns })
+        Some(Self { ask, session, now_ns })
     }
 }
 
+#[inline(always)]
 fn port(place: u64) -> Option<u16> {
     place.try_into().ok()
 }
 
-fn port_width(width: Option<Width>) -> Option<Width> {
-    width.filter(|width| *width != Width::Qword)
+#[inline(always)]
+fn port_width(width: Width) -> Option<Width> {
+    (width != Width::Qword).then_some(width)
 }
 
 /// A value that is not wider than `width`.
+#[inline(always)]
 fn narrow(value: u64, width: Width) -> Option<u64> {
     (value & !width.mask() == 0).then_some(value)
 }

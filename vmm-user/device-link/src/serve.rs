@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use devices::capability::{Device, Input, Lines, Mmio, Platform, Ports, PowerEvent, Timer};
 
-use crate::answer::{Answer, LineChanges, NEVER, Reply, code};
+use crate::answer::{Answer, LineChanges, NEVER, Reply, code as answers};
 use crate::claim::{Claim, Claims};
-use crate::request::{Ask, Request};
+use crate::request::{self, Ask, Request, code};
 use crate::{VERSION, Words};
 
 /// A device's claims, as it says them itself.
@@ -59,16 +59,29 @@ impl<D: Device> Server<D> {
         Some(Self { device, claims, session: 0 })
     }
 
-    /// Carries out a request, and makes the message the answer.
+    /// Carries out a request. Returns the answer.
     #[inline(always)]
-    pub fn serve(&mut self, words: &mut Words) {
-        let Some(request) = Request::read(words) else {
-            words[0] = code::REFUSED.into();
-            return;
-        };
-        if request.session != self.session {
-            return self.serve_stranger(request, words);
+    pub fn serve(&mut self, words: Words) -> Words {
+        if !request::is_of(&words, self.session) {
+            let [one, two, three, four] = self.serve_rare(words);
+            return [one, two, three, four];
         }
+        // What most requests are; each arm has its own copy of what follows.
+        match (words[0] as u8, Request::read(&words)) {
+            (code::PORT_READ, Some(request)) => self.carry_out(request),
+            (code::PORT_WRITE, Some(request)) => self.carry_out(request),
+            (code::MMIO_READ, Some(request)) => self.carry_out(request),
+            (code::MMIO_WRITE, Some(request)) => self.carry_out(request),
+            _ => {
+                let [one, two, three, four] = self.serve_rare(words);
+                [one, two, three, four]
+            }
+        }
+    }
+
+    /// What the device does during one request is the answer.
+    #[inline(always)]
+    fn carry_out(&mut self, request: Request) -> Words {
         let mut desk = Desk { now_ns: request.now_ns, lines: LineChanges::default() };
         let device = &mut self.device;
         let value = match request.ask {
@@ -86,41 +99,33 @@ impl<D: Device> Server<D> {
                 <D::Mmio as Mmio<D>>::write(device, offset, width, value, &mut desk);
                 0
             }
-            Ask::Look => {
+            _ => {
                 <D::Input as Input<D>>::input(device, &mut desk);
                 <D::Timer as Timer<D>>::expire(device, &mut desk);
                 0
             }
-            Ask::Greet { .. } | Ask::Claim { .. } => return self.introduce(request, words),
         };
         let deadline_ns = <D::Timer as Timer<D>>::deadline_ns(device).unwrap_or(NEVER);
-        Reply::Done(Answer { value, deadline_ns, lines: desk.lines }).write(words);
+        Reply::Done(Answer { value, deadline_ns, lines: desk.lines }).words()
     }
 
-    /// A request of another session than the last one that began.
+    /// A request that is no access, that no VMM makes, or that is of another session than the last one that
+    /// began.
     #[cold]
-    fn serve_stranger(&mut self, request: Request, words: &mut Words) {
-        match request.ask {
-            Ask::Greet { .. } => self.introduce(request, words),
-            _ => Reply::Stranger.write(words),
-        }
-    }
-
-    #[cold]
-    fn introduce(&mut self, request: Request, words: &mut Words) {
-        match request.ask {
-            Ask::Claim { index } => {
-                let claim = usize::try_from(index).ok().and_then(|index| self.claims.get(index));
-                match claim {
-                    Some(claim) => claim.write(words),
-                    None => words[0] = code::NO_CLAIM.into(),
-                }
-            }
-            _ => {
-                self.session = request.session;
+    fn serve_rare(&mut self, words: Words) -> Words {
+        match Request::read(&words) {
+            None => [answers::REFUSED.into(), 0, 0, 0],
+            Some(Request { ask: Ask::Greet { .. }, session, .. }) => {
+                self.session = session;
                 let lines = LineChanges::default();
-                Reply::Done(Answer { value: VERSION, deadline_ns: NEVER, lines }).write(words);
+                Reply::Done(Answer { value: VERSION, deadline_ns: NEVER, lines }).words()
             }
+            Some(request) if request.session != self.session => Reply::Stranger.words(),
+            Some(Request { ask: Ask::Claim { index }, .. }) => {
+                let claim = usize::try_from(index).ok().and_then(|index| self.claims.get(index));
+                claim.map_or([answers::NO_CLAIM.into(), 0, 0, 0], Claim::words)
+            }
+            Some(request) => self.carry_out(request),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The system calls, as functions.
 #![allow(unsafe_code, reason = "SYSCALL")]
 
-use vcpu_abi::message::Message;
+use vcpu_abi::message::{Message, REGISTER_WORDS, came, received};
 use vcpu_abi::operation::{Call, Handle, Operation};
 use vcpu_abi::status::Status;
-use vcpu_abi::syscall::{SYS_BATCH, SYS_CALL, SYS_EXIT, SYS_RECEIVE, SYS_RUN, SYS_YIELD};
+use vcpu_abi::syscall::{
+    SYS_BATCH, SYS_CALL, SYS_CALL_WORDS, SYS_EXIT, SYS_RECEIVE, SYS_RECEIVE_WORDS, SYS_RUN, SYS_YIELD,
+};
 
 /// SYSCALL with these operands, and the registers that every call changes (see `vcpu_abi::syscall`).
 macro_rules! system_call {
@@ -59,6 +61,43 @@ pub unsafe fn raw3(number: u64, first: u64, second: u64, third: u64) -> (u64, u6
         );
     }
     (status, value)
+}
+
+/// A system call whose message is in registers: number, handle, where what has more than a few words goes,
+/// deadline, words. Returns status, second result, words and key.
+///
+/// # Safety
+/// As for [`raw`].
+#[inline(always)]
+pub unsafe fn raw_words(
+    number: u64,
+    handle: u64,
+    address: u64,
+    deadline_tsc: u64,
+    words: &mut [u64; 4],
+) -> (u64, u64, u64) {
+    let (status, second, key): (u64, u64, u64);
+    let [one, two, three, four] = *words;
+    let (new_one, new_two, new_three, new_four): (u64, u64, u64, u64);
+    // SAFETY: as in `raw`.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") number => status,
+            inlateout("rdi") handle => _,
+            inlateout("rsi") address => key,
+            inlateout("rdx") deadline_tsc => second,
+            inlateout("r8") one => new_one,
+            inlateout("r9") two => new_two,
+            inlateout("r10") three => new_three,
+            inlateout("r12") four => new_four,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    *words = [new_one, new_two, new_three, new_four];
+    (status, second, key)
 }
 
 /// `SYS_RUN`, which leaves hardly a register as it was. `vcpu` is a handle, or what is none.
@@ -128,6 +167,50 @@ pub fn receive(endpoint: Handle, message: &mut Message, flags: u64) -> Result<u6
     // SAFETY: as in `call_channel`.
     let (code, what) = unsafe { raw3(SYS_RECEIVE, u64::from(endpoint), &raw mut *message as u64, flags) };
     status(code).into_result().map(|()| what)
+}
+
+/// Calls over a channel with a few words. Returns whether the reply is in the words: else it is in the
+/// message.
+#[inline(always)]
+pub fn call_words(
+    channel: Handle,
+    words: &mut [u64; REGISTER_WORDS],
+    message: &mut Message,
+    deadline_tsc: u64,
+) -> Result<bool, Status> {
+    let address = &raw mut *message as u64;
+    // SAFETY: as in `call_channel`.
+    let (code, came, _) =
+        unsafe { raw_words(SYS_CALL_WORDS, u64::from(channel), address, deadline_tsc, words) };
+    // What most calls come to.
+    if (code, came) == (Status::Ok as u64, came::WORDS) { Ok(true) } else { call_rare(code) }
+}
+
+#[cold]
+fn call_rare(code: u64) -> Result<bool, Status> {
+    status(code).into_result().map(|()| false)
+}
+
+/// Replies with a few words, then receives at an endpoint. Returns the key of a call that is in the words;
+/// else what is in the message: `received`.
+#[inline(always)]
+pub fn receive_words(
+    endpoint: Handle,
+    words: &mut [u64; REGISTER_WORDS],
+    message: &mut Message,
+    deadline_tsc: u64,
+) -> Result<Result<u64, u64>, Status> {
+    let address = &raw mut *message as u64;
+    // SAFETY: as in `call_channel`.
+    let (code, what, key) =
+        unsafe { raw_words(SYS_RECEIVE_WORDS, u64::from(endpoint), address, deadline_tsc, words) };
+    // What most calls are.
+    if (code, what) == (Status::Ok as u64, received::WORDS) { Ok(Ok(key)) } else { receive_rare(code, what) }
+}
+
+#[cold]
+fn receive_rare(code: u64, what: u64) -> Result<Result<u64, u64>, Status> {
+    status(code).into_result().map(|()| Err(what))
 }
 
 /// Lets others run.

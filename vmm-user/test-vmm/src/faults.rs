@@ -10,10 +10,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use device_link::WORDS;
 use device_link::serve::Server;
+use device_link::{WORDS, Words};
 use devices::capability::Device;
-use runtime::abi::message::Message;
 use runtime::event::Event;
 use runtime::{Start, exit, syscall};
 use spin::Mutex;
@@ -68,20 +67,21 @@ fn strikes(rate: &AtomicU64) -> bool {
 pub struct Faulty;
 
 impl Serve for Faulty {
-    fn serve<D: Device>(self, device: &Mutex<Server<D>>, message: &mut Message) {
+    fn serve<D: Device>(self, device: &Mutex<Server<D>>, words: Words) -> Words {
         if strikes(&RATES.dies) {
             exit(ON_PURPOSE);
         }
         if strikes(&RATES.hangs) {
             hang();
         }
-        device.lock().serve(&mut message.words);
+        let mut answer = device.lock().serve(words);
         if strikes(&RATES.dies) {
             exit(ON_PURPOSE);
         }
         if strikes(&RATES.lies) {
-            lie(message);
+            lie(&mut answer);
         }
+        answer
     }
 }
 
@@ -99,10 +99,10 @@ fn hang() {
 }
 
 /// One to all words are random, of all bits or of a few.
-fn lie(message: &mut Message) {
+fn lie(words: &mut Words) {
     for _ in 0..=random() % 3 {
         let index = (random() % WORDS as u64) as usize;
-        if let Some(word) = message.words.get_mut(index) {
+        if let Some(word) = words.get_mut(index) {
             *word = if random() & 1 != 0 { random() } else { *word ^ 1 << (random() % 64) };
         }
     }

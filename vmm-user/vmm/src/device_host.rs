@@ -11,13 +11,14 @@
 use alloc::boxed::Box;
 
 use device_link::serve::Server;
+use device_link::{WORDS, Words};
 use devices::capability::Device;
 use devices::rtc::Rtc;
 use devices::uart::{self, Uart};
 use runtime::abi::message::Message;
 use runtime::abi::operation::{Handle, InterruptBind};
 use runtime::abi::status::Status;
-use runtime::channel::{Endpoint, Received};
+use runtime::channel::{Arrived, Endpoint, Received};
 use runtime::event::Event;
 use runtime::{Start, call, process, thread};
 use spin::Mutex;
@@ -36,8 +37,8 @@ pub struct Host {
 
 /// How a thread answers a call; for programs that are to answer wrongly.
 pub trait Serve: Copy + Send + 'static {
-    /// Carries out the request in the message and makes it the answer.
-    fn serve<D: Device>(self, device: &Mutex<Server<D>>, message: &mut Message);
+    /// Carries out a request. Returns the answer.
+    fn serve<D: Device>(self, device: &Mutex<Server<D>>, words: Words) -> Words;
 }
 
 /// As it should be.
@@ -46,8 +47,8 @@ pub struct Faithful;
 
 impl Serve for Faithful {
     #[inline(always)]
-    fn serve<D: Device>(self, device: &Mutex<Server<D>>, message: &mut Message) {
-        device.lock().serve(&mut message.words);
+    fn serve<D: Device>(self, device: &Mutex<Server<D>>, words: Words) -> Words {
+        device.lock().serve(words)
     }
 }
 
@@ -86,22 +87,21 @@ impl Host {
 
     fn receive<D: Device>(self, server: &Mutex<Server<D>>, serve: impl Serve) -> Result<(), Status> {
         let mut message = Box::new(Message { deadline_tsc: u64::MAX, ..Message::default() });
-        let mut what = self.endpoint.receive(&mut message)?;
+        let mut words = [0; WORDS];
+        let mut what = Arrived::Message(self.endpoint.receive(&mut message)?);
         loop {
-            if message.handles != [0; 4] {
-                refuse_handles(&mut message);
-            }
-            message.deadline_tsc = u64::MAX;
-            what = match what {
-                Received::Call => {
-                    serve.serve(server, &mut message);
-                    self.endpoint.reply_and_receive(&mut message)?
-                }
-                Received::Notification => {
+            match what {
+                Arrived::Words { .. } => {}
+                Arrived::Message(Received::Call) => words = first_words(&mut message),
+                Arrived::Message(Received::Notification) => {
                     self.bell.signal()?;
-                    self.endpoint.receive(&mut message)?
+                    message.deadline_tsc = u64::MAX;
+                    what = Arrived::Message(self.endpoint.receive(&mut message)?);
+                    continue;
                 }
-            };
+            }
+            words = serve.serve(server, words);
+            what = self.endpoint.reply_words_and_receive(&mut words, &mut message, u64::MAX)?;
         }
     }
 }
@@ -109,14 +109,15 @@ impl Host {
 /// The priority of its threads: the VMM's. While one serves it has its caller's.
 const PRIORITY: u32 = 1;
 
-/// No request has handles.
+/// The words of a request that came in the message. No request has handles.
 #[cold]
-fn refuse_handles(message: &mut Message) {
+fn first_words(message: &mut Message) -> Words {
     for handle in core::mem::take(&mut message.handles).into_iter().filter(|handle| *handle != 0) {
         if let Err(status) = process::close(handle) {
             log::warn!("a handle that came with a request stays: {status}");
         }
     }
+    message.words.first_chunk().copied().unwrap_or_default()
 }
 
 /// The guest's serial port.

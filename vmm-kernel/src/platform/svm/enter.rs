@@ -23,10 +23,13 @@ use super::short_record::short_record;
 use super::vmcb::{Vmcb, exit_code, vintr};
 use crate::checks;
 use crate::cpu::per_cpu::entry;
+use crate::cpu::ready::Ticket;
 use crate::cpu::speculation;
 use crate::cpu::syscall_entry::USER_FLAGS;
 use crate::layout::PAGE;
 
+/// What the entry code has pushed when it looks at the thread's ticket, which lies above.
+const KEPT_BYTES: usize = 4 * 8;
 /// What the entry code loads without asking Rust.
 const GENERAL: u32 = Groups::GENERAL.bits();
 /// What takes the long way.
@@ -129,9 +132,9 @@ global_asm!(
     push rbx
     push rbp
     push qword ptr gs:[{host}]
-    cmp rdi, gs:[{handle}]
+    cmp rdi, [rsp + {handle}]
     jne 5f
-    mov rsi, gs:[{open}]
+    mov rsi, [rsp + {open}]
     mov eax, [rsi + {dirty}]
     cmp eax, {general}
     jne 3f
@@ -305,8 +308,8 @@ svm_short_record_guarded:
     save_rip = const vmcb!(save.rip),
     save_rflags = const vmcb!(save.rflags),
     shadow = const vmcb!(control.interrupt_shadow),
-    handle = const entry::READY_HANDLE,
-    open = const entry::READY_OPEN_PAGE,
+    handle = const KEPT_BYTES + Ticket::HANDLE,
+    open = const KEPT_BYTES + Ticket::OPEN_PAGE,
     page = const entry::READY_RUN_PAGE,
     vmcb = const entry::READY_OF_VCPU,
     host = const entry::READY_OF_PROCESSOR,

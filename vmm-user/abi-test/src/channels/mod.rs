@@ -9,6 +9,7 @@ mod passing;
 mod queueing;
 pub mod server;
 mod trips;
+mod words;
 
 pub use self::arguments::without_rights;
 use runtime::abi::message::Message;
@@ -28,6 +29,7 @@ const LOST_US: u64 = 20_000_000;
 pub fn test(suite: &mut Suite<'_>) {
     arguments::test(suite);
     trips::test(suite);
+    words::test(suite);
     deadlines::test(suite);
     ends::test(suite);
     queueing::test(suite);
@@ -36,7 +38,7 @@ pub fn test(suite: &mut Suite<'_>) {
 }
 
 /// A message with a command for [`server`], which is waited for at most as long as something may take.
-fn command(suite: &Suite<'_>, command: u64) -> Message {
+pub fn command(suite: &Suite<'_>, command: u64) -> Message {
     let mut message = Message { deadline_tsc: suite.in_us(LOST_US), ..Message::default() };
     message.words[0] = command;
     message
@@ -60,21 +62,23 @@ fn pause(suite: &Suite<'_>, micros: u64) {
 }
 
 /// An endpoint, a channel to it with key 7, and a server in a process of its own that receives there.
-struct Served {
+pub struct Served {
     endpoint: Endpoint,
-    channel: Channel,
+    /// The channel.
+    pub channel: Channel,
     child: Child,
 }
 
 impl Served {
-    fn new(suite: &Suite<'_>, cpu: u32, priority: u32) -> Result<Self, Status> {
+    /// The server on a processor.
+    pub fn new(suite: &Suite<'_>, cpu: u32, priority: u32) -> Result<Self, Status> {
         let endpoint = Endpoint::try_new()?;
         let channel = endpoint.channel(7)?;
         Ok(Self { endpoint, channel, child: start(suite, endpoint, cpu, priority)? })
     }
 
     /// Ends the server, if it runs, and answers its exit code.
-    fn end(self, suite: &Suite<'_>) -> Result<u32, Status> {
+    pub fn end(self, suite: &Suite<'_>) -> Result<u32, Status> {
         let _ = self.channel.call(&mut command(suite, server::END));
         let code = self.child.join(suite)?.code;
         process::close(self.channel.0)?;

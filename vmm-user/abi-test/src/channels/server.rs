@@ -31,6 +31,8 @@ pub const FREE: u64 = 9;
 pub const END_THREAD: u64 = 10;
 /// Fills its handle table, replies, and empties it at the next call.
 pub const FILL: u64 = 11;
+/// Runs the vCPU whose handle is the second word, and replies with the status in it.
+pub const RUN: u64 = 12;
 
 /// What a server remembers.
 #[derive(Default)]
@@ -94,6 +96,12 @@ impl State {
                 });
             }
             FILL => self.filled = fill(),
+            RUN => {
+                // SAFETY: this process has no vCPU.
+                #[allow(unsafe_code, reason = "a handle that should be none")]
+                let (code, _) = unsafe { syscall::raw_run(message.words[1]) };
+                message.words[1] = code;
+            }
             _ => {}
         }
         true

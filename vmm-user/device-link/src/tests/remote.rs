@@ -3,10 +3,10 @@
 use alloc::collections::VecDeque;
 
 use super::*;
+use crate::Words;
 use crate::answer::{NEVER, code as answers};
 use crate::remote::{Call, ConnectError, RemoteDevice, SOONEST_NS, Silence};
 use crate::serve::Server;
-use crate::{WORDS, Words};
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug)]
@@ -16,14 +16,13 @@ enum Fate {
     /// It is gone; if there is another one, it does not know the VMM.
     Silent(Silence),
     /// It answers this.
-    Says([u64; 5]),
+    Says(Words),
     /// It was started again before the call.
     Replaced,
 }
 
 /// A process.
 struct Process {
-    words: Words,
     server: Server<Probe>,
     /// What becomes of the next calls; then all are served.
     fates: VecDeque<Fate>,
@@ -38,30 +37,25 @@ fn server() -> Server<Probe> {
 impl Process {
     fn new(fates: &[Fate]) -> Self {
         let fates = fates.iter().copied().collect();
-        Self { words: [u64::MAX; WORDS], server: server(), fates, calls: 0, complaints: 0 }
+        Self { server: server(), fates, calls: 0, complaints: 0 }
     }
 }
 
 impl Call for &mut Process {
-    fn words(&mut self) -> &mut Words {
-        &mut self.words
-    }
-
-    fn call(&mut self) -> Result<(), Silence> {
+    fn call(&mut self, words: Words) -> Result<Words, Silence> {
         self.calls += 1;
         match self.fates.pop_front().unwrap_or(Fate::Served) {
-            Fate::Served => self.server.serve(&mut self.words),
+            Fate::Served => Ok(self.server.serve(words)),
             Fate::Silent(silence) => {
                 self.server = server();
-                return Err(silence);
+                Err(silence)
             }
-            Fate::Says(words) => self.words[..5].copy_from_slice(&words),
+            Fate::Says(said) => Ok(said),
             Fate::Replaced => {
                 self.server = server();
-                self.server.serve(&mut self.words);
+                Ok(self.server.serve(words))
             }
         }
-        Ok(())
     }
 
     fn complain(&mut self) {
@@ -122,10 +116,10 @@ fn a_lost_device_is_absent() {
     for (fate, counts, complaints) in [
         (ENDED, (1, 0, 0), 0),
         (LATE, (0, 1, 0), 1),
-        (Fate::Says([0; 5]), (0, 0, 1), 1),
-        (Fate::Says([DONE, 0x100, NEVER, 0, 0]), (0, 0, 1), 1),
+        (Fate::Says([0; 4]), (0, 0, 1), 1),
+        (Fate::Says([DONE, 0x100, NEVER, 0]), (0, 0, 1), 1),
         // Another device's line.
-        (Fate::Says([DONE | 1 << 8, 0, NEVER, 0x84, 0]), (0, 0, 1), 1),
+        (Fate::Says([DONE | 1 << 8, 0, NEVER, 0x84]), (0, 0, 1), 1),
     ] {
         let process = connected(&[Fate::Served, fate, ENDED], |remote, desk| {
             remote.port_write(DRIVE, Width::Byte, 0b11, desk);
@@ -197,10 +191,10 @@ fn a_device_that_was_replaced_is_greeted() {
 fn a_device_that_does_not_come_back_is_left_alone() {
     for (fates, late, nonsense) in [
         (&[ENDED, LATE][..], 1, 0),
-        (&[ENDED, Fate::Says([0; 5])], 0, 1),
+        (&[ENDED, Fate::Says([0; 4])], 0, 1),
         // Another version of the protocol.
-        (&[ENDED, Fate::Says([DONE, 2, NEVER, 0, 0])], 0, 1),
-        (&[ENDED, Fate::Says([DONE, 1, 0, 0, 0])], 0, 1),
+        (&[ENDED, Fate::Says([DONE, crate::VERSION + 1, NEVER, 0])], 0, 1),
+        (&[ENDED, Fate::Says([DONE, 1, 0, 0])], 0, 1),
         (&[ENDED, Fate::Served, LATE], 1, 0),
     ] {
         let process = connected(fates, |remote, desk| {
@@ -217,10 +211,10 @@ fn a_deadline_of_a_device_without_timer_is_nonsense() {
     // The claims of a probe but its timer.
     let mut process = Process::new(&[]);
     let said = [
-        [DONE, crate::VERSION, NEVER, 0, 0],
-        [DONE | 3 << 8, u64::from(LINE), 0, 0, 0],
-        [u64::from(answers::NO_CLAIM), 0, 0, 0, 0],
-        [DONE, 0, 5, 0, 0],
+        [DONE, crate::VERSION, NEVER, 0],
+        [DONE | 3 << 8, u64::from(LINE), 0, 0],
+        [u64::from(answers::NO_CLAIM), 0, 0, 0],
+        [DONE, 0, 5, 0],
     ];
     process.fates = said.into_iter().map(Fate::Says).collect();
     let mut remote = RemoteDevice::connect("probe", &mut process).unwrap();
@@ -233,18 +227,18 @@ fn who_cannot_say_what_it_claims_is_no_device() {
     for (fates, error) in [
         (&[ENDED][..], ConnectError::Silent(Silence::Ended)),
         (&[LATE], ConnectError::Silent(Silence::Late)),
-        (&[Fate::Says([DONE, 2, NEVER, 0, 0])], ConnectError::Nonsense),
+        (&[Fate::Says([DONE, crate::VERSION + 1, NEVER, 0])], ConnectError::Nonsense),
         (&[Fate::Served, ENDED], ConnectError::Silent(Silence::Ended)),
-        (&[Fate::Served, Fate::Says([DONE, 0, 0, 0, 0])], ConnectError::Nonsense),
-        (&[Fate::Served, Fate::Says([DONE | 7 << 8, 4, 0, 0, 0])], ConnectError::Nonsense),
+        (&[Fate::Served, Fate::Says([DONE, 0, 0, 0])], ConnectError::Nonsense),
+        (&[Fate::Served, Fate::Says([DONE | 7 << 8, 4, 0, 0])], ConnectError::Nonsense),
         // A timer, without end.
-        (&[Fate::Says([DONE | 4 << 8, crate::VERSION, NEVER, 0, 0])], ConnectError::Nonsense),
+        (&[Fate::Says([DONE | 4 << 8, crate::VERSION, NEVER, 0])], ConnectError::Nonsense),
     ] {
         let mut process = Process::new(fates);
         assert_eq!(RemoteDevice::connect("probe", &mut process).err(), Some(error), "{fates:?}");
     }
     let mut process = Process::new(&[Fate::Served]);
-    process.fates.extend([Fate::Says([DONE | 4 << 8, 0, 0, 0, 0]); 1000]);
+    process.fates.extend([Fate::Says([DONE | 4 << 8, 0, 0, 0]); 1000]);
     assert_eq!(RemoteDevice::connect("probe", &mut process).err(), Some(ConnectError::Nonsense));
     assert!(process.calls < 100);
 }

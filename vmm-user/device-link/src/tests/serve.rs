@@ -10,10 +10,7 @@ use crate::{VERSION, WORDS, Words};
 const SESSION: u32 = 7;
 
 fn ask(server: &mut Server<Probe>, session: u32, ask: Ask, now_ns: u64) -> Words {
-    let mut words = [u64::MAX; WORDS];
-    Request { ask, session, now_ns }.write(&mut words);
-    server.serve(&mut words);
-    words
+    server.serve(Request { ask, session, now_ns }.words())
 }
 
 fn done(words: &Words) -> Answer {
@@ -89,7 +86,6 @@ fn who_has_not_greeted_it_is_a_stranger() {
 #[test]
 fn what_no_vmm_asks_is_refused() {
     let mut server = greeted();
-    let mut words = [u64::MAX; WORDS];
-    server.serve(&mut words);
+    let words = server.serve([u64::MAX; WORDS]);
     assert_eq!(words[0], u64::from(answers::REFUSED));
 }

@@ -13,7 +13,7 @@ use device_link::remote::{Call, ConnectError, RemoteDevice, Silence};
 use devices::capability::Width;
 use runtime::abi::message::Message;
 use runtime::abi::status::Status;
-use runtime::channel::Channel;
+use runtime::channel::{Came, Channel};
 use runtime::event::Event;
 use runtime::syscall::tsc;
 use runtime::{Start, process};
@@ -40,21 +40,12 @@ struct Link {
 
 impl Call for Link {
     #[inline(always)]
-    fn words(&mut self) -> &mut Words {
-        &mut self.message.words
-    }
-
-    #[inline(always)]
-    fn call(&mut self) -> Result<(), Silence> {
-        self.message.deadline_tsc = tsc().saturating_add(self.limit_ticks);
-        match self.channel.call(&mut self.message) {
-            Ok(()) if self.message.handles == [0; 4] => Ok(()),
-            Ok(()) => {
-                self.refuse_handles();
-                Ok(())
-            }
-            Err(Status::TimedOut) => Err(Silence::Late),
-            Err(_) => Err(Silence::Ended),
+    fn call(&mut self, mut words: Words) -> Result<Words, Silence> {
+        let deadline_tsc = tsc().saturating_add(self.limit_ticks);
+        match self.channel.call_words(&mut words, &mut self.message, deadline_tsc) {
+            Ok(Came::Words) => Ok(words),
+            Ok(Came::Message) => Ok(self.first_words()),
+            Err(status) => Err(silence(status)),
         }
     }
 
@@ -66,16 +57,25 @@ impl Call for Link {
 }
 
 impl Link {
-    /// No answer has handles: this one is nonsense, and what it would fill up is let go of.
+    /// What a process says that has more to say. No answer has handles: one that does is nonsense, and what
+    /// it would fill up is let go of.
     #[cold]
-    fn refuse_handles(&mut self) {
-        for handle in core::mem::take(&mut self.message.handles).into_iter().filter(|handle| *handle != 0) {
+    fn first_words(&mut self) -> Words {
+        let handles = core::mem::take(&mut self.message.handles);
+        let is_nonsense = handles != [0; 4];
+        for handle in handles.into_iter().filter(|handle| *handle != 0) {
             if let Err(status) = process::close(handle) {
                 log::warn!("a handle that a device gave stays: {status}");
             }
         }
-        self.message.words[0] = 0;
+        let words = self.message.words.first_chunk().copied();
+        words.filter(|_| !is_nonsense).unwrap_or_default()
     }
+}
+
+#[cold]
+fn silence(status: Status) -> Silence {
+    if status == Status::TimedOut { Silence::Late } else { Silence::Ended }
 }
 
 /// A device in a process of its own.
