@@ -28,7 +28,7 @@ pub fn file(segments: &[(u32, u64, u64)]) -> Vec<u8> {
         at += size / 2;
     }
     for (index, (_, _, size)) in segments.iter().enumerate() {
-        bytes.extend(std::iter::repeat_n(0x11 * (index as u8 + 1), (size / 2) as usize));
+        bytes.extend(std::iter::repeat_n(0x11u8.wrapping_mul(index as u8 + 1), (size / 2) as usize));
     }
     bytes
 }
@@ -131,6 +131,17 @@ fn segments_lie_in_the_users_half_and_not_on_each_other() {
     ] {
         assert_eq!(loaded(&file(&[CODE, segment])), Err(expected), "{what}");
     }
+}
+
+#[test]
+fn only_so_many_segments_are_looked_at() {
+    let at = |index: usize| 0x1_0000 + index as u64 * PAGE;
+    let many: Vec<_> = (0..=SEGMENTS_MAX).map(|index| (4, at(index), 0x10)).collect();
+    load_into(&file(&many), |space, loaded| {
+        assert_eq!(loaded, Ok(at(0)));
+        assert_eq!(byte(space, at(SEGMENTS_MAX - 1)), 0x11u8.wrapping_mul(SEGMENTS_MAX as u8));
+        assert_eq!(space.lookup(at(SEGMENTS_MAX)), Err(Status::BadPointer));
+    });
 }
 
 #[test]
