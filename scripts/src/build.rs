@@ -11,8 +11,20 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 9] =
-    ["vmm-kernel", "init", "inspect", "watched-vmm", "vmm", "test-vmm", "abi-test", "batch", "pvh-loader"];
+pub const PLINTH: [&str; 12] = [
+    "vmm-kernel",
+    "init",
+    "inspect",
+    "watched-vmm",
+    "vmm",
+    "test-vmm",
+    "abi-test",
+    "host-pci",
+    "host-block",
+    "block-test",
+    "batch",
+    "pvh-loader",
+];
 
 /// A build of bare programs. [`Build::new`] is the one of all the scripts; set the fields that are to differ.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ mod c_process;
 mod caches;
 mod chaos;
 pub mod devices;
+mod disk;
 mod ends;
 mod entry;
 mod exit_cost;
@@ -53,6 +54,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "45-c", run: c_process::run },
     Group { name: "47-ends", run: ends::run },
     Group { name: "48-devices", run: devices::run },
+    Group { name: "49-disk", run: disk::run },
     Group { name: "49-virtio", run: virtio::run },
     Group { name: "50-caches", run: caches::run },
     Group { name: "55-mmio-forms", run: mmio_forms::run },

@@ -43,6 +43,11 @@ impl Window {
         Self { address, bytes }
     }
 
+    /// A window onto words of this process's own, which it uses through the window alone from now on.
+    pub fn of(words: &'static mut [u64]) -> Self {
+        Self { address: words.as_mut_ptr().expose_provenance() as u64, bytes: size_of_val(words) as u64 }
+    }
+
     /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes

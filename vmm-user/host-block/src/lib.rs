@@ -1,0 +1,84 @@
+//! The process that drives a disk of the host's and serves its blocks to one other process.
+//!
+//! ```text
+//! channel disk
+//! process host-block
+//!   grant system r
+//!   grant disk-function s       # host-pci gives the function by it
+//!   grant disk-endpoint a
+//!   set function disk-function
+//!   set serve disk
+//!   on-end restart
+//! ```
+//!
+//! The client's data are in memory that it shares with this process; the host's device sees a copy of them in
+//! memory of its own. When the device is silent, or writes nonsense, the request fails and the process ends:
+//! init starts another one, which claims the function anew.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod serve;
+
+use alloc::format;
+
+use host_virtio::DriverError;
+use host_virtio::block::Disk;
+use runtime::abi::message::Message;
+use runtime::abi::operation::SystemInfo;
+use runtime::abi::status::Status;
+use runtime::channel::{Channel, Endpoint};
+use runtime::host_function::HostFunction;
+use runtime::{Start, call};
+
+/// How many seconds a request may take.
+const REQUEST_SECONDS: u64 = 30;
+
+/// Gets the function of the process that knows the bus.
+fn function(channel: Channel) -> Result<HostFunction, DriverError> {
+    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
+    channel.call(&mut message)?;
+    match message.handles[0] {
+        0 => Err(Status::from_code(message.words[0] as u32 as i32).unwrap_or(Status::NotFound).into()),
+        handle => Ok(HostFunction(handle)),
+    }
+}
+
+/// The handles that the settings name.
+fn handles(start: &Start) -> Option<(Channel, &str)> {
+    let function = start.setting("function").and_then(|name| start.handle(name)).map(Channel)?;
+    Some((function, start.setting("serve")?))
+}
+
+/// The process.
+pub fn program(start: &Start) -> u32 {
+    run(start, None)
+}
+
+/// The same, with a driver that waits for no more than so many requests, if that is given: the next one is
+/// left to the device as if that were silent.
+pub fn run(start: &Start, requests: Option<u32>) -> u32 {
+    let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
+    let (Some((channel, name)), Some(info)) = (handles(start), info) else {
+        log::error!("lacks a handle or a setting: system, function, serve");
+        return 1;
+    };
+    let endpoint = start.handle(&format!("{name}-endpoint")).map(Endpoint);
+    let Some(endpoint) = endpoint else {
+        log::error!("lacks {name}-endpoint");
+        return 1;
+    };
+    let started = function(channel).and_then(|function| Disk::start(function, info.tsc_hz, REQUEST_SECONDS));
+    let mut disk = match started {
+        Ok(disk) => disk,
+        Err(error) => {
+            log::error!("no disk: {error}");
+            return 1;
+        }
+    };
+    log::info!("a disk of {} sectors, {:?}", disk.capacity, disk.features);
+    let error = serve::serve(&mut disk, endpoint, requests);
+    log::error!("{error}");
+    1
+}

@@ -1,0 +1,147 @@
+//! Requests of the client, on the disk.
+
+use block_link::{Abilities, Refusal, Reply, Request, SECTOR_BYTES, Sectors, reply_to_words};
+use host_virtio::DriverError;
+use host_virtio::block::{Disk, Features, Outcome, SECTORS_MAX};
+use runtime::abi::message::Message;
+use runtime::abi::operation::{Handle, Permissions};
+use runtime::abi::status::Status;
+use runtime::channel::{Endpoint, Received};
+use runtime::process;
+use runtime::shared::{SharedMapping, SharedMemory};
+
+/// Words of a sector.
+const SECTOR_WORDS: usize = SECTOR_BYTES as usize / 8;
+
+fn describe(disk: &Disk) -> block_link::Disk {
+    let mut abilities = Abilities::empty();
+    abilities.set(Abilities::WRITE, !disk.features.contains(Features::READ_ONLY));
+    abilities.set(
+        Abilities::DISCARD,
+        abilities.contains(Abilities::WRITE) && disk.features.contains(Features::DISCARD),
+    );
+    block_link::Disk { capacity: disk.capacity, abilities }
+}
+
+fn refusal(outcome: Outcome) -> Reply {
+    match outcome {
+        Outcome::Done => Ok(None),
+        Outcome::Failed => Err(Refusal::Failed),
+    }
+}
+
+/// Maps the memory that a client passes.
+fn map(handle: Handle) -> Result<SharedMapping, Status> {
+    SharedMemory(handle).map(Permissions::READ | Permissions::WRITE)
+}
+
+/// Which way data go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    FromDisk,
+    ToDisk,
+}
+
+/// Reads or writes, in as many requests to the device as it takes.
+fn transfer(
+    disk: &mut Disk,
+    memory: Option<&SharedMapping>,
+    sectors: Sectors,
+    offset: u64,
+    way: Way,
+) -> Result<Reply, DriverError> {
+    let Some(memory) = memory else { return Ok(Err(Refusal::NotConnected)) };
+    let about = describe(disk);
+    if way == Way::ToDisk && !about.abilities.contains(Abilities::WRITE) {
+        return Ok(Err(Refusal::Unable));
+    }
+    let words = memory.words();
+    let data = sectors.words(offset, size_of_val(words) as u64).and_then(|range| words.get(range));
+    let Some(data) = data.filter(|_| sectors.are_of(&about)) else { return Ok(Err(Refusal::Wrong)) };
+    let mut sector = sectors.first;
+    for piece in data.chunks(SECTORS_MAX as usize * SECTOR_WORDS) {
+        let outcome = match way {
+            Way::FromDisk => disk.read(sector, piece)?,
+            Way::ToDisk => disk.write(sector, piece)?,
+        };
+        if outcome != Outcome::Done {
+            return Ok(refusal(outcome));
+        }
+        sector += SECTORS_MAX;
+    }
+    Ok(Ok(None))
+}
+
+fn discard(disk: &mut Disk, sectors: Sectors) -> Result<Reply, DriverError> {
+    let about = describe(disk);
+    let count = u32::try_from(sectors.count).ok().filter(|_| sectors.are_of(&about));
+    match count {
+        _ if !about.abilities.contains(Abilities::DISCARD) => Ok(Err(Refusal::Unable)),
+        None => Ok(Err(Refusal::Wrong)),
+        Some(count) => disk.discard(sectors.first, count).map(refusal),
+    }
+}
+
+/// Does what a message asks.
+fn execute(
+    disk: &mut Disk,
+    memory: &mut Option<SharedMapping>,
+    message: &Message,
+) -> Result<Reply, DriverError> {
+    match Request::from_words(&message.words) {
+        Some(Request::Connect) => match map(message.handles[0]) {
+            Ok(mapping) => {
+                *memory = Some(mapping);
+                Ok(Ok(Some(describe(disk))))
+            }
+            Err(_) => Ok(Err(Refusal::Wrong)),
+        },
+        Some(Request::Read { sectors, offset }) => {
+            transfer(disk, memory.as_ref(), sectors, offset, Way::FromDisk)
+        }
+        Some(Request::Write { sectors, offset }) => {
+            transfer(disk, memory.as_ref(), sectors, offset, Way::ToDisk)
+        }
+        Some(Request::Flush) => disk.flush().map(refusal),
+        Some(Request::Discard(sectors)) => discard(disk, sectors),
+        None => Ok(Err(Refusal::Wrong)),
+    }
+}
+
+/// Serves until the disk, or the endpoint, cannot be worked with any more. Returns why. `requests`: how many
+/// calls are waited for, if not all.
+pub fn serve(disk: &mut Disk, endpoint: Endpoint, requests: Option<u32>) -> DriverError {
+    let mut memory = None;
+    let mut calls = 0;
+    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
+    let mut received = endpoint.receive(&mut message);
+    loop {
+        match received {
+            Ok(Received::Call) => {}
+            Ok(Received::Notification) => {
+                message.deadline_tsc = u64::MAX;
+                received = endpoint.receive(&mut message);
+                continue;
+            }
+            Err(status) => return status.into(),
+        }
+        if requests == Some(calls) {
+            disk.request_ticks = 0;
+        }
+        calls = calls.wrapping_add(1);
+        let done = execute(disk, &mut memory, &message);
+        // Mapped memory stays; handles are not needed, and would pile up.
+        for handle in message.handles.into_iter().filter(|handle| *handle != 0) {
+            if let Err(status) = process::close(handle) {
+                return status.into();
+            }
+        }
+        let words = reply_to_words(done.unwrap_or(Err(Refusal::Failed)));
+        let deadline_tsc = if done.is_ok() { u64::MAX } else { 0 };
+        message = Message { words, deadline_tsc, ..Message::default() };
+        received = endpoint.reply_and_receive(&mut message);
+        if let Err(error) = done {
+            return error;
+        }
+    }
+}
