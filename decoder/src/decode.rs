@@ -1,18 +1,20 @@
 //! From bytes to an [`Instruction`]: prefixes, opcode, operands (APM 3, chapter 1).
 //!
-//! [`form`] holds the tables of what is accepted; all else is a [`Rejection`]. The decoder is written out
-//! rather than taken from a full decoder: those known allocate their tables at first use, and one that knows
-//! a hundred opcodes is small enough to be read. A full decoder is what tests compare it with.
+//! [`form`] holds the tables of what devices are mostly accessed by. What is not in them is left to
+//! [`general`], where a full decoder reads it and a list says what is accepted. The short tables are written
+//! out because they are what counts: they take a tenth of a full decoder's time. Tests hold them against it.
 
 mod address;
 mod cursor;
 mod form;
+mod general;
 mod prefixes;
 
 use crate::{Attributes, Instruction, Mode, Operand, Operation, Processor, Register, Segment, Size, Vendor};
 use address::{Address, ModRm};
 use cursor::Cursor;
 use form::{Form, Slot};
+pub use general::prepare;
 use prefixes::Prefixes;
 
 /// The longest instruction in bytes; a longer one raises #GP(0).
@@ -42,7 +44,12 @@ pub enum Rejection {
 pub fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<Instruction, Rejection> {
     let mut cursor = Cursor::new(bytes);
     let prefixes = Prefixes::read(&mut cursor, mode)?;
-    let form = form::read(&mut cursor, &prefixes, mode, processor)?;
+    let form = match form::read(&mut cursor, &prefixes, mode, processor) {
+        Ok(form) => form,
+        // Only this says that the short tables don't have it.
+        Err(Rejection::Unsupported) => return general::decode(bytes, mode, processor),
+        Err(rejection) => return Err(rejection),
+    };
     let instruction = Decoding::new(form, prefixes, mode, processor.vendor).run(&mut cursor)?;
     // After everything has been read, too.
     if processor.features.contains(form.needs) { Ok(instruction) } else { Err(Rejection::Undefined) }

@@ -8,19 +8,34 @@ mod address;
 mod alu;
 mod arithmetic;
 mod bit;
+mod bmi;
+mod branch;
+mod conditional;
+mod count;
+mod descriptor;
+mod event;
 mod exchange;
+mod far;
+mod frame;
+mod iret;
 mod memory;
+mod mmx;
 mod moves;
+mod multiply;
 mod operand;
 mod plain;
+mod segment;
+mod shift;
 mod stack;
 mod string;
+mod tables;
 mod vector;
 
+pub use event::{Combined, Event, combine, deliver};
 pub use plain::Plain;
 
 use crate::walk::WalkError;
-use crate::{Exception, Instruction, Machine, Operation, Segment};
+use crate::{Exception, Instruction, Machine, Operand, Operation, Segment};
 
 /// How an emulation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +73,8 @@ pub enum Stop {
     FpuState,
     /// A locked operand crosses a page: it can't be made atomic.
     SplitLock,
+    /// A far transfer or an event leads to another task.
+    TaskSwitch,
 }
 
 /// Why a step of an emulation could not be done.
@@ -142,6 +159,78 @@ impl<M: Machine> Emulation<'_, M> {
                 // The source may be in memory, and so may fault: only the emulator can tell.
                 return Ok(Outcome::Intercepted { value: self.source()? });
             }
+            _ => return self.run_rare(),
+        }
+        Ok(self.done())
+    }
+
+    /// What the short tables do not decode.
+    #[cold]
+    #[inline(never)]
+    fn run_rare(&mut self) -> Result<Outcome> {
+        use Operation::*;
+        match self.instruction.operation {
+            Cmov => self.cmov()?,
+            Set => self.set_by_condition()?,
+            Bsf | Bsr | Tzcnt | Lzcnt | Popcnt => self.count()?,
+            Crc32 => self.crc32()?,
+            Mul | ImulWide => self.multiply_wide()?,
+            Imul | ImulImmediate => self.multiply()?,
+            Div | Idiv => self.divide()?,
+            Rol | Ror | Rcl | Rcr | Shl | Shr | Sar => self.shift()?,
+            Shld | ShldCl | Shrd | ShrdCl => self.shift_double()?,
+            Adcx | Adox => self.add_with_flag()?,
+            Andn | Bextr | Blsi | Blsmsk | Blsr | Bzhi => self.bmi()?,
+            Pdep | Pext | Rorx | Shlx | Shrx | Sarx => self.bmi_plain()?,
+            Mulx => self.mulx()?,
+            Xlat => self.xlat()?,
+            Bound => self.bound()?,
+            CacheLine => drop(self.operand_place(crate::walk::Kind::Read)?),
+            MovMmx => self.mov_mmx()?,
+            MovVectorHalf => self.mov_vector_half()?,
+            _ => return self.run_system(),
+        }
+        Ok(self.done())
+    }
+
+    /// Segments, descriptor tables, the stack, and branches.
+    fn run_system(&mut self) -> Result<Outcome> {
+        use Operation::*;
+        match self.instruction.operation {
+            Arpl => self.arpl()?,
+            LoadFar => self.load_far()?,
+            // What comes behind is executed before a step is reported (APM 2, 13.1.4).
+            MovSegment | PopRegister
+                if self.instruction.destination == Operand::Segment(Segment::Ss as u8) =>
+            {
+                self.load_stack_segment()?;
+                let _ = self.done();
+                return Ok(Outcome::Done { single_step: false });
+            }
+            MovSegment => self.mov_segment()?,
+            Smsw | Sldt | Str => self.store_system()?,
+            Sgdt | Sidt => self.store_table()?,
+            Lgdt | Lidt => self.load_table()?,
+            Lldt => self.load_ldt()?,
+            Ltr => self.load_task_register()?,
+            Lar | Lsl | Verr | Verw => self.look_at_selector()?,
+            PushRegister => self.push_register()?,
+            PopRegister => self.pop_register()?,
+            Pusha => self.push_all_registers()?,
+            Popa => self.pop_all_registers()?,
+            Pushf => self.push_flags()?,
+            Popf => return self.pop_flags(),
+            Enter => self.enter()?,
+            Leave => self.leave()?,
+            Jmp => return self.jump(),
+            Call | CallRelative => return self.call(),
+            Ret => return self.ret(),
+            JmpFar => return self.jump_far(),
+            CallFar => return self.call_far(),
+            RetFar => return self.return_far(),
+            Iret => return self.iret(),
+            // All others have been dealt with before.
+            _ => return Err(Abort::Retry),
         }
         Ok(self.done())
     }

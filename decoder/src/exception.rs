@@ -2,16 +2,28 @@
 
 /// Vectors of the exceptions the crate raises (APM 2, 8.2).
 pub mod vector {
+    /// #DE, divide error.
+    pub const DIVIDE_ERROR: u8 = 0;
+    /// #BR, bound range.
+    pub const BOUND_RANGE: u8 = 5;
     /// #UD, undefined opcode.
     pub const UNDEFINED_OPCODE: u8 = 6;
     /// #NM, device not available.
     pub const DEVICE_NOT_AVAILABLE: u8 = 7;
+    /// #DF, double fault.
+    pub const DOUBLE_FAULT: u8 = 8;
+    /// #TS, invalid TSS.
+    pub const INVALID_TSS: u8 = 10;
+    /// #NP, segment not present.
+    pub const NOT_PRESENT: u8 = 11;
     /// #SS, stack segment fault.
     pub const STACK: u8 = 12;
     /// #GP, general protection.
     pub const GENERAL_PROTECTION: u8 = 13;
     /// #PF, page fault.
     pub const PAGE_FAULT: u8 = 14;
+    /// #MF, x87 error.
+    pub const X87: u8 = 16;
     /// #AC, alignment check.
     pub const ALIGNMENT_CHECK: u8 = 17;
 }
@@ -29,6 +41,12 @@ pub struct Exception {
 }
 
 impl Exception {
+    /// #DE.
+    pub const DIVIDE_ERROR: Exception = Exception::plain(vector::DIVIDE_ERROR, None);
+    /// #BR.
+    pub const BOUND_RANGE: Exception = Exception::plain(vector::BOUND_RANGE, None);
+    /// #MF.
+    pub const X87: Exception = Exception::plain(vector::X87, None);
     /// #UD.
     pub const UNDEFINED_OPCODE: Exception = Exception::plain(vector::UNDEFINED_OPCODE, None);
     /// #NM.
@@ -39,6 +57,11 @@ impl Exception {
     pub const GENERAL_PROTECTION: Exception = Exception::plain(vector::GENERAL_PROTECTION, Some(0));
     /// #AC(0).
     pub const ALIGNMENT_CHECK: Exception = Exception::plain(vector::ALIGNMENT_CHECK, Some(0));
+
+    /// An exception whose error code is a selector's: #TS, #NP, #SS or #GP.
+    pub(crate) const fn of_selector(vector: u8, selector: u16) -> Exception {
+        Exception::plain(vector, Some((selector & !3) as u32))
+    }
 
     const fn plain(vector: u8, error_code: Option<u32>) -> Exception {
         Exception { vector, error_code, cr2: None }

@@ -52,6 +52,20 @@ pub enum Segment {
     Gs = 5,
 }
 
+impl Segment {
+    /// The segment register of an encoding's number; GS for more than there are.
+    pub(crate) const fn of(number: u8) -> Segment {
+        match number {
+            0 => Segment::Es,
+            1 => Segment::Cs,
+            2 => Segment::Ss,
+            3 => Segment::Ds,
+            4 => Segment::Fs,
+            _ => Segment::Gs,
+        }
+    }
+}
+
 /// A part of a memory operand's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Register {
@@ -82,6 +96,10 @@ pub enum Operand {
     Control(u8),
     /// A debug register, below 16.
     Debug(u8),
+    /// A segment register, numbered as [`Segment`] is.
+    Segment(u8),
+    /// An MMX register, below 8.
+    Mmx(u8),
 }
 
 /// What an instruction does.
@@ -144,6 +162,144 @@ pub enum Operation {
     MovDebug,
     In,
     Out,
+    /// CMOVcc; the condition's number (0 to 15) is [`Instruction::immediate`].
+    Cmov,
+    /// SETcc; the condition as for CMOVcc.
+    Set,
+    Bsf,
+    Bsr,
+    Tzcnt,
+    Lzcnt,
+    Popcnt,
+    /// CRC32; the source has [`Instruction::memory_size`].
+    Crc32,
+    Mul,
+    /// IMUL with one operand: rDX:rAX is rAX times the source.
+    ImulWide,
+    /// IMUL with two operands.
+    Imul,
+    /// IMUL with three.
+    ImulImmediate,
+    Div,
+    Idiv,
+    Rol,
+    Ror,
+    Rcl,
+    Rcr,
+    Shl,
+    Shr,
+    Sar,
+    /// SHLD with a count in the immediate.
+    Shld,
+    /// SHLD with a count in CL.
+    ShldCl,
+    /// SHRD with a count in the immediate.
+    Shrd,
+    /// SHRD with a count in CL.
+    ShrdCl,
+    Adcx,
+    Adox,
+    /// ANDN; the number of the register that is inverted is [`Instruction::immediate`].
+    Andn,
+    /// BEXTR; the number of the register with start and length is [`Instruction::immediate`].
+    Bextr,
+    Blsi,
+    Blsmsk,
+    Blsr,
+    /// BZHI; the number of the register with the index is [`Instruction::immediate`].
+    Bzhi,
+    /// PDEP; the number of the register that is scattered is [`Instruction::immediate`].
+    Pdep,
+    /// PEXT; the number of the register that is gathered is [`Instruction::immediate`].
+    Pext,
+    Rorx,
+    /// SHLX; the number of the register with the count is [`Instruction::immediate`].
+    Shlx,
+    /// SHRX, as SHLX.
+    Shrx,
+    /// SARX, as SHLX.
+    Sarx,
+    /// MULX; the number of the register for the lower half is [`Instruction::immediate`].
+    Mulx,
+    /// XLAT: AL is added to the memory operand's address.
+    Xlat,
+    Bound,
+    Arpl,
+    /// CLFLUSH, CLFLUSHOPT and CLWB.
+    CacheLine,
+    /// LDS, LES, LSS, LFS and LGS; the segment register's number is [`Instruction::immediate`].
+    LoadFar,
+    /// A move to or from a segment register.
+    MovSegment,
+    Smsw,
+    Sgdt,
+    Sidt,
+    Sldt,
+    Str,
+    Lgdt,
+    Lidt,
+    Lldt,
+    Ltr,
+    Lar,
+    Lsl,
+    Verr,
+    Verw,
+    /// A near jump to where the source says.
+    Jmp,
+    /// A near call of where the source says.
+    Call,
+    /// A near call; [`Instruction::immediate`] is relative to the next instruction.
+    CallRelative,
+    /// A near return; [`Instruction::immediate`] bytes are taken off the stack besides.
+    Ret,
+    /// A far jump to the pointer in memory, or, without a source in memory, to [`Instruction::immediate`]:
+    /// the offset in its lower half, the selector above.
+    JmpFar,
+    /// A far call, as the far jump.
+    CallFar,
+    /// A far return, as [`Operation::Ret`].
+    RetFar,
+    Iret,
+    /// PUSH of a register or an immediate.
+    PushRegister,
+    /// POP to a register.
+    PopRegister,
+    Pusha,
+    Popa,
+    Pushf,
+    Popf,
+    /// ENTER; [`Instruction::immediate`] has the bytes in 15:0, the nesting level in 23:16.
+    Enter,
+    Leave,
+    /// A move between an MMX register and memory, of [`Instruction::memory_size`].
+    MovMmx,
+    /// A move of half an XMM register; [`Instruction::immediate`] is 1 for the upper one. The other half
+    /// stays.
+    MovVectorHalf,
+}
+
+impl Operation {
+    /// Whether it accesses the stack, without an operand that says so.
+    pub(crate) const fn uses_stack(self) -> bool {
+        use Operation::*;
+        matches!(
+            self,
+            PushRegister
+                | PopRegister
+                | Call
+                | CallRelative
+                | Ret
+                | CallFar
+                | RetFar
+                | Iret
+                | Pusha
+                | Popa
+                | Pushf
+                | Popf
+                | Enter
+                | Leave
+        )
+    }
 }
 
 bitflags! {

@@ -28,6 +28,8 @@ pub enum Intercept {
     Clts,
     Monitor,
     Mwait,
+    /// INT n, INT3, INTO and INT1.
+    Interrupt,
     /// IN, OUT, INS and OUTS: no ModRM, an immediate byte in four of them.
     Io,
 }
@@ -45,7 +47,7 @@ pub fn intercept_length(intercept: Intercept, bytes: &[u8], mode: Mode) -> Optio
 /// makes no difference to the length.
 #[inline]
 fn skip_prefixes(bytes: &[u8], mode: Mode) -> Option<u8> {
-    // Every opcode looked for but those of IN, OUT, INS and OUTS starts with 0F, F4 or 90.
+    // Every opcode looked for but those of IN, OUT, INS, OUTS and INT starts with 0F, F4 or 90.
     let is_prefix = |byte: u8| match byte {
         0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 => true,
         0x40..=0x4f => mode == Mode::Bits64,
@@ -75,6 +77,11 @@ fn suffix_length(intercept: Intercept, rest: &[u8]) -> Option<u8> {
         Intercept::Mwait => three_byte(0xc9),
         Intercept::Hlt => rest.starts_with(&[0xf4]).then_some(1),
         Intercept::Pause => rest.starts_with(&[0x90]).then_some(1),
+        Intercept::Interrupt => match rest.first()? {
+            0xcc | 0xce | 0xf1 => Some(1),
+            0xcd => Some(2),
+            _ => None,
+        },
         Intercept::Io => match rest.first()? {
             // INS, OUTS, and the port in DX.
             0x6c..=0x6f | 0xec..=0xef => Some(1),

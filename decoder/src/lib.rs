@@ -29,12 +29,12 @@ mod processor;
 mod size;
 pub mod walk;
 
-pub use decode::{Rejection, decode};
-pub use emulate::{Outcome, Plain, Stop, emulate};
+pub use decode::{Rejection, decode, prepare};
+pub use emulate::{Combined, Event, Outcome, Plain, Stop, combine, deliver, emulate};
 pub use exception::{Exception, vector};
 pub use instruction::{Attributes, Instruction, Mode, Operand, Operation, Register, Segment};
 pub use intercept::{Intercept, intercept_length};
-pub use machine::{GuestMemory, Machine, PortRequest, SegmentState};
+pub use machine::{DescriptorTable, GuestMemory, Machine, PortRequest, SegmentState, SystemSegment, Table};
 pub use processor::{Features, Processor, Vendor};
 pub use size::Size;
 
@@ -55,12 +55,16 @@ pub mod bits {
     pub const CR0_AM: u64 = 1 << 18;
     /// CR0: paging.
     pub const CR0_PG: u64 = 1 << 31;
+    /// CR4: virtual-8086 code has an IF of its own.
+    pub const CR4_VME: u64 = 1 << 0;
     /// CR4: 4 MiB pages in 32-bit paging.
     pub const CR4_PSE: u64 = 1 << 4;
     /// CR4: physical address extension.
     pub const CR4_PAE: u64 = 1 << 5;
     /// CR4: SSE is enabled.
     pub const CR4_OSFXSR: u64 = 1 << 9;
+    /// CR4: no SGDT, SIDT, SLDT, STR and SMSW in user code.
+    pub const CR4_UMIP: u64 = 1 << 11;
     /// CR4: 5-level paging.
     pub const CR4_LA57: u64 = 1 << 12;
     /// CR4: no supervisor execution of user pages.
@@ -85,14 +89,26 @@ pub mod bits {
     pub const FLAG_SF: u64 = 1 << 7;
     /// RFLAGS: single step.
     pub const FLAG_TF: u64 = 1 << 8;
+    /// RFLAGS: interrupts are taken.
+    pub const FLAG_IF: u64 = 1 << 9;
     /// RFLAGS: string operations go downwards.
     pub const FLAG_DF: u64 = 1 << 10;
     /// RFLAGS: signed overflow.
     pub const FLAG_OF: u64 = 1 << 11;
+    /// RFLAGS: the privilege level that ports and IF need.
+    pub const FLAG_IOPL: u64 = 3 << 12;
+    /// RFLAGS: the task was called by another one.
+    pub const FLAG_NT: u64 = 1 << 14;
     /// RFLAGS: resume, no instruction breakpoint.
     pub const FLAG_RF: u64 = 1 << 16;
     /// RFLAGS: virtual-8086 mode.
     pub const FLAG_VM: u64 = 1 << 17;
     /// RFLAGS: alignment check, and access to user pages under SMAP.
     pub const FLAG_AC: u64 = 1 << 18;
+    /// RFLAGS: IF as virtual-8086 code sees it.
+    pub const FLAG_VIF: u64 = 1 << 19;
+    /// RFLAGS: an interrupt waits for virtual-8086 code to set IF.
+    pub const FLAG_VIP: u64 = 1 << 20;
+    /// RFLAGS: can be changed, which says that there is CPUID.
+    pub const FLAG_ID: u64 = 1 << 21;
 }

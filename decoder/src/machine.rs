@@ -48,6 +48,13 @@ impl SegmentState {
     pub const EXPAND_DOWN: u16 = 1 << 2;
     /// Attribute, in the type: writable data or readable code.
     pub const WRITABLE: u16 = 1 << 1;
+    /// The attributes of every segment in virtual-8086 mode.
+    pub const VIRTUAL: u16 = 0xf3;
+
+    /// SS with a null selector in 64-bit code at `cpl`: not used, but it has a privilege level.
+    pub(crate) const fn null_stack(cpl: u8) -> SegmentState {
+        SegmentState { base: 0, limit: 0, attributes: (cpl as u16) << 5 }
+    }
 }
 
 /// An access to a port that INS or OUTS makes.
@@ -61,6 +68,33 @@ pub struct PortRequest {
     pub is_in: bool,
     /// It is repeated.
     pub is_repeated: bool,
+}
+
+/// A register that a selector of a system segment is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemSegment {
+    /// LDTR.
+    Ldtr,
+    /// TR.
+    Tr,
+}
+
+/// A register that says where a descriptor table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// GDTR.
+    Gdt,
+    /// IDTR.
+    Idt,
+}
+
+/// Where a descriptor table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DescriptorTable {
+    /// The linear address.
+    pub base: u64,
+    /// The last valid offset.
+    pub limit: u16,
 }
 
 /// One vCPU, as the emulator sees it.
@@ -83,14 +117,35 @@ pub trait Machine: GuestMemory {
     /// RFLAGS.
     fn rflags(&self) -> u64;
 
-    /// Sets RFLAGS; only arithmetic flags and RF differ from what [`Machine::rflags`] gave.
+    /// Sets RFLAGS, which are legal.
     fn set_rflags(&mut self, value: u64);
 
     /// The hidden part of a segment register, which an implementation may have to ask for.
     fn segment(&mut self, segment: Segment) -> SegmentState;
 
+    /// The selector in a segment register.
+    fn selector(&mut self, segment: Segment) -> u16;
+
+    /// Sets a segment register. Of CS, that is how code is read from then on.
+    fn set_segment(&mut self, segment: Segment, selector: u16, state: SegmentState);
+
+    /// The selector in LDTR or TR, and what it means.
+    fn system_segment(&mut self, which: SystemSegment) -> (u16, SegmentState);
+
+    /// Sets LDTR or TR.
+    fn set_system_segment(&mut self, which: SystemSegment, selector: u16, state: SegmentState);
+
+    /// Where a descriptor table is.
+    fn descriptor_table(&mut self, which: Table) -> DescriptorTable;
+
+    /// Sets where a descriptor table is.
+    fn set_descriptor_table(&mut self, which: Table, value: DescriptorTable);
+
     /// The current privilege level, 0 to 3.
     fn cpl(&self) -> u8;
+
+    /// Sets the privilege level, after CS and SS.
+    fn set_cpl(&mut self, cpl: u8);
 
     /// The guest's processor, by what its CPUID says; always the same.
     fn processor(&self) -> Processor;
@@ -109,6 +164,17 @@ pub trait Machine: GuestMemory {
 
     /// Sets an XMM register; upper lanes of wider registers stay. `None` as for [`Machine::xmm`].
     fn set_xmm(&mut self, number: u8, value: u128) -> Option<()>;
+
+    /// Whether an x87 error waits to be reported (FSW.ES, with CR0.NE), or `None` as for [`Machine::xmm`].
+    fn has_x87_error(&mut self) -> Option<bool>;
+
+    /// An MMX register, or `None` as for [`Machine::xmm`]. `number` is below 8.
+    fn mmx(&mut self, number: u8) -> Option<u64>;
+
+    /// Sets an MMX register, as an MMX instruction does: bits 79:64 of the x87 register that it is part of
+    /// are set, all x87 registers are valid, and the top of their stack is 0. `None` as for
+    /// [`Machine::xmm`].
+    fn set_mmx(&mut self, number: u8, value: u64) -> Option<()>;
 
     /// Reads a device register, or absent memory, at an address that is not RAM. Never [`Size::B16`].
     fn device_read(&mut self, gpa: u64, size: Size) -> u64;

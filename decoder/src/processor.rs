@@ -18,7 +18,7 @@ bitflags! {
     /// Instructions that CPUID may or may not offer. What is not named here every processor with SVM or VMX
     /// has.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct Features: u8 {
+    pub struct Features: u32 {
         /// CMPXCHG8B.
         const CX8 = 1 << 0;
         /// CMPXCHG16B.
@@ -31,6 +31,28 @@ bitflags! {
         const SSE2 = 1 << 4;
         /// MOVNTDQA.
         const SSE4_1 = 1 << 5;
+        /// Moves of MMX registers.
+        const MMX = 1 << 6;
+        /// LDDQU.
+        const SSE3 = 1 << 7;
+        /// CRC32.
+        const SSE4_2 = 1 << 8;
+        /// MOVNTSS, MOVNTSD.
+        const SSE4A = 1 << 9;
+        /// POPCNT.
+        const POPCNT = 1 << 10;
+        /// LZCNT.
+        const LZCNT = 1 << 11;
+        /// ANDN, BEXTR, BLSI, BLSMSK, BLSR, TZCNT.
+        const BMI1 = 1 << 12;
+        /// BZHI, MULX, PDEP, PEXT, RORX, SARX, SHLX, SHRX.
+        const BMI2 = 1 << 13;
+        /// ADCX, ADOX.
+        const ADX = 1 << 14;
+        /// MOVDIRI.
+        const MOVDIRI = 1 << 15;
+        /// No instruction: a null selector clears the segment's base on AMD's processors too.
+        const NULL_CLEARS_BASE = 1 << 16;
     }
 }
 
@@ -50,9 +72,10 @@ impl Processor {
         Processor { vendor, features: Features::all() }
     }
 
-    /// What CPUID says: EAX, EBX, ECX and EDX of leaves 0 and 1 (APM 3, appendix E.3; SDM 2, CPUID).
-    pub fn from_cpuid(leaf_0: [u32; 4], leaf_1: [u32; 4]) -> Processor {
-        let [_, ebx, ecx, edx] = leaf_0;
+    /// What CPUID says; `leaf` returns EAX, EBX, ECX and EDX of a leaf, of its subleaf 0 (APM 3, appendix
+    /// E.3; SDM 2, CPUID). A leaf that is not there has zeros.
+    pub fn from_cpuid(leaf: impl Fn(u32) -> [u32; 4]) -> Processor {
+        let [_, ebx, ecx, edx] = leaf(0);
         // The name's letters lie in EBX, EDX, ECX, in this order.
         let name = [ebx, edx, ecx].map(u32::to_le_bytes);
         let vendor = match name.as_flattened() {
@@ -60,15 +83,28 @@ impl Processor {
             // Who is neither has followed Intel's manual.
             _ => Vendor::Intel,
         };
-        let [_, _, ecx, edx] = leaf_1;
+        let [_, _, ecx, edx] = leaf(1);
+        let [_, ebx_7, ecx_7, _] = leaf(7);
+        let [_, _, ecx_ext, _] = leaf(0x8000_0001);
         let mut features = Features::empty();
         for (register, bit, feature) in [
             (edx, 8, Features::CX8),
+            (edx, 23, Features::MMX),
             (edx, 25, Features::SSE),
             (edx, 26, Features::SSE2),
+            (ecx, 0, Features::SSE3),
             (ecx, 13, Features::CX16),
             (ecx, 19, Features::SSE4_1),
+            (ecx, 20, Features::SSE4_2),
             (ecx, 22, Features::MOVBE),
+            (ecx, 23, Features::POPCNT),
+            (ebx_7, 3, Features::BMI1),
+            (ebx_7, 8, Features::BMI2),
+            (ebx_7, 19, Features::ADX),
+            (ecx_7, 27, Features::MOVDIRI),
+            (ecx_ext, 5, Features::LZCNT),
+            (ecx_ext, 6, Features::SSE4A),
+            (leaf(0x8000_0021)[0], 6, Features::NULL_CLEARS_BASE),
         ] {
             features.set(feature, register & 1 << bit != 0);
         }

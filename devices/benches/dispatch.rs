@@ -59,7 +59,7 @@ fn policy(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("dispatch/policy");
     let mut host = |_, _| Leaf { eax: u32::MAX, ebx: 0x400, ecx: u32::MAX, edx: u32::MAX };
     let table = CpuidTable::new(&mut host, &CpuidPolicy::new(0, 2, 2_000_000_000));
-    let live = Live { cr4: 1 << 18, xcr0: 7 };
+    let live = Live { cr4: 1 << 18, xcr0: 7, ..Live::default() };
     for (name, leaf) in [("0", 0), ("1", 1), ("0Dh", 0x0d), ("4000_0000h", 0x4000_0000)] {
         group.bench_function(BenchmarkId::new("CPUID", name), |bencher| {
             bencher.iter(|| table.lookup(black_box(leaf), black_box(0), &live));

@@ -23,8 +23,14 @@ pub const XSAVE_BYTES: usize = PAGE_BYTES - XSAVE_OFFSET;
 /// Where things are in the XSAVE area (APM volume 2, 11.5.2, standard form): byte offsets, and bits of
 /// XSTATE_BV.
 pub mod xsave {
+    /// The x87 status word, 2 bytes.
+    pub const STATUS_WORD: usize = 2;
+    /// The abridged x87 tag word, 1 byte: which registers are valid.
+    pub const TAGS: usize = 4;
     /// MXCSR, 4 bytes; taken whatever XSTATE_BV says.
     pub const MXCSR: usize = 24;
+    /// The x87 registers, 16 bytes each; the first 8 are an MMX register.
+    pub const X87_REGISTERS: usize = 32;
     /// XMM0; XMM1 to XMM15 follow, 16 bytes each.
     pub const XMM: usize = 160;
     /// XSTATE_BV, 8 bytes: the states that are not in their initial configuration.

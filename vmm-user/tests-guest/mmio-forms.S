@@ -2,7 +2,8 @@
  * code and out of it by an exception. It stands behind benches/guest/setup.S, the boot protocol's header. */
 #include "mmio-forms.h"
 #include "../../benches/guest/startup.h"
-.globl run_case, ldt, image, gdt, idt_pointer, kernel_rsp, current, own_fault_legacy
+.globl run_case, ldt, image, gdt, idt, idt_pointer, kernel_rsp, current, own_fault_legacy
+.globl run_on_stack, skip_ud2, count_event, events_seen
 
 .set MSR_GS_BASE, 0xc0000101
 .set CR0_EM, 1 << 2
@@ -135,8 +136,49 @@ own_fault_legacy:
     call report_own_fault
     jmp stop
 
+/* run_on_stack(top): what uses the stack, on this one: an exception, interrupt instructions and their IRET,
+ * PUSH, POP, ENTER, LEAVE, CALL and RET. Returns 0 if all of it came to what it should. */
+run_on_stack:
+    push rbp
+    push rbx
+    mov rbx, rsp
+    mov rsp, rdi
+    ud2
+    int3
+    int 0x1e
+    push 0x1234
+    pop rax
+    xor rax, 0x1234
+    mov ebp, 0x5678
+    enter 32, 2
+    leave
+    xor rbp, 0x5678
+    or rax, rbp
+    call 1f
+    jmp 2f
+1:  inc rdi
+    ret
+2:  dec rdi
+    pushfq
+    popfq
+    sub rdi, rsp
+    or rax, rdi
+    mov rsp, rbx
+    pop rbx
+    pop rbp
+    ret
+
+/* Handlers for it, which leave everything as it was, but for UD2 and the count. */
+skip_ud2:
+    add qword ptr [rsp], 2
+count_event:
+    inc qword ptr events_seen[rip]
+    iretq
+
 .data
 .balign 8
+events_seen:
+    .quad 0
 /* Selectors 2Bh and 33h are what the cases have for 64-bit user code. */
 gdt:
     .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff

@@ -53,6 +53,9 @@ struct state {
 
 extern u64 ldt[16];
 extern const u8 stubs32[];
+extern u64 idt[], events_seen;
+extern const u8 skip_ud2[], count_event[];
+extern u64 run_on_stack(u64 top);
 void run_case(struct state *);
 void run_case_legacy(struct state *);
 void run_table(const u8 *boot_params);
@@ -400,6 +403,29 @@ static void status_words(void)
     put('\n');
 }
 
+/* Exceptions and interrupts delivered onto a stack that lies on the device, and what else uses it there. */
+static void device_stack(void)
+{
+    static const struct { u64 vector; const u8 *handler; } gates[3] = {
+        { 6, skip_ud2 }, { BREAKPOINT, count_event }, { 0x1e, count_event }
+    };
+    u64 kept[3][2], result;
+    for (u64 i = 0; i < 3; i++) {
+        u64 *gate = idt + 2 * gates[i].vector, at = (u64)gates[i].handler;
+        copy(kept[i], gate, sizeof kept[i]);
+        gate[0] = (at & 0xffff) | 8UL << 16 | 0x8eUL << 40 | (at & 0xffff0000UL) << 32;
+        gate[1] = at >> 32;
+    }
+    result = run_on_stack(DEVICE + PAGE);
+    for (u64 i = 0; i < 3; i++)
+        copy(idt + 2 * gates[i].vector, kept[i], sizeof kept[i]);
+    text("STACK ");
+    decimal(events_seen);
+    put(' ');
+    hex(result);
+    put('\n');
+}
+
 void report_own_fault(u64 vector, u64 rip, u64 cr2)
 {
     const u64 values[3] = { vector, rip, cr2 };
@@ -429,5 +455,6 @@ void run_table(const u8 *boot_params)
         number = next;
     }
     status_words();
+    device_stack();
     text("FORMS end\n");
 }

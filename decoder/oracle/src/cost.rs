@@ -7,8 +7,8 @@
 use decoder::fetch::{Code, fetch};
 use decoder::walk::{self, Access, Kind, Paging, WalkError};
 use decoder::{
-    GuestMemory, Instruction, Intercept, Machine, Mode, Outcome, PAGE_BYTES, PortRequest, Processor, Segment,
-    SegmentState, Size, Vendor, decode, emulate, intercept_length,
+    DescriptorTable, GuestMemory, Instruction, Intercept, Machine, Mode, Outcome, PAGE_BYTES, PortRequest,
+    Processor, Segment, SegmentState, Size, SystemSegment, Table, Vendor, decode, emulate, intercept_length,
 };
 use std::hint::black_box;
 
@@ -193,6 +193,38 @@ impl Machine for Vcpu {
     }
 
     fn xmm(&mut self, _number: u8) -> Option<u128> {
+        None
+    }
+
+    fn selector(&mut self, _segment: Segment) -> u16 {
+        0
+    }
+
+    fn set_segment(&mut self, _segment: Segment, _selector: u16, _state: SegmentState) {}
+
+    fn system_segment(&mut self, _which: SystemSegment) -> (u16, SegmentState) {
+        (0, SegmentState { base: 0, limit: 0, attributes: 0 })
+    }
+
+    fn set_system_segment(&mut self, _which: SystemSegment, _selector: u16, _state: SegmentState) {}
+
+    fn descriptor_table(&mut self, _which: Table) -> DescriptorTable {
+        DescriptorTable::default()
+    }
+
+    fn set_descriptor_table(&mut self, _which: Table, _value: DescriptorTable) {}
+
+    fn set_cpl(&mut self, _cpl: u8) {}
+
+    fn has_x87_error(&mut self) -> Option<bool> {
+        None
+    }
+
+    fn mmx(&mut self, _number: u8) -> Option<u64> {
+        None
+    }
+
+    fn set_mmx(&mut self, _number: u8, _value: u64) -> Option<()> {
         None
     }
 

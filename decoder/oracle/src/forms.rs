@@ -40,7 +40,22 @@ pub fn table() -> String {
 fn encodings() -> impl Iterator<Item = Vec<u8>> {
     const SELECTORS: [&[u8]; 8] =
         [&[], &[0x66], &[0xf2], &[0xf3], &[0x48], &[0x66, 0x48], &[0xf3, 0x48], &[0xf0]];
-    const ESCAPES: [&[u8]; 3] = [&[], &[0x0f], &[0x0f, 0x38]];
+    // The last ones are VEX prefixes, of the maps 0F 38 and 0F 3A.
+    const ESCAPES: [&[u8]; 13] = [
+        &[],
+        &[0x0f],
+        &[0x0f, 0x38],
+        &[0xc4, 0xe2, 0x60],
+        &[0xc4, 0xe2, 0x61],
+        &[0xc4, 0xe2, 0x62],
+        &[0xc4, 0xe2, 0x63],
+        &[0xc4, 0xe2, 0xe0],
+        &[0xc4, 0xe2, 0xe1],
+        &[0xc4, 0xe2, 0xe2],
+        &[0xc4, 0xe2, 0xe3],
+        &[0xc4, 0xe3, 0x7b],
+        &[0xc4, 0xe3, 0xfb],
+    ];
     // Memory at [rDI] or [BX], and the instructions that are ModRM bytes.
     let modrms = || (0..8).map(|reg| reg << 3 | 7).chain(0xc0..=0xff);
     let opcodes = ESCAPES.into_iter().flat_map(|escape| (0..=0xff).map(move |opcode| (escape, opcode)));

@@ -17,16 +17,23 @@ pub const fn bitness(mode: Mode) -> u32 {
 
 /// The full decoder's reading of `bytes`.
 pub fn decode(bytes: &[u8], mode: Mode) -> iced_x86::Instruction {
-    Decoder::with_ip(bitness(mode), bytes, RIP, DecoderOptions::NONE).decode()
+    decode_for(bytes, mode, Vendor::Intel)
+}
+
+/// The same for a processor of this maker.
+pub fn decode_for(bytes: &[u8], mode: Mode, vendor: Vendor) -> iced_x86::Instruction {
+    let options = if vendor == Vendor::Amd { DecoderOptions::AMD } else { DecoderOptions::NONE };
+    Decoder::with_ip(bitness(mode), bytes, RIP, options).decode()
 }
 
 /// Where the two decoders differ about `bytes`, of which ours made `ours`; nothing if they agree.
 pub fn difference(ours: &Instruction, bytes: &[u8]) -> Option<&'static str> {
-    let full = decode(bytes, ours.mode);
+    let full = decode_for(bytes, ours.mode, ours.vendor);
+    let Some(mnemonics) = mnemonics(ours) else { return rare_difference(ours, &full) };
     let checks: [(&str, bool); 8] = [
         ("validity", !full.is_invalid()),
         ("length", full.len() == usize::from(ours.length)),
-        ("mnemonic", mnemonics(ours).contains(&full.mnemonic())),
+        ("mnemonic", mnemonics.contains(&full.mnemonic())),
         ("operands", operands_agree(ours, &full)),
         ("LOCK", locks_agree(ours, &full)),
         ("repetition", repetitions_agree(ours, &full)),
@@ -36,10 +43,30 @@ pub fn difference(ours: &Instruction, bytes: &[u8]) -> Option<&'static str> {
     checks.iter().find(|check| !check.1).map(|check| check.0)
 }
 
-fn mnemonics(ours: &Instruction) -> &'static [Mnemonic] {
+/// Whether the short tables don't have it.
+pub fn is_rare(ours: &Instruction) -> bool {
+    mnemonics(ours).is_none()
+}
+
+/// The same for what the full decoder itself has decoded: what was made of it is the processor's to judge,
+/// but length and address can be compared.
+fn rare_difference(ours: &Instruction, full: &iced_x86::Instruction) -> Option<&'static str> {
+    let has_memory = ours.attributes.contains(Attributes::MEMORY);
+    let is_xlat = ours.operation == Operation::Xlat;
+    let checks: [(&str, bool); 4] = [
+        ("validity", !full.is_invalid()),
+        ("length", full.len() == usize::from(ours.length)),
+        ("LOCK", !full.has_lock_prefix()),
+        ("memory", is_xlat || !has_memory || memory_agrees(ours, full)),
+    ];
+    checks.iter().find(|check| !check.1).map(|check| check.0)
+}
+
+/// What the short tables' operations are called; `None` for the others.
+fn mnemonics(ours: &Instruction) -> Option<&'static [Mnemonic]> {
     use Mnemonic as M;
-    match ours.operation {
-        Operation::Mov => &[M::Mov, M::Movnti],
+    Some(match ours.operation {
+        Operation::Mov => &[M::Mov, M::Movnti, M::Movdiri],
         Operation::Movzx => &[M::Movzx],
         Operation::Movsx => &[M::Movsx, M::Movsxd],
         Operation::Movbe => &[M::Movbe],
@@ -76,7 +103,18 @@ fn mnemonics(ours: &Instruction) -> &'static [Mnemonic] {
         Operation::MovVector if ours.attributes.contains(Attributes::ALIGNED) => {
             &[M::Movaps, M::Movapd, M::Movdqa, M::Movntps, M::Movntpd, M::Movntdq, M::Movntdqa]
         }
-        Operation::MovVector => &[M::Movups, M::Movupd, M::Movdqu, M::Movd, M::Movq],
+        Operation::MovVector => &[
+            M::Movups,
+            M::Movupd,
+            M::Movdqu,
+            M::Movd,
+            M::Movq,
+            M::Movss,
+            M::Movsd,
+            M::Lddqu,
+            M::Movntss,
+            M::Movntsd,
+        ],
         Operation::Cpuid => &[M::Cpuid],
         Operation::Rdmsr => &[M::Rdmsr],
         Operation::Wrmsr => &[M::Wrmsr],
@@ -92,7 +130,8 @@ fn mnemonics(ours: &Instruction) -> &'static [Mnemonic] {
         Operation::MovControl | Operation::MovDebug => &[M::Mov],
         Operation::In => &[M::In],
         Operation::Out => &[M::Out],
-    }
+        _ => return None,
+    })
 }
 
 fn operands_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
@@ -125,6 +164,8 @@ fn operand_agrees(ours: &Instruction, operand: Operand, full: &iced_x86::Instruc
         Operand::Xmm(number) => register == Full::XMM0 + u32::from(number),
         Operand::Control(number) => register == Full::CR0 + u32::from(number),
         Operand::Debug(number) => register == Full::DR0 + u32::from(number),
+        Operand::Segment(number) => register == Full::ES + u32::from(number),
+        Operand::Mmx(number) => register == Full::MM0 + u32::from(number),
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::registers::plain_registers;
 use decoder::walk::Paging;
 use decoder::{
-    Exception, GuestMemory, Machine, Mode, Outcome, PortRequest, Processor, Segment, SegmentState, Size,
-    Vendor,
+    DescriptorTable, Exception, GuestMemory, Machine, Mode, Outcome, PortRequest, Processor, Segment,
+    SegmentState, Size, SystemSegment, Table, Vendor,
 };
 use std::collections::BTreeMap;
 
@@ -32,6 +32,12 @@ pub struct TestMachine {
     pub rflags: u64,
     /// ES, CS, SS, DS, FS, GS.
     pub segments: [SegmentState; 6],
+    /// Their selectors.
+    pub selectors: [u16; 6],
+    /// LDTR and TR: selector, and what it means.
+    pub system_segments: [(u16, SegmentState); 2],
+    /// GDTR and IDTR.
+    pub tables: [DescriptorTable; 2],
     /// The privilege level.
     pub cpl: u8,
     /// The processor: Intel's, with everything, unless the test wants another.
@@ -40,7 +46,11 @@ pub struct TestMachine {
     pub paging: Paging,
     /// XMM registers.
     pub xmm: [u128; 16],
-    /// Whether XMM registers can be had.
+    /// MMX registers.
+    pub mmx: [u64; 8],
+    /// An x87 error waits to be reported.
+    pub has_x87_error: bool,
+    /// Whether XMM and MMX registers can be had.
     pub has_fpu: bool,
     /// RAM, by page number.
     pub ram: BTreeMap<u64, Box<[u8; PAGE_BYTES as usize]>>,
@@ -80,6 +90,9 @@ impl TestMachine {
             rip: 0x1000,
             rflags: 2,
             segments,
+            selectors: [0; 6],
+            system_segments: [(0, SegmentState { base: 0, limit: 0, attributes: 0 }); 2],
+            tables: [DescriptorTable::default(); 2],
             cpl: 0,
             processor: Processor::full(Vendor::Intel),
             paging: Paging {
@@ -92,6 +105,8 @@ impl TestMachine {
                 gigabyte_pages: true,
             },
             xmm: [0; 16],
+            mmx: [0; 8],
+            has_x87_error: false,
             has_fpu: true,
             ram: BTreeMap::new(),
             device: BTreeMap::new(),
@@ -230,6 +245,18 @@ impl Machine for TestMachine {
 
     fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
         self.has_fpu.then(|| self.xmm[usize::from(number)] = value)
+    }
+
+    fn has_x87_error(&mut self) -> Option<bool> {
+        self.has_fpu.then_some(self.has_x87_error)
+    }
+
+    fn mmx(&mut self, number: u8) -> Option<u64> {
+        self.has_fpu.then(|| self.mmx[usize::from(number)])
+    }
+
+    fn set_mmx(&mut self, number: u8, value: u64) -> Option<()> {
+        self.has_fpu.then(|| self.mmx[usize::from(number)] = value)
     }
 
     fn device_read(&mut self, gpa: u64, size: Size) -> u64 {

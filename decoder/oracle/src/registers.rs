@@ -1,7 +1,7 @@
 //! What is the same in each [`Machine`](decoder::Machine) of the oracle: registers that are plain fields.
 
-/// The methods of a `Machine` that read and write the fields `gprs`, `rip`, `rflags`, `segments`, `cpl`,
-/// `processor` and `paging`.
+/// The methods of a `Machine` that read and write the fields `gprs`, `rip`, `rflags`, `segments`,
+/// `selectors`, `system_segments`, `tables`, `cpl`, `processor` and `paging`.
 macro_rules! plain_registers {
     () => {
         fn gpr(&self, number: u8) -> u64 {
@@ -42,6 +42,35 @@ macro_rules! plain_registers {
 
         fn paging(&self) -> Paging {
             self.paging
+        }
+
+        fn selector(&mut self, segment: Segment) -> u16 {
+            self.selectors[segment as usize]
+        }
+
+        fn set_segment(&mut self, segment: Segment, selector: u16, state: SegmentState) {
+            self.selectors[segment as usize] = selector;
+            self.segments[segment as usize] = state;
+        }
+
+        fn system_segment(&mut self, which: SystemSegment) -> (u16, SegmentState) {
+            self.system_segments[which as usize]
+        }
+
+        fn set_system_segment(&mut self, which: SystemSegment, selector: u16, state: SegmentState) {
+            self.system_segments[which as usize] = (selector, state);
+        }
+
+        fn descriptor_table(&mut self, which: Table) -> DescriptorTable {
+            self.tables[which as usize]
+        }
+
+        fn set_descriptor_table(&mut self, which: Table, value: DescriptorTable) {
+            self.tables[which as usize] = value;
+        }
+
+        fn set_cpl(&mut self, cpl: u8) {
+            self.cpl = cpl;
         }
     };
 }

@@ -2,7 +2,10 @@
 
 use crate::registers::plain_registers;
 use decoder::walk::Paging;
-use decoder::{GuestMemory, Machine, PortRequest, Processor, Segment, SegmentState, Size, Vendor};
+use decoder::{
+    DescriptorTable, GuestMemory, Machine, PortRequest, Processor, Segment, SegmentState, Size,
+    SystemSegment, Table, Vendor,
+};
 
 /// Bytes of RAM, and of device registers, that there are: few, as fuzzing copies and compares them all the
 /// time.
@@ -22,6 +25,12 @@ pub struct SmallMachine {
     pub rflags: u64,
     /// ES, CS, SS, DS, FS, GS.
     pub segments: [SegmentState; 6],
+    /// Their selectors.
+    pub selectors: [u16; 6],
+    /// LDTR and TR: selector, and what it means.
+    pub system_segments: [(u16, SegmentState); 2],
+    /// GDTR and IDTR.
+    pub tables: [DescriptorTable; 2],
     /// The privilege level.
     pub cpl: u8,
     /// The processor.
@@ -30,6 +39,8 @@ pub struct SmallMachine {
     pub paging: Paging,
     /// All XMM registers' value.
     pub xmm: u128,
+    /// All MMX registers' value.
+    pub mmx: u64,
     /// What is at every RAM address, modulo its size.
     pub ram: [u8; SMALL_BYTES],
     /// What is at every device address, modulo its size.
@@ -55,10 +66,14 @@ impl SmallMachine {
             rip: 0,
             rflags: 2,
             segments: [SegmentState { base: 0, limit: u32::MAX, attributes: 0xc93 }; 6],
+            selectors: [0; 6],
+            system_segments: [(0, SegmentState { base: 0, limit: 0, attributes: 0 }); 2],
+            tables: [DescriptorTable::default(); 2],
             cpl: 0,
             processor: Processor::full(Vendor::Intel),
             paging,
             xmm: u128::from(fill[0]) << 64 | u128::from(fill[1]),
+            mmx: fill[2],
             ram,
             device,
             is_all_device: false,
@@ -140,6 +155,21 @@ impl Machine for SmallMachine {
     fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
         assert!(number < 16);
         self.xmm = value;
+        Some(())
+    }
+
+    fn has_x87_error(&mut self) -> Option<bool> {
+        Some(self.mmx & 1 != 0)
+    }
+
+    fn mmx(&mut self, number: u8) -> Option<u64> {
+        assert!(number < 8);
+        Some(self.mmx)
+    }
+
+    fn set_mmx(&mut self, number: u8, value: u64) -> Option<()> {
+        assert!(number < 8);
+        self.mmx = value;
         Some(())
     }
 

@@ -53,7 +53,7 @@ fn logic(size: Size, value: u64) -> Computed {
 }
 
 /// ZF, SF and PF.
-fn of_result(size: Size, value: u64) -> u64 {
+pub(super) fn of_result(size: Size, value: u64) -> u64 {
     let mut flags = 0;
     if value == 0 {
         flags |= FLAG_ZF;

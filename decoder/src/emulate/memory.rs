@@ -21,6 +21,21 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// In one page.
+    pub(super) fn whole(gpa: u64, size: Size) -> Place {
+        Place { gpa, next: 0, split: size.bytes(), size }
+    }
+
+    /// In two pages, with `split` bytes in the first one.
+    pub(super) fn split(gpa: u64, next: u64, split: u64, size: Size) -> Place {
+        Place { gpa, next, split, size }
+    }
+
+    /// The guest physical address of its first byte.
+    pub(super) fn first(self) -> u64 {
+        self.gpa
+    }
+
     fn crosses(self) -> bool {
         self.split < self.size.bytes()
     }
@@ -139,7 +154,7 @@ impl<M: Machine> Emulation<'_, M> {
     }
 
     #[inline]
-    fn translate(&mut self, linear: u64, access: Access, segment: Segment) -> Result<u64> {
+    pub(super) fn translate(&mut self, linear: u64, access: Access, segment: Segment) -> Result<u64> {
         self.machine.translate(linear, access).map_err(|error| Abort::from_walk(error, segment))
     }
 

@@ -20,6 +20,16 @@ impl<M: Machine> Emulation<'_, M> {
         Ok(())
     }
 
+    /// XLAT: AL is part of the address.
+    pub(super) fn xlat(&mut self) -> Result<()> {
+        let index = self.value(Operand::Gpr(0)) & 0xff;
+        let offset = self.effective_address().wrapping_add(index) & self.instruction.address_size.mask();
+        let place = self.place(self.instruction.segment, offset, Size::B1, Kind::Read)?;
+        let value = self.load(place);
+        self.set_register(0, Size::B1, value);
+        Ok(())
+    }
+
     /// What the instruction makes of the value on its way.
     #[inline]
     fn converted(&self, value: u64) -> u64 {

@@ -13,7 +13,13 @@ impl<M: Machine> Emulation<'_, M> {
             Operand::Gpr(number) => self.machine.gpr(number) & mask,
             Operand::HighByte(number) => self.machine.gpr(number) >> 8 & 0xff,
             Operand::Immediate => self.instruction.immediate & mask,
-            Operand::None | Operand::Memory | Operand::Xmm(_) | Operand::Control(_) | Operand::Debug(_) => 0,
+            Operand::None
+            | Operand::Memory
+            | Operand::Xmm(_)
+            | Operand::Control(_)
+            | Operand::Debug(_)
+            | Operand::Segment(_)
+            | Operand::Mmx(_) => 0,
         }
     }
 
@@ -40,7 +46,9 @@ impl<M: Machine> Emulation<'_, M> {
             | Operand::Memory
             | Operand::Xmm(_)
             | Operand::Control(_)
-            | Operand::Debug(_) => {}
+            | Operand::Debug(_)
+            | Operand::Segment(_)
+            | Operand::Mmx(_) => {}
         }
     }
 

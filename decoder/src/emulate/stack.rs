@@ -36,7 +36,7 @@ impl<M: Machine> Emulation<'_, M> {
     }
 
     /// How much of rSP counts.
-    fn stack_width(&mut self) -> Size {
+    pub(super) fn stack_width(&mut self) -> Size {
         if self.instruction.mode == Mode::Bits64 {
             return Size::B8;
         }

@@ -3,10 +3,16 @@
 mod address;
 mod arithmetic;
 mod bit;
+mod branch;
+mod event;
 mod exchange;
+mod far;
+mod frame;
 mod intercepted;
 mod memory;
 mod moves;
+mod rare;
+mod segment;
 mod stack;
 mod string;
 mod vector;

@@ -1,7 +1,7 @@
 //! What others sent to this local APIC: taken in by its owner, and handed on to the processor.
 
 use super::local::{LocalApic, Lvt};
-use super::shared::{ApicShared, Posted, posted};
+use super::shared::{ApicShared, MAX_NMIS, Posted, posted};
 use super::spec;
 
 /// What the processor itself, not its local APIC, has to do.
@@ -28,7 +28,8 @@ impl LocalApic {
 
     #[cold]
     fn take_posted(&mut self) {
-        let Some(Posted { flags, vectors, level, sipi_vector }) = self.shared().map(ApicShared::take_posted)
+        let Some(Posted { flags, vectors, level, sipi_vector, nmis }) =
+            self.shared().map(ApicShared::take_posted)
         else {
             return;
         };
@@ -37,7 +38,7 @@ impl LocalApic {
             self.irr.set_word(word, self.irr.word(word as u32) | vectors);
             self.tmr.set_word(word, self.tmr.word(word as u32) & !vectors | level & vectors);
         }
-        self.nmi |= flags & posted::NMI != 0;
+        self.nmis = self.nmis.saturating_add(nmis).min(MAX_NMIS);
         self.extint |= flags & posted::EXTINT != 0;
         if flags & posted::LINT0 != 0 {
             self.raise_lvt(Lvt::Lint0);
@@ -60,7 +61,7 @@ impl LocalApic {
 
     pub(super) fn accept_init(&mut self) {
         self.reset_registers();
-        self.nmi = false;
+        self.nmis = 0;
         self.extint = false;
         self.sipi = None;
         self.init = true;
@@ -84,13 +85,20 @@ impl LocalApic {
     /// Whether an NMI waits to be injected.
     #[inline]
     pub fn nmi_pending(&self) -> bool {
-        self.nmi
+        self.nmis != 0
     }
 
     /// Takes the NMI that waits.
     #[inline]
     pub fn take_nmi(&mut self) -> bool {
-        core::mem::take(&mut self.nmi)
+        let is_pending = self.nmis != 0;
+        self.nmis = self.nmis.saturating_sub(1);
+        is_pending
+    }
+
+    /// The processor handles an NMI: of those that have come meanwhile it latches one, and loses the others.
+    pub fn latch_one_nmi(&mut self) {
+        self.nmis = self.nmis.min(1);
     }
 
     /// Whether the PIC's interrupt gets through to this processor: then its vector is the PIC's to give, by

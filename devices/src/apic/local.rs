@@ -1,7 +1,7 @@
 //! The private part of a local APIC: what it is made of, its life cycle, and its local interrupt sources.
 
 use super::routing::{Routing, dfr_is_cluster, x2apic_ldr};
-use super::shared::{ApicShared, Apics};
+use super::shared::{ApicShared, Apics, MAX_NMIS};
 use super::timer::{Mode, Timer};
 use super::vectors::Vectors;
 use super::{ApicBus, DeliveryMode, spec};
@@ -54,7 +54,8 @@ pub struct LocalApic {
     pub(super) icr: u64,
     pub(super) lvt: [u32; 7],
     pub(super) timer: Timer,
-    pub(super) nmi: bool,
+    /// NMIs that wait, at most [`MAX_NMIS`](super::shared::MAX_NMIS).
+    pub(super) nmis: u8,
     pub(super) extint: bool,
     pub(super) init: bool,
     pub(super) sipi: Option<u8>,
@@ -89,7 +90,7 @@ impl LocalApic {
             icr: 0,
             lvt: [spec::LVT_MASKED; 7],
             timer: Timer::default(),
-            nmi: false,
+            nmis: 0,
             extint: false,
             init: false,
             sipi: None,
@@ -176,7 +177,7 @@ impl LocalApic {
         }
         match DeliveryMode::from_bits(lvt >> 8) {
             Some(DeliveryMode::Fixed) => self.request(lvt as u8),
-            Some(DeliveryMode::Nmi) => self.nmi = true,
+            Some(DeliveryMode::Nmi) => self.nmis = (self.nmis + 1).min(MAX_NMIS),
             Some(DeliveryMode::Init) => self.accept_init(),
             // ExtINT is a level, looked at when the processor can take it. The rest is reserved here, or SMI.
             _ => {}

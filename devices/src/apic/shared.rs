@@ -9,6 +9,10 @@ use crossbeam_utils::CachePadded;
 /// How many vCPUs a VM can have: the APIC IDs an 8-bit destination can name.
 pub const MAX_VCPUS: usize = 255;
 
+/// How many NMIs can wait for a processor that handles none: the first is delivered, and one is latched
+/// behind it.
+pub(super) const MAX_NMIS: u8 = 2;
+
 /// Flags of what was posted and not yet seen by the owner. The low byte has a bit for each word of the shared
 /// IRR.
 pub(super) mod posted {
@@ -29,6 +33,7 @@ pub(super) struct Posted {
     /// The trigger modes of `vectors`; other bits mean nothing.
     pub level: [u32; 8],
     pub sipi_vector: u8,
+    pub nmis: u8,
 }
 
 /// The part of one vCPU's local APIC that all threads share.
@@ -40,6 +45,8 @@ pub struct ApicShared {
     level: [AtomicU32; 8],
     sipi_vector: AtomicU8,
     lint0: AtomicBool,
+    /// NMIs that were posted, [`MAX_NMIS`] at most.
+    nmis: AtomicU8,
     /// Task priority, for lowest-priority arbitration.
     pub(super) priority: AtomicU8,
     /// [`Routing`], as bits.
@@ -55,6 +62,7 @@ impl ApicShared {
             level: Default::default(),
             sipi_vector: AtomicU8::new(0),
             lint0: AtomicBool::new(false),
+            nmis: AtomicU8::new(0),
             priority: AtomicU8::new(0),
             routing: AtomicU64::new(Routing::default().to_bits()),
         }
@@ -80,6 +88,9 @@ impl ApicShared {
         let flags = self.posted.swap(0, Ordering::AcqRel);
         let mut taken =
             Posted { flags, sipi_vector: self.sipi_vector.load(Ordering::Relaxed), ..Posted::default() };
+        if flags & posted::NMI != 0 {
+            taken.nmis = self.nmis.swap(0, Ordering::AcqRel);
+        }
         for word in (0..8).filter(|word| flags >> word & 1 != 0) {
             taken.vectors[word] = self.irr[word].swap(0, Ordering::AcqRel);
             taken.level[word] = self.level[word].load(Ordering::Relaxed);
@@ -118,6 +129,9 @@ impl ApicShared {
     /// Posts an NMI. Returns whether the owner must be kicked.
     #[must_use]
     pub fn post_nmi(&self) -> bool {
+        // The number is there before the flag can be seen.
+        let one_more = |nmis: u8| Some(nmis.saturating_add(1).min(MAX_NMIS));
+        let _ = self.nmis.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more);
         self.post(posted::NMI)
     }
 

@@ -29,6 +29,10 @@ pub const LEAF1_ECX_OSXSAVE: u32 = bits(&[27]);
 pub const LEAF1_EDX: u32 = bits(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 14, 15, 17, 19, 23, 24, 25, 26]);
 /// Leaf 1 EDX: APIC, MTRR and PAT, emulated whatever the host has.
 pub const LEAF1_EDX_EMULATED: u32 = bits(&[9, 12, 16]);
+/// The mask for leaf 1 EDX, and for its copy, by whether the local APIC is switched off: its bit is 9.
+pub const fn without_apic(is_off: bool) -> u32 {
+    if is_off { !(1 << 9) } else { u32::MAX }
+}
 /// Leaf 1 EDX: more than one logical processor in the package.
 pub const LEAF1_EDX_HTT: u32 = bits(&[28]);
 

@@ -21,14 +21,18 @@ pub struct Live {
     pub cr4: u64,
     /// XCR0: the size of the XSAVE area.
     pub xcr0: u64,
+    /// The local APIC is switched off in its base register: CPUID does not show it then (SDM 3, 11.4.3).
+    pub is_apic_off: bool,
 }
 
 /// What has to be put in at the exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fill {
     Nothing,
-    /// Leaf 1 ECX: OSXSAVE.
+    /// Leaf 1 ECX: OSXSAVE; EDX: APIC.
     Osxsave,
+    /// Leaf 1 without XSAVE, and leaf 8000_0001h: EDX: APIC.
+    Apic,
     /// Leaf 7 ECX: OSPKE.
     Ospke,
     /// Leaf 0Dh EBX: size for XCR0, standard format.
@@ -147,9 +151,15 @@ impl CpuidTable {
         let mut leaf = entry.leaf;
         match entry.fill {
             Fill::Nothing => {}
-            Fill::Osxsave if live.cr4 & 1 << 18 != 0 => leaf.ecx |= f::LEAF1_ECX_OSXSAVE,
+            Fill::Osxsave => {
+                if live.cr4 & 1 << 18 != 0 {
+                    leaf.ecx |= f::LEAF1_ECX_OSXSAVE;
+                }
+                leaf.edx &= f::without_apic(live.is_apic_off);
+            }
+            Fill::Apic => leaf.edx &= f::without_apic(live.is_apic_off),
             Fill::Ospke if live.cr4 & 1 << 22 != 0 => leaf.ecx |= f::LEAF7_ECX_OSPKE,
-            Fill::Osxsave | Fill::Ospke => {}
+            Fill::Ospke => {}
             Fill::StandardSize => leaf.ebx = self.xsave.standard_bytes(live.xcr0),
             Fill::CompactedSize => leaf.ebx = self.xsave.compacted_bytes(live.xcr0),
         }
@@ -257,7 +267,7 @@ impl<'a> Builder<'a> {
         let ebx = 8 << 8 | cpus.next_power_of_two().min(255) << 16 | (self.policy.apic_id & 0xff) << 24;
         // Signature: stepping, model, family; the type field is 0.
         let eax = host.eax & 0x0fff_0fff;
-        let fill = if self.table.xsave.xcr0 == 0 { Fill::Nothing } else { Fill::Osxsave };
+        let fill = if self.table.xsave.xcr0 == 0 { Fill::Apic } else { Fill::Osxsave };
         self.put(1, fill, Leaf { eax, ebx, ecx, edx });
     }
 
@@ -365,7 +375,9 @@ impl<'a> Builder<'a> {
                 answer.ecx |= f::EXT1_ECX_CMP_LEGACY;
             }
         }
-        self.put(EXTENDED + 1, Fill::Nothing, answer);
+        // Only AMD's processors have the copy.
+        let fill = if self.vendor == Vendor::Amd { Fill::Apic } else { Fill::Nothing };
+        self.put(EXTENDED + 1, fill, answer);
     }
 
     fn extended_8(&mut self) {

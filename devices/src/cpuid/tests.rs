@@ -42,7 +42,7 @@ fn four(apic_id: u32) -> CpuidTable {
 }
 
 fn ask(table: &CpuidTable, leaf: u32, subleaf: u32) -> Leaf {
-    table.lookup(leaf, subleaf, &Live { cr4: 1 << 18, xcr0: 3 })
+    table.lookup(leaf, subleaf, &Live { cr4: 1 << 18, xcr0: 3, ..Live::default() })
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn plain_answers_are_the_answers() {
     let table = four(2);
     for leaf in (0..0x20).chain(0x8000_0000..0x8000_0030).chain([0x4000_0000, u32::MAX]) {
         let answers: BTreeSet<[u32; 4]> = [(0, 0, 1), (1, 1 << 18 | 1 << 22, 7), (5, 0, 3)]
-            .map(|(subleaf, cr4, xcr0)| table.lookup(leaf, subleaf, &Live { cr4, xcr0 }))
+            .map(|(subleaf, cr4, xcr0)| table.lookup(leaf, subleaf, &Live { cr4, xcr0, ..Live::default() }))
             .map(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx])
             .into();
         if let Some(Leaf { eax, ebx, ecx, edx }) = table.plain(leaf) {
@@ -171,13 +171,13 @@ fn bits_follow_control_registers() {
         (0, u64::MAX, 0, 0, 0x988),
     ];
     for (cr4, xcr0, osxsave, ospke, size) in cases {
-        let live = Live { cr4, xcr0 };
+        let live = Live { cr4, xcr0, ..Live::default() };
         assert_eq!(table.lookup(1, 0, &live).ecx >> 27 & 1, osxsave);
         assert_eq!(table.lookup(7, 0, &live).ecx >> 4 & 1, ospke);
         let main = table.lookup(0x0d, 0, &live);
         assert_eq!((main.eax, main.ebx, main.ecx, main.edx), (0x207, size, 0x988, 0));
     }
-    let compacted = table.lookup(0x0d, 1, &Live { cr4: 0, xcr0: 0x207 });
+    let compacted = table.lookup(0x0d, 1, &Live { cr4: 0, xcr0: 0x207, ..Live::default() });
     assert_eq!((compacted.eax, compacted.ebx), (7, 576 + 0x100 + 8));
     assert_eq!(table.allowed_xcr0(), 0x207);
 }
@@ -185,7 +185,7 @@ fn bits_follow_control_registers() {
 #[test]
 fn protection_keys_go_with_their_state() {
     let table = table(&CpuidPolicy { protection_keys: false, ..CpuidPolicy::new(0, 4, TSC_HZ) });
-    let live = Live { cr4: 1 << 22, xcr0: 7 };
+    let live = Live { cr4: 1 << 22, xcr0: 7, ..Live::default() };
     assert_eq!(table.lookup(7, 0, &live).ecx & 3 << 3, 0);
     assert_eq!(table.allowed_xcr0(), 7);
 }
@@ -298,7 +298,7 @@ fn a_hostile_host_gets_nothing_past_the_list() {
             },
         };
         let table = CpuidTable::new(&mut host, &CpuidPolicy::new(1, round as u32, u64::from(round as u32)));
-        let live = Live { cr4: 0, xcr0: u64::MAX };
+        let live = Live { cr4: 0, xcr0: u64::MAX, ..Live::default() };
         let (one, seven, d) =
             (table.lookup(1, 0, &live), table.lookup(7, 0, &live), table.lookup(0x0d, 0, &live));
         let extended = table.lookup(0x8000_0001, 0, &live);
@@ -353,5 +353,18 @@ fn registers_follow_features() {
     let policy = |xsave_bytes| CpuidPolicy { xsave_bytes, ..CpuidPolicy::new(0, 1, TSC_HZ) };
     for (room, xcr0) in [(8192, 0x207), (0x988, 0x207), (0x987, 7), (832, 7), (831, 3), (0, 3)] {
         assert_eq!(table(&policy(room)).allowed_xcr0(), xcr0, "{room}");
+    }
+}
+
+/// With the local APIC switched off in its base register, CPUID does not show it, in neither place.
+#[test]
+fn the_apic_bit_follows_the_base_register() {
+    const APIC: u32 = 1 << 9;
+    let table = four(0);
+    for (is_apic_off, expected) in [(false, APIC), (true, 0)] {
+        let live = Live { is_apic_off, ..Live::default() };
+        for leaf in [1, 0x8000_0001] {
+            assert_eq!(table.lookup(leaf, 0, &live).edx & APIC, expected, "{leaf:x}");
+        }
     }
 }

@@ -110,7 +110,7 @@ const UNNUMBERED: [Rule; 68] = [
     run(0x0000_0186, 0x0000_018d, Kind::Ignored(0)), // performance event selects
     run(0x0000_0198, 0x0000_0199, Kind::Ignored(0)), // performance status and control
     run(0x0000_019a, 0x0000_019c, Kind::Ignored(0)), // thermal
-    one(0x0000_01a0, Kind::Ignored(1)),              // MISC_ENABLE: fast strings
+    one(0x0000_01a0, stored(1)),                     // MISC_ENABLE: fast strings
     one(0x0000_01d9, Kind::Vcpu(DebugCtl)),
     run(0x0000_01db, 0x0000_01de, Kind::Ignored(0)), // last branch and exception
     run(0x0000_0200, 0x0000_020f, mtrr(Mtrr::Variable, OFF)),

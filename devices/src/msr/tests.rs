@@ -156,3 +156,12 @@ fn efer() {
         assert_eq!(check_efer(current, value, paging), result, "{current:#x} {value:#x}");
     }
 }
+
+/// MISC_ENABLE keeps what is written: a guest that reads it back believes nothing else.
+#[test]
+fn misc_enable_is_kept() {
+    let mut file = file();
+    assert_eq!(file.read(0x1a0), MsrRead::Value(1));
+    assert_eq!(file.write(0x1a0, 0x4_0080_1889), MsrWrite::Done);
+    assert_eq!(file.read(0x1a0), MsrRead::Value(0x4_0080_1889));
+}

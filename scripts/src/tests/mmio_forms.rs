@@ -13,7 +13,7 @@ use crate::project::variable;
 use crate::testing::{Case, Suite};
 
 /// Forms in 64-, 32- and 16-bit code.
-const FORMS: [(u32, u64); 3] = [(64, 2641), (32, 2641), (16, 2609)];
+const FORMS: [(u32, u64); 3] = [(64, 4035), (32, 4058), (16, 3844)];
 
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
@@ -94,6 +94,7 @@ fn compare(case: &mut Case, qemu: &Qemu, folder: &Path, each: u64, settings: &[&
         first += count;
     }
     case.expect(&booted.console, "LMSW 6 0")?;
+    case.expect(&booted.console, "STACK 3 0")?;
     case.expect(&booted.console, "FORMS end")
 }
 

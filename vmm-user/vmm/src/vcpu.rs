@@ -3,6 +3,7 @@
 mod batch;
 mod control;
 mod cpuid;
+mod delivery;
 mod emulator;
 mod entry;
 mod events;

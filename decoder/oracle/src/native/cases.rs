@@ -1,5 +1,7 @@
 //! Cases: an instruction, and registers that make it reach the data.
 
+mod forms;
+
 use super::descriptors::{self, Descriptor};
 use super::mapping::{CODE, DATA, PAGE};
 use super::processor::{Registers, Selectors};
@@ -9,96 +11,14 @@ use decoder::{
     Attributes, Instruction, Mode, Operand, Operation, Processor, Register, Rejection, Segment, SegmentState,
     Size,
 };
+pub(super) use forms::{Form, forms, memory_forms};
+use forms::{is_port_string, is_user};
 
 const SP: usize = 4;
+const BP: usize = 5;
 const SI: usize = 6;
 const DI: usize = 7;
 const CX: usize = 1;
-
-/// One encoding that is accepted: prefix, escape bytes, opcode, and what ModRM.reg selects.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
-    pub(super) mandatory: Option<u8>,
-    pub(super) escape: &'static [u8],
-    pub(super) opcode: u8,
-    pub(super) reg: u8,
-    pub(super) mode: Mode,
-}
-
-/// All accepted forms that user code may execute, in each mode.
-pub(super) fn forms(processor: Processor) -> Vec<Form> {
-    forms_of(processor, is_user)
-}
-
-/// The same, and INS and OUTS, which need a port.
-pub(super) fn memory_forms(processor: Processor) -> Vec<Form> {
-    forms_of(processor, |operation| is_user(operation) || is_port_string(operation))
-}
-
-fn forms_of(processor: Processor, is_wanted: impl Fn(Operation) -> bool) -> Vec<Form> {
-    let mut forms = Vec::new();
-    for mode in [Mode::Bits64, Mode::Bits32, Mode::Bits16] {
-        for escape in [&[][..], &[0x0f], &[0x0f, 0x38]] {
-            for opcode in 0..=0xff {
-                for mandatory in [None, Some(0x66), Some(0xf3), Some(0xf2)] {
-                    for reg in 0..8 {
-                        let form = Form { mandatory, escape, opcode, reg, mode };
-                        if form.operation(processor).is_some_and(&is_wanted) {
-                            forms.push(form);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    forms
-}
-
-impl Form {
-    fn bytes(&self, prefixes: &[u8], modrm: u8) -> Vec<u8> {
-        let mut bytes = Vec::from_iter(self.mandatory);
-        bytes.extend(prefixes);
-        bytes.extend(self.escape);
-        bytes.extend([self.opcode, modrm]);
-        bytes
-    }
-
-    /// What it does, if it is accepted.
-    fn operation(&self, processor: Processor) -> Option<Operation> {
-        let mut bytes = self.bytes(&[], self.reg << 3 | 7);
-        bytes.extend([0; 10]);
-        decoder::decode(&bytes, self.mode, processor).ok().map(|instruction| instruction.operation)
-    }
-}
-
-/// Whether user code may execute it, and it does what it does to registers and memory alone.
-fn is_user(operation: Operation) -> bool {
-    use Operation::*;
-    !matches!(
-        operation,
-        Ins | Outs
-            | Cpuid
-            | Rdmsr
-            | Wrmsr
-            | Rdtsc
-            | Rdtscp
-            | Hlt
-            | Vmmcall
-            | Xsetbv
-            | Invd
-            | Wbinvd
-            | Clts
-            | Lmsw
-            | MovControl
-            | MovDebug
-            | In
-            | Out
-    )
-}
-
-fn is_port_string(operation: Operation) -> bool {
-    matches!(operation, Operation::Ins | Operation::Outs)
-}
 
 /// A case to be run by both sides.
 pub(super) struct Case {
@@ -114,6 +34,10 @@ pub(super) struct Case {
     pub(super) segments: [SegmentState; 6],
     /// Where data is written before, within writable pages: about where the operands are.
     pub(super) fills: Vec<(u64, [u8; 32])>,
+    /// The data is to be selectors.
+    pub(super) draws_selectors: bool,
+    /// The data is to begin with this: where a branch goes to.
+    pub(super) aim: Vec<u8>,
 }
 
 impl Case {
@@ -135,6 +59,7 @@ impl Case {
             rip: 0,
             rflags: 0x202 | random.bits() & 0x8d5,
             xmm: core::array::from_fn(|_| u128::from(random.bits()) << 64 | u128::from(random.bits())),
+            mmx: core::array::from_fn(|_| random.bits()),
         };
         if random.below(4) == 0 {
             registers.rflags |= 1 << 10;
@@ -156,6 +81,8 @@ impl Case {
             selectors,
             segments,
             fills,
+            draws_selectors: false,
+            aim: Vec::new(),
         };
         match instruction {
             Some(instruction) => case.point_registers(&instruction, random)?,
@@ -176,8 +103,23 @@ impl Case {
             let bits = random.below(2048) as i64 - 1024;
             self.registers.gprs[usize::from(number)] = bits as u64;
         }
-        if matches!(instruction.operation, Operation::Push | Operation::Pop) {
+        if branches(instruction.operation) {
+            // What a register says could be anywhere.
+            if matches!(instruction.source, Operand::Gpr(_)) {
+                return None;
+            }
+            self.aim(instruction, random);
+        }
+        if is_selector(instruction) {
+            if loads_fs(instruction) {
+                return None;
+            }
+            self.draws_selectors = true;
+        }
+        if accesses_stack(instruction.operation) {
             self.point(SP, Segment::Ss, self.stack_size(), random);
+            // Most frames are small.
+            self.point(BP, Segment::Ss, self.stack_size(), random);
         }
         if instruction.attributes.contains(Attributes::MEMORY) {
             self.point_to_operand(instruction, random);
@@ -221,13 +163,57 @@ impl Case {
             _ => page + (random.below(PAGE) & !0xf),
         };
         let mut fill = [0; 32];
-        if random.below(2) == 0 {
+        if self.draws_selectors {
+            fill = selectors_around(random);
+        } else if random.below(2) == 0 {
             fill.fill_with(|| random.bits() as u8);
         } else {
             fill.fill(random.choose(&[0, 0xff, 0x80, 0x7f, 1]));
         }
+        fill.iter_mut().skip(8).zip(&self.aim).for_each(|(to, from)| *to = *from);
         self.fills.push((target.wrapping_sub(8), fill));
+        // What does not fit in there.
+        for (chunk, at) in self.aim.iter().skip(24).copied().collect::<Vec<_>>().chunks(32).zip(0..) {
+            let mut fill = [0; 32];
+            fill.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.fills.push((target.wrapping_add(24 + 32 * at), fill));
+        }
         target
+    }
+
+    /// Has a branch go to the breakpoint behind it.
+    fn aim(&mut self, instruction: &Instruction, random: &mut Random) {
+        let next = self.next();
+        let (cs, ss) = (self.selectors.cs.into(), self.selectors.ss.into());
+        let size = instruction.size.bytes() as usize;
+        let flags = 0x202 | random.bits() & 0xcd5;
+        let values = match instruction.operation {
+            Operation::Iret => vec![next, cs, flags, self.target(random), ss],
+            _ => vec![next, cs],
+        };
+        self.fills.clear();
+        self.aim = values.iter().flat_map(|value| value.to_le_bytes()[..size].to_vec()).collect();
+        if instruction.source == Operand::Immediate {
+            self.patch_target(instruction, next, cs);
+        }
+    }
+
+    /// The breakpoint's offset.
+    pub(super) fn next(&self) -> u64 {
+        self.registers.rip + self.code.len() as u64
+    }
+
+    /// A target that stands in the instruction.
+    fn patch_target(&mut self, instruction: &Instruction, next: u64, cs: u64) {
+        let size = (instruction.size.bytes() as usize).min(4);
+        let bytes = match instruction.operation {
+            Operation::CallRelative => vec![0; size],
+            Operation::CallFar => [&next.to_le_bytes()[..size], &cs.to_le_bytes()[..2]].concat(),
+            _ => return,
+        };
+        let start = self.code.len() - bytes.len();
+        self.code[start..].copy_from_slice(&bytes);
+        self.instruction = decoder::decode(&self.code, self.mode, self.processor).ok();
     }
 
     fn base(&self, segment: Segment) -> u64 {
@@ -295,6 +281,41 @@ impl Case {
             self.registers.gprs[2] = if instruction.memory_size == Size::B8 { half(12) } else { half(16) };
         }
     }
+}
+
+/// Whether rSP points to an operand.
+fn accesses_stack(operation: Operation) -> bool {
+    use Operation::*;
+    let pushes =
+        matches!(operation, Push | PushRegister | Pusha | Pushf | Enter | Call | CallRelative | CallFar);
+    pushes || matches!(operation, Pop | PopRegister | Popa | Popf | Leave | Ret | RetFar | Iret)
+}
+
+/// Whether it goes elsewhere than behind itself.
+pub(super) fn branches(operation: Operation) -> bool {
+    use Operation::*;
+    matches!(operation, Jmp | Call | CallRelative | Ret | JmpFar | CallFar | RetFar | Iret)
+}
+
+/// Whether what it reads is a selector.
+fn is_selector(instruction: &Instruction) -> bool {
+    use Operation::*;
+    matches!(instruction.operation, MovSegment | LoadFar | Lar | Lsl | Verr | Verw)
+        || matches!(instruction.destination, Operand::Segment(_))
+}
+
+/// The harness needs its own FS.
+fn loads_fs(instruction: &Instruction) -> bool {
+    let is_far = instruction.operation == Operation::LoadFar && instruction.immediate == Segment::Fs as u64;
+    is_far || instruction.destination == Operand::Segment(Segment::Fs as u8)
+}
+
+/// Selectors at each place where an operand may begin.
+fn selectors_around(random: &mut Random) -> [u8; 32] {
+    const SELECTORS: [u16; 16] =
+        [0, 1, 3, 0x18, 0x23, 0x2a, 0x2b, 0x33, 0x27, 0x1f, 0x37, 0x3f, 0x3e, 0x47, 0xfff7, 0xff];
+    let selector = random.choose(&SELECTORS).to_le_bytes();
+    core::array::from_fn(|index| selector[index % 2])
 }
 
 pub(super) fn is_bit(operation: Operation) -> bool {

@@ -1,7 +1,7 @@
 //! Segments for 32- and 16-bit cases, in the local descriptor table.
 
 use super::mapping::{CODE, DATA};
-use decoder::SegmentState;
+use decoder::{SegmentState, Size};
 use std::io;
 
 /// A descriptor: where its selector points to, and what the emulator is told of it.
@@ -48,6 +48,69 @@ pub(super) const DATA_SEGMENTS: [Descriptor; 6] = [
 
 /// How many of [`DATA_SEGMENTS`] can be stacks.
 pub(super) const STACK_SEGMENTS: usize = 4;
+
+/// Where the emulator is told that the descriptor tables are: where no case's addresses are.
+pub(super) const GDT_AT: u64 = 0xffff_fe00_0000_0000;
+/// Where the emulator is told that the local one is.
+pub(super) const LDT_AT: u64 = GDT_AT + 0x1000;
+/// Linux has sixteen entries.
+pub(super) const GDT_LIMIT: u16 = 127;
+/// Entries of the local table.
+const LDT_ENTRIES: usize = 16;
+
+/// Whether a linear address lies in one of the tables.
+pub(super) fn contains(linear: u64) -> bool {
+    (GDT_AT..LDT_AT + 8 * LDT_ENTRIES as u64).contains(&linear)
+}
+
+/// What is in the tables.
+pub(super) fn read(linear: u64, size: Size) -> Option<u64> {
+    if !contains(linear) {
+        return None;
+    }
+    let table = if linear < LDT_AT { gdt() } else { ldt() };
+    let offset = (linear & 0xfff) as usize;
+    let bytes: Vec<u8> = table.iter().flat_map(|entry| entry.to_le_bytes()).collect();
+    let mut value = [0; 8];
+    let found = bytes.get(offset..offset + size.bytes() as usize)?;
+    value[..found.len()].copy_from_slice(found);
+    Some(u64::from_le_bytes(value))
+}
+
+/// The local table.
+pub(super) fn ldt() -> [u64; LDT_ENTRIES] {
+    let mut table = [0; LDT_ENTRIES];
+    for segment in [CODE_32, CODE_16].iter().chain(&DATA_SEGMENTS) {
+        if let Some(entry) = table.get_mut(usize::from(segment.selector >> 3)) {
+            // Linux sets the bit that is for software.
+            *entry = encoded(segment) | 1 << 52;
+        }
+    }
+    table
+}
+
+/// What of Linux's global table cases use: the user's segments, and the kernel's data, which it may not have.
+fn gdt() -> [u64; LDT_ENTRIES] {
+    let mut table = [0; LDT_ENTRIES];
+    table[3] = encoded(&descriptor(0x18, 0, u32::MAX, 0xc93));
+    table[4] = encoded(&descriptor(0x23, 0, u32::MAX, 0xcfb));
+    table[5] = encoded(&LONG_DATA);
+    table[6] = encoded(&LONG_CODE);
+    table
+}
+
+/// A descriptor as it lies in a table (APM 2, 4.7).
+fn encoded(segment: &Descriptor) -> u64 {
+    let state = segment.state;
+    let attributes = u64::from(state.attributes);
+    let limit = u64::from(if attributes & 1 << 11 != 0 { state.limit >> 12 } else { state.limit });
+    (limit & 0xffff)
+        | (state.base & 0xff_ffff) << 16
+        | (attributes & 0xff) << 40
+        | (limit >> 16) << 48
+        | (attributes >> 8) << 52
+        | (state.base >> 24) << 56
+}
 
 const fn local(entry: u16, base: u32, limit: u32, attributes: u16) -> Descriptor {
     descriptor(entry << 3 | 7, base, limit, attributes)

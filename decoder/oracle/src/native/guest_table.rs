@@ -4,19 +4,17 @@
 
 use super::cases::{self, Case, Form};
 use super::compare;
-use super::descriptors::{self, DATA_SEGMENTS, Descriptor};
+use super::descriptors;
 use super::mapping::{CODE, DATA, PAGE};
 use super::twin::Twin;
 use crate::random::Random;
 use decoder::{
-    Attributes, Instruction, Mode, Operand, Operation, Outcome, Processor, Register, Segment, SegmentState,
-    Size, Vendor,
+    Attributes, Features, Instruction, Mode, Operand, Operation, Outcome, Processor, Register, Segment,
+    SegmentState, Size, Vendor,
 };
 
 /// `MMIOFORM`.
 const MAGIC: u64 = u64::from_le_bytes(*b"MMIOFORM");
-/// Entries of the local descriptor table.
-const LDT_ENTRIES: usize = 16;
 /// Most places that are filled before a case.
 const MAX_FILLS: usize = 4;
 /// How often a case of a form is drawn before it is given up.
@@ -28,8 +26,10 @@ const FLAG_IF: u64 = 1 << 9;
 const FLAG_IOPL: u64 = 3 << 12;
 /// TF: ends with #DB instead of a breakpoint.
 const FLAG_TF: u64 = 1 << 8;
-/// What cases are drawn for: it makes no difference, as they are the same for every maker.
-const PROCESSOR: Processor = Processor::full(Vendor::Amd);
+/// What cases are drawn for: the maker makes no difference, as they are the same for every one. TCG has no
+/// MOVDIRI.
+const PROCESSOR: Processor =
+    Processor { vendor: Vendor::Amd, features: Features::all().difference(Features::MOVDIRI) };
 const DX: usize = 2;
 const SP: u8 = 4;
 
@@ -56,7 +56,8 @@ pub fn table(seed: u64, each: u32) -> Summary {
     let mut random = Random::new(seed);
     let mut summary = Summary::default();
     let mut records = Vec::new();
-    for form in cases::memory_forms(PROCESSOR).into_iter().filter(|form| !is_wrong_in_tcg(form)) {
+    let is_wanted = |form: &Form| !is_wrong_in_tcg(form) && !form.is_redundant(PROCESSOR);
+    for form in cases::memory_forms(PROCESSOR).into_iter().filter(is_wanted) {
         let mut drawn = 0;
         for _ in 0..each {
             let Some(case) = draw(&form, &mut random) else { break };
@@ -84,26 +85,7 @@ fn mode_index(mode: Mode) -> usize {
 }
 
 fn header(cases: usize) -> Vec<u8> {
-    let mut ldt = [0_u64; LDT_ENTRIES];
-    for segment in [descriptors::CODE_32, descriptors::CODE_16].iter().chain(&DATA_SEGMENTS) {
-        if let Some(entry) = ldt.get_mut(usize::from(segment.selector >> 3)) {
-            *entry = descriptor(segment);
-        }
-    }
-    [MAGIC, cases as u64].iter().chain(&ldt).flat_map(|word| word.to_le_bytes()).collect()
-}
-
-/// A descriptor as it lies in a table (APM 2, 4.7).
-fn descriptor(segment: &Descriptor) -> u64 {
-    let state = segment.state;
-    let attributes = u64::from(state.attributes);
-    let limit = u64::from(if attributes & 1 << 11 != 0 { state.limit >> 12 } else { state.limit });
-    (limit & 0xffff)
-        | (state.base & 0xff_ffff) << 16
-        | (attributes & 0xff) << 40
-        | (limit >> 16) << 48
-        | (attributes >> 8) << 52
-        | (state.base >> 24) << 56
+    [MAGIC, cases as u64].iter().chain(&descriptors::ldt()).flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// A case that completes.
@@ -116,8 +98,9 @@ fn draw(form: &Form, random: &mut Random) -> Option<Case> {
             if uses_port(&instruction) {
                 case.registers.gprs[DX] = PORT;
             }
-            let is_left_out =
-                has_wrong_prefixes(&case, &instruction) || depends_on_upper_half_of_esp(&case, &instruction);
+            let is_left_out = compare::is_result_undefined(&instruction, case.registers.gprs[1])
+                || has_wrong_prefixes(&case, &instruction)
+                || depends_on_upper_half_of_esp(&case, &instruction);
             if !is_left_out && completes(&case) {
                 return Some(case);
             }
@@ -134,16 +117,25 @@ fn uses_port(instruction: &Instruction) -> bool {
 /// does as that one does, then makes no difference.
 fn completes(case: &Case) -> bool {
     let on_both = [Vendor::Amd, Vendor::Intel].into_iter().all(|vendor| {
-        let instruction = decoder::decode(&case.code, case.mode, Processor::full(vendor));
-        let outcome = instruction.map(|instruction| emulate(case, &instruction, 0));
-        matches!(outcome, Ok((Outcome::Done { .. }, false)))
+        let Ok(instruction) = decoder::decode(&case.code, case.mode, Processor { vendor, ..PROCESSOR })
+        else {
+            return false;
+        };
+        let (outcome, rip, is_unsafe) = emulate(case, &instruction, 0);
+        matches!(outcome, Outcome::Done { .. }) && rip == case.next() && !is_unsafe
     });
-    on_both && case.fills.len() <= MAX_FILLS
+    on_both && case.fills.len() <= MAX_FILLS && !has_foreign_selectors(case)
 }
 
-/// What the emulator makes of it, with more flags, and whether it reached memory of which nobody knows what
-/// is there.
-fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, bool) {
+/// Whether it loads a selector of the global table, in which the guest has others.
+fn has_foreign_selectors(case: &Case) -> bool {
+    const LOCAL: u8 = 4;
+    case.draws_selectors && case.fills.iter().any(|(_, [low, ..])| low & LOCAL == 0 && *low > 3)
+}
+
+/// What the emulator makes of it, with more flags, where that ends, and whether it reached memory of which
+/// nobody knows what is there.
+fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, u64, bool) {
     let mut twin = Twin::new(PROCESSOR);
     for (address, bytes) in &case.fills {
         for (address, byte) in (*address..).zip(bytes) {
@@ -156,7 +148,10 @@ fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, bool
     twin.registers = case.registers;
     twin.registers.rflags |= flags;
     twin.segments = case.segments;
-    (decoder::emulate(instruction, &mut twin, 100), twin.is_unsafe)
+    let selectors = &case.selectors;
+    twin.selectors = [selectors.es, selectors.cs, selectors.ss, selectors.ds, 0, selectors.gs];
+    let outcome = decoder::emulate(instruction, &mut twin, 100);
+    (outcome, twin.registers.rip, twin.is_unsafe)
 }
 
 /// Forms that QEMU's TCG has otherwise than processors, on memory too, so that the processor itself is their
@@ -164,12 +159,24 @@ fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, bool
 /// operand-size prefix and two with it (7.2); CMPXCHG8B and CMPXCHG16B with 66, F2 or F3, which mean nothing
 /// there, are #UD (10.2).
 fn is_wrong_in_tcg(form: &Form) -> bool {
+    // It has no VEX in 16-bit code.
+    let is_vex = form.escape.len() == 3;
+    if has_no_other_code_segment(form) || is_vex && form.mode == Mode::Bits16 {
+        return true;
+    }
     match form.escape {
         [] => matches!(form.opcode, 0xf6 | 0xf7) && form.reg == 1,
-        [0x0f] => form.opcode == 0xc7 && form.mandatory.is_some(),
+        // LAR leaves out the limit's upper bits.
+        [0x0f] => form.opcode == 0x02 || form.opcode == 0xc7 && form.mandatory.is_some(),
         [0x0f, 0x38] => matches!(form.opcode, 0xf0 | 0xf1) && form.mode == Mode::Bits16,
         _ => false,
     }
+}
+
+/// A far pointer of four bytes can't name 64-bit code that lies where cases do.
+fn has_no_other_code_segment(form: &Form) -> bool {
+    let is_far_pointer = form.escape.is_empty() && form.opcode == 0xff && matches!(form.reg, 3 | 5);
+    form.mode == Mode::Bits64 && is_far_pointer && form.mandatory == Some(0x66)
 }
 
 /// The same of prefixes that are drawn. In 64-bit code TCG also lets ES, CS, SS and DS, which mean nothing
@@ -181,6 +188,8 @@ fn has_wrong_prefixes(case: &Case, instruction: &Instruction) -> bool {
     match instruction.operation {
         Operation::CmpxchgPair if has(&[0x66, 0xf2, 0xf3]) => true,
         Operation::Movbe if instruction.size == Size::B8 && has(&[0x66]) => true,
+        // TCG takes the number of bytes to release for a signed one.
+        Operation::Ret | Operation::RetFar => instruction.immediate >= 0x8000,
         _ => case.mode == Mode::Bits64 && case.code.windows(2).any(undoes),
     }
 }
@@ -188,8 +197,17 @@ fn has_wrong_prefixes(case: &Case, instruction: &Instruction) -> bool {
 /// Whether a case may be single-stepped: behind the last iteration of a repetition, TCG still has RIP at the
 /// instruction (10.2).
 fn can_be_stepped(case: &Case, instruction: &Instruction) -> bool {
+    // After a load of SS, TCG reports a step later than processors do.
+    if loads_stack_segment(instruction) {
+        return false;
+    }
     let is_repeated = instruction.attributes.intersects(Attributes::REP | Attributes::REPNE);
     !is_repeated || matches!(emulate(case, instruction, FLAG_TF).0, Outcome::Repeat { .. })
+}
+
+fn loads_stack_segment(instruction: &Instruction) -> bool {
+    let is_far = instruction.operation == Operation::LoadFar && instruction.immediate == Segment::Ss as u64;
+    is_far || instruction.destination == Operand::Segment(Segment::Ss as u8)
 }
 
 /// A 16-bit stack, and an address that depends on all of ESP: a return to user mode leaves the kernel's upper
@@ -198,7 +216,8 @@ fn depends_on_upper_half_of_esp(case: &Case, instruction: &Instruction) -> bool 
     let is_small = case.segments[Segment::Ss as usize].attributes & SegmentState::BIG == 0;
     let is_base = instruction.base == Register::Gpr(SP) && instruction.address_size == Size::B4;
     let is_bit_offset = cases::is_bit(instruction.operation) && instruction.source == Operand::Gpr(SP);
-    case.mode != Mode::Bits64 && is_small && (is_base || is_bit_offset)
+    let is_bounded = instruction.operation == Operation::Bound && instruction.destination == Operand::Gpr(SP);
+    case.mode != Mode::Bits64 && is_small && (is_base || is_bit_offset || is_bounded)
 }
 
 /// One case, as `struct record` of the guest has it.
@@ -231,7 +250,7 @@ fn record(case: &Case, mapping: u8, random: &mut Random) -> Option<Vec<u8>> {
         put(selector.into());
     }
     put(selectors.gs_base);
-    put(compare::compared_flags(&instruction));
+    put(compare::compared_flags(&instruction, case.registers.gprs[1]));
     put(CODE + case.offset);
     put(random.bits());
     for index in 0..MAX_FILLS {

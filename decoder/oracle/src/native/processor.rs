@@ -9,6 +9,7 @@ pub(super) struct Registers {
     pub(super) rip: u64,
     pub(super) rflags: u64,
     pub(super) xmm: [u128; 16],
+    pub(super) mmx: [u64; 8],
 }
 
 /// Selectors a case runs with, and where GS is based if its selector is 0.
@@ -29,6 +30,8 @@ pub(super) struct Ending {
     pub(super) vector: u8,
     pub(super) error_code: u32,
     pub(super) cr2: u64,
+    /// ES, CS, SS, DS, GS.
+    pub(super) selectors: [u16; 5],
 }
 
 /// The registers' places in a signal's context, in the order of their numbers.
@@ -125,18 +128,24 @@ fn load_segments(selectors: &Selectors) {
 
 /// Enters the case at the first signal, leaves it at the second.
 extern "C" fn handle(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: clears RFLAGS.AC, which a case may have set, before anything is accessed misaligned.
-    unsafe { core::arch::asm!("pushfq", "and dword ptr [rsp], {0}", "popfq", const !0x4_0000_i32) };
+    // SAFETY: clears RFLAGS.AC, which a case may have set, before anything is accessed misaligned; and ID and
+    // NT, which the kernel would leave to the next case.
+    unsafe { core::arch::asm!("pushfq", "and dword ptr [rsp], {0}", "popfq", const !0x24_4000_i32) };
     // SAFETY: the kernel passes a context; it and the cell are nobody else's while this runs.
     let (context, shared) = unsafe { (&mut *context.cast::<libc::ucontext_t>(), &mut *SHARED.0.get()) };
     let Some(shared) = shared else { return };
     let machine = &mut context.uc_mcontext;
-    // SAFETY: the kernel always passes FPU state to 64-bit handlers, in the frame this handler owns.
-    let fpu = unsafe { &mut *machine.fpregs };
-    // SAFETY: sixteen registers of sixteen bytes each, without padding or invalid values.
-    let xmm = unsafe { &mut *(&raw mut fpu._xmm).cast::<[[u8; 16]; 16]>() };
+    // The kernel always passes FPU state to 64-bit handlers, in the frame this handler owns.
+    let fpu = machine.fpregs;
+    // SAFETY: sixteen registers of sixteen bytes each, without padding or invalid values; nobody else refers
+    // to them.
+    let xmm = unsafe { &mut *(&raw mut (*fpu)._xmm).cast::<[[u8; 16]; 16]>() };
     if shared.is_running {
         shared.ending = leave(&machine.gregs, xmm);
+        shared.ending.registers.mmx = mmx(fpu);
+        let [es, _, _, ds, gs] = data_selectors();
+        let stored = machine.gregs[libc::REG_CSGSFS as usize] as u64;
+        shared.ending.selectors = [es, stored as u16, (stored >> 48) as u16, ds, gs];
         machine.gregs = shared.saved;
         *xmm = shared.saved_xmm.map(u128::to_le_bytes);
     } else {
@@ -144,8 +153,54 @@ extern "C" fn handle(_signal: libc::c_int, _info: *mut libc::siginfo_t, context:
         shared.saved_xmm = xmm.map(u128::from_le_bytes);
         enter(&mut machine.gregs, &shared.registers, &shared.selectors);
         *xmm = shared.registers.xmm.map(u128::to_le_bytes);
+        set_mmx(fpu, &shared.registers.mmx);
     }
     shared.is_running = !shared.is_running;
+}
+
+/// The x87 registers' places in the FPU state: sixteen bytes each, the first eight of them MMX registers.
+const X87: usize = 32;
+/// The place of the status word, and of the tag word, of which each bit says that a register is valid.
+const STATUS_WORD: usize = 2;
+const TAGS: usize = 4;
+/// What of the state is not as after a reset: x87 and SSE are the lowest bits.
+const STATES: usize = 512;
+
+fn mmx(fpu: *const libc::_libc_fpstate) -> [u64; 8] {
+    core::array::from_fn(|number| {
+        // SAFETY: within the FPU state, which this handler owns.
+        unsafe { fpu.byte_add(X87 + 16 * number).cast::<u64>().read_unaligned() }
+    })
+}
+
+/// The registers, and the state that an MMX instruction leaves.
+fn set_mmx(fpu: *mut libc::_libc_fpstate, values: &[u64; 8]) {
+    for (number, value) in values.iter().enumerate() {
+        // SAFETY: as above.
+        unsafe {
+            fpu.byte_add(X87 + 16 * number).cast::<u64>().write_unaligned(*value);
+            fpu.byte_add(X87 + 16 * number + 8).cast::<u16>().write_unaligned(0xffff);
+        }
+    }
+    // SAFETY: as above; the kernel stores the header of the extended state behind it.
+    unsafe {
+        *fpu.byte_add(STATES).cast::<u64>() |= 3;
+        fpu.byte_add(STATUS_WORD).cast::<u16>().write_unaligned(0);
+        fpu.byte_add(TAGS).cast::<u16>().write_unaligned(0xff);
+    }
+}
+
+/// ES, two of no interest, DS and GS, which a signal leaves as they are.
+fn data_selectors() -> [u16; 5] {
+    let (es, ds, gs): (u16, u16, u16);
+    // SAFETY: reads registers.
+    unsafe {
+        core::arch::asm!(
+            "mov {0:x}, es", "mov {1:x}, ds", "mov {2:x}, gs",
+            out(reg) es, out(reg) ds, out(reg) gs, options(nomem, nostack),
+        );
+    }
+    [es, 0, 0, ds, gs]
 }
 
 fn enter(gregs: &mut [libc::greg_t; 23], registers: &Registers, selectors: &Selectors) {
@@ -166,9 +221,11 @@ fn leave(gregs: &[libc::greg_t; 23], xmm: &[[u8; 16]; 16]) -> Ending {
             rip: gregs[libc::REG_RIP as usize] as u64,
             rflags: gregs[libc::REG_EFL as usize] as u64,
             xmm: xmm.map(u128::from_le_bytes),
+            mmx: [0; 8],
         },
         vector: gregs[libc::REG_TRAPNO as usize] as u8,
         error_code: gregs[libc::REG_ERR as usize] as u32,
         cr2: gregs[libc::REG_CR2 as usize] as u64,
+        selectors: [0; 5],
     }
 }

@@ -1,15 +1,24 @@
 //! The emulator's side of a case: the same registers, and a copy of the same memory.
 
+use super::descriptors::{self, LDT_AT};
 use super::mapping::{self, DATA, DATA_BYTES, PAGE};
 use super::processor::Registers;
 use decoder::walk::{Access, Paging, WalkError};
-use decoder::{GuestMemory, Machine, PortRequest, Processor, Segment, SegmentState, Size};
+use decoder::{
+    DescriptorTable, GuestMemory, Machine, PortRequest, Processor, Segment, SegmentState, Size,
+    SystemSegment, Table,
+};
+
+/// A selector that the kernel has for the local descriptor table, and the table.
+const LDT_SELECTOR: u16 = 0x50;
+const LDT: SegmentState = SegmentState { base: LDT_AT, limit: 8 * 16 - 1, attributes: 0x82 };
 
 /// A [`Machine`] with user rights to the pages of data.
 #[derive(Clone)]
 pub(super) struct Twin {
     pub(super) registers: Registers,
     pub(super) segments: [SegmentState; 6],
+    pub(super) selectors: [u16; 6],
     pub(super) data: Box<[u8; DATA_BYTES]>,
     /// An address was translated that might be mapped in this process.
     pub(super) is_unsafe: bool,
@@ -23,6 +32,7 @@ impl Twin {
         Twin {
             registers: Registers::default(),
             segments: [flat; 6],
+            selectors: [0; 6],
             data: Box::new([0; DATA_BYTES]),
             is_unsafe: false,
             processor,
@@ -61,6 +71,9 @@ impl Twin {
 
 impl GuestMemory for Twin {
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        if let Some(value) = descriptors::read(gpa, size) {
+            return Some(value);
+        }
         self.load(gpa, size.bytes()).map(|value| value as u64)
     }
 
@@ -108,8 +121,43 @@ impl Machine for Twin {
         self.segments[segment as usize]
     }
 
+    fn selector(&mut self, segment: Segment) -> u16 {
+        self.selectors[segment as usize]
+    }
+
+    fn set_segment(&mut self, segment: Segment, selector: u16, state: SegmentState) {
+        self.selectors[segment as usize] = selector;
+        self.segments[segment as usize] = state;
+    }
+
+    fn system_segment(&mut self, which: SystemSegment) -> (u16, SegmentState) {
+        match which {
+            SystemSegment::Ldtr => (LDT_SELECTOR, LDT),
+            SystemSegment::Tr => (0, SegmentState { base: 0, limit: 0, attributes: 0 }),
+        }
+    }
+
+    fn set_system_segment(&mut self, _which: SystemSegment, _selector: u16, _state: SegmentState) {
+        unreachable!("user code can't")
+    }
+
+    fn descriptor_table(&mut self, which: Table) -> DescriptorTable {
+        match which {
+            Table::Gdt => DescriptorTable { base: descriptors::GDT_AT, limit: descriptors::GDT_LIMIT },
+            Table::Idt => DescriptorTable::default(),
+        }
+    }
+
+    fn set_descriptor_table(&mut self, _which: Table, _value: DescriptorTable) {
+        unreachable!("user code can't")
+    }
+
     fn cpl(&self) -> u8 {
         3
+    }
+
+    fn set_cpl(&mut self, cpl: u8) {
+        assert_eq!(cpl, 3);
     }
 
     fn processor(&self) -> Processor {
@@ -126,6 +174,19 @@ impl Machine for Twin {
 
     fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
         self.registers.xmm[usize::from(number)] = value;
+        Some(())
+    }
+
+    fn has_x87_error(&mut self) -> Option<bool> {
+        Some(false)
+    }
+
+    fn mmx(&mut self, number: u8) -> Option<u64> {
+        Some(self.registers.mmx[usize::from(number)])
+    }
+
+    fn set_mmx(&mut self, number: u8, value: u64) -> Option<()> {
+        self.registers.mmx[usize::from(number)] = value;
         Some(())
     }
 
@@ -151,6 +212,9 @@ impl Machine for Twin {
     fn port_write(&mut self, _port: u16, _size: Size, _value: u32) {}
 
     fn translate(&mut self, linear: u64, access: Access) -> Result<u64, WalkError> {
+        if descriptors::contains(linear) {
+            return Ok(linear);
+        }
         let write = if access.kind() == decoder::walk::Kind::Write { 2 } else { 0 };
         match mapping::right(linear) {
             Some(right) if mapping::allows(right, access.kind()) => Ok(linear),

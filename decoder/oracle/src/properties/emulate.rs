@@ -3,7 +3,7 @@
 use super::{mode, only_marks_added, paging, processor};
 use crate::small::SmallMachine;
 use arbitrary::Arbitrary;
-use decoder::{Attributes, Instruction, Mode, Operation, Outcome, SegmentState};
+use decoder::{Attributes, Instruction, Mode, Operand, Operation, Outcome, Segment, SegmentState};
 
 /// The state an emulation starts from.
 #[derive(Arbitrary, Clone, Debug)]
@@ -55,22 +55,33 @@ pub fn check_emulate(input: &EmulateInput) -> Option<Outcome> {
     let mut machine = before;
     let outcome = decoder::emulate(&instruction, &mut machine, 16);
     match outcome {
+        Outcome::Done { single_step } if branches(&instruction) => {
+            assert_eq!(single_step, before.rflags & 0x100 != 0);
+        }
         Outcome::Done { single_step } => {
             let next = before.rip.wrapping_add(instruction.length.into());
             assert_eq!(
                 machine.rip,
                 next & if instruction.mode == Mode::Bits64 { u64::MAX } else { 0xffff_ffff }
             );
-            assert_eq!(single_step, before.rflags & 0x100 != 0);
+            // Behind MOV SS and POP SS the next instruction is executed before a step is reported.
+            let is_in_shadow = instruction.destination == Operand::Segment(Segment::Ss as u8);
+            assert_eq!(single_step, before.rflags & 0x100 != 0 && !is_in_shadow);
         }
         Outcome::Repeat { .. } => {
             assert!(repeats(&instruction));
             assert_eq!(machine.rip, before.rip);
         }
         _ if repeats(&instruction) => assert_eq!(machine.rip, before.rip),
+        _ if may_have_stored(&instruction) => {
+            assert_unchanged(&SmallMachine { ram: before.ram, device: before.device, ..machine }, &before);
+        }
         _ => assert_unchanged(&machine, &before),
     }
-    assert_eq!((machine.rflags ^ before.rflags) & !(0x8d5 | 1 << 16), 0, "only status flags and RF change");
+    if !matches!(instruction.operation, Operation::Popf | Operation::Iret) {
+        let changed = (machine.rflags ^ before.rflags) & !(0x8d5 | 1 << 16);
+        assert_eq!(changed, 0, "only status flags and RF change");
+    }
     check_short_cut(&instruction, &before, outcome, &machine);
     if before.paging.cr0 >> 31 & 1 == 0 {
         check_device(&instruction, &before, outcome, &machine);
@@ -88,6 +99,20 @@ fn check_short_cut(instruction: &Instruction, before: &SmallMachine, outcome: Ou
         assert_eq!(decoder::emulate(&Instruction { attributes, ..*instruction }, &mut machine, 16), outcome);
         assert_eq!(machine, *after);
     }
+}
+
+fn branches(instruction: &Instruction) -> bool {
+    use Operation::*;
+    matches!(instruction.operation, Jmp | Call | CallRelative | Ret | JmpFar | CallFar | RetFar | Iret)
+}
+
+/// Whether it may have changed memory before it fails: accessed bits of descriptors, and what several stores
+/// have made of page tables that lie in the same memory.
+fn may_have_stored(instruction: &Instruction) -> bool {
+    use Operation::*;
+    let loads_descriptors =
+        matches!(instruction.operation, JmpFar | CallFar | RetFar | Iret | Ltr | LoadFar | MovSegment);
+    loads_descriptors || matches!(instruction.operation, PopRegister | Enter | Pusha)
 }
 
 fn repeats(instruction: &Instruction) -> bool {

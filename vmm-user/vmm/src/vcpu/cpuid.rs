@@ -9,6 +9,8 @@ use super::Vcpu;
 
 /// The leaf that depends on XCR0.
 const XSAVE_LEAF: u32 = 0xd;
+/// IA32_APIC_BASE: the local APIC is on.
+const APIC_ENABLE: u64 = 1 << 11;
 
 impl Vcpu {
     #[inline(always)]
@@ -31,7 +33,8 @@ impl Vcpu {
             // Asked for, since not every emulated processor lets XSETBV exit.
             self.registers.need(Groups::XCR0);
         }
-        let live = Live { cr4: self.registers.page.cr4(), xcr0: self.registers.page.xcr0() };
+        let is_apic_off = self.events.lapic.base() & APIC_ENABLE == 0;
+        let live = Live { cr4: self.registers.page.cr4(), xcr0: self.registers.page.xcr0(), is_apic_off };
         let leaf = self.cpuid.lookup(leaf, subleaf, &live);
         self.registers.page.set_abcd(results(&leaf));
     }

@@ -8,7 +8,9 @@ mod processor;
 mod table_path;
 
 use decoder::fetch::{self, Code, FetchError};
-use decoder::{Instruction, Intercept, Mode, Outcome, Plain, PortRequest, Processor, intercept_length};
+use decoder::{
+    Event, Instruction, Intercept, Mode, Outcome, Plain, PortRequest, Processor, intercept_length,
+};
 use devices::capability::Width;
 use devices::control::Control;
 use devices::cpuid::CpuidTable;
@@ -78,6 +80,7 @@ impl Emulator {
     }
 
     fn of(processor: Processor) -> Option<Self> {
+        decoder::prepare();
         Some(Self {
             processor,
             lengths: CodeCache::new((Intercept::Hlt, 1))?,
@@ -161,6 +164,17 @@ pub fn fetch(vcpu: &mut impl Surroundings, code: &mut Code) -> Result<Instructio
         vcpu.emulator().decoded.insert(key, Known::from(instruction));
     }
     Ok(instruction)
+}
+
+/// The length of INT n, INT3, INTO or INT1 at RIP. `None` when the code is none of them.
+pub fn interrupt_length(vcpu: &mut impl Surroundings, code: &mut Code) -> Result<Option<u8>, FetchError> {
+    let mode = vcpu.registers().mode();
+    fetch_length(&mut VcpuMachine::new(vcpu), code, Intercept::Interrupt, mode)
+}
+
+/// Delivers an event as the processor does.
+pub fn deliver(vcpu: &mut impl Surroundings, event: Event) -> Outcome {
+    decoder::deliver(event, &mut VcpuMachine::new(vcpu))
 }
 
 /// Carries out the instruction at RIP, or a number of its iterations.

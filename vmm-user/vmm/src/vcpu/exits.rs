@@ -38,8 +38,8 @@ impl Vcpu {
                 reason::DEADLINE => self.handle_deadline(),
                 _ if why & NOTABLE != 0 => {
                     why &= !NOTABLE;
-                    if let ControlFlow::Break(reason) = self.count_and_keep_event(why) {
-                        return ControlFlow::Break(reason);
+                    if let Some(next) = self.count_and_keep_event(why) {
+                        return next;
                     }
                     continue;
                 }
@@ -50,9 +50,9 @@ impl Vcpu {
     }
 
     /// What comes before the exit itself: it is counted, the guest's task priority may be another, and an
-    /// event on its way to the guest.
+    /// event on its way to the guest. Returns what is next if there is nothing else to be handled.
     #[cold]
-    fn count_and_keep_event(&mut self, why: u32) -> ControlFlow<u32> {
+    fn count_and_keep_event(&mut self, why: u32) -> Option<ControlFlow<u32>> {
         if let Some(statistics) = self.statistics {
             self.count(why, statistics);
         }
@@ -63,26 +63,23 @@ impl Vcpu {
         if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING) {
             return self.keep_event(why, flags);
         }
-        ControlFlow::Continue(())
+        None
     }
 
     /// An event is not with the guest yet: it goes first.
-    fn keep_event(&mut self, why: u32, flags: ExitFlags) -> ControlFlow<u32> {
+    fn keep_event(&mut self, why: u32, flags: ExitFlags) -> Option<ControlFlow<u32>> {
         if !flags.contains(ExitFlags::EVENT) {
             self.events.kernel_has_one();
-            return ControlFlow::Continue(());
+            return None;
         }
+        let event = self.registers.page.interrupted_event();
         if why == reason::MEMORY {
-            // Its gate or its stack is in absent memory: a processor would shut down.
-            let (event, gpa) = (self.registers.page.interrupted_event(), self.registers.page.gpa());
-            log::error!("vCPU {}: event {} of kind {} needs {gpa:#x}", self.index, event.vector, event.kind);
-            self.report_registers("an event cannot be delivered");
-            return ControlFlow::Break(end_reason::TRIPLE_FAULT);
+            // Its gate, its stack or the like is not in RAM, so that the processor cannot deliver it.
+            return Some(self.deliver(event));
         }
         // It was lost in the exit, and is delivered again.
-        let event = self.registers.page.interrupted_event();
         self.events.inject(&mut self.registers, event);
-        ControlFlow::Continue(())
+        None
     }
 
     fn handle_halt(&mut self, policy: &impl HaltPolicy) {
@@ -129,7 +126,7 @@ impl Vcpu {
                     let _ = self.complete(Intercept::Invd);
                 }
             }
-            reason::NMI_RETURN => self.events.nmi_returns(&mut self.registers),
+            reason::NMI_RETURN => self.handle_nmi_return(),
             // What the guest executed is for hypervisors that it does not have.
             reason::HYPERCALL | reason::UNDEFINED => self.inject_exception(Exception::UNDEFINED_OPCODE),
             reason::REGISTER_WRITE => self.handle_register_write(),

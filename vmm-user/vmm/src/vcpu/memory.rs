@@ -1,7 +1,7 @@
 //! Accesses to memory that is not the guest's RAM: devices, ROM, and nothing.
 
 use decoder::fetch::Code;
-use decoder::{Exception, Instruction, Outcome, Stop};
+use decoder::{Exception, Instruction, Operation, Outcome, Stop};
 use runtime::abi::exit::Access;
 
 use super::{Kind, Vcpu, emulator};
@@ -67,10 +67,33 @@ impl Vcpu {
             Outcome::Stop(stop) => self.refuse(
                 match stop {
                     Stop::FpuState => "an SSE access to a device",
-                    _ => "a locked access across pages",
+                    Stop::SplitLock => "a locked access across pages",
+                    Stop::TaskSwitch => "a switch to another task, through a device",
                 },
                 code,
             ),
+        }
+    }
+
+    /// The handler of an NMI is about to execute its IRET. If the next one waits, the IRET is emulated, so
+    /// that it can be delivered right behind.
+    #[cold]
+    pub(super) fn handle_nmi_return(&mut self) {
+        if !self.events.nmi_returns(&mut self.registers) {
+            return;
+        }
+        let mut code = Code::EMPTY;
+        // What is not decoded, or is another instruction by now, the guest executes itself.
+        if let Ok(iret) = emulator::fetch(self, &mut code)
+            && iret.operation == Operation::Iret
+        {
+            let outcome = emulator::emulate(self, &iret, 1);
+            if let Outcome::Done { .. } = outcome {
+                self.events.nmi_has_returned(&mut self.registers);
+            }
+            if matches!(outcome, Outcome::Done { .. } | Outcome::Exception(_)) {
+                self.take_outcome(outcome, &code);
+            }
         }
     }
 

@@ -230,6 +230,67 @@ impl VcpuPages {
         if states & xsave::SSE == 0 { 0 } else { value }
     }
 
+    /// Whether the x87 state in the XSAVE area says that an error waits to be reported (FSW.ES).
+    pub fn has_x87_error(&self) -> bool {
+        const ERROR_SUMMARY: u16 = 1 << 7;
+        // SAFETY: within the area, and aligned.
+        let (states, status) = unsafe {
+            let status = self.xsave::<u16>(xsave::STATUS_WORD).read_volatile();
+            (self.xsave::<u64>(xsave::XSTATE_BV).read_volatile(), status)
+        };
+        states & xsave::X87 != 0 && status & ERROR_SUMMARY != 0
+    }
+
+    /// Reads an MMX register from the XSAVE area; `number` is below 8.
+    pub fn mmx(&self, number: u8) -> u64 {
+        // SAFETY: within the area, and aligned.
+        let (states, value) = unsafe {
+            let value = self.xsave::<u64>(xsave::X87_REGISTERS + 16 * usize::from(number & 7));
+            (self.xsave::<u64>(xsave::XSTATE_BV).read_volatile(), value.read_volatile())
+        };
+        // In the initial state, what lies there means nothing.
+        if states & xsave::X87 == 0 { 0 } else { value }
+    }
+
+    /// Writes an MMX register in the XSAVE area, as an MMX instruction does: `number` is below 8.
+    pub fn set_mmx(&mut self, number: u8, value: u64) {
+        const TOP: u16 = 7 << 11;
+        // SAFETY: within the area, aligned, and the vCPU's thread's while it does not run.
+        unsafe {
+            let states = self.xsave::<u64>(xsave::XSTATE_BV);
+            if states.read_volatile() & xsave::X87 == 0 {
+                self.reset_x87();
+                states.write_volatile(states.read_volatile() | xsave::X87);
+            }
+            let status = self.xsave::<u16>(xsave::STATUS_WORD);
+            status.write_volatile(status.read_volatile() & !TOP);
+            // Every register is valid.
+            self.xsave::<u8>(xsave::TAGS).write_volatile(0xff);
+            let register = self.xsave::<u64>(xsave::X87_REGISTERS + 16 * usize::from(number & 7));
+            register.write_volatile(value);
+            // Sign and exponent.
+            register.add(1).write_volatile(0xffff);
+        }
+    }
+
+    /// Writes the initial x87 state, as FNINIT leaves it.
+    ///
+    /// # Safety
+    /// As for fields: the page is the vCPU's thread's.
+    unsafe fn reset_x87(&mut self) {
+        const CONTROL_WORD: u64 = 0x37f;
+        // SAFETY: within the area, and aligned.
+        unsafe {
+            // Control, status, tags and opcode, and the instruction's and the operand's address; what
+            // follows is MXCSR.
+            self.xsave::<u64>(0).write_volatile(CONTROL_WORD);
+            self.xsave::<u64>(8).write_volatile(0);
+            self.xsave::<u64>(16).write_volatile(0);
+            let registers = self.xsave::<u64>(xsave::X87_REGISTERS);
+            (0..16).for_each(|word| registers.add(word).write_volatile(0));
+        }
+    }
+
     /// Writes an XMM register in the XSAVE area; `number` is below 16. What is above it of a wider register
     /// stays.
     pub fn set_xmm(&mut self, number: u8, value: u128) {

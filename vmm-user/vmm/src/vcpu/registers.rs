@@ -181,6 +181,35 @@ impl<K: Kernel> Registers<K> {
         Some(())
     }
 
+    /// Whether an x87 error waits to be reported. `None` as for [`Self::xmm`].
+    pub fn has_x87_error(&mut self) -> Option<bool> {
+        self.fetch(Groups::FPU).ok()?;
+        Some(self.page.has_x87_error())
+    }
+
+    /// An MMX register. `None` as for [`Self::xmm`].
+    pub fn mmx(&mut self, number: u8) -> Option<u64> {
+        self.fetch(Groups::FPU).ok()?;
+        Some(self.page.mmx(number))
+    }
+
+    /// Sets an MMX register, as an MMX instruction does. `None` as for [`Self::xmm`].
+    pub fn set_mmx(&mut self, number: u8, value: u64) -> Option<()> {
+        self.fetch(Groups::FPU).ok()?;
+        self.page.set_mmx(number, value);
+        self.page.mark(Groups::FPU);
+        Some(())
+    }
+
+    /// Sets the privilege level, which is that of SS: its DPL.
+    pub fn set_cpl(&mut self, cpl: u8) {
+        const DPL: u16 = 3 << 5;
+        self.change_system(|system| {
+            system.ss.attributes = system.ss.attributes & !DPL | u16::from(cpl & 3) << 5;
+        });
+        self.page.set_exit_cpl(cpl & 3);
+    }
+
     /// Changes the system group.
     pub fn change_system(&mut self, change: impl FnOnce(&mut SystemRegisters)) {
         self.need_rest_of_system();

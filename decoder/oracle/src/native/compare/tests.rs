@@ -35,6 +35,8 @@ impl Emulated {
             selectors: processor::Selectors::default(),
             segments: twin.segments,
             fills: Vec::new(),
+            draws_selectors: false,
+            aim: Vec::new(),
         };
         let outcome = decoder::emulate(&case.instruction.unwrap(), &mut twin, 100);
         let source_fault = source_fault(&case, &mut twin, outcome);
@@ -45,7 +47,7 @@ impl Emulated {
     fn ending(&self, (vector, error_code, cr2): Fault) -> Ending {
         let mut registers = self.twin.registers;
         registers.rip += u64::from(vector == BREAKPOINT);
-        Ending { registers, vector, error_code, cr2 }
+        Ending { registers, vector, error_code, cr2, selectors: [0; 5] }
     }
 
     fn compare(&self, ending: &Ending) -> Result<Agreement, String> {

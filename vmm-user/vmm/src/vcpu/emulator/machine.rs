@@ -1,7 +1,10 @@
 //! The decoder's view of a vCPU: its registers in the run page, the guest's memory, and the devices.
 
 use decoder::walk::{self, Paging, WalkError};
-use decoder::{GuestMemory, Machine, Mode, PortRequest, Processor, Segment, SegmentState, Size};
+use decoder::{
+    DescriptorTable, GuestMemory, Machine, Mode, PortRequest, Processor, Segment, SegmentState, Size,
+    SystemSegment, Table,
+};
 use devices::capability::Width;
 use runtime::abi::registers::{self, Groups};
 
@@ -49,6 +52,24 @@ impl<'a, S: Surroundings> VcpuMachine<'a, S> {
     /// The guest's memory.
     pub fn ram(&self) -> &GuestRam {
         self.vcpu.ram()
+    }
+
+    fn segment_register(&mut self, segment: Segment) -> registers::Segment {
+        match segment {
+            Segment::Cs => return self.page().system().cs,
+            Segment::Ss => {
+                self.vcpu.registers().need_rest_of_system();
+                return self.page().system().ss;
+            }
+            _ => self.vcpu.registers().need(Groups::SEGMENTS),
+        }
+        let segments = self.page().segments();
+        match segment {
+            Segment::Es => segments.es,
+            Segment::Fs => segments.fs,
+            Segment::Gs => segments.gs,
+            _ => segments.ds,
+        }
     }
 
     #[cold]
@@ -104,6 +125,11 @@ fn state(segment: registers::Segment) -> SegmentState {
     SegmentState { base: segment.base, limit: segment.limit, attributes: segment.attributes }
 }
 
+fn register(selector: u16, state: SegmentState) -> registers::Segment {
+    let SegmentState { base, limit, attributes } = state;
+    registers::Segment { selector, attributes, limit, base }
+}
+
 impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
     #[inline]
     fn gpr(&self, number: u8) -> u64 {
@@ -137,26 +163,73 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
     }
 
     fn segment(&mut self, segment: Segment) -> SegmentState {
+        state(self.segment_register(segment))
+    }
+
+    fn selector(&mut self, segment: Segment) -> u16 {
+        self.segment_register(segment).selector
+    }
+
+    fn set_segment(&mut self, segment: Segment, selector: u16, state: SegmentState) {
+        let value = register(selector, state);
+        let registers = self.vcpu.registers();
         match segment {
-            Segment::Cs => return state(self.page().system().cs),
-            Segment::Ss => {
-                self.vcpu.registers().need_rest_of_system();
-                return state(self.page().system().ss);
-            }
-            _ => self.vcpu.registers().need(Groups::SEGMENTS),
+            Segment::Cs => registers.change_system(|system| system.cs = value),
+            Segment::Ss => registers.change_system(|system| system.ss = value),
+            Segment::Es => registers.change_segments(|segments| segments.es = value),
+            Segment::Ds => registers.change_segments(|segments| segments.ds = value),
+            Segment::Fs => registers.change_segments(|segments| segments.fs = value),
+            Segment::Gs => registers.change_segments(|segments| segments.gs = value),
         }
+    }
+
+    fn system_segment(&mut self, which: SystemSegment) -> (u16, SegmentState) {
+        self.vcpu.registers().need(Groups::SEGMENTS);
         let segments = self.page().segments();
-        state(match segment {
-            Segment::Es => segments.es,
-            Segment::Fs => segments.fs,
-            Segment::Gs => segments.gs,
-            _ => segments.ds,
-        })
+        let found = match which {
+            SystemSegment::Ldtr => segments.ldtr,
+            SystemSegment::Tr => segments.tr,
+        };
+        (found.selector, state(found))
+    }
+
+    fn set_system_segment(&mut self, which: SystemSegment, selector: u16, state: SegmentState) {
+        let value = register(selector, state);
+        self.vcpu.registers().change_segments(|segments| match which {
+            SystemSegment::Ldtr => segments.ldtr = value,
+            SystemSegment::Tr => segments.tr = value,
+        });
+    }
+
+    fn descriptor_table(&mut self, which: Table) -> DescriptorTable {
+        self.vcpu.registers().need(Groups::SEGMENTS);
+        let segments = self.page().segments();
+        let found = match which {
+            Table::Gdt => segments.gdtr,
+            Table::Idt => segments.idtr,
+        };
+        DescriptorTable { base: found.base, limit: found.limit as u16 }
+    }
+
+    fn set_descriptor_table(&mut self, which: Table, value: DescriptorTable) {
+        let value = registers::Segment {
+            base: value.base,
+            limit: value.limit.into(),
+            ..registers::Segment::default()
+        };
+        self.vcpu.registers().change_segments(|segments| match which {
+            Table::Gdt => segments.gdtr = value,
+            Table::Idt => segments.idtr = value,
+        });
     }
 
     #[inline]
     fn cpl(&self) -> u8 {
         self.vcpu.parts().0.cpl()
+    }
+
+    fn set_cpl(&mut self, cpl: u8) {
+        self.vcpu.registers().set_cpl(cpl);
     }
 
     #[inline]
@@ -190,6 +263,18 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
 
     fn set_xmm(&mut self, number: u8, value: u128) -> Option<()> {
         self.vcpu.registers().set_xmm(number, value)
+    }
+
+    fn has_x87_error(&mut self) -> Option<bool> {
+        self.vcpu.registers().has_x87_error()
+    }
+
+    fn mmx(&mut self, number: u8) -> Option<u64> {
+        self.vcpu.registers().mmx(number)
+    }
+
+    fn set_mmx(&mut self, number: u8, value: u64) -> Option<()> {
+        self.vcpu.registers().set_mmx(number, value)
     }
 
     #[inline(always)]

@@ -7,11 +7,10 @@ use devices::cpuid::{CpuidTable, Live};
 /// host does not have. So an instruction that the emulator accepts is one that this process may execute as
 /// well: `guest_memory` executes CMPXCHG16B for the guest's.
 pub fn of(cpuid: &CpuidTable) -> Processor {
-    let [leaf_0, leaf_1] = [0, 1].map(|leaf| {
-        let leaf = cpuid.lookup(leaf, 0, &Live { cr4: 0, xcr0: 1 });
+    Processor::from_cpuid(|leaf| {
+        let leaf = cpuid.lookup(leaf, 0, &Live { cr4: 0, xcr0: 1, ..Live::default() });
         [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]
-    });
-    Processor::from_cpuid(leaf_0, leaf_1)
+    })
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 //!
 //! SVM does not keep that for a guest. So an exit is asked for when the handler is about to execute its IRET.
 //! Before the IRET is not behind it: delivered there, the next NMI would take the stack of the one that has
-//! not returned (IST), and destroy its frame. Nor does a window open behind it. So the next NMI waits for an
-//! exit that finds the guest elsewhere; the deadline makes one come soon. A guest that comes by the same IRET
-//! with the same stack again, for another reason, only waits a little longer.
+//! not returned (IST), and destroy its frame. Nor does a window open behind it. So, if an NMI waits, the IRET
+//! is emulated, and the NMI delivered at once. One that comes while the IRET is executed by the processor
+//! waits for an exit that finds the guest elsewhere; the deadline makes one come soon. A guest that comes by
+//! the same IRET with the same stack again, for another reason, only waits a little longer.
+//!
+//! Of those that come while one is handled, one waits; the others are lost, as on a processor.
 
 use runtime::abi::registers::{EventInjection, Groups, event_kind};
 
@@ -38,6 +41,9 @@ impl Events {
     #[cold]
     pub(super) fn plan_nmi(&mut self, registers: &mut Registers<impl Kernel>) {
         // Elsewhere than at the IRET, or with another stack: then the IRET has been executed.
+        if self.nmi != Nmi::None {
+            self.lapic.latch_one_nmi();
+        }
         let is_over = match self.nmi {
             Nmi::None => true,
             Nmi::Handled => false,
@@ -52,9 +58,16 @@ impl Events {
         }
     }
 
-    /// The guest is about to execute the handler's IRET.
-    pub fn nmi_returns(&mut self, registers: &mut Registers<impl Kernel>) {
+    /// The guest is about to execute the handler's IRET. Returns whether an NMI waits for that to be done.
+    pub fn nmi_returns(&mut self, registers: &mut Registers<impl Kernel>) -> bool {
         self.set_nmi(registers, Nmi::Returns { rip: registers.page.rip(), rsp: registers.page.gpr(4) });
+        self.lapic.sync();
+        self.lapic.nmi_pending()
+    }
+
+    /// The handler's IRET has been executed.
+    pub fn nmi_has_returned(&mut self, registers: &mut Registers<impl Kernel>) {
+        self.set_nmi(registers, Nmi::None);
     }
 
     /// Whether an NMI waits that no exit of the guest's will tell the moment of.

@@ -216,12 +216,40 @@ fn nmis_come_one_at_a_time() {
     assert_eq!(vcpu.plan_and_enter().0, None);
     assert!(!vcpu.events.nmi_needs_look(), "the exit will come");
     vcpu.registers.page.set_rip(0x1000);
-    vcpu.events.nmi_returns(&mut vcpu.registers);
+    assert!(vcpu.events.nmi_returns(&mut vcpu.registers), "one waits");
     assert_eq!((vcpu.plan_and_enter().0, vcpu.registers.page.nmi_return()), (None, 0));
     assert!(vcpu.events.nmi_needs_look() && vcpu.events.attention == Attention::ALL);
     vcpu.registers.page.set_rip(0x2000);
     assert_eq!(vcpu.plan_and_enter().0, NMI);
     assert!(!vcpu.events.nmi_needs_look());
+}
+
+/// Two that come at once are delivered, one behind the other; of those that come meanwhile one is.
+#[test]
+fn one_nmi_is_latched_behind_another() {
+    const NMI: Option<(u8, u8)> = Some((event_kind::NMI, 2));
+    let mut vcpu = Vcpu::new();
+    let post = |vcpu: &mut Vcpu, count: usize| {
+        for _ in 0..count {
+            let _ = vcpu.apic.post_nmi();
+        }
+        vcpu.events.lapic.sync();
+    };
+    let returns = |vcpu: &mut Vcpu| {
+        let waits = vcpu.events.nmi_returns(&mut vcpu.registers);
+        vcpu.events.nmi_has_returned(&mut vcpu.registers);
+        waits
+    };
+    for (before, meanwhile) in [(2, 0), (3, 0), (2, 5), (1, 1), (1, 7)] {
+        post(&mut vcpu, before);
+        assert_eq!(vcpu.plan_and_enter().0, NMI, "{before} {meanwhile}");
+        post(&mut vcpu, meanwhile);
+        assert_eq!(vcpu.plan_and_enter().0, None);
+        assert!(returns(&mut vcpu));
+        assert_eq!(vcpu.plan_and_enter().0, NMI);
+        assert!(!returns(&mut vcpu));
+        assert_eq!(vcpu.plan_and_enter().0, None);
+    }
 }
 
 #[test]
@@ -257,7 +285,7 @@ fn an_nmi_waits_for_what_comes_first() {
     vcpu.events.inject_exception(&mut vcpu.registers, Exception::UNDEFINED_OPCODE);
     assert_eq!(vcpu.plan_and_enter().0, Some((event_kind::EXCEPTION, 6)));
     assert_eq!(vcpu.plan_and_enter().0, NMI);
-    vcpu.events.nmi_returns(&mut vcpu.registers);
+    let _ = vcpu.events.nmi_returns(&mut vcpu.registers);
     vcpu.registers.page.set_rip(0x2000);
     assert_eq!(vcpu.plan_and_enter().0, None, "it is taken once");
 }
@@ -269,7 +297,7 @@ fn an_iret_is_known_by_its_stack_as_well() {
     let page = &mut vcpu.registers.page;
     page.set_rip(0x1000);
     page.set_gpr(4, 0x8000);
-    vcpu.events.nmi_returns(&mut vcpu.registers);
+    let _ = vcpu.events.nmi_returns(&mut vcpu.registers);
     assert_eq!(vcpu.registers.page.dirty(), Groups::CONTROLS.bits());
     assert!(vcpu.apic.post_nmi());
     vcpu.events.lapic.sync();
@@ -342,7 +370,7 @@ fn what_was_on_its_way_ends_with_a_reset() {
     vcpu.events.kernel_has_one();
     assert!(vcpu.apic.post_nmi());
     vcpu.events.lapic.sync();
-    vcpu.events.nmi_returns(&mut vcpu.registers);
+    let _ = vcpu.events.nmi_returns(&mut vcpu.registers);
     vcpu.events.reset(&mut vcpu.registers);
     assert_eq!(vcpu.registers.page.injection(), EventInjection::default());
     vcpu.registers.page.set_dirty(0);

@@ -1,0 +1,361 @@
+//! Far JMP, CALL and RET, and IRET (APM 2, 4.11; APM 3). A far transfer to a task is a
+//! [`Stop::TaskSwitch`](super::Stop).
+
+use super::descriptor::{Descriptor, is_null, kind, rpl};
+use super::{Abort, Emulation, Outcome, Result, Stop};
+use crate::walk::Kind;
+use crate::{Exception, Machine, Mode, Operand, Segment, SegmentState, Size, SystemSegment, vector};
+
+pub(super) const SP: u8 = 4;
+
+/// Code that control goes to, after every check of it.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    /// Its RPL is the privilege level there.
+    pub(super) selector: u16,
+    pub(super) state: SegmentState,
+    pub(super) offset: u64,
+}
+
+impl Target {
+    pub(super) fn cpl(self) -> u8 {
+        rpl(self.selector)
+    }
+}
+
+/// What is pushed, and how large each element is.
+#[derive(Clone, Copy)]
+struct Gate {
+    size: Size,
+    parameters: u8,
+}
+
+impl<M: Machine> Emulation<'_, M> {
+    pub(super) fn jump_far(&mut self) -> Result<Outcome> {
+        let (offset, selector) = self.far_operand()?;
+        if !self.is_protected() {
+            return self.enter_real(selector, offset);
+        }
+        let found = self.far_descriptor(selector)?;
+        if found.is_segment() {
+            let target = self.direct_target(found, offset)?;
+            return self.enter_code(target);
+        }
+        let (found, offset) = self.gate_target(found)?.0;
+        let cpl = self.machine.cpl();
+        if !found.is_conforming() && found.dpl() != cpl {
+            return Err(found.fault(vector::GENERAL_PROTECTION));
+        }
+        let target = self.code_target(found, cpl, offset)?;
+        self.enter_code(target)
+    }
+
+    pub(super) fn call_far(&mut self) -> Result<Outcome> {
+        let (offset, selector) = self.far_operand()?;
+        let size = self.instruction.size;
+        if !self.is_protected() {
+            self.check_offset(self.instruction.mode, offset)?;
+            self.push_return(size)?;
+            return self.enter_real(selector, offset);
+        }
+        let found = self.far_descriptor(selector)?;
+        if found.is_segment() {
+            let target = self.direct_target(found, offset)?;
+            self.push_return(size)?;
+            return self.enter_code(target);
+        }
+        let ((found, offset), gate) = self.gate_target(found)?;
+        let cpl = self.machine.cpl();
+        if found.is_conforming() || found.dpl() == cpl {
+            let target = self.code_target(found, cpl, offset)?;
+            self.in_mode(self.mode_of(target.state), |inner| inner.push_return(gate.size))?;
+            return self.enter_code(target);
+        }
+        let target = self.code_target(found, found.dpl(), offset)?;
+        self.call_inner(target, gate)
+    }
+
+    /// The pointer, in memory or in the instruction.
+    fn far_operand(&mut self) -> Result<(u64, u16)> {
+        if self.instruction.source == Operand::Memory {
+            return self.far_pointer();
+        }
+        let pointer = self.instruction.immediate;
+        Ok((pointer & 0xffff_ffff, (pointer >> 32) as u16))
+    }
+
+    fn far_descriptor(&mut self, selector: u16) -> Result<Descriptor> {
+        if is_null(selector) { Err(Exception::GENERAL_PROTECTION.into()) } else { self.descriptor(selector) }
+    }
+
+    /// CS and the address of the next instruction.
+    fn push_return(&mut self, size: Size) -> Result<()> {
+        let selector = self.machine.selector(Segment::Cs).into();
+        let next = self.next_rip();
+        self.push_all(&[selector, next & size.mask()], size)
+    }
+
+    /// Code at the same privilege level, without a gate.
+    fn direct_target(&mut self, found: Descriptor, offset: u64) -> Result<Target> {
+        let cpl = self.machine.cpl();
+        let is_allowed = if found.is_conforming() {
+            found.dpl() <= cpl
+        } else {
+            found.dpl() == cpl && rpl(found.selector) <= cpl
+        };
+        if !found.is_code() || !is_allowed {
+            return Err(found.fault(vector::GENERAL_PROTECTION));
+        }
+        self.code_target(found, cpl, offset)
+    }
+
+    /// Code to be run at `cpl`, if it is there and its offset is.
+    pub(super) fn code_target(&mut self, found: Descriptor, cpl: u8, offset: u64) -> Result<Target> {
+        if !found.is_present() {
+            return Err(found.fault(vector::NOT_PRESENT));
+        }
+        let both = SegmentState::LONG | SegmentState::BIG;
+        if self.is_long() && found.attributes() & both == both {
+            return Err(found.fault(vector::GENERAL_PROTECTION));
+        }
+        let mode = self.mode_of(found.state());
+        let is_good = if mode == Mode::Bits64 {
+            self.machine.paging().is_canonical(offset)
+        } else {
+            offset & 0xffff_ffff <= found.state().limit.into()
+        };
+        if !is_good {
+            return Err(Exception::GENERAL_PROTECTION.into());
+        }
+        let state = self.set_accessed(found)?;
+        let offset = offset & mode.linear_mask();
+        Ok(Target { selector: found.selector & !3 | u16::from(cpl), state, offset })
+    }
+
+    /// How code of this segment is read.
+    pub(super) fn mode_of(&self, state: SegmentState) -> Mode {
+        Mode::new(self.machine.paging().efer, state.attributes)
+    }
+
+    /// What a call gate leads to.
+    fn gate_target(&mut self, gate: Descriptor) -> Result<((Descriptor, u64), Gate)> {
+        let is_long = self.is_long();
+        let size = match gate.kind() {
+            kind::CALL_GATE if is_long => Size::B8,
+            kind::CALL_GATE => Size::B4,
+            kind::CALL_GATE_16 if !is_long => Size::B2,
+            kind::TSS | kind::TSS_16 | kind::TASK_GATE if !is_long => return self.switch_task(gate),
+            _ => return Err(gate.fault(vector::GENERAL_PROTECTION)),
+        };
+        if gate.dpl() < self.machine.cpl().max(rpl(gate.selector)) {
+            return Err(gate.fault(vector::GENERAL_PROTECTION));
+        }
+        if !gate.is_present() {
+            return Err(gate.fault(vector::NOT_PRESENT));
+        }
+        let found = self.far_descriptor((gate.low >> 16) as u16)?;
+        let wants_long = SegmentState::LONG | SegmentState::BIG;
+        let is_code = found.is_code()
+            && found.dpl() <= self.machine.cpl()
+            && (!is_long || found.attributes() & wants_long == SegmentState::LONG);
+        if !is_code {
+            return Err(found.fault(vector::GENERAL_PROTECTION));
+        }
+        let parameters = if is_long { 0 } else { (gate.low >> 32 & 31) as u8 };
+        Ok(((found, gate_offset(gate, size)), Gate { size, parameters }))
+    }
+
+    /// What the processor checks before it switches tasks.
+    fn switch_task<T>(&mut self, gate: Descriptor) -> Result<T> {
+        if gate.dpl() < self.machine.cpl().max(rpl(gate.selector)) {
+            return Err(gate.fault(vector::GENERAL_PROTECTION));
+        }
+        if !gate.is_present() {
+            return Err(gate.fault(vector::NOT_PRESENT));
+        }
+        Err(Abort::Stop(Stop::TaskSwitch))
+    }
+
+    /// A call to a more privileged level: on its own stack, with the parameters from the old one.
+    fn call_inner(&mut self, target: Target, gate: Gate) -> Result<Outcome> {
+        let size = gate.size;
+        let old_stack = (self.machine.selector(Segment::Ss), self.machine.gpr(SP));
+        let mut values = [0; 36];
+        let count = usize::from(gate.parameters);
+        let parameters: [u64; 32] = self.peek_some(size, count)?;
+        values[0] = old_stack.0.into();
+        values[1] = old_stack.1 & size.mask();
+        for (value, parameter) in values.iter_mut().skip(2).zip(parameters.iter().take(count).rev()) {
+            *value = *parameter;
+        }
+        values[count + 2] = self.machine.selector(Segment::Cs).into();
+        values[count + 3] = self.next_rip() & size.mask();
+        let values = values.get(..count + 4).unwrap_or(&[]);
+        let stack = self.inner_stack(target, 0)?;
+        self.push_on(stack, target, values, size)?;
+        self.enter_code(target)
+    }
+
+    /// Up to 32 values of the stack.
+    fn peek_some(&mut self, size: Size, count: usize) -> Result<[u64; 32]> {
+        let mut values = [0; 32];
+        for (value, index) in values.iter_mut().zip(0..).take(count) {
+            let place = self.stack_place(size.bytes() * index, size, Kind::Read)?;
+            *value = self.load(place);
+        }
+        Ok(values)
+    }
+
+    /// SS and rSP of the TSS for the target's privilege level; `ist` is 1 to 7 where a gate of long mode says
+    /// so.
+    pub(super) fn inner_stack(&mut self, target: Target, ist: u8) -> Result<(u16, SegmentState, u64)> {
+        let cpl = target.cpl();
+        let (selector, tss) = self.machine.system_segment(SystemSegment::Tr);
+        let is_long = self.is_long();
+        let is_wide = is_long || tss.attributes & 0xf == kind::TSS_BUSY;
+        let offset = match (is_long, ist) {
+            (true, 0) => 4 + 8 * u64::from(cpl),
+            (true, ist) => 0x1c + 8 * u64::from(ist),
+            _ if is_wide => 4 + 8 * u64::from(cpl),
+            _ => 2 + 4 * u64::from(cpl),
+        };
+        let size = if is_long {
+            Size::B8
+        } else if is_wide {
+            Size::B4
+        } else {
+            Size::B2
+        };
+        let bytes = size.bytes() + if is_long { 0 } else { 2 };
+        if offset + bytes - 1 > tss.limit.into() {
+            return Err(Exception::of_selector(vector::INVALID_TSS, selector).into());
+        }
+        let pointer = self.system_read(tss.base.wrapping_add(offset), size)?;
+        if is_long {
+            return Ok((cpl.into(), SegmentState::null_stack(cpl), pointer));
+        }
+        let selector = self.system_read(tss.base.wrapping_add(offset + size.bytes()), Size::B2)? as u16;
+        let state = self.stack_segment(selector, cpl, vector::INVALID_TSS)?;
+        Ok((selector, state, pointer))
+    }
+
+    /// Pushes values on another stack, with the rights of the target, and stays there. If that faults,
+    /// everything is as it was.
+    pub(super) fn push_on(
+        &mut self,
+        (selector, state, pointer): (u16, SegmentState, u64),
+        target: Target,
+        values: &[u64],
+        size: Size,
+    ) -> Result<()> {
+        let old = (self.machine.selector(Segment::Ss), self.machine.segment(Segment::Ss));
+        let (old_pointer, old_cpl) = (self.machine.gpr(SP), self.machine.cpl());
+        let mode = self.mode_of(target.state);
+        self.machine.set_segment(Segment::Ss, selector, state);
+        self.machine.set_cpl(target.cpl());
+        let pushed = self.in_mode(mode, |inner| {
+            inner.set_stack_pointer(pointer);
+            inner.push_all(values, size)
+        });
+        if pushed.is_err() {
+            self.machine.set_segment(Segment::Ss, old.0, old.1);
+            self.machine.set_cpl(old_cpl);
+            self.machine.set_gpr(SP, old_pointer);
+        }
+        pushed
+    }
+
+    /// Sets as much of rSP as the stack's size says.
+    pub(super) fn set_stack_pointer(&mut self, pointer: u64) {
+        let width = self.stack_width();
+        self.set_register(SP, width, pointer);
+    }
+
+    /// The same emulation, as if the instruction were of another mode: its addresses and stack are.
+    pub(super) fn in_mode<T>(&mut self, mode: Mode, run: impl FnOnce(&mut Emulation<'_, M>) -> T) -> T {
+        let instruction = crate::Instruction { mode, ..*self.instruction };
+        run(&mut Emulation { instruction: &instruction, machine: self.machine, pages: [None; 2] })
+    }
+
+    /// Goes on in real or virtual-8086 mode, where selectors are bases.
+    pub(super) fn enter_real(&mut self, selector: u16, offset: u64) -> Result<Outcome> {
+        self.check_offset(self.instruction.mode, offset)?;
+        let state = self.real_segment(Segment::Cs, selector);
+        self.machine.set_segment(Segment::Cs, selector, state);
+        Ok(self.branch(offset))
+    }
+
+    /// Whether an offset lies in the code segment as it is.
+    pub(super) fn check_offset(&mut self, mode: Mode, offset: u64) -> Result<()> {
+        let limit = self.machine.segment(Segment::Cs).limit;
+        let is_good = mode == Mode::Bits64 || offset <= limit.into();
+        if is_good { Ok(()) } else { Err(Exception::GENERAL_PROTECTION.into()) }
+    }
+
+    /// Goes on at a target.
+    pub(super) fn enter_code(&mut self, target: Target) -> Result<Outcome> {
+        let cpl = target.cpl();
+        self.machine.set_segment(Segment::Cs, target.selector, target.state);
+        if cpl != self.machine.cpl() {
+            self.machine.set_cpl(cpl);
+        }
+        Ok(self.branch(target.offset))
+    }
+
+    pub(super) fn return_far(&mut self) -> Result<Outcome> {
+        let size = self.instruction.size;
+        let released = self.instruction.immediate;
+        let [offset, selector] = self.peek_stack(size)?;
+        if !self.is_protected() {
+            self.check_offset(self.instruction.mode, offset)?;
+            self.drop_stack(2 * size.bytes() + released);
+            return self.enter_real(selector as u16, offset);
+        }
+        let target = self.return_target(selector as u16, offset)?;
+        if target.cpl() == self.machine.cpl() {
+            self.drop_stack(2 * size.bytes() + released);
+            return self.enter_code(target);
+        }
+        let above = 2 * size.bytes() + released;
+        let pointer = self.stack_place(above, size, Kind::Read)?;
+        let stack = self.stack_place(above.wrapping_add(size.bytes()), size, Kind::Read)?;
+        let (pointer, stack) = (self.load(pointer), self.load(stack) as u16);
+        self.leave_to(target, stack, pointer.wrapping_add(released))
+    }
+
+    /// The code that a far return goes to: at its selector's privilege level, which is not higher.
+    pub(super) fn return_target(&mut self, selector: u16, offset: u64) -> Result<Target> {
+        let found = self.far_descriptor(selector)?;
+        let level = rpl(selector);
+        let is_allowed = found.is_code()
+            && level >= self.machine.cpl()
+            && if found.is_conforming() { found.dpl() <= level } else { found.dpl() == level };
+        if !is_allowed {
+            return Err(found.fault(vector::GENERAL_PROTECTION));
+        }
+        self.code_target(found, level, offset)
+    }
+
+    /// Returns to a less privileged level, on its stack.
+    pub(super) fn leave_to(&mut self, target: Target, stack: u16, pointer: u64) -> Result<Outcome> {
+        let cpl = target.cpl();
+        let mode = self.mode_of(target.state);
+        // A null SS goes with 64-bit code, of any level but the lowest.
+        let state =
+            self.in_mode(mode, |inner| inner.stack_segment(stack, cpl, vector::GENERAL_PROTECTION))?;
+        self.machine.set_segment(Segment::Ss, stack, state);
+        self.in_mode(mode, |inner| inner.set_stack_pointer(pointer));
+        let outcome = self.enter_code(target)?;
+        self.drop_privileged_segments(cpl);
+        Ok(outcome)
+    }
+}
+
+/// The offset in a gate's target.
+pub(super) fn gate_offset(gate: Descriptor, size: Size) -> u64 {
+    let low = gate.low & 0xffff;
+    match size {
+        Size::B2 => low,
+        _ => low | gate.low >> 32 & 0xffff_0000 | gate.high << 32,
+    }
+}
