@@ -12,7 +12,7 @@ use flate2::{Compression, GzBuilder};
 use crate::build::cargo;
 use crate::command::output;
 use crate::debian::apt::Apt;
-use crate::debian::package;
+use crate::debian::{kernel, package};
 use crate::project::{Project, write};
 
 /// A file of the archive: mode, with its type, and contents.
@@ -22,6 +22,22 @@ const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 const LINK: u32 = 0o120_777;
+
+/// Drivers of virtio devices, in the order in which they can be loaded. A kernel may have some of them built
+/// in.
+const VIRTIO: [&str; 11] = [
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio-rng",
+    "virtio_console",
+    "failover",
+    "net_failover",
+    "virtio_net",
+];
 
 /// An initramfs to pack. A folder's files come after it, since names are sorted.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +92,19 @@ impl Initramfs {
         ]);
         output(cargo.arg("--target-dir").arg(&project.target))?;
         self.program("bin/port", read(&project.target.join(LINUX).join("release/port"))?);
+        Ok(())
+    }
+
+    /// Adds the drivers of virtio devices, of a kernel of that release; the first process loads them.
+    ///
+    /// # Errors
+    /// When Debian's packages can't be had.
+    pub fn add_virtio_drivers(&mut self, project: &Project, release: &str) -> Result<()> {
+        self.folder("modules");
+        for (name, contents) in kernel::modules(project, release, &VIRTIO)? {
+            let number = VIRTIO.iter().position(|module| *module == name).unwrap_or(VIRTIO.len());
+            self.program(&format!("modules/{number:02}-{name}.ko"), contents);
+        }
         Ok(())
     }
 

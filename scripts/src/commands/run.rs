@@ -12,7 +12,7 @@ pub use options::{Loader, Options};
 
 use crate::commands::inspect;
 use crate::debian::kernel;
-use crate::image::{Image, Payload};
+use crate::image::{Image, Payload, config_with};
 use crate::initramfs::Initramfs;
 use crate::project::{BARE, Project};
 use crate::{build, log, say};
@@ -55,6 +55,7 @@ fn loader(options: &Options, qemu: &Qemu) -> Result<Loader> {
 /// The machine, with all that it takes built and packed.
 fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machine> {
     let boot = match loader {
+        Loader::Direct if options.disk.is_some() => bail!("without Plinth there is no --disk"),
         Loader::Direct => {
             let Payload { kernel, initrd, append } = payload(project, options)?;
             Boot::Direct { kernel, initrd, append }
@@ -88,10 +89,23 @@ fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     let payload = payload(project, options)?;
     build::plinth(project)?;
     let mut image = Image::new(project, &options.recipe)?.payload(&payload);
+    if let Some(disk) = &options.disk {
+        image = with_disk(project, options, image, disk)?;
+    }
     if options.no_debug {
         image = image.set("debug", false);
     }
     image.pack(&project.work.join("plinth.igvm"))
+}
+
+/// The image with a disk: its contents, and the device.
+fn with_disk(project: &Project, options: &Options, image: Image, disk: &Path) -> Result<Image> {
+    let config = config_with(project, "vmm", &[])? + "device virtio-blk inside\n";
+    // The live view's configuration includes the ordinary one.
+    let name = if options.inspect { "files.vmm.conf" } else { "files.init.conf" };
+    Ok(image
+        .set("payload.disk", format_args!("file:{}", readable(disk)?.display()))
+        .set(name, format_args!("text:{config}")))
 }
 
 fn payload(project: &Project, options: &Options) -> Result<Payload> {
@@ -104,6 +118,9 @@ fn payload(project: &Project, options: &Options) -> Result<Payload> {
         None => {
             let mut tree = Initramfs::new(project)?;
             tree.add_port_command(project)?;
+            if options.disk.is_some() && options.kernel.is_none() {
+                tree.add_virtio_drivers(project, &options.guest)?;
+            }
             tree.pack(&project.work.join("initrd.gz"))?
         }
     };

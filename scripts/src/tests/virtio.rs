@@ -11,21 +11,6 @@ use crate::initramfs::Initramfs;
 use crate::matrix::{self, GUESTS};
 use crate::testing::{Booted, Case, Suite};
 
-/// The drivers, in the order in which they can be loaded. A kernel may have some of them built in.
-const MODULES: [&str; 11] = [
-    "virtio_ring",
-    "virtio",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "virtio_blk",
-    "virtio-rng",
-    "virtio_console",
-    "failover",
-    "net_failover",
-    "virtio_net",
-];
-
 /// Bytes of the disk: 8 MiB.
 const DISK_BYTES: usize = 8 << 20;
 
@@ -59,11 +44,7 @@ fn disk() -> Vec<u8> {
 fn image(case: &Case, guest: &str, processors: u32, rings: &str) -> Result<Image> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
-    initramfs.folder("modules");
-    for (name, contents) in kernel::modules(project, guest, &MODULES)? {
-        let number = MODULES.iter().position(|module| *module == name).context("a module of another name")?;
-        initramfs.program(&format!("modules/{number:02}-{name}.ko"), contents);
-    }
+    initramfs.add_virtio_drivers(project, guest)?;
     initramfs.program("bin/virtio", SCRIPT.as_bytes().to_vec());
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
     // The kernel's own check of its timer is about time, of which a busy machine has none.

@@ -36,6 +36,9 @@ pub struct Options {
     /// Who loads the image; the default is igvm where this QEMU has it, else pvh
     #[arg(long, value_enum, value_name = "WHICH")]
     pub loader: Option<Loader>,
+    /// A disk of the guest's, /dev/vda: a copy of this file in memory, which is gone when the machine ends
+    #[arg(long, value_name = "FILE", conflicts_with = "image")]
+    pub disk: Option<PathBuf>,
     /// The QEMU to use [default: $PLINTH_QEMU, or qemu-system-x86_64]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
