@@ -56,6 +56,7 @@ mod drtm;
 mod engine;
 mod entity;
 mod hierarchy;
+pub mod interface;
 mod lockout;
 mod nv;
 mod object;
