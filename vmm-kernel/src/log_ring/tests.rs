@@ -38,3 +38,12 @@ fn what_is_there_is_read_and_no_more() {
         assert!(to.iter().copied().eq(expected), "{written}, {from}, {room}");
     }
 }
+
+/// Whoever is about to stop the machine, and so all others from then on, waits for a line of another's, but
+/// not for ever: that processor may have stopped already.
+#[test]
+fn in_distress_nobody_waits_for_ever() {
+    assert!(is_patient(0) && is_patient(u64::MAX));
+    in_distress();
+    assert!(is_patient(LOOKS_IN_DISTRESS - 1) && !is_patient(LOOKS_IN_DISTRESS));
+}
