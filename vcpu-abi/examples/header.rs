@@ -9,7 +9,7 @@ use vcpu_abi::message::{
 };
 use vcpu_abi::operation::{
     BATCH_MAX, FLAG_GO_ON, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Permissions, Rights,
-    end_reason,
+    budget, end_reason,
 };
 use vcpu_abi::process_record::{PROCESS_NAME_BYTES, ProcessRecord};
 use vcpu_abi::registers::Groups;
@@ -89,6 +89,9 @@ fn numbers() -> String {
     });
     let ends =
         constants!(end_reason { POWER_OFF, RESET, TRIPLE_FAULT, PROCESS_FAILED, TESTS_PASSED, TESTS_FAILED });
+    let budgets =
+        constants!(budget { MEMORY, HANDLES, THREADS, EVENTS, PROCESSES, OBJECTS, PRIORITY, SHARE });
+    assert_eq!(budgets.len(), budget::END as usize, "a budget is missing here");
     let what = constants!(received { CALL, NOTIFICATION, WORDS });
     let offsets = run_page_offsets![
         batch_count,
@@ -129,6 +132,7 @@ fn numbers() -> String {
         ),
         section("What a thread received", "RECEIVED_", what),
         section("Why the machine ends", "END_", ends),
+        section("What a process has a budget of", "BUDGET_", budgets),
         section("Register groups", "GROUP_", flags(Groups::all().iter_names().map(|(n, g)| (n, g.bits())))),
         section("Offsets in the run page", "RUN_PAGE_", offsets),
     ]

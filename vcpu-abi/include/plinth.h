@@ -46,6 +46,12 @@
 #define PLINTH_STATUS_WRONG_STATE (65)
 #define PLINTH_STATUS_TIMED_OUT (66)
 #define PLINTH_STATUS_DISCONNECTED (67)
+#define PLINTH_STATUS_OUT_OF_MEMORY (68)
+#define PLINTH_STATUS_OUT_OF_HANDLES (69)
+#define PLINTH_STATUS_OUT_OF_THREADS (70)
+#define PLINTH_STATUS_OUT_OF_EVENTS (71)
+#define PLINTH_STATUS_OUT_OF_PROCESSES (72)
+#define PLINTH_STATUS_OUT_OF_OBJECTS (73)
 #define PLINTH_STATUS_HOST_FAULT (96)
 
 /* Rights */
@@ -88,6 +94,8 @@
 #define PLINTH_PROCESS_USE_FPU 0x00050009u
 #define PLINTH_PROCESS_END 0x00050014u
 #define PLINTH_ENDPOINT_CREATE 0x0005000bu
+#define PLINTH_PROCESS_LIMIT 0x0005000du
+#define PLINTH_PROCESS_BUDGET 0x0005000eu
 #define PLINTH_SHARED_CREATE 0x0005000cu
 #define PLINTH_EVENT_SIGNAL 0x00060001u
 #define PLINTH_EVENT_WAIT 0x00060002u
@@ -153,6 +161,16 @@
 #define PLINTH_END_PROCESS_FAILED 3
 #define PLINTH_END_TESTS_PASSED 4
 #define PLINTH_END_TESTS_FAILED 5
+
+/* What a process has a budget of */
+#define PLINTH_BUDGET_MEMORY 0
+#define PLINTH_BUDGET_HANDLES 1
+#define PLINTH_BUDGET_THREADS 2
+#define PLINTH_BUDGET_EVENTS 3
+#define PLINTH_BUDGET_PROCESSES 4
+#define PLINTH_BUDGET_OBJECTS 5
+#define PLINTH_BUDGET_PRIORITY 6
+#define PLINTH_BUDGET_SHARE 7
 
 /* Register groups */
 #define PLINTH_GROUP_GENERAL 0x1u
@@ -374,6 +392,21 @@ struct plinth_endpoint_create {
     uint32_t reserved;
 };
 _Static_assert(sizeof(struct plinth_endpoint_create) == 8, "endpoint_create");
+
+struct plinth_process_limit {
+    uint32_t budget;
+    uint32_t reserved;
+    uint64_t limit;
+};
+_Static_assert(sizeof(struct plinth_process_limit) == 16, "process_limit");
+
+struct plinth_process_budget {
+    uint32_t budget;
+    uint32_t reserved;
+    uint64_t limit;
+    uint64_t used;
+};
+_Static_assert(sizeof(struct plinth_process_budget) == 24, "process_budget");
 
 struct plinth_shared_create {
     uint64_t bytes;

@@ -21,7 +21,7 @@ pub enum Status {
     Overlap = -6,
     /// Caller: nothing by that name, index or range.
     NotFound = -7,
-    /// State: a fixed budget (memory, handles, threads, ...) is used up.
+    /// State: something that all processes share, or a fixed number of places, is used up.
     Exhausted = 64,
     /// State: the object is in use, not yet started, or already ended.
     WrongState = 65,
@@ -29,6 +29,18 @@ pub enum Status {
     TimedOut = 66,
     /// State: nobody serves the channel any more: its server has ended, or let go of the call.
     Disconnected = 67,
+    /// State: the process's budget of memory, or that of one that made it, is used up.
+    OutOfMemory = 68,
+    /// State: the process's handle table is full, or as full as it may be.
+    OutOfHandles = 69,
+    /// State: the budget of threads is used up.
+    OutOfThreads = 70,
+    /// State: the budget of events is used up.
+    OutOfEvents = 71,
+    /// State: the budget of processes is used up.
+    OutOfProcesses = 72,
+    /// State: the budget of endpoints, channels, shared memory, virtual machines and processors is used up.
+    OutOfObjects = 73,
     /// Host: what the host answered is not acceptable.
     HostFault = 96,
 }
@@ -49,6 +61,12 @@ impl Status {
             65 => Self::WrongState,
             66 => Self::TimedOut,
             67 => Self::Disconnected,
+            68 => Self::OutOfMemory,
+            69 => Self::OutOfHandles,
+            70 => Self::OutOfThreads,
+            71 => Self::OutOfEvents,
+            72 => Self::OutOfProcesses,
+            73 => Self::OutOfObjects,
             96 => Self::HostFault,
             _ => return None,
         })
@@ -74,7 +92,13 @@ impl core::fmt::Display for Status {
             Self::BadPointer => "a pointer leaves the process's memory",
             Self::Overlap => "the range is in use",
             Self::NotFound => "not found",
-            Self::Exhausted => "a budget is used up",
+            Self::Exhausted => "no more are left",
+            Self::OutOfMemory => "the budget of memory is used up",
+            Self::OutOfHandles => "the budget of handles is used up",
+            Self::OutOfThreads => "the budget of threads is used up",
+            Self::OutOfEvents => "the budget of events is used up",
+            Self::OutOfProcesses => "the budget of processes is used up",
+            Self::OutOfObjects => "the budget of objects is used up",
             Self::WrongState => "the object is in the wrong state",
             Self::TimedOut => "the deadline passed",
             Self::Disconnected => "nobody serves the channel",

@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::run_page::PAGE_BYTES;
 
+pub mod budget;
 #[macro_use]
 mod channel;
 #[macro_use]

@@ -106,6 +106,26 @@ macro_rules! process_operations {
         /// Zero.
         reserved: u32,
     }
+    /// Sets a limit of what a process that does not run yet may use, with all processes that it makes.
+    ProcessLimit(Process, 13, WRITE) {
+        /// In: of what: [`budget`].
+        budget: u32,
+        /// Zero.
+        reserved: u32,
+        /// In: the limit.
+        limit: u64,
+    }
+    /// How much of a budget a process uses, and may use.
+    ProcessBudget(Process, 14, READ) {
+        /// In: which: [`budget`].
+        budget: u32,
+        /// Zero.
+        reserved: u32,
+        /// Out: the least of its own limit and those of the processes that made it; `u64::MAX` for none.
+        limit: u64,
+        /// Out: what is used, with what processes use that it made.
+        used: u64,
+    }
     /// Creates zeroed memory that several processes may map. On [`HANDLE_SELF`] only.
     SharedCreate(Process, 12, WRITE) {
         /// In: its size, in whole pages.

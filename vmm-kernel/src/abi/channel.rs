@@ -77,14 +77,15 @@ pub fn no_such_call(number: u64) -> Answer {
 impl Execute for EndpointCreate {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
         only_self(process, &target)?;
-        self.handle = process.handles.lock().insert(Endpoint::try_new()?, Rights::all())?;
+        let endpoint = Endpoint::try_new(&process.account)?;
+        self.handle = process.handles.lock().insert(endpoint, Rights::all())?;
         Ok(())
     }
 }
 
 impl Execute for ChannelCreate {
     fn execute(&mut self, process: &Ref<Process>, endpoint: Ref<Endpoint>) -> Done {
-        let channel = Channel::try_new(endpoint, self.key)?;
+        let channel = Channel::try_new(endpoint, self.key, &process.account)?;
         self.handle = process.handles.lock().insert(channel, Rights::all())?;
         Ok(())
     }

@@ -7,6 +7,7 @@
 
 mod answer;
 mod batch;
+mod budget;
 mod channel;
 mod dispatch;
 mod execute;

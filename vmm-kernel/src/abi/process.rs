@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use vcpu_abi::operation::{
     EventCreate, EventSignal, EventWait, HandleClose, ProcessCreate, ProcessEnd, ProcessGrant, ProcessStart,
-    ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate,
+    ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate, budget,
 };
 use vcpu_abi::status::Status;
 
@@ -29,7 +29,7 @@ pub fn only_self(process: &Ref<Process>, target: &Ref<Process>) -> Done {
 
 impl Execute for ProcessCreate {
     fn execute(&mut self, process: &Ref<Process>, file: File) -> Done {
-        let child = Process::try_new(&file.name(), file)?;
+        let child = Process::try_new(&file.name(), file, Some(&process.account))?;
         self.handle = process.handles.lock().insert(child, Rights::all())?;
         Ok(())
     }
@@ -48,8 +48,10 @@ impl Execute for ProcessGrant {
 }
 
 impl Execute for ProcessStart {
-    fn execute(&mut self, _: &Ref<Process>, child: Ref<Process>) -> Done {
-        if self.bytes > PAGE || self.priority as usize >= PRIORITIES {
+    fn execute(&mut self, process: &Ref<Process>, child: Ref<Process>) -> Done {
+        let may_have = |process: &Process| process.account.least_limit(budget::PRIORITY);
+        let highest = may_have(process).min(may_have(&child)).min(PRIORITIES as u64 - 1);
+        if self.bytes > PAGE || u64::from(self.priority) > highest {
             return Err(Status::BadArgument);
         }
         let fill = |space: &Space| copy_start_page(space, self.start_page, self.bytes);
@@ -123,7 +125,7 @@ impl Execute for ThreadCreate {
 impl Execute for EventCreate {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
         only_self(process, &target)?;
-        let event = Event::try_new()?;
+        let event = Event::try_new(&process.account)?;
         self.handle = process.handles.lock().insert(event, Rights::all())?;
         Ok(())
     }

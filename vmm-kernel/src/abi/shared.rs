@@ -16,7 +16,7 @@ use crate::task::process::Process;
 impl Execute for SharedCreate {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
         only_self(process, &target)?;
-        let memory = SharedMemory::try_new(self.bytes)?;
+        let memory = SharedMemory::try_new(self.bytes, &process.account)?;
         in_pieces(self.bytes, |done| Ok(memory.fill_some(done)?))?;
         self.handle = process.handles.lock().insert(memory, Rights::all())?;
         Ok(())

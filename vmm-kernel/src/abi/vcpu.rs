@@ -19,7 +19,7 @@ use crate::task::process::Process;
 
 impl Execute for SystemCreateVm {
     fn execute(&mut self, process: &Ref<Process>, _: Machine) -> Done {
-        let vm = Vm::try_new()?;
+        let vm = Vm::try_new(&process.account)?;
         self.handle = process.handles.lock().insert(vm, Rights::all())?;
         Ok(())
     }
@@ -27,7 +27,7 @@ impl Execute for SystemCreateVm {
 
 impl Execute for VcpuCreate {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
-        let vcpu = Vcpu::try_new(vm, self.cpu, process.serial)?;
+        let vcpu = Vcpu::try_new(vm, self.cpu, process.serial, &process.account)?;
         let handle = process.handles.lock().insert(vcpu.clone(), Rights::all())?;
         self.handle = handle;
         map_shared(process, &vcpu, self.address).inspect_err(|_| {

@@ -27,6 +27,7 @@ use self::transfer::Transfer;
 pub use self::transfer::{InMemory, InRegisters, Registers};
 use crate::cpu::{PerCpu, this_cpu_number, time};
 use crate::memory::user_copy;
+use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
 use crate::task::exchange::{Form, Received, Served};
@@ -46,12 +47,14 @@ const RAISED_MAX: usize = 8;
 /// Where a server receives.
 pub struct Endpoint {
     core: SpinLock<Core<Thread>>,
+    _charge: Charge,
 }
 
 /// What a client calls by.
 pub struct Channel {
     endpoint: Ref<Endpoint>,
     key: u64,
+    _charge: Charge,
 }
 
 /// An event's place at an endpoint, until it is dropped.
@@ -72,8 +75,9 @@ impl Party for Thread {
 
 impl Endpoint {
     /// A new endpoint, which nobody serves yet.
-    pub fn try_new() -> Result<Ref<Self>, Status> {
-        ENDPOINTS.try_insert(|_| Ok(Self { core: SpinLock::new(Core::new()) }))
+    pub fn try_new(account: &Ref<Account>) -> Result<Ref<Self>, Status> {
+        let charge = Charge::one(account, Kind::Objects)?;
+        ENDPOINTS.try_insert(|_| Ok(Self { core: SpinLock::new(Core::new()), _charge: charge }))
     }
 
     /// By what an exchange knows it.
@@ -84,8 +88,9 @@ impl Endpoint {
 
 impl Channel {
     /// A channel to an endpoint.
-    pub fn try_new(endpoint: Ref<Endpoint>, key: u64) -> Result<Ref<Self>, Status> {
-        CHANNELS.try_insert(|_| Ok(Self { endpoint, key }))
+    pub fn try_new(endpoint: Ref<Endpoint>, key: u64, account: &Ref<Account>) -> Result<Ref<Self>, Status> {
+        let charge = Charge::one(account, Kind::Objects)?;
+        CHANNELS.try_insert(|_| Ok(Self { endpoint, key, _charge: charge }))
     }
 
     /// Calls with a message, waits for the reply, and gives it to the running thread, whose all this is.

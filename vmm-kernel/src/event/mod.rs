@@ -9,6 +9,7 @@ use vcpu_abi::status::Status;
 
 use crate::channel::{Binding, Endpoint};
 use crate::guest::vcpu::Vcpu;
+use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
 use crate::task::scheduler;
@@ -24,6 +25,7 @@ static EVENTS: Pool<Event, EVENTS_MAX> = Pool::new();
 /// An event.
 pub struct Event {
     state: SpinLock<State>,
+    _charge: Charge,
 }
 
 struct State {
@@ -69,9 +71,11 @@ impl Target {
 
 impl Event {
     /// A new event, not signalled.
-    pub fn try_new() -> Result<Ref<Self>, Status> {
+    pub fn try_new(account: &Ref<Account>) -> Result<Ref<Self>, Status> {
+        let charge = Charge::one(account, Kind::Events)?;
         EVENTS.try_insert(|_| {
-            Ok(Self { state: SpinLock::new(State { signalled: false, waiter: None, binding: None }) })
+            let state = State { signalled: false, waiter: None, binding: None };
+            Ok(Self { state: SpinLock::new(state), _charge: charge })
         })
     }
 

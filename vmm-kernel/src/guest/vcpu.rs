@@ -13,6 +13,7 @@ use crate::cpu::fpu::{FPU_PAGES, FpuArea};
 use crate::cpu::{local_apic, per_cpu, this_cpu};
 use crate::layout::{PAGE, VCPUS_MAX, vcpu_area};
 use crate::memory::{frames, self_map};
+use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
 use crate::platform::backend::vcpu::BackendVcpu;
 use crate::run_page::SharedRunPage;
@@ -52,6 +53,7 @@ pub struct Vcpu {
     busy: Cell<bool>,
     place: AtomicU32,
     sleeper: SpinLock<Option<Ref<Thread>>>,
+    _charge: Charge,
 }
 
 // SAFETY: `busy` is only touched on the vCPU's processor; `backend` and `fpu` are only touched by the thread
@@ -85,8 +87,9 @@ fn pages_of(slot: usize) -> Result<[u64; 3], Status> {
 
 impl Vcpu {
     /// A vCPU in the state after a reset.
-    pub fn try_new(vm: Ref<Vm>, cpu: u32, creator: u64) -> Result<Ref<Self>, Status> {
+    pub fn try_new(vm: Ref<Vm>, cpu: u32, creator: u64, account: &Ref<Account>) -> Result<Ref<Self>, Status> {
         per_cpu::of(cpu).ok_or(Status::BadArgument)?;
+        let charge = Charge::one(account, Kind::Objects)?;
         VCPUS.try_insert(|slot| {
             let [of_backend, run, batch] = pages_of(slot)?;
             vm.runs_on(cpu);
@@ -107,6 +110,7 @@ impl Vcpu {
                 place: AtomicU32::new(place::AWAKE),
                 sleeper: SpinLock::new(None),
                 vm,
+                _charge: charge,
             })
         })
     }

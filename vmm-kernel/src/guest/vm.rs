@@ -12,8 +12,9 @@ use crate::memory::edit::Edit;
 use crate::memory::narrowing::{Cached, Narrowing};
 use crate::memory::shootdown::{self, What};
 use crate::memory::space::{Protection, Space};
-use crate::memory::tables::{OWNED, Tables};
+use crate::memory::tables::{Payer, Tables};
 use crate::memory::{frames, guest_memory};
+use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
 use crate::platform::backend::nested;
 use crate::platform::backend::vcpu::AddressSpace;
@@ -32,6 +33,7 @@ pub struct Vm {
     state: SpinLock<State>,
     /// The processors that have vCPUs of it, a bit each: what they cached of its tables may still be there.
     processors: AtomicU64,
+    _charge: Charge,
 }
 
 const _: () = assert!(MAX_CPUS <= u64::BITS as usize);
@@ -78,13 +80,15 @@ impl GuestRange {
 }
 
 impl Vm {
-    /// A VM with nothing in its address space.
-    pub fn try_new() -> Result<Ref<Self>, Status> {
+    /// A VM with nothing in its address space. It counts for who makes it, with its tables and own pages.
+    pub fn try_new(account: &Ref<Account>) -> Result<Ref<Self>, Status> {
+        let charge = Charge::one(account, Kind::Objects)?;
         VMS.try_insert(|slot| {
-            let tables = Tables::try_new()?;
+            let tables = Tables::try_new(Payer::of(account))?;
             let root = tables.root();
             let state = SpinLock::new(State { tables, own_pages: 0 });
-            Ok(Self { number: slot as u32, root, state, processors: AtomicU64::new(0) })
+            let number = slot as u32;
+            Ok(Self { number, root, state, processors: AtomicU64::new(0), _charge: charge })
         })
     }
 
@@ -135,14 +139,13 @@ impl Vm {
         if (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
             return Err(Status::Overlap);
         }
-        let flags = flags(rights)? | OWNED;
+        let flags = flags(rights)?;
         let mut state = self.state.lock();
         if state.own_pages + bytes / PAGE > OWN_PAGES_MAX {
             return Err(Status::Exhausted);
         }
         for page in 0..bytes / PAGE {
-            let frame = frames::allocate_zeroed()?;
-            state.tables.map(gpa + page * PAGE, frame, flags).inspect_err(|_| frames::free(frame))?;
+            let frame = state.tables.map_own(gpa + page * PAGE, flags, frames::allocate_zeroed)?;
             state.own_pages += 1;
             let physical = frame.start_address().as_u64();
             space.map_foreign(address.wrapping_add(page * PAGE), physical, PAGE, Protection::ReadWrite)?;

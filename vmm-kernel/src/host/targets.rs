@@ -11,6 +11,7 @@ use super::PhysicalMemory;
 use crate::cpu::{Cpuid, xsave_image};
 use crate::layout::{USER_END, USER_START};
 use crate::memory::space::Space;
+use crate::memory::tables::Payer;
 use crate::memory::{frames, host_map, temporary};
 use crate::platform::backend::fuzz_target::load_registers;
 use crate::task::elf;
@@ -41,7 +42,7 @@ pub fn load_elf(file: &[u8]) {
     let _memory = PhysicalMemory::new(PAGES);
     {
         let Ok(kernel_root) = frames::allocate_zeroed() else { panic!("no frame for the kernel's root") };
-        let Ok(space) = Space::try_new(kernel_root) else { panic!("no frame for the root") };
+        let Ok(space) = Space::try_new(kernel_root, Payer::NOBODY) else { panic!("no frame for the root") };
         if let Ok(entry) = elf::load(&space, file) {
             assert!((USER_START..USER_END).contains(&entry), "an entry outside the user's half");
             check_loaded(&space, file);

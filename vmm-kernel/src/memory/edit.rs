@@ -10,9 +10,9 @@ use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::entry::Entry;
-use super::tables::{OWNED, TABLE, Tables, index};
+use super::tables::{OWNED, Payer, TABLE, Tables, index};
 use super::words::{COUNT, Words};
-use super::{MemoryError, bitmap, frames, temporary};
+use super::{MemoryError, bitmap, temporary};
 
 /// Marks a leaf that is there although no access is allowed: a bit that the processor ignores, so that the
 /// entry of the page at address 0 is not taken for one without a page.
@@ -69,10 +69,11 @@ impl Stale {
         }
     }
 
-    /// Gives the frames back. No processor has any of it in its TLB now. Returns how many of them were pages.
-    pub fn forgotten(&mut self) -> u64 {
+    /// Gives the frames back to who paid for them. No processor has any of it in its TLB now. Returns how
+    /// many of them were pages.
+    pub fn forgotten(&mut self, payer: &Payer) -> u64 {
         for frame in self.frames.iter().take(self.count) {
-            frames::free(PhysFrame::containing_address(PhysAddr::new_truncate(*frame)));
+            payer.give(PhysFrame::containing_address(PhysAddr::new_truncate(*frame)));
         }
         (self.changed, self.count) = (false, 0);
         core::mem::take(&mut self.pages)
@@ -84,7 +85,8 @@ impl Tables {
     /// room for. Returns where it stopped, which is the end of the range or before it. What was changed
     /// before a failure stays changed.
     pub fn edit(&mut self, range: Range<u64>, edit: Edit, stale: &mut Stale) -> Result<u64, MemoryError> {
-        let mut walk = Walk { at: range.start, end: range.end, steps: STEPS, edit, stale };
+        let payer = self.payer();
+        let mut walk = Walk { at: range.start, end: range.end, steps: STEPS, edit, stale, payer };
         walk.table(self.root(), 4)?;
         Ok(walk.at)
     }
@@ -102,6 +104,7 @@ struct Walk<'a> {
     steps: u32,
     edit: Edit,
     stale: &'a mut Stale,
+    payer: &'a Payer,
 }
 
 impl Walk<'_> {
@@ -175,7 +178,7 @@ impl Walk<'_> {
             } else if is_whole {
                 temporary::with_frame(table, |words| self.leaf(words, level, entry));
             } else {
-                let split = split(entry, level)?;
+                let split = self.payer.take(bitmap::take).map(|table| split(table, entry, level))?;
                 temporary::with_frame(table, |words| words.set_entry(place, split));
                 self.stale.changed = true;
                 self.steps = self.steps.saturating_sub(SPLIT_STEPS);
@@ -199,9 +202,8 @@ impl Walk<'_> {
     }
 }
 
-/// A table that maps what a large page did. Returns the entry for it.
-fn split(entry: Entry, level: u32) -> Result<Entry, MemoryError> {
-    let table = bitmap::take()?;
+/// Has a table map what a large page did. Returns the entry for it.
+fn split(table: PhysFrame, entry: Entry, level: u32) -> Entry {
     let mut flags = entry.flags();
     flags.set(Flags::HUGE_PAGE, level > 2);
     temporary::with_frame(table, |words| {
@@ -210,7 +212,7 @@ fn split(entry: Entry, level: u32) -> Result<Entry, MemoryError> {
             words.set_entry(index, Entry::encode(part, flags));
         }
     });
-    Ok(Entry::encode(table.start_address(), TABLE))
+    Entry::encode(table.start_address(), TABLE)
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub mod words;
 pub enum MemoryError {
     /// Plinth's budget of page frames is used up.
     NoFrames,
+    /// The process's is.
+    OverBudget,
     /// Something is mapped there already.
     Occupied,
     /// Something is not mapped that has to be.
@@ -39,6 +41,7 @@ impl From<MemoryError> for vcpu_abi::status::Status {
     fn from(error: MemoryError) -> Self {
         match error {
             MemoryError::NoFrames => Self::Exhausted,
+            MemoryError::OverBudget => Self::OutOfMemory,
             MemoryError::Occupied => Self::Overlap,
             MemoryError::NotMapped => Self::NotFound,
             MemoryError::BadRange => Self::BadArgument,

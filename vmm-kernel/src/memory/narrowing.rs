@@ -54,7 +54,8 @@ impl<'a, C: Cached> Narrowing<'a, C> {
             let change = self.of.tables_change();
             self.of.shoot_down();
             self.of.change_is_over(change);
-            self.of.lost_pages(self.stale.forgotten());
+            let payer = self.of.with_tables(|tables| tables.payer().clone());
+            self.of.lost_pages(self.stale.forgotten(&payer));
         }
     }
 }

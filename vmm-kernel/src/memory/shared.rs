@@ -7,9 +7,10 @@
 use vcpu_abi::status::Status;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::tables::{OWNED, Tables};
+use super::tables::{Payer, Tables};
 use super::{MemoryError, bitmap, frames};
 use crate::layout::PAGE;
+use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
 
 /// The most objects there are.
@@ -24,15 +25,19 @@ const NEW_PAGES: u64 = 16;
 pub struct SharedMemory {
     tables: Tables,
     bytes: u64,
+    _charge: Charge,
 }
 
 impl SharedMemory {
     /// An object without its pages yet, which [`Self::fill_some`] gives it.
-    pub fn try_new(bytes: u64) -> Result<Ref<Self>, Status> {
+    /// Both count for who makes it.
+    pub fn try_new(bytes: u64, account: &Ref<Account>) -> Result<Ref<Self>, Status> {
         if !bytes.is_multiple_of(PAGE) || bytes == 0 || bytes > BYTES_MAX {
             return Err(Status::BadArgument);
         }
-        OBJECTS.try_insert(|_| Ok(Self { tables: Tables::try_new()?, bytes }))
+        let charge = Charge::one(account, Kind::Objects)?;
+        OBJECTS
+            .try_insert(|_| Ok(Self { tables: Tables::try_new(Payer::of(account))?, bytes, _charge: charge }))
     }
 
     /// Gives it zeroed pages behind the first bytes, which are done: as many as are done in one go. Nobody
@@ -40,9 +45,7 @@ impl SharedMemory {
     pub fn fill_some(&self, done: u64) -> Result<u64, MemoryError> {
         let now = (self.bytes - done).min(NEW_PAGES * PAGE);
         for offset in (done..done + now).step_by(PAGE as usize) {
-            let frame = frames::allocate_zeroed()?;
-            let held = self.tables.map(offset, frame, Flags::PRESENT | OWNED);
-            held.inspect_err(|_| frames::free(frame))?;
+            self.tables.map_own(offset, Flags::PRESENT, frames::allocate_zeroed)?;
         }
         Ok(now)
     }

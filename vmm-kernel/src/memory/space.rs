@@ -11,7 +11,7 @@ use super::entry::SHARED;
 use super::narrowing::{Cached, Narrowing};
 use super::shared::SharedMemory;
 use super::shootdown::{self, What};
-use super::tables::{self, OWNED, Tables};
+use super::tables::{self, Payer, Tables};
 use super::{MemoryError, frames, loaded};
 use crate::checks;
 use crate::layout::{PAGE, USER_END, USER_START};
@@ -67,9 +67,9 @@ fn check(address: u64, bytes: u64) -> Result<(), MemoryError> {
 }
 
 impl Space {
-    /// An address space with nothing in its lower half.
-    pub fn try_new(kernel_root: PhysFrame) -> Result<Self, MemoryError> {
-        let tables = Tables::try_new()?;
+    /// An address space with nothing in its lower half. Somebody pays for what will be there.
+    pub fn try_new(kernel_root: PhysFrame, payer: Payer) -> Result<Self, MemoryError> {
+        let tables = Tables::try_new(payer)?;
         tables.share_kernel(kernel_root);
         let root = tables.root();
         Ok(Self { tables: SpinLock::new(tables), root, pages: AtomicU64::new(0) })
@@ -102,8 +102,7 @@ impl Space {
         let tables = self.tables.lock();
         let now = (bytes - done).min(NEW_PAGES * PAGE);
         for at in (address + done..address + done + now).step_by(PAGE as usize) {
-            let frame = frames::allocate_zeroed()?;
-            tables.map(at, frame, protection.flags() | OWNED).inspect_err(|_| frames::free(frame))?;
+            tables.map_own(at, protection.flags(), frames::allocate_zeroed)?;
             self.pages.fetch_add(1, Ordering::Relaxed);
         }
         Ok(now)
@@ -160,9 +159,7 @@ impl Space {
         let tables = self.tables.lock();
         let now = (bytes - done).min(NEW_PAGES * PAGE);
         for done in (done..done + now).step_by(PAGE as usize) {
-            let frame = shared.share(part.start + done)?;
-            let mapped = tables.map(address + done, frame, protection.flags() | OWNED);
-            mapped.inspect_err(|_| frames::free(frame))?;
+            tables.map_own(address + done, protection.flags(), || shared.share(part.start + done))?;
             self.pages.fetch_add(1, Ordering::Relaxed);
         }
         Ok(now)

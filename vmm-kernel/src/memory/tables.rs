@@ -9,6 +9,8 @@ use super::words::COUNT;
 use super::{MemoryError, frames, temporary};
 use crate::checks;
 use crate::layout::PAGE;
+use crate::object::budget::{Account, Kind};
+use crate::object::pool::Ref;
 
 /// Marks a leaf whose frame belongs to the tables and is freed with them (a bit the processor ignores).
 pub const OWNED: Flags = Flags::BIT_9;
@@ -23,9 +25,51 @@ const LEAVES: u32 = 64;
 pub(super) const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
 
 /// The root of a set of tables.
-#[derive(Debug)]
 pub struct Tables {
     root: PhysFrame,
+    payer: Payer,
+}
+
+/// Whose budget the frames are of: of tables, and of what they own.
+#[derive(Clone)]
+pub struct Payer(Option<Ref<Account>>);
+
+impl Payer {
+    /// Nobody's: the kernel's own.
+    pub const NOBODY: Self = Self(None);
+
+    /// A process's.
+    pub fn of(account: &Ref<Account>) -> Self {
+        Self(Some(account.clone()))
+    }
+
+    /// Counts so many frames.
+    fn pay(&self, frames: u64) -> Result<(), MemoryError> {
+        let paid = self.0.as_ref().map_or(Ok(()), |account| account.charge(Kind::Memory, frames));
+        paid.map_err(|_| MemoryError::OverBudget)
+    }
+
+    /// So many have gone.
+    fn get_back(&self, frames: u64) {
+        if let Some(account) = &self.0 {
+            account.refund(Kind::Memory, frames);
+        }
+    }
+
+    /// Takes a frame and pays for it.
+    pub(super) fn take(
+        &self,
+        take: impl FnOnce() -> Result<PhysFrame, MemoryError>,
+    ) -> Result<PhysFrame, MemoryError> {
+        self.pay(1)?;
+        take().inspect_err(|_| self.get_back(1))
+    }
+
+    /// Gives a frame back, and what was paid for it.
+    pub(super) fn give(&self, frame: PhysFrame) {
+        frames::free(frame);
+        self.get_back(1);
+    }
 }
 
 /// Checks that a range is not too long for the pages that both addresses allow.
@@ -39,9 +83,26 @@ pub(super) fn index(address: u64, level: u32) -> usize {
 }
 
 impl Tables {
-    /// Empty tables.
-    pub fn try_new() -> Result<Self, MemoryError> {
-        Ok(Self { root: frames::allocate_zeroed()? })
+    /// Empty tables, of which somebody pays for the frames.
+    pub fn try_new(payer: Payer) -> Result<Self, MemoryError> {
+        Ok(Self { root: payer.take(frames::allocate_zeroed)?, payer })
+    }
+
+    /// Who pays for the frames.
+    pub(super) fn payer(&self) -> &Payer {
+        &self.payer
+    }
+
+    /// Maps a frame that is taken for it, and is the tables' own from then on.
+    pub fn map_own(
+        &self,
+        address: u64,
+        flags: Flags,
+        take: impl FnOnce() -> Result<PhysFrame, MemoryError>,
+    ) -> Result<PhysFrame, MemoryError> {
+        let frame = self.payer.take(take)?;
+        self.map(address, frame, flags | OWNED).inspect_err(|_| self.payer.give(frame))?;
+        Ok(frame)
     }
 
     /// The root, whose address the processor is given.
@@ -71,7 +132,7 @@ impl Tables {
                 return Err(MemoryError::Occupied);
             }
             table = if entry.is_unused() {
-                let new = frames::allocate_zeroed()?;
+                let new = self.payer.take(frames::allocate_zeroed)?;
                 let entry = Entry::encode(new.start_address(), TABLE);
                 temporary::with_frame(table, |words| words.set_entry(place, entry));
                 new
@@ -133,7 +194,7 @@ impl Tables {
     }
 
     /// Frees the frames that the lower half owns, and its tables.
-    fn free_level(table: PhysFrame, level: u32, entries: core::ops::Range<usize>) {
+    fn free_level(&self, table: PhysFrame, level: u32, entries: core::ops::Range<usize>) {
         for i in entries {
             let entry = temporary::with_frame(table, |words| words.entry(i));
             if entry.is_unused() {
@@ -143,12 +204,12 @@ impl Tables {
             let frame = PhysFrame::containing_address(entry.address());
             let leaf = level == 1 || flags.contains(Flags::HUGE_PAGE);
             if !leaf {
-                Self::free_level(frame, level - 1, 0..COUNT);
+                self.free_level(frame, level - 1, 0..COUNT);
             } else if flags.contains(OWNED) {
-                frames::free(frame);
+                self.payer.give(frame);
             }
         }
-        frames::free(table);
+        self.payer.give(table);
     }
 }
 
@@ -156,7 +217,7 @@ impl Drop for Tables {
     fn drop(&mut self) {
         checks::tlb::root_goes(self.root);
         // The lower half is all that such tables own; of nested tables, it is all there is.
-        Self::free_level(self.root, 4, 0..256);
+        self.free_level(self.root, 4, 0..256);
     }
 }
 

@@ -22,7 +22,7 @@ const CLOCK_PORTS: HostPorts = HostPorts { first: 0x70, count: 2 };
 
 /// Starts the first process, with a handle to everything there is.
 pub fn start(file: File) -> Result<(), Status> {
-    let init = Process::try_new(b"init", file)?;
+    let init = Process::try_new(b"init", file, None)?;
     let all = Rights::all();
     let mut text = StartText::new();
     // One after the other, lest all of them lie on the stack.

@@ -18,7 +18,7 @@ use super::processor;
 use crate::cpu::{local_apic, per_cpu, time};
 use crate::layout::{CpuArea, MAX_CPUS};
 use crate::memory::host_map::Range;
-use crate::memory::tables::Tables;
+use crate::memory::tables::{Payer, Tables};
 use crate::memory::{MemoryError, guest_memory, temporary};
 
 /// The page the processors start in: guest memory, borrowed before there is a guest, and given back zeroed.
@@ -155,7 +155,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
 /// Fills the start page, but for its parameters. Returns the kernel's tables with that page at its own
 /// address: a processor turns paging on in it.
 fn prepare_page(frame: PhysFrame) -> Result<Tables, MemoryError> {
-    let tables = Tables::try_new()?;
+    let tables = Tables::try_new(Payer::NOBODY)?;
     tables.share_kernel(crate::image::kernel_root());
     tables.map(START_PAGE, frame, Flags::PRESENT)?;
     temporary::copy_in(frame, 0, code());

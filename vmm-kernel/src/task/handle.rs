@@ -8,6 +8,8 @@ use crate::memory::shared::SharedMemory;
 use crate::object::pool::Ref;
 use crate::object::pool::any::AnyRef;
 
+/// The first handle that is not the process itself.
+const FIRST: usize = HANDLE_SELF as usize + 1;
 /// The most handles a process holds.
 pub const HANDLES_MAX: usize = 96;
 
@@ -184,12 +186,14 @@ pub struct Entry {
 /// stored (it would keep itself alive).
 pub struct HandleTable {
     entries: [Option<Entry>; HANDLES_MAX],
+    /// How many there may be.
+    limit: usize,
 }
 
 impl HandleTable {
     /// No handles.
     pub const fn new() -> Self {
-        Self { entries: [const { None }; HANDLES_MAX] }
+        Self { entries: [const { None }; HANDLES_MAX], limit: HANDLES_MAX - FIRST }
     }
 
     /// Adds one.
@@ -199,18 +203,26 @@ impl HandleTable {
 
     /// Adds one of any kind.
     pub fn insert_object(&mut self, object: Object, rights: Rights) -> Result<Handle, Status> {
-        let first = HANDLE_SELF as usize + 1;
-        let free = self.entries.iter().skip(first).position(Option::is_none).ok_or(Status::Exhausted)?;
-        let index = first + free;
-        if let Some(place) = self.entries.get_mut(index) {
-            *place = Some(Entry { object, rights });
-        }
+        let mut places = self.entries.iter_mut().enumerate().skip(FIRST).take(self.limit);
+        let free = places.find(|(_, place)| place.is_none());
+        let (index, place) = free.ok_or(Status::OutOfHandles)?;
+        *place = Some(Entry { object, rights });
         Ok(index as Handle)
     }
 
     /// How many may be added.
     pub fn free(&self) -> usize {
-        self.entries.iter().skip(HANDLE_SELF as usize + 1).filter(|entry| entry.is_none()).count()
+        self.entries.iter().skip(FIRST).take(self.limit).filter(|entry| entry.is_none()).count()
+    }
+
+    /// How many there may be.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Says how many there may be. Those beyond stay.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.limit = (HANDLES_MAX - FIRST).min(usize::try_from(limit).unwrap_or(HANDLES_MAX));
     }
 
     /// Finds one.

@@ -45,7 +45,7 @@ impl Passed {
     pub fn give(&mut self, table: &mut HandleTable) -> Result<[Handle; MESSAGE_HANDLES], Status> {
         let mut handles = [0; MESSAGE_HANDLES];
         if table.free() < self.entries.iter().flatten().count() {
-            return Err(Status::Exhausted);
+            return Err(Status::OutOfHandles);
         }
         for (handle, entry) in handles.iter_mut().zip(&mut self.entries) {
             let Some(entry) = entry.take() else { continue };

@@ -15,6 +15,8 @@ use super::mapped::Mapped;
 use crate::cpu::exception_names;
 use crate::layout::{PAGE, USER_STACK_BYTES, USER_STACK_TOP, USER_START_PAGE};
 use crate::memory::space::{Protection, Space};
+use crate::memory::tables::Payer;
+use crate::object::budget::Account;
 use crate::object::pool::any::AnyRef;
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
@@ -95,6 +97,8 @@ pub struct Process {
     pub serial: u64,
     /// What it sees.
     pub space: Space,
+    /// What it uses, and how much it may.
+    pub account: Ref<Account>,
     /// What it may name.
     pub handles: SpinLock<HandleTable>,
     /// VMs and vCPUs whose pages it has mapped.
@@ -115,10 +119,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process of an ELF file, not yet running.
-    pub fn try_new(name: &[u8], file: File) -> Result<Ref<Self>, Status> {
+    /// A process of an ELF file, not yet running. It counts for who makes it.
+    pub fn try_new(name: &[u8], file: File, above: Option<&Ref<Account>>) -> Result<Ref<Self>, Status> {
+        let account = Account::try_new(above)?;
         PROCESSES.try_insert(|_| {
-            let space = Space::try_new(crate::image::kernel_root())?;
+            let space = Space::try_new(crate::image::kernel_root(), Payer::of(&account))?;
             let entry = elf::load(&space, file.contents())?;
             space.allocate(USER_STACK_TOP - USER_STACK_BYTES, USER_STACK_BYTES, Protection::ReadWrite)?;
             space.allocate(USER_START_PAGE, PAGE, Protection::Read)?;
@@ -127,6 +132,7 @@ impl Process {
             Ok(Self {
                 serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
                 space,
+                account,
                 handles: SpinLock::new(HandleTable::new()),
                 mapped: SpinLock::new(Mapped::new()),
                 handle_epoch: AtomicU32::new(0),

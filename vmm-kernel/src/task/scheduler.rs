@@ -18,6 +18,7 @@ use super::process::Process;
 use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
 use crate::cpu::{PerCpu, fpu, local_apic, masking, per_cpu, this_cpu, time};
+use crate::object::budget::Account;
 use crate::object::fifo::Fifo;
 use crate::object::pool::Ref;
 use crate::sync::SpinLock;
@@ -249,8 +250,14 @@ pub fn schedule() {
     }
 }
 
+/// Whether the running thread's process has a share of the processors: it is looked at now and then, though
+/// nobody waits.
+fn runs_with_share(cpu: &PerCpu) -> bool {
+    running(cpu).is_some_and(|thread| thread.process.account.has_share())
+}
+
 fn plan_quantum(cpu: &PerCpu) {
-    if queue(cpu).any_ready() {
+    if queue(cpu).any_ready() || runs_with_share(cpu) {
         let end = time::now() + time::tsc_hz() / 1000 * QUANTUM_MS;
         queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(end));
     }
@@ -287,8 +294,22 @@ pub fn give_way() -> bool {
         if !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
             return true;
         }
-        schedule();
+        if !with_current(|me| me.process.account.has_share()) || !rest() {
+            schedule();
+        }
     }
+}
+
+/// Has the running thread wait as long as its process has used more than its share of the processors. Returns
+/// whether it had to.
+#[cold]
+fn rest() -> bool {
+    let (me, now) = (current(), time::now());
+    let ran = |account: &Account| thread::run_time_under(account, now);
+    let Some(until) = me.process.account.rest_until(now, time::tsc_hz(), ran) else { return false };
+    me.prepare_to_block();
+    block(until);
+    true
 }
 
 /// What comes between two operations of a batch: interrupts are taken, and other threads run, if they should.

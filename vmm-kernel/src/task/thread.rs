@@ -23,6 +23,7 @@ use crate::cpu::room::Room;
 use crate::cpu::syscall_entry::USER_FLAGS;
 use crate::layout::{PAGE, THREAD_STACK_BYTES, thread_stack_top};
 use crate::memory::self_map;
+use crate::object::budget::{self, Account, Charge};
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
 
@@ -97,6 +98,7 @@ pub struct Thread {
     /// What floors above keep for it.
     pub above: Above,
     state: AtomicU32,
+    _charge: Charge,
 }
 
 // SAFETY: `saved_stack`, `alarm` and `above` are only touched on the thread's own processor, with interrupts
@@ -187,6 +189,7 @@ pub fn try_new<T, U>(
     priority: u8,
     above: (T, U),
 ) -> Result<Ref<Thread>, Status> {
+    let charge = Charge::one(&process.account, budget::Kind::Threads)?;
     let thread = THREADS.try_insert(|slot| {
         map_stack(slot)?;
         let stack_top = stack_top_of(slot);
@@ -208,6 +211,7 @@ pub fn try_new<T, U>(
             saved_stack: Cell::new(prepare_stack(stack_top, start)),
             above: (Room::new(), Room::new()),
             state: AtomicU32::new(ThreadState::Ready as u32),
+            _charge: charge,
         })
     })?;
     // SAFETY: nobody else knows the thread yet.
@@ -226,6 +230,13 @@ pub fn all() -> impl Iterator<Item = Ref<Thread>> {
 /// The threads of a process.
 pub fn of_process(process: &Ref<Process>) -> impl Iterator<Item = Ref<Thread>> {
     THREADS.iter().filter(move |t| t.process.same(process))
+}
+
+/// How long the threads of all processes have run that count in an account.
+pub fn run_time_under(account: &Account, now: u64) -> u64 {
+    let counts = |thread: &Ref<Thread>| !thread.is_ended() && thread.process.account.is_below(account);
+    let now_running = THREADS.iter().filter(counts).map(|thread| thread.ran.until(now)).sum::<u64>();
+    now_running + account.ended_ran.load(Ordering::Relaxed)
 }
 
 /// How long the threads of a process have run, those that ended included.

@@ -37,12 +37,12 @@ fn until_refused(make: impl Fn() -> Result<Handle, Status>) -> (Vec<Handle>, Sta
     (made, Status::Ok)
 }
 
-fn twice(suite: &mut Suite<'_>, what: &str, make: impl Fn() -> Result<Handle, Status>) {
+fn twice(suite: &mut Suite<'_>, what: &str, end: Status, make: impl Fn() -> Result<Handle, Status>) {
     let mut counts = [0; 2];
     for count in &mut counts {
         let (made, why) = until_refused(&make);
         *count = made.len();
-        suite.check(why == Status::Exhausted, format_args!("{what}: {why:?} after {count}"));
+        suite.check(why == end, format_args!("{what}: {why:?} after {count}"));
         made.into_iter()
             .for_each(|handle| suite.expect(process::close(handle), Status::Ok, format_args!("{what}")));
     }
@@ -51,8 +51,8 @@ fn twice(suite: &mut Suite<'_>, what: &str, make: impl Fn() -> Result<Handle, St
 
 fn handles(suite: &mut Suite<'_>) {
     let system = suite.system;
-    twice(suite, "events", || Event::try_new().map(|e| e.0));
-    twice(suite, "VMs", move || call(system, SystemCreateVm::default()).map(|c| c.handle));
+    twice(suite, "events", Status::OutOfHandles, || Event::try_new().map(|e| e.0));
+    twice(suite, "VMs", Status::Exhausted, move || call(system, SystemCreateVm::default()).map(|c| c.handle));
 }
 
 fn processes(suite: &mut Suite<'_>) {
@@ -60,7 +60,7 @@ fn processes(suite: &mut Suite<'_>) {
         return suite.check(false, format_args!("the program's file"));
     };
     let before = suite.free_bytes();
-    twice(suite, "processes", || process::create(file));
+    twice(suite, "processes", Status::Exhausted, || process::create(file));
     suite.check(
         suite.settles_at(before),
         format_args!("processes leave {} free of {before}", suite.free_bytes()),

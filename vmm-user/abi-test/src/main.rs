@@ -13,6 +13,7 @@ mod arguments;
 mod batch_ends;
 mod batches;
 mod bindings;
+mod budgets;
 mod channels;
 mod child;
 mod clearing;
@@ -96,6 +97,10 @@ fn program(start: &Start) -> u32 {
         Some("fault-in-log") => ends::fault_in_log(),
         Some("touch-unmapped") => unmapping::touch_unmapped(start),
         Some("unmap-race") => unmapping::unmap_race(start),
+        Some("spender") => budgets::spender(start),
+        Some("parent") => budgets::parent(start),
+        Some("two-events") => budgets::two_events(),
+        Some("worker") => budgets::worker(start),
         Some("ring") => ring::consumer(start),
         Some("sharer") => shared::sharer(start),
         Some("touch-shared") => shared::touch(start),

@@ -6,9 +6,9 @@ use runtime::{Start, call, syscall};
 
 use crate::child::Child;
 use crate::{
-    arguments, batches, bindings, channels, clearing, control, exhaustion, faults, fire, fpu, fuzz, handles,
-    isolation, killing, lives, narrowing, observe, page_race, pci, ready, reserved, revocation, ring,
-    run_page, runs, shared, sleeps, threads, translations, turns, unmapping, unready, vm, wakes, xsave,
+    arguments, batches, bindings, budgets, channels, clearing, control, exhaustion, faults, fire, fpu, fuzz,
+    handles, isolation, killing, lives, narrowing, observe, page_race, pci, ready, reserved, revocation,
+    ring, run_page, runs, shared, sleeps, threads, translations, turns, unmapping, unready, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -87,7 +87,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 37] = [
+const PARTS: [Part; 38] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -122,6 +122,7 @@ const PARTS: [Part; 37] = [
     ("wakes", wakes::test),
     ("end in a guest", vm::test_ends),
     ("exhaustion", exhaustion::test),
+    ("budgets", budgets::test),
     ("run page", run_page::test),
     ("page race", page_race::test),
     ("fuzz", fuzz::test),

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use runtime::abi::operation::Rights;
+use runtime::abi::operation::{Rights, budget};
 
 /// How often a process is started again before init gives up on it, unless `on-end` says so.
 const RESTARTS: u32 = 5;
@@ -49,6 +49,8 @@ pub struct Process {
     pub priority: u32,
     /// What becomes of its end.
     pub on_end: OnEnd,
+    /// Limits of what it may use: numbers of budgets, and how much.
+    pub budgets: Vec<(u32, u64)>,
 }
 
 impl Process {
@@ -105,6 +107,27 @@ fn policy(words: &[&str]) -> Result<OnEnd, &'static str> {
     }
 }
 
+/// The budgets' names.
+const BUDGETS: [(&str, u32); budget::END as usize] = [
+    ("memory", budget::MEMORY),
+    ("handles", budget::HANDLES),
+    ("threads", budget::THREADS),
+    ("events", budget::EVENTS),
+    ("processes", budget::PROCESSES),
+    ("objects", budget::OBJECTS),
+    ("priority", budget::PRIORITY),
+    ("share", budget::SHARE),
+];
+
+/// A number, of bytes perhaps: `K` and `M` behind it are 1024 and 1024 times that.
+fn amount(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.strip_suffix(['K', 'M']) {
+        Some(digits) => (digits, if text.ends_with('K') { 1 << 10 } else { 1 << 20 }),
+        None => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> {
     match words {
         ["grant", name, letters] => {
@@ -115,6 +138,11 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
         ["file", name] => process.file = (*name).to_owned(),
         ["cpu", number] => process.cpu = number.parse().map_err(|_| "cpu takes a number")?,
         ["priority", number] => process.priority = number.parse().map_err(|_| "priority takes a number")?,
+        ["budget", name, limit] => {
+            let known = BUDGETS.iter().find(|(known, _)| known == name);
+            let (_, number) = known.ok_or("there is no such budget")?;
+            process.budgets.push((*number, amount(limit).ok_or("a budget takes a number")?));
+        }
         ["on-end", words @ ..] => process.on_end = policy(words)?,
         _ => return Err("not a statement"),
     }
@@ -197,6 +225,7 @@ impl Reader {
             cpu: 0,
             priority: 1,
             on_end,
+            budgets: Vec::new(),
         });
     }
 
@@ -236,7 +265,7 @@ impl Reader {
                 // What would be said of a process that there is not.
                 if !matches!(words, ["grant" | "set", ..]) {
                     return match words {
-                        ["file" | "cpu" | "priority" | "on-end", ..] => Ok(()),
+                        ["file" | "cpu" | "priority" | "on-end" | "budget", ..] => Ok(()),
                         _ => Err("not a statement"),
                     };
                 }

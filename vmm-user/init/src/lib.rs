@@ -10,6 +10,7 @@
 //!   set KEY VALUE       tells it something
 //!   cpu N               the processor its first thread runs on (0)
 //!   priority N          0 to 3 (1)
+//!   budget NAME N       limits what it may use; `docs/abi.md` has the names. K and M behind N: 1024 times
 //!   on-end POLICY       restart [TIMES] (5), end-machine (the default), or ignore
 //! for NAME              more statements of a process that was begun before
 //! channel NAME          makes a channel: NAME goes to who calls, NAME-endpoint to who serves
@@ -19,7 +20,8 @@
 //!
 //! A device's PLACE is `inside` or `process`. Inside, its process gets what the device is granted and told,
 //! and the other statements mean nothing. In a process of its own it is made of the file `device-host` and
-//! started again when it ends; when that was often enough the machine goes on without it.
+//! started again when it ends; when that was often enough the machine goes on without it. Such a process has
+//! budgets without being given any: `supervise` says which.
 //!
 //! ```text
 //! process vmm

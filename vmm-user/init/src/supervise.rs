@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 
 use runtime::abi::message::Message;
 use runtime::abi::operation::{
-    Handle, ProcessEnd, ProcessState, ProcessWatch, Rights, SystemEnd, SystemInfo, end_reason,
+    Handle, ProcessEnd, ProcessLimit, ProcessState, ProcessWatch, Rights, SystemEnd, SystemInfo, budget,
+    end_reason,
 };
 use runtime::abi::status::Status;
 use runtime::channel::{Channel, Endpoint};
@@ -145,6 +146,9 @@ impl Init<'_> {
         wires: &[Wired<'_>],
     ) -> Result<(), Status> {
         let mut page = String::new();
+        for (budget, limit) in self.budgets(config) {
+            call(child, ProcessLimit { budget, reserved: 0, limit })?;
+        }
         for (name, rights) in &config.grants {
             let source = self.handle(name).ok_or(Status::NotFound)?;
             give(child, name, source, *rights, &mut page)?;
@@ -168,6 +172,23 @@ impl Init<'_> {
         // Before it starts: it might be over before anybody watches.
         call(child, ProcessWatch { event: end.0, reserved: 0 })?;
         process::start(child, page.as_bytes(), config.cpu, config.priority)
+    }
+
+    /// The limits of a process: those of the configuration, and for a device what its code needs besides.
+    fn budgets(&self, config: &Process) -> Vec<(u32, u64)> {
+        let cpus = u64::from(self.info().cpus);
+        let of_devices = [
+            (budget::MEMORY, (1 << 20) + cpus * (128 << 10)),
+            (budget::HANDLES, 32),
+            (budget::THREADS, cpus + 2),
+            (budget::EVENTS, 8),
+            (budget::PROCESSES, 0),
+            (budget::OBJECTS, 8),
+            (budget::SHARE, 80 * cpus),
+        ];
+        let defaults = of_devices.into_iter().filter(|_| matches!(config.role, Role::Device(_)));
+        // What is said last counts.
+        defaults.chain(config.budgets.iter().copied()).collect()
     }
 
     /// Facts of the machine, as far as init may know them.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::object::budget::Account;
 
 #[test]
 fn vectors_are_between_exceptions_and_the_kernels_own() {
@@ -15,7 +16,7 @@ fn vectors_are_between_exceptions_and_the_kernels_own() {
 
 #[test]
 fn each_is_bound_once_and_free_again_when_dropped() {
-    let event = Event::try_new().unwrap();
+    let event = Event::try_new(&Account::try_new(None).unwrap()).unwrap();
     let messages: Vec<Message> = (0..COUNT).map(|_| Message::try_new(event.clone()).unwrap()).collect();
     assert!(matches!(Message::try_new(event.clone()), Err(Status::Exhausted)));
     let mut indices: Vec<u8> = messages.iter().map(|message| message.index).collect();

@@ -22,8 +22,9 @@ fn guest_addresses_are_whole_pages_that_nested_tables_reach() {
 #[test]
 fn a_vm_has_an_identifier_of_its_own_that_is_not_the_hosts() {
     let _memory = crate::host::PhysicalMemory::new(8);
-    let vms: Vec<_> = (0..VMS_MAX).map(|_| Vm::try_new().unwrap()).collect();
+    let account = Account::try_new(None).unwrap();
+    let vms: Vec<_> = (0..VMS_MAX).map(|_| Vm::try_new(&account).unwrap()).collect();
     let asids: Vec<u32> = vms.iter().map(|vm| vm.address_space().asid()).collect();
     assert_eq!(asids, [1, 2, 3, 4]);
-    assert_eq!(Vm::try_new().err(), Some(Status::Exhausted));
+    assert_eq!(Vm::try_new(&account).err(), Some(Status::Exhausted));
 }

@@ -5,6 +5,7 @@ use super::super::tables::tests::{USER, frame, map_range, walk};
 use super::*;
 use crate::host::PhysicalMemory;
 use crate::layout::PAGE;
+use crate::memory::frames;
 
 const ALL: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flags::USER_ACCESSIBLE);
 
@@ -13,7 +14,7 @@ fn edit(tables: &mut Tables, address: u64, bytes: u64, how: Edit) -> Result<u32,
     let (mut at, mut stale, mut goes) = (address, Stale::new(), 0);
     while at < address + bytes {
         at = tables.edit(at..address + bytes, how, &mut stale)?;
-        stale.forgotten();
+        stale.forgotten(&Payer::NOBODY);
         goes += 1;
     }
     Ok(goes)
@@ -22,7 +23,7 @@ fn edit(tables: &mut Tables, address: u64, bytes: u64, how: Edit) -> Result<u32,
 #[test]
 fn what_is_taken_out_is_gone_and_nothing_else() {
     let _memory = PhysicalMemory::new(32);
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     map_range(&tables, 0, 0, 8 * PAGE, ALL).unwrap();
     edit(&mut tables, PAGE, 2 * PAGE, Edit::Remove).unwrap();
     for page in 0..8 {
@@ -39,7 +40,7 @@ fn a_large_page_is_split_where_a_part_of_it_changes() {
     let huge = (ALL | Flags::HUGE_PAGE).bits();
     for (start, bytes) in [(0, PAGE), (PAGE, PAGE), (LARGE_PAGE - PAGE, PAGE), (5 * PAGE, 100 * PAGE)] {
         let _memory = PhysicalMemory::new(32);
-        let mut tables = Tables::try_new().unwrap();
+        let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
         let (address, to) = (3 * LARGE_PAGE, 7 * LARGE_PAGE);
         map_range(&tables, address - LARGE_PAGE, to - LARGE_PAGE, 3 * LARGE_PAGE, ALL).unwrap();
         edit(&mut tables, address + start, bytes, Edit::Set(USER)).unwrap();
@@ -55,7 +56,7 @@ fn a_large_page_is_split_where_a_part_of_it_changes() {
 #[test]
 fn whole_large_pages_stay_large() {
     let _memory = PhysicalMemory::new(8);
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     map_range(&tables, 0, 0, 4 * LARGE_PAGE, ALL).unwrap();
     let free = PhysicalMemory::free_frames();
     edit(&mut tables, LARGE_PAGE, 2 * LARGE_PAGE, Edit::Set(USER)).unwrap();
@@ -69,7 +70,7 @@ fn whole_large_pages_stay_large() {
 #[test]
 fn a_page_without_any_access_is_still_there() {
     let _memory = PhysicalMemory::new(32);
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     map_range(&tables, 0, 0, LARGE_PAGE + 2 * PAGE, ALL).unwrap();
     edit(&mut tables, 0, LARGE_PAGE + 2 * PAGE, Edit::Set(Flags::empty())).unwrap();
     for address in [0, PAGE, LARGE_PAGE, LARGE_PAGE + PAGE] {
@@ -91,7 +92,7 @@ fn a_page_without_any_access_is_still_there() {
 #[test]
 fn what_is_not_there_cannot_be_changed_but_may_go() {
     let _memory = PhysicalMemory::new(32);
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     let missing = Err(MemoryError::NotMapped);
     assert_eq!(edit(&mut tables, 0, PAGE, Edit::Set(USER)), missing);
     map_range(&tables, PAGE, 0, PAGE, ALL).unwrap();
@@ -106,7 +107,7 @@ fn what_is_not_there_cannot_be_changed_but_may_go() {
 #[test]
 fn frames_and_empty_tables_are_given_back_when_they_are_forgotten() {
     let _memory = PhysicalMemory::new(64);
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     let before = PhysicalMemory::free_frames();
     let foreign = 0x9000;
     for page in 0..4 {
@@ -120,7 +121,7 @@ fn frames_and_empty_tables_are_given_back_when_they_are_forgotten() {
     assert_eq!(tables.edit(0x40_0000..0x40_2000, Edit::Remove, &mut stale), Ok(0x40_2000));
     assert!(stale.is_any());
     assert_eq!(before - PhysicalMemory::free_frames(), 8, "they may still be used");
-    stale.forgotten();
+    stale.forgotten(&Payer::NOBODY);
     assert!(!stale.is_any());
     assert_eq!(before - PhysicalMemory::free_frames(), 6);
     edit(&mut tables, 0x40_2000, 2 * PAGE, Edit::Remove).unwrap();
@@ -132,7 +133,7 @@ fn frames_and_empty_tables_are_given_back_when_they_are_forgotten() {
 #[test]
 fn one_go_is_short_and_ends_where_no_more_can_be_noted() {
     let _memory = PhysicalMemory::new(1100);
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     let before = PhysicalMemory::free_frames();
     for page in 0..512 {
         tables.map(page * PAGE, frames::allocate_zeroed().unwrap(), USER | OWNED).unwrap();
@@ -141,7 +142,7 @@ fn one_go_is_short_and_ends_where_no_more_can_be_noted() {
     let stop = tables.edit(0..LARGE_PAGE, Edit::Remove, &mut stale).unwrap();
     assert!(stop < LARGE_PAGE && stale.is_full(), "{stop:#x}");
     assert_eq!(tables.edit(stop..LARGE_PAGE, Edit::Remove, &mut stale), Ok(stop), "no room");
-    stale.forgotten();
+    stale.forgotten(&Payer::NOBODY);
     edit(&mut tables, stop, LARGE_PAGE - stop, Edit::Remove).unwrap();
     assert_eq!(PhysicalMemory::free_frames(), before);
     // Foreign pages are not noted, but there is an end to one go all the same.
@@ -153,7 +154,7 @@ fn one_go_is_short_and_ends_where_no_more_can_be_noted() {
 #[test]
 fn a_split_for_which_there_is_no_frame_changes_nothing() {
     let _memory = PhysicalMemory::new(3);
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     map_range(&tables, 0, 0, LARGE_PAGE, ALL).unwrap();
     assert_eq!(edit(&mut tables, 0, PAGE, Edit::Remove), Err(MemoryError::NoFrames));
     assert_eq!(walk(&tables, 0), Some((2, 0, (ALL | Flags::HUGE_PAGE).bits())));
@@ -163,7 +164,7 @@ fn a_split_for_which_there_is_no_frame_changes_nothing() {
 fn frames_of_pages_without_access_go_with_the_tables() {
     let _memory = PhysicalMemory::new(16);
     let before = PhysicalMemory::free_frames();
-    let mut tables = Tables::try_new().unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     tables.map(PAGE, frames::allocate_zeroed().unwrap(), USER | OWNED).unwrap();
     edit(&mut tables, PAGE, PAGE, Edit::Set(Flags::empty())).unwrap();
     drop(tables);

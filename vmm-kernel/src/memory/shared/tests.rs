@@ -1,3 +1,5 @@
+use vcpu_abi::operation::budget;
+
 use super::*;
 use crate::host::PhysicalMemory;
 use crate::layout::USER_START;
@@ -6,8 +8,12 @@ use crate::memory::narrowing::Cached;
 use crate::memory::space::{Protection, Space};
 use crate::memory::temporary;
 
+fn account() -> Ref<Account> {
+    Account::try_new(None).unwrap()
+}
+
 fn filled(pages: u64) -> Ref<SharedMemory> {
-    let shared = SharedMemory::try_new(pages * PAGE).unwrap();
+    let shared = SharedMemory::try_new(pages * PAGE, &account()).unwrap();
     let mut done = 0;
     while done < pages * PAGE {
         done += shared.fill_some(done).unwrap();
@@ -16,7 +22,7 @@ fn filled(pages: u64) -> Ref<SharedMemory> {
 }
 
 fn space() -> Space {
-    Space::try_new(frames::allocate_zeroed().unwrap()).unwrap()
+    Space::try_new(frames::allocate_zeroed().unwrap(), Payer::NOBODY).unwrap()
 }
 
 fn map(space: &Space, at: u64, shared: &SharedMemory, pages: u64) -> Result<u64, MemoryError> {
@@ -27,16 +33,16 @@ fn unmap(space: &Space, at: u64, pages: u64) {
     let mut stale = Stale::new();
     let done = space.with_tables(|tables| tables.edit(at..at + pages * PAGE, Edit::Remove, &mut stale));
     assert_eq!(done, Ok(at + pages * PAGE));
-    space.lost_pages(stale.forgotten());
+    space.lost_pages(stale.forgotten(&Payer::NOBODY));
 }
 
 #[test]
 fn sizes_are_whole_pages_and_bounded() {
     let _memory = PhysicalMemory::new(16);
     for bytes in [0, 1, PAGE - 1, PAGE + 1, BYTES_MAX + PAGE, u64::MAX, u64::MAX - PAGE + 1] {
-        assert_eq!(SharedMemory::try_new(bytes).err(), Some(Status::BadArgument), "{bytes:#x}");
+        assert_eq!(SharedMemory::try_new(bytes, &account()).err(), Some(Status::BadArgument), "{bytes:#x}");
     }
-    let shared = SharedMemory::try_new(BYTES_MAX).unwrap();
+    let shared = SharedMemory::try_new(BYTES_MAX, &account()).unwrap();
     assert_eq!(shared.bytes(), BYTES_MAX);
     for (offset, bytes, is_part) in
         [(0, BYTES_MAX, true), (PAGE, BYTES_MAX, false), (BYTES_MAX, 0, true), (u64::MAX, PAGE, false)]
@@ -123,10 +129,47 @@ fn a_page_has_so_many_mappings_and_no_more() {
 fn an_object_that_got_no_pages_gives_back_those_it_has() {
     let memory = PhysicalMemory::new(24);
     let before = PhysicalMemory::free_frames();
-    let shared = SharedMemory::try_new(64 * PAGE).unwrap();
+    let shared = SharedMemory::try_new(64 * PAGE, &account()).unwrap();
     assert_eq!(shared.fill_some(0), Ok(16 * PAGE));
     assert_eq!(shared.fill_some(16 * PAGE), Err(MemoryError::NoFrames));
     drop(shared);
     assert_eq!(PhysicalMemory::free_frames(), before);
     drop(memory);
+}
+
+/// Who makes it pays for it, and who maps it for the mapping, as long as each lasts.
+#[test]
+fn memory_counts_for_its_maker_and_where_it_is_mapped() {
+    let _memory = PhysicalMemory::new(128);
+    let [maker, other] = [(); 2].map(|()| account());
+    let frames = |account: &Account| account.used(budget::MEMORY);
+    let shared = SharedMemory::try_new(8 * PAGE, &maker).unwrap();
+    assert_eq!(shared.fill_some(0), Ok(8 * PAGE));
+    // Four tables have the pages.
+    assert_eq!((frames(&maker), maker.used(budget::OBJECTS)), (12, 1));
+    let space = Space::try_new(frames::allocate_zeroed().unwrap(), Payer::of(&other)).unwrap();
+    map(&space, USER_START, &shared, 8).unwrap();
+    assert_eq!((frames(&maker), frames(&other)), (12, 12));
+    drop(shared);
+    assert_eq!((frames(&maker), frames(&other), maker.used(budget::OBJECTS)), (0, 12, 0));
+    let mut stale = Stale::new();
+    let range = USER_START..USER_START + 8 * PAGE;
+    space.with_tables(|tables| tables.edit(range, Edit::Remove, &mut stale)).unwrap();
+    assert_eq!(stale.forgotten(&Payer::of(&other)), 8);
+    // The root is left.
+    assert_eq!(frames(&other), 1);
+    drop(space);
+    assert_eq!(frames(&other), 0);
+}
+
+#[test]
+fn a_budget_that_is_used_up_leaves_no_page_behind() {
+    let _memory = PhysicalMemory::new(128);
+    let maker = account();
+    maker.set_limit(budget::MEMORY, 9);
+    let before = PhysicalMemory::free_frames();
+    let shared = SharedMemory::try_new(8 * PAGE, &maker).unwrap();
+    assert_eq!(shared.fill_some(0), Err(MemoryError::OverBudget));
+    drop(shared);
+    assert_eq!((maker.used(budget::MEMORY), PhysicalMemory::free_frames()), (0, before));
 }

@@ -5,7 +5,7 @@ use crate::memory::temporary;
 fn with_space<R>(pages: usize, test: impl FnOnce(&Space) -> R) -> R {
     let _memory = PhysicalMemory::new(pages);
     let kernel = frames::allocate_zeroed().unwrap();
-    let space = Space::try_new(kernel).unwrap();
+    let space = Space::try_new(kernel, Payer::NOBODY).unwrap();
     test(&space)
 }
 

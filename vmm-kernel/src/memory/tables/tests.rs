@@ -43,7 +43,7 @@ pub(in crate::memory) fn frame(address: u64) -> PhysFrame {
 #[test]
 fn a_page_is_mapped_where_and_as_it_was_said() {
     let _memory = PhysicalMemory::new(32);
-    let tables = Tables::try_new().unwrap();
+    let tables = Tables::try_new(Payer::NOBODY).unwrap();
     for (address, to) in
         [(0x1000, 0x7000), (0x1f_f000, 0x8000), (0x7fff_ffff_e000, 0x9000), (1 << 39, 0xa000)]
     {
@@ -58,7 +58,7 @@ fn a_page_is_mapped_where_and_as_it_was_said() {
 #[test]
 fn what_is_mapped_stays() {
     let _memory = PhysicalMemory::new(32);
-    let tables = Tables::try_new().unwrap();
+    let tables = Tables::try_new(Payer::NOBODY).unwrap();
     tables.map(0x1000, frame(0x7000), USER).unwrap();
     assert_eq!(tables.map(0x1000, frame(0x8000), USER), Err(MemoryError::Occupied));
     assert_eq!(map_range(&tables, 0, LARGE_PAGE, LARGE_PAGE, USER), Err(MemoryError::Occupied));
@@ -71,7 +71,7 @@ fn what_is_mapped_stays() {
 #[test]
 fn large_pages_where_both_addresses_allow() {
     let _memory = PhysicalMemory::new(32);
-    let tables = Tables::try_new().unwrap();
+    let tables = Tables::try_new(Payer::NOBODY).unwrap();
     map_range(&tables, LARGE_PAGE - PAGE, 3 * LARGE_PAGE - PAGE, LARGE_PAGE + 2 * PAGE, USER).unwrap();
     let huge = (USER | Flags::HUGE_PAGE).bits();
     for (address, expected) in [
@@ -99,7 +99,7 @@ fn long_ranges_only_where_large_pages_do() {
 #[test]
 fn so_much_is_mapped_in_one_go_and_no_more() {
     let _memory = PhysicalMemory::new(32);
-    let tables = Tables::try_new().unwrap();
+    let tables = Tables::try_new(Payer::NOBODY).unwrap();
     let many = u64::from(LEAVES) * PAGE;
     assert_eq!(tables.map_some(PAGE, 0, 2 * many, USER), Ok(many));
     assert_eq!(tables.map_some(PAGE + many, many, many, USER), Ok(many));
@@ -111,7 +111,7 @@ fn the_kernels_half_is_shared_and_the_tables_see_themselves() {
     let _memory = PhysicalMemory::new(8);
     let kernel = frames::allocate_zeroed().unwrap();
     temporary::with_frame(kernel, |words| (0..512).for_each(|i| words.at(i).set((i as u64 * 0x1_0000) | 1)));
-    let tables = Tables::try_new().unwrap();
+    let tables = Tables::try_new(Payer::NOBODY).unwrap();
     tables.share_kernel(kernel);
     let own = tables.root().start_address().as_u64() | 1 << 63 | 3;
     temporary::with_frame(tables.root(), |words| {
@@ -129,7 +129,7 @@ fn frames_that_are_owned_go_with_the_tables_and_no_others() {
     let foreign = frames::allocate_zeroed().unwrap();
     let before = PhysicalMemory::free_frames();
     {
-        let tables = Tables::try_new().unwrap();
+        let tables = Tables::try_new(Payer::NOBODY).unwrap();
         for page in 0..5 {
             let owned = frames::allocate_zeroed().unwrap();
             tables.map(0x40_0000 + page * PAGE, owned, USER | OWNED).unwrap();
@@ -146,9 +146,9 @@ fn frames_that_are_owned_go_with_the_tables_and_no_others() {
 fn tables_that_run_out_of_frames_say_so_and_lose_none() {
     let _memory = PhysicalMemory::new(3);
     {
-        let tables = Tables::try_new().unwrap();
+        let tables = Tables::try_new(Payer::NOBODY).unwrap();
         assert_eq!(tables.map(0x1000, frame(0x7000), USER), Err(MemoryError::NoFrames));
     }
     assert_eq!(PhysicalMemory::free_frames(), 3);
-    assert_eq!(Tables::try_new().map(drop), Ok(()));
+    assert_eq!(Tables::try_new(Payer::NOBODY).map(drop), Ok(()));
 }

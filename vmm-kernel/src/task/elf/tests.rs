@@ -3,6 +3,7 @@
 use super::*;
 use crate::host::PhysicalMemory;
 use crate::memory::frames;
+use crate::memory::tables::Payer;
 
 /// An executable whose segments are (flags, address, size in memory), with contents of half that size, byte
 /// 11h, 22h and so on; it is entered at the first.
@@ -37,7 +38,7 @@ pub fn file(segments: &[(u32, u64, u64)]) -> Vec<u8> {
 fn load_into<R>(file: &[u8], see: impl FnOnce(&Space, Result<u64, Status>) -> R) -> R {
     let _memory = PhysicalMemory::new(64);
     let kernel = frames::allocate_zeroed().unwrap();
-    let space = Space::try_new(kernel).unwrap();
+    let space = Space::try_new(kernel, Payer::NOBODY).unwrap();
     let loaded = load(&space, file);
     see(&space, loaded)
 }

@@ -25,7 +25,7 @@ fn a_table_that_is_full_says_so_and_a_closed_handle_is_free() {
     let mut table = HandleTable::new();
     let handles: Vec<_> = std::iter::from_fn(|| table.insert(Log, Rights::empty()).ok()).collect();
     assert_eq!(handles, (2..HANDLES_MAX as Handle).collect::<Vec<_>>());
-    assert_eq!(table.insert(Log, Rights::empty()), Err(Status::Exhausted));
+    assert_eq!(table.insert(Log, Rights::empty()), Err(Status::OutOfHandles));
     assert!(table.remove(40).is_ok());
     assert_eq!(table.get(40).err(), Some(Status::BadHandle));
     assert_eq!(table.insert(ports(3), Rights::empty()), Ok(40));

@@ -119,6 +119,7 @@ fn account(from: Option<&Ref<Thread>>, to: Option<&Ref<Thread>>) {
         let ran = from.ran.end(now);
         if from.is_ended() {
             from.process.ended_ran.fetch_add(ran, Ordering::Relaxed);
+            from.process.account.thread_ended(ran);
         }
     }
     if let Some(to) = to {

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use super::super::alarm::Due;
 use super::super::thread::Thread;
-use super::{current, queue, wake, wants_turn};
+use super::{current, queue, runs_with_share, wake, wants_turn};
 use crate::cpu::{PerCpu, local_apic, this_cpu, time};
 
 /// Has the running thread, which is about to block, woken at the deadline. `u64::MAX`: at none.
@@ -83,7 +83,7 @@ pub fn timer_fired() {
     }
     queue(cpu).next_wake.set(sleepers.next_tsc());
     // Who was woken has asked for a turn. Without anybody it is the end of a quantum.
-    if !wants_turn(cpu) && queue(cpu).any_ready() {
+    if !wants_turn(cpu) && (queue(cpu).any_ready() || runs_with_share(cpu)) {
         queue(cpu).reschedule.store(true, Ordering::SeqCst);
     }
     arm_timer(cpu, u64::MAX);

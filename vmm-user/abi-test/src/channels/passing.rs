@@ -24,7 +24,7 @@ pub fn test(suite: &mut Suite<'_>) {
     let answer = refused_reply(suite);
     suite.check(answer == Ok(Status::BadHandle), format_args!("a reply with a bad handle: {answer:?}"));
     let answer = no_room(suite);
-    let want = Ok([Status::Exhausted, Status::Ok, Status::Exhausted, Status::Ok]);
+    let want = Ok([Status::OutOfHandles, Status::Ok, Status::OutOfHandles, Status::Ok]);
     suite.check(answer == want, format_args!("handles without room for them: {answer:?}"));
 }
 

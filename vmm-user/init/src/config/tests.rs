@@ -18,6 +18,9 @@ process other
   file another
   cpu 1
   priority 2
+  budget memory 3M
+  budget threads 4
+  budget share 50
   on-end ignore
 ";
 
@@ -50,6 +53,8 @@ fn processes_are_as_the_text_says() {
         (other.file.as_str(), other.cpu, other.priority, other.on_end),
         ("another", 1, 2, OnEnd::Ignore)
     );
+    assert_eq!(other.budgets, [(budget::MEMORY, 3 << 20), (budget::THREADS, 4), (budget::SHARE, 50)]);
+    assert!(vmm.budgets.is_empty() && rtc.budgets.is_empty());
 }
 
 /// One word decides where a device is, and its handles and settings go there.
@@ -88,6 +93,10 @@ fn mistakes_are_named_by_line() {
         ("process a\ncpu x", 2),
         ("process a\npriority", 2),
         ("process a\non-end explode", 2),
+        ("process a\nbudget money 5", 2),
+        ("process a\nbudget memory", 2),
+        ("process a\nbudget memory much", 2),
+        ("process a\nbudget memory 18446744073709551615M", 2),
         ("process a\non-end restart often", 2),
         ("process a\ndevice rtc", 2),
         ("process a\ndevice rtc somewhere", 2),
