@@ -110,6 +110,6 @@ impl Execute for VmAllocate {
         };
         let range = GuestRange::try_new(self.gpa, self.bytes)?;
         process.mapped.lock().keep(vm.clone())?;
-        vm.allocate(range, rights, &process.space, self.address)
+        in_pieces(self.bytes, |done| vm.allocate_some(range, done, rights, &process.space, self.address))
     }
 }

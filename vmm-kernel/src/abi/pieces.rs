@@ -13,12 +13,26 @@ fn take_turns() -> Done {
     if scheduler::take_turns() { Ok(()) } else { Err(Status::WrongState) }
 }
 
+/// Gives back the frames of tables that nobody uses any more. Of a process that ends meanwhile the rest is
+/// left to others.
+pub fn give_back() {
+    while scheduler::give_back() && scheduler::take_turns() {}
+}
+
 /// Does what is so many bytes long. `piece` is given how many are done, and returns how many more it did.
 pub fn in_pieces(bytes: u64, mut piece: impl FnMut(u64) -> Result<u64, Status>) -> Done {
     let mut done = piece(0)?;
     while done < bytes {
         take_turns()?;
         done += piece(done)?;
+    }
+    Ok(())
+}
+
+/// Does a piece as long as there is more, as that returns.
+pub fn while_some(mut piece: impl FnMut() -> Result<bool, Status>) -> Done {
+    while piece()? {
+        take_turns()?;
     }
     Ok(())
 }

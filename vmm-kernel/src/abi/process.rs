@@ -9,6 +9,7 @@ use vcpu_abi::operation::{
 use vcpu_abi::status::Status;
 
 use super::execute::{Done, Execute};
+use super::pieces::{give_back, while_some};
 use crate::cpu::per_cpu;
 use crate::event::Event;
 use crate::layout::{PAGE, USER_END, USER_START, USER_START_PAGE};
@@ -18,6 +19,7 @@ use crate::memory::user_copy::AllegedRange;
 use crate::object::pool::Ref;
 use crate::task::elf;
 use crate::task::files::File;
+use crate::task::loading::Loading;
 use crate::task::process::{EndCause, Life, Process};
 use crate::task::scheduler::PRIORITIES;
 use crate::task::thread::Start;
@@ -29,7 +31,9 @@ pub fn only_self(process: &Ref<Process>, target: &Ref<Process>) -> Done {
 
 impl Execute for ProcessCreate {
     fn execute(&mut self, process: &Ref<Process>, file: File) -> Done {
-        let child = Process::try_new(&file.name(), file, Some(&process.account))?;
+        let child = Process::try_new(&file.name(), Some(&process.account))?;
+        let mut loading = Loading::new(file.contents())?;
+        while_some(|| loading.some(&child))?;
         self.handle = process.handles.lock().insert(child, Rights::all())?;
         Ok(())
     }
@@ -138,6 +142,7 @@ impl Execute for HandleClose {
         process.handle_epoch.fetch_add(1, Ordering::SeqCst);
         per_cpu::forget_ready_everywhere();
         drop(entry);
+        give_back();
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering;
 
 use super::execute::{Done, Execute};
 use super::host_port;
+use super::pieces::in_pieces;
 use crate::cpu::{cpuid, per_cpu, time};
 use crate::event::host_lines;
 use crate::image;
@@ -23,6 +24,9 @@ use crate::task::files;
 use crate::task::files::File;
 use crate::task::handle::{Directory, HostLine, HostPorts, Log, Machine};
 use crate::task::process::Process;
+
+/// How much of a file is copied in one go.
+const READ_PIECE: u64 = 16 * 1024;
 
 impl Execute for SystemInfo {
     fn execute(&mut self, _: &Ref<Process>, _: Machine) -> Done {
@@ -116,7 +120,13 @@ impl Execute for FileRead {
         let contents = file.contents();
         let rest = usize::try_from(self.offset).ok().and_then(|o| contents.get(o..)).unwrap_or(&[]);
         let bytes = self.bytes.min(rest.len() as u64);
-        AllegedRange::new(self.address, bytes)?.write(rest)?;
+        in_pieces(bytes, |done| {
+            let piece = rest.get(done as usize..).unwrap_or(&[]);
+            let now = (bytes - done).min(READ_PIECE);
+            let address = self.address.checked_add(done).ok_or(Status::BadPointer)?;
+            AllegedRange::new(address, now)?.write(piece)?;
+            Ok(now)
+        })?;
         self.bytes = bytes;
         Ok(())
     }

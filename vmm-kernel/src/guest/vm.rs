@@ -10,9 +10,10 @@ use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 use crate::layout::{MAX_CPUS, PAGE, VMS_MAX};
 use crate::memory::edit::Edit;
 use crate::memory::narrowing::{Cached, Narrowing};
+use crate::memory::payer::Payer;
 use crate::memory::shootdown::{self, What};
 use crate::memory::space::{Protection, Space};
-use crate::memory::tables::{Payer, Tables};
+use crate::memory::tables::Tables;
 use crate::memory::{frames, guest_memory};
 use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
@@ -25,6 +26,8 @@ static VMS: Pool<Vm, VMS_MAX> = Pool::new();
 const GPA_END: u64 = 1 << 47;
 /// The most pages a VM may have of its own.
 const OWN_PAGES_MAX: u64 = 256;
+/// How many of them it gets in one go: nothing preempts the kernel meanwhile.
+const NEW_PAGES: u64 = 8;
 
 /// A virtual machine.
 pub struct Vm {
@@ -125,32 +128,36 @@ impl Vm {
 
     /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process
     /// that asks for them keeps it until it ends (see `task::mapped`).
-    pub fn allocate(
+    /// As much of it as is done in one go, behind the first bytes, which are done. Returns how much that was.
+    pub fn allocate_some(
         &self,
         range: GuestRange,
+        done: u64,
         rights: Permissions,
         space: &Space,
         address: u64,
-    ) -> Result<(), Status> {
+    ) -> Result<u64, Status> {
         let GuestRange { gpa, bytes } = range;
         if bytes / PAGE > OWN_PAGES_MAX {
             return Err(Status::Exhausted);
         }
-        if (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
+        let (first, now) = (done / PAGE, ((bytes - done) / PAGE).min(NEW_PAGES));
+        // All of it before the first is mapped.
+        if done == 0 && (0..bytes / PAGE).any(|page| guest_memory::contains(gpa + page * PAGE, PAGE)) {
             return Err(Status::Overlap);
         }
         let flags = flags(rights)?;
         let mut state = self.state.lock();
-        if state.own_pages + bytes / PAGE > OWN_PAGES_MAX {
+        if state.own_pages + bytes / PAGE - first > OWN_PAGES_MAX {
             return Err(Status::Exhausted);
         }
-        for page in 0..bytes / PAGE {
+        for page in first..first + now {
             let frame = state.tables.map_own(gpa + page * PAGE, flags, frames::allocate_zeroed)?;
             state.own_pages += 1;
             let physical = frame.start_address().as_u64();
             space.map_foreign(address.wrapping_add(page * PAGE), physical, PAGE, Protection::ReadWrite)?;
         }
-        Ok(())
+        Ok(now * PAGE)
     }
 }
 

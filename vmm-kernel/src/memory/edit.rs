@@ -10,7 +10,8 @@ use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::entry::Entry;
-use super::tables::{OWNED, Payer, TABLE, Tables, index};
+use super::payer::{OWNED, Payer};
+use super::tables::{TABLE, Tables, index};
 use super::words::{COUNT, Words};
 use super::{MemoryError, bitmap, temporary};
 

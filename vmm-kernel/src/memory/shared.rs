@@ -7,7 +7,8 @@
 use vcpu_abi::status::Status;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
-use super::tables::{Payer, Tables};
+use super::payer::Payer;
+use super::tables::Tables;
 use super::{MemoryError, bitmap, frames};
 use crate::layout::PAGE;
 use crate::object::budget::{Account, Charge, Kind};

@@ -5,15 +5,12 @@ use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::entry::Entry;
+use super::payer::{OWNED, Payer};
 use super::words::COUNT;
-use super::{MemoryError, frames, temporary};
+use super::{MemoryError, frames, graves, temporary};
 use crate::checks;
 use crate::layout::PAGE;
-use crate::object::budget::{Account, Kind};
-use crate::object::pool::Ref;
 
-/// Marks a leaf whose frame belongs to the tables and is freed with them (a bit the processor ignores).
-pub const OWNED: Flags = Flags::BIT_9;
 /// The most memory that is mapped at addresses which do not allow large pages: each page takes room in a
 /// table.
 const SMALL_PAGES_MAX: u64 = 16 * 1024 * 1024;
@@ -28,48 +25,6 @@ pub(super) const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flag
 pub struct Tables {
     root: PhysFrame,
     payer: Payer,
-}
-
-/// Whose budget the frames are of: of tables, and of what they own.
-#[derive(Clone)]
-pub struct Payer(Option<Ref<Account>>);
-
-impl Payer {
-    /// Nobody's: the kernel's own.
-    pub const NOBODY: Self = Self(None);
-
-    /// A process's.
-    pub fn of(account: &Ref<Account>) -> Self {
-        Self(Some(account.clone()))
-    }
-
-    /// Counts so many frames.
-    fn pay(&self, frames: u64) -> Result<(), MemoryError> {
-        let paid = self.0.as_ref().map_or(Ok(()), |account| account.charge(Kind::Memory, frames));
-        paid.map_err(|_| MemoryError::OverBudget)
-    }
-
-    /// So many have gone.
-    fn get_back(&self, frames: u64) {
-        if let Some(account) = &self.0 {
-            account.refund(Kind::Memory, frames);
-        }
-    }
-
-    /// Takes a frame and pays for it.
-    pub(super) fn take(
-        &self,
-        take: impl FnOnce() -> Result<PhysFrame, MemoryError>,
-    ) -> Result<PhysFrame, MemoryError> {
-        self.pay(1)?;
-        take().inspect_err(|_| self.get_back(1))
-    }
-
-    /// Gives a frame back, and what was paid for it.
-    pub(super) fn give(&self, frame: PhysFrame) {
-        frames::free(frame);
-        self.get_back(1);
-    }
 }
 
 /// Checks that a range is not too long for the pages that both addresses allow.
@@ -192,32 +147,14 @@ impl Tables {
         }
         Some(table)
     }
-
-    /// Frees the frames that the lower half owns, and its tables.
-    fn free_level(&self, table: PhysFrame, level: u32, entries: core::ops::Range<usize>) {
-        for i in entries {
-            let entry = temporary::with_frame(table, |words| words.entry(i));
-            if entry.is_unused() {
-                continue;
-            }
-            let flags = entry.flags();
-            let frame = PhysFrame::containing_address(entry.address());
-            let leaf = level == 1 || flags.contains(Flags::HUGE_PAGE);
-            if !leaf {
-                self.free_level(frame, level - 1, 0..COUNT);
-            } else if flags.contains(OWNED) {
-                self.payer.give(frame);
-            }
-        }
-        self.payer.give(table);
-    }
 }
 
 impl Drop for Tables {
     fn drop(&mut self) {
         checks::tlb::root_goes(self.root);
-        // The lower half is all that such tables own; of nested tables, it is all there is.
-        self.free_level(self.root, 4, 0..256);
+        graves::bury(self.root, self.payer.clone());
+        // A test looks at once how many frames are free.
+        while cfg!(not(target_os = "none")) && graves::some() {}
     }
 }
 

@@ -9,6 +9,7 @@ use crate::memory::space::Space;
 use crate::task::elf;
 use crate::task::files::File;
 use crate::task::handle::{Directory, GuestMemory, HandleObject, HostLine, HostPci, HostPorts, Log, Machine};
+use crate::task::loading::Loading;
 use crate::task::process::Process;
 
 /// Host ports and lines that processes may be given: the first serial port's.
@@ -22,7 +23,9 @@ const CLOCK_PORTS: HostPorts = HostPorts { first: 0x70, count: 2 };
 
 /// Starts the first process, with a handle to everything there is.
 pub fn start(file: File) -> Result<(), Status> {
-    let init = Process::try_new(b"init", file, None)?;
+    let init = Process::try_new(b"init", None)?;
+    let mut loading = Loading::new(file.contents())?;
+    while loading.some(&init)? {}
     let all = Rights::all();
     let mut text = StartText::new();
     // One after the other, lest all of them lie on the stack.

@@ -18,7 +18,8 @@ use super::processor;
 use crate::cpu::{local_apic, per_cpu, time};
 use crate::layout::{CpuArea, MAX_CPUS};
 use crate::memory::host_map::Range;
-use crate::memory::tables::{Payer, Tables};
+use crate::memory::payer::Payer;
+use crate::memory::tables::Tables;
 use crate::memory::{MemoryError, guest_memory, temporary};
 
 /// The page the processors start in: guest memory, borrowed before there is a guest, and given back zeroed.

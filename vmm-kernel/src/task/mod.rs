@@ -6,6 +6,7 @@ pub mod exchange;
 pub mod files;
 pub mod handle;
 pub mod last_named;
+pub mod loading;
 pub mod mapped;
 pub mod passed;
 pub mod process;

@@ -8,14 +8,11 @@ use vcpu_abi::process_record::PROCESS_NAME_BYTES;
 use vcpu_abi::status::Status;
 use vcpu_abi::syscall::exit_code;
 
-use super::elf;
-use super::files::File;
 use super::handle::{Entry, HandleObject, HandleTable};
 use super::mapped::Mapped;
 use crate::cpu::exception_names;
-use crate::layout::{PAGE, USER_STACK_BYTES, USER_STACK_TOP, USER_START_PAGE};
-use crate::memory::space::{Protection, Space};
-use crate::memory::tables::Payer;
+use crate::memory::payer::Payer;
+use crate::memory::space::Space;
 use crate::object::budget::Account;
 use crate::object::pool::any::AnyRef;
 use crate::object::pool::{Pool, Ref};
@@ -111,7 +108,8 @@ pub struct Process {
     pub ended_ran: AtomicU64,
     /// Highest priority of its threads.
     pub priority: AtomicU32,
-    entry: u64,
+    /// Where its first thread begins.
+    pub entry: AtomicU64,
     name: [u8; NAME_BYTES],
     threads: AtomicU32,
     ending: AtomicBool,
@@ -119,14 +117,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process of an ELF file, not yet running. It counts for who makes it.
-    pub fn try_new(name: &[u8], file: File, above: Option<&Ref<Account>>) -> Result<Ref<Self>, Status> {
+    /// A process that has nothing yet ([`Loading`](super::loading::Loading) gives it a program) and does not
+    /// run. It counts for who makes it.
+    pub fn try_new(name: &[u8], above: Option<&Ref<Account>>) -> Result<Ref<Self>, Status> {
         let account = Account::try_new(above)?;
         PROCESSES.try_insert(|_| {
             let space = Space::try_new(crate::image::kernel_root(), Payer::of(&account))?;
-            let entry = elf::load(&space, file.contents())?;
-            space.allocate(USER_STACK_TOP - USER_STACK_BYTES, USER_STACK_BYTES, Protection::ReadWrite)?;
-            space.allocate(USER_START_PAGE, PAGE, Protection::Read)?;
             let mut short = [0; NAME_BYTES];
             short.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
             Ok(Self {
@@ -139,7 +135,7 @@ impl Process {
                 uses_fpu: AtomicBool::new(false),
                 ended_ran: AtomicU64::new(0),
                 priority: AtomicU32::new(0),
-                entry,
+                entry: AtomicU64::new(0),
                 name: short,
                 threads: AtomicU32::new(0),
                 ending: AtomicBool::new(false),
@@ -226,7 +222,7 @@ impl Process {
             return Err(Status::WrongState);
         }
         state.life = Life::Running;
-        Ok(self.entry)
+        Ok(self.entry.load(Ordering::Relaxed))
     }
 
     /// It got no first thread, and is as new as before.

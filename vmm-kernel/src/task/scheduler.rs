@@ -18,6 +18,7 @@ use super::process::Process;
 use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
 use crate::cpu::{PerCpu, fpu, local_apic, masking, per_cpu, this_cpu, time};
+use crate::memory::graves;
 use crate::object::budget::Account;
 use crate::object::fifo::Fifo;
 use crate::object::pool::Ref;
@@ -294,10 +295,24 @@ pub fn give_way() -> bool {
         if !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
             return true;
         }
-        if !with_current(|me| me.process.account.has_share()) || !rest() {
+        if !runs_with_share(this_cpu()) || !rest() {
             schedule();
         }
+        if give_back() {
+            // The rest of it in another turn.
+            queue(this_cpu()).reschedule.store(true, Ordering::SeqCst);
+        }
     }
+}
+
+/// Gives back some frames of tables that nobody uses any more, and takes interrupts. The caller holds
+/// nothing. Returns whether there may be more.
+pub fn give_back() -> bool {
+    let more = graves::any() && graves::some();
+    if more {
+        masking::take_pending();
+    }
+    more
 }
 
 /// Has the running thread wait as long as its process has used more than its share of the processors. Returns
@@ -347,7 +362,7 @@ pub fn kicked() {}
 pub fn idle() -> ! {
     loop {
         schedule();
-        if !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
+        if !give_back() && !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
             masking::wait();
         }
     }

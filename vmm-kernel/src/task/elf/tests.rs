@@ -3,7 +3,7 @@
 use super::*;
 use crate::host::PhysicalMemory;
 use crate::memory::frames;
-use crate::memory::tables::Payer;
+use crate::memory::payer::Payer;
 
 /// An executable whose segments are (flags, address, size in memory), with contents of half that size, byte
 /// 11h, 22h and so on; it is entered at the first.

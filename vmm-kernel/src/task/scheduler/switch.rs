@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use super::super::thread::Thread;
 use super::{plan_quantum, put_current, queue};
 use crate::cpu::{PerCpu, fpu, per_cpu, speculation, this_cpu, time};
+use crate::memory::graves;
 use crate::object::pool::Ref;
 
 /// Goes on on another stack, where this function was called last or a new thread begins. Comes back when
@@ -131,5 +132,18 @@ fn account(from: Option<&Ref<Thread>>, to: Option<&Ref<Thread>>) {
 #[inline(always)]
 pub fn finish_switch() {
     let ended = queue(this_cpu()).previous.take();
+    if ended.is_some() {
+        forget_ended(ended);
+    }
+}
+
+/// The thread may have been the last that held its process, whose tables are given back before this processor
+/// goes back to a user.
+#[cold]
+fn forget_ended(ended: Option<Ref<Thread>>) {
     drop(ended);
+    if graves::any() {
+        queue(this_cpu()).reschedule.store(true, Ordering::SeqCst);
+        this_cpu().entry.ready.forget();
+    }
 }
