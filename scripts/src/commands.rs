@@ -12,3 +12,4 @@ pub mod profile;
 pub mod run;
 pub mod soak;
 pub mod test;
+pub mod tpm;

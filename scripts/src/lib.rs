@@ -33,6 +33,7 @@ pub mod say;
 pub mod symbol;
 pub mod testing;
 pub mod tests;
+pub mod tpm;
 
 /// Everything about QEMU: see the crate's own documentation.
 pub use plinth_qemu as qemu;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::commands::{
-    abi, bench, chaos, decoder_cost, fuzz, inspect, lying_hosts, mutants, profile, run, soak, test,
+    abi, bench, chaos, decoder_cost, fuzz, inspect, lying_hosts, mutants, profile, run, soak, test, tpm,
 };
 use xtask::project::Project;
 use xtask::say;
@@ -32,6 +32,7 @@ enum Command {
     Run(run::Options),
     Soak(soak::Options),
     Test(test::Options),
+    Tpm(tpm::Options),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&project, &options),
         Command::Soak(options) => soak::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
+        Command::Tpm(options) => tpm::run(&project, &options),
     });
     match result {
         Ok(code) => code,

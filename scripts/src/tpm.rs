@@ -1,0 +1,5 @@
+//! The TPM on the host, and what tests it.
+
+pub mod server;
+pub mod suite;
+pub mod tools;
