@@ -179,6 +179,7 @@ impl Board {
         let Some(slot) = self.slots.get(usize::from(id.0)) else { return default };
         let mut device = slot.device.lock();
         let result = call(&mut **device, access);
+        // Under the device's lock: else two vCPUs could store their deadlines in the other order.
         if slot.is_timed {
             self.update_deadline(slot, &**device, access);
         }
@@ -188,6 +189,7 @@ impl Board {
     /// A device with a timer was called.
     fn update_deadline(&self, slot: &Slot, device: &dyn BoardDevice, access: &mut BoardAccess<'_>) {
         let deadline = device.deadline_ns().unwrap_or(NEVER);
+        // Written under the device's lock only, which is held here.
         if deadline != slot.deadline_ns.load(Ordering::Relaxed) {
             slot.deadline_ns.store(deadline, Ordering::SeqCst);
             self.deadline_changed(access);

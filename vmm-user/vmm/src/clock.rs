@@ -35,6 +35,7 @@ impl Clock {
     /// Guest time.
     pub fn now_ns(&self) -> u64 {
         let ticks = tsc().wrapping_sub(self.base_tsc);
+        // 64 bits would overflow after some seconds.
         ((u128::from(ticks) * u128::from(self.ns_per_tick)) >> 32) as u64
     }
 

@@ -62,6 +62,7 @@ impl SerialBackend for HostSerial {
         while self.room == 0 {
             let Some(status) = self.read(register::LINE_STATUS) else { return };
             if status & TRANSMITTER_EMPTY != 0 {
+                // Each look is a system call: one for a whole FIFO.
                 self.room = FIFO_BYTES;
             }
         }
@@ -70,6 +71,7 @@ impl SerialBackend for HostSerial {
     }
 
     fn collect(&mut self) {
+        // Bounded: a host that always has more would keep the vCPU's thread here.
         while self.input.len() < INPUT_MAX {
             self.has_more = self.read(register::LINE_STATUS).is_some_and(|status| status & DATA_READY != 0);
             if !self.has_more {

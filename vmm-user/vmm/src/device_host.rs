@@ -73,6 +73,8 @@ impl Host {
     pub fn run<D: Device + 'static>(self, device: D, serve: impl Serve) -> Result<(), Status> {
         let server = Server::new(device).ok_or(Status::BadArgument)?;
         let server: &'static Mutex<Server<D>> = Box::leak(Box::new(Mutex::new(server)));
+        // One on each processor: a call is handed over at once where a thread of the server waits on the
+        // caller's.
         for cpu in 1..self.cpus {
             let work = move || {
                 if let Err(status) = self.receive(server, serve) {
@@ -81,6 +83,7 @@ impl Host {
             };
             thread::spawn(cpu, PRIORITY, work)?;
         }
+        // Only now: whoever hears it may call, from any processor.
         self.bell.signal()?;
         self.receive(server, serve)
     }

@@ -77,6 +77,7 @@ impl GuestRam {
     /// Where in the process `bytes` at `gpa` are, if they are memory, all of them. There they stay.
     #[inline]
     pub fn address(&self, gpa: u64, bytes: u64) -> Option<u64> {
+        // By differences: the guest chooses both numbers, and their sum may overflow.
         let inside = |r: &Range| gpa >= r.gpa && gpa - r.gpa < r.bytes && r.bytes - (gpa - r.gpa) >= bytes;
         self.ranges.iter().any(inside).then(|| self.base.wrapping_add(gpa))
     }

@@ -114,6 +114,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
     let mut ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
+    // Before the VM is given its memory: the disk's pages are never the guest's.
     let disk = virtio::take_disk(start, handles.files, &mut ram).map_err(StartError::Guest)?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     // All of it at once: no memory fault is then one of the guest's RAM.
@@ -204,6 +205,7 @@ fn connect_input(signal: Signal, vcpu: Handle, bit: u32) -> core::result::Result
         Signal::Interrupt(_) => Event::try_new()?,
         Signal::Event(event) => event,
     };
+    // Before the interrupt is bound: only signals from here on reach the vCPU.
     call(event.0, EventBindVcpu { vcpu, bit })?;
     match signal {
         Signal::Interrupt(interrupt) => {
@@ -217,6 +219,7 @@ fn connect_input(signal: Signal, vcpu: Handle, bit: u32) -> core::result::Result
 fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable {
     let mut host = |leaf: u32, subleaf: u32| {
         let answer =
+            // A leaf that is not to be had is zero: then the guest is offered too little, never too much.
             call(system, SystemCpuid { eax: leaf, ebx: 0, ecx: subleaf, edx: 0 }).unwrap_or_default();
         Leaf { eax: answer.eax, ebx: answer.ebx, ecx: answer.ecx, edx: answer.edx }
     };

@@ -188,6 +188,8 @@ impl Vcpu {
         let why = match self.registers.run() {
             Ok(why) => why,
             Err((status, index)) => {
+                // The state is one that VMRUN does not take, or an operation is wrong: the next run would be
+                // refused too.
                 log::error!("vCPU {} cannot run: {status} (operation {index})", self.index);
                 return Some(end_reason::PROCESS_FAILED);
             }
@@ -226,9 +228,11 @@ impl Vcpu {
     #[cold]
     fn kick_others(&mut self, kicks: &VcpuSet) {
         self.events.attention = Attention::ALL;
+        // The VMM itself need not be kicked: it looks before it enters the guest.
         let own = self.index;
         for vcpu in kicks.iter().filter(|v| *v != own) {
             if let Some(handle) = self.shared.vcpus.get(vcpu) {
+                // With the next run, which begins with them, and not by a system call for each.
                 self.registers.push(&VcpuKick { work: work::KICK, reserved: 0 }.on(*handle));
             }
         }

@@ -79,6 +79,7 @@ pub fn take_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<Opt
             info
         })
         .map_err(|status| format!("the disk's payload {name}: {status}"))?;
+    // Address 0 says that the host has no memory where the file lies.
     let memory = ram.take(info.gpa, info.bytes).filter(|_| info.gpa != 0);
     let memory = memory.ok_or_else(|| format!("the disk {name} is not in guest memory"))?;
     Ok(Some(Disk(RamDisk::new(memory, info.gpa, info.bytes, is_read_only))))

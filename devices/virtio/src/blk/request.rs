@@ -45,6 +45,7 @@ pub fn carry_out(
     chain: &Chain,
     memory: &impl GuestMemory,
 ) -> Result<u32, RingError> {
+    // The status is the last byte to write, however the driver divides its buffers (5.2.6).
     let Some(writable) = chain.writable_bytes().checked_sub(1) else { return Err(RingError::Request) };
     let mut header = [0; HEADER_BYTES as usize];
     if chain.readable().read(memory, &mut header)? < header.len() {
@@ -75,6 +76,7 @@ pub fn carry_out(
 impl<D: Disk, M: GuestMemory> Request<'_, D, M> {
     /// Where so many bytes are on the disk, if they are, and are whole sectors.
     fn place(&self, sector: u64, bytes: u64) -> Result<u64, Failure> {
+        // The sector is any 64 bits of the guest's.
         let offset = sector.checked_mul(SECTOR_BYTES);
         let end = offset.and_then(|offset| offset.checked_add(bytes));
         match (offset, end) {
@@ -134,6 +136,7 @@ impl<D: Disk, M: GuestMemory> Request<'_, D, M> {
             data.read(self.memory, &mut range)?;
             let range = u128::from_le_bytes(range);
             let (sector, sectors, flags) = (range as u64, (range >> 64) as u32, (range >> 96) as u32);
+            // A discard has no flags, zeroes have one; others are unsupported (5.2.6.2).
             if flags & !(if is_zero { UNMAP } else { 0 }) != 0 || sectors > RANGE_SECTORS_MAX {
                 return Err(Failure::Status(status::UNSUPPORTED));
             }

@@ -65,6 +65,7 @@ impl<T: Terminal> Console<T> {
                 let room = self.buffer.len().min(data.left() as usize);
                 let Some(room) = self.buffer.get_mut(..room) else { break };
                 let given = self.terminal.give(room).min(room.len());
+                // A terminal that has input but gives none must not hold the vCPU here.
                 if given == 0 {
                     break;
                 }

@@ -68,8 +68,10 @@ impl<L: Link> Net<L> {
 
     /// Frames that find too little room are lost, as on a cable.
     fn receive<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        // In this order: a chain that was taken must be given back, with nothing in it if there is no frame.
         while self.link.has_frame() && queues.pop(RECEIVE, &mut self.chain)? {
             let (header, frame) = self.buffer.split_at_mut(HEADER_BYTES);
+            // Frames that the guest sends use the buffer too.
             header.fill(0);
             if let Some(buffers) = header.get_mut(BUFFERS) {
                 *buffers = 1;

@@ -87,6 +87,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
                     *slot = vector;
                 }
             }
+            // A queue is disabled by a reset alone (4.1.4.3.2).
             (common::QUEUE_ENABLE, Width::Word) if value == 1 => self.enable_queue(platform),
             (common::QUEUE_SIZE, Width::Word) => self.set_up_queue(|queue| queue.size = value as u16),
             (0x20..0x38, Width::Dword) => self.write_area(offset, value as u32),
@@ -105,6 +106,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
     }
 
     fn accept_features(&mut self, value: u32) {
+        // Nothing is accepted behind that bit (3.1.1): the rings are made by what was.
         if self.has_status(status::FEATURES_OK) {
             return;
         }
@@ -124,6 +126,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         // No bit is taken back but by a reset, and the device's own is not the driver's (2.1.1).
         let mut status = had | value & !status::NEEDS_RESET;
         let accepted = self.state.driver_features;
+        // A driver without VERSION_1 is a legacy one, which expects registers that are not here.
         let is_agreed = accepted & !self.features() == 0 && accepted & feature::VERSION_1 != 0;
         if had & status::FEATURES_OK == 0 && !is_agreed {
             status &= !status::FEATURES_OK;
@@ -142,6 +145,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
     /// Changes what the driver says of a queue, until it is enabled.
     fn set_up_queue(&mut self, change: impl FnOnce(&mut Queue)) {
         let queue = self.queues.get_mut(usize::from(self.state.queue_select));
+        // The ring was checked when it was enabled, and stays what was checked.
         if let Some(queue) = queue.filter(|queue| !queue.is_enabled()) {
             change(queue);
         }

@@ -30,6 +30,7 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
         if let Some(msix) = &mut self.msix {
             msix.config_written(&self.space, platform);
         }
+        // The write may have switched the pin off, or MSI-X on, which takes its place.
         self.update_pin(platform);
         self.window_write(offset, width, value, platform);
     }
@@ -42,6 +43,7 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
         match offset - inside {
             spec::COMMON => self.common_read(inside, width),
             spec::ISR if inside == 0 => {
+                // Reading acknowledges, and takes the pin down (4.1.4.5).
                 let isr = core::mem::take(&mut self.state.isr);
                 self.update_pin(platform);
                 isr.into()

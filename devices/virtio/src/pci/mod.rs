@@ -102,6 +102,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         let (table, pending) = (spec::TABLE as u32, spec::PENDING as u32);
         let msix = MsiX::add(
             &mut space,
+            // One more, for changes of the configuration.
             queues + 1,
             Place { bar: spec::BAR, offset: table },
             Place { bar: spec::BAR, offset: pending },
@@ -167,6 +168,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         let command = self.space.read(pci::COMMAND, Width::Word) as u16;
         let running = status::DRIVER_OK | status::FEATURES_OK;
         self.state.status & (running | status::NEEDS_RESET) == running
+            // A function that is no bus master may not reach memory (PCI local bus specification 3.0, 6.2.2).
             && command & pci::COMMAND_BUS_MASTER != 0
     }
 
@@ -177,6 +179,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         }
         let mut queues = Queues::new(&mut self.queues, &self.memory);
         let mut result = self.device.notified(queue, &mut queues);
+        // What was given back before an error is the driver's: it gets the interrupt for that even so.
         let touched = queues.touched();
         for index in (0..self.queues.len()).filter(|index| touched >> index & 1 != 0) {
             match self.queues.get_mut(index).map(|queue| queue.wants_interrupt(&self.memory)) {
@@ -235,6 +238,7 @@ fn add_capabilities(space: &mut ConfigSpace) -> Option<u16> {
     let notify = part(NOTIFY, spec::NOTIFY, &spec::NOTIFY_BYTES.to_le_bytes());
     space.add_capability(spec::CAPABILITY, &notify)?;
     let at = space.add_capability(spec::CAPABILITY, &part(WINDOW, 0, &[0; 4]))?;
+    // No width yet: the window leads nowhere until the driver has written one.
     space.set(at + WINDOW_LENGTH, &[0; 4]);
     space.allow(at + WINDOW_BAR, &[0xff]);
     space.allow(at + WINDOW_OFFSET, &[0xff; 4]);

@@ -27,6 +27,7 @@ pub(super) struct Descriptor {
 impl Descriptor {
     pub fn read(memory: &impl GuestMemory, gpa: u64) -> Result<Self, NotMemory> {
         let mut bytes = [0; DESCRIPTOR_BYTES as usize];
+        // All of it at once, and never again: the driver may change it after it was checked.
         memory.read(gpa, &mut bytes)?;
         let value = u128::from_le_bytes(bytes);
         let words = [(value >> 96) as u16, (value >> 112) as u16];
@@ -66,11 +67,14 @@ impl Chain {
 
     /// One more buffer.
     pub(super) fn add(&mut self, gpa: u64, bytes: u32, flags: u16) -> Result<(), RingError> {
+        // How long a chain is, the guest says: this bounds the memory and the time that it takes.
         if self.readable.len() + self.writable.len() == CHAIN_MAX {
             return Err(RingError::Chain);
         }
+        // Once and here, so that a cursor may add without looking.
         gpa.checked_add(bytes.into()).ok_or(RingError::Bytes)?;
         let is_writable = flags & WRITE != 0;
+        // All that the device writes comes behind all that it reads (2.7.4.2).
         if !is_writable && !self.writable.is_empty() {
             return Err(RingError::Order);
         }
@@ -141,6 +145,7 @@ impl Cursor<'_> {
     fn next_part(&mut self, bytes: u32) -> Option<(u64, u32)> {
         while let [first, rest @ ..] = self.segments {
             let part = (first.bytes - self.done).min(bytes).min(self.left);
+            // A buffer of no bytes is passed over: a part of 0 would look like the end.
             if part > 0 {
                 let gpa = first.gpa + u64::from(self.done);
                 self.done += part;

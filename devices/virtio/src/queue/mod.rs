@@ -124,6 +124,7 @@ impl Queue {
     /// # Errors
     /// When no ring can be of that size, or so aligned.
     pub fn enable(&mut self, format: Format) -> Result<(), RingError> {
+        // A split ring's indices are masked by its size; a packed one wraps at any.
         let is_size =
             self.size != 0 && self.size <= self.size_max && (format.packed || self.size.is_power_of_two());
         if !is_size {

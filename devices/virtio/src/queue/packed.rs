@@ -85,6 +85,7 @@ impl Packed {
     pub fn pop(&mut self, memory: &impl GuestMemory, chain: &mut Chain) -> Result<bool, RingError> {
         let flags = memory.load_u16(self.at(self.available) + FLAGS)?;
         let [available, used] = [AVAILABLE, USED].map(|flag| flags & flag != 0);
+        // Available is a descriptor whose first flag is as the wrap counter and whose second is not (2.8.1).
         if available != self.available.wrap || used == self.available.wrap {
             return Ok(false);
         }
@@ -98,10 +99,12 @@ impl Packed {
             if chain.descriptors > 0 {
                 flags = later;
             }
+            // With NEXT in each of them the chain goes round for ever.
             if chain.descriptors == self.size {
                 return Err(RingError::Chain);
             }
             chain.descriptors += 1;
+            // That of the last one counts (2.8.6).
             chain.id = id;
             place = place.advance(1, self.size);
             match flags & INDIRECT != 0 {
@@ -125,6 +128,7 @@ impl Packed {
         flags: u16,
         chain: &mut Chain,
     ) -> Result<(), RingError> {
+        // A table is a chain of its own: nothing stands before it or behind it in the ring.
         if !self.format.indirect || flags & NEXT != 0 || chain.descriptors > 1 {
             return Err(RingError::Indirect);
         }
@@ -160,6 +164,7 @@ impl Packed {
         // All of it, and what was written into the buffers, is there before the flags.
         fence(Ordering::Release);
         memory.store_u16(at + FLAGS, wrap | is_written)?;
+        // One descriptor tells of the whole chain, and both sides pass over the rest.
         self.used = self.used.advance(chain.descriptors, self.size);
         self.unconsidered = self.unconsidered.saturating_add(chain.descriptors);
         Ok(())
@@ -173,13 +178,16 @@ impl Packed {
         // The driver sees the descriptors, or what it asked for since is seen here.
         fence(Ordering::SeqCst);
         let flags = memory.load_u16(self.areas.driver + EVENT_FLAGS)?;
+        // A driver that asks for a certain one without having agreed to that gets each.
         if flags != DESCRIPTOR || !self.format.event_index {
             return Ok(flags != DISABLE);
         }
+        // The driver writes the index before the flags: so it is read behind them.
         fence(Ordering::Acquire);
         let word = memory.load_u16(self.areas.driver)?;
         let mut event = word & !WRAP;
         if (word & WRAP != 0) != self.used.wrap {
+            // It is of the round before, in which indices are smaller by the ring's size.
             event = event.wrapping_sub(self.size);
         }
         let new = self.used.index;

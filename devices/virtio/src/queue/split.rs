@@ -46,6 +46,7 @@ impl Split {
         let available = memory.load_u16(self.areas.driver + INDEX)?;
         match available.wrapping_sub(self.next_available) {
             0 => return Ok(false),
+            // Else the device would serve elements that the driver has long had back.
             ahead if ahead > self.size => return Err(RingError::Index),
             _ => {}
         }
@@ -64,6 +65,7 @@ impl Split {
         chain.id = head;
         let (mut table, mut entries, mut is_indirect) = (self.areas.descriptors, u32::from(self.size), false);
         let mut index = u32::from(head);
+        // A chain may lead back into itself.
         for _ in 0..=CHAIN_MAX + usize::from(self.size) {
             if index >= entries {
                 return Err(RingError::Chain);
@@ -71,6 +73,8 @@ impl Split {
             let at = table.checked_add(u64::from(index * DESCRIPTOR_BYTES)).ok_or(RingError::NotMemory)?;
             let Descriptor { gpa, bytes, words: [flags, next] } = Descriptor::read(memory, at)?;
             if flags & INDIRECT != 0 {
+                // No table in a table, and none in the middle of a chain (2.7.5.3.1): that could go on
+                // without end.
                 if is_indirect || !self.format.indirect || flags & NEXT != 0 {
                     return Err(RingError::Indirect);
                 }
@@ -116,6 +120,7 @@ impl Split {
         // The driver sees the index, or what it asked for since is seen here.
         fence(Ordering::SeqCst);
         if self.format.event_index {
+            // The flag says nothing then (2.7.7.2).
             let event = memory.load_u16(self.areas.driver + ELEMENTS + 2 * u64::from(self.size))?;
             return Ok(has_passed(event, self.next_used, before));
         }

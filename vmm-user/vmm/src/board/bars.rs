@@ -10,6 +10,8 @@ impl Board {
     #[inline(never)]
     pub(super) fn read_outside(&self, gpa: u64, width: Width, access: &mut BoardAccess<'_>) -> u64 {
         match self.bars.find(gpa) {
+            // Another vCPU may move the BAR in between: the access reaches the old place, as one on its way
+            // would.
             Some(hit) => self.read_bar(hit, width, access),
             None => self.mmio_read_split(gpa, width, access),
         }

@@ -226,6 +226,7 @@ impl Builder {
     }
 
     fn misplaced(&mut self, error: BoardError) {
+        // Kept for `finish`, so that adding a device has no error of its own; the first tells the most.
         self.misplaced.get_or_insert(error);
     }
 

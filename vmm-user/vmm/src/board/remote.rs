@@ -41,6 +41,7 @@ struct Link {
 impl Call for Link {
     #[inline(always)]
     fn call(&mut self, mut words: Words) -> Result<Words, Silence> {
+        // Without a limit a device that hangs keeps the vCPU's thread, and the device's lock, for ever.
         let deadline_tsc = tsc().saturating_add(self.limit_ticks);
         match self.channel.call_words(&mut words, &mut self.message, deadline_tsc) {
             Ok(Came::Words) => Ok(words),
@@ -183,6 +184,7 @@ fn open(start: &Start, name: &str, ticks_per_ms: u64, limit_ms: u64) -> Result<(
         match RemoteDevice::connect(name, link(START_MS)) {
             Ok(mut device) => {
                 device.way().limit_ticks = limit_ms.saturating_mul(ticks_per_ms);
+                // Once for each device, and for as long as the board lives.
                 return Ok((Remote { device, name: String::leak(name.into()) }, bell));
             }
             Err(why) if attempt == ATTEMPTS => return Err(format!("{why}")),
@@ -194,6 +196,7 @@ fn open(start: &Start, name: &str, ticks_per_ms: u64, limit_ms: u64) -> Result<(
 
 /// The process of a device did not begin well: perhaps the next one does.
 fn wait_for_another(why: ConnectError, link: &mut Link, bell: Event, ticks_per_ms: u64) {
+    // A process that has ended is followed by another anyway; one that lives must be ended first.
     if why != ConnectError::Silent(Silence::Ended) {
         link.complain();
     }

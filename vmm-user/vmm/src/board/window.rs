@@ -31,16 +31,19 @@ impl Window {
                 placed += 1;
             }
         }
+        // A BAR without an address would be decoded at 0.
         if bars > 0 && placed == bars {
             let command = space.read(spec::COMMAND, Width::Word) as u16 | spec::COMMAND_MEMORY;
             space.write(spec::COMMAND, Width::Word, command.into());
         }
+        // What firmware would write: a guest that does not read the tables' routing finds the line here.
         if space.read(spec::INTERRUPT_PIN, Width::Byte) != 0 {
             space.write(spec::INTERRUPT_LINE, Width::Byte, line.into());
         }
     }
 
     fn take(&mut self, bytes: u64) -> Option<u64> {
+        // A BAR has no address bits below its size (PCI local bus specification 3.0, 6.2.5.1).
         let address = self.next.checked_next_multiple_of(bytes)?;
         let end = address.checked_add(bytes)?;
         (end <= u64::from(spec::WINDOW_LAST_GPA) + 1).then(|| {

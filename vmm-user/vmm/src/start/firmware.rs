@@ -16,6 +16,7 @@ pub fn place_firmware(vm: Handle, cpus: u32, entries: &[AcpiEntry]) -> Result<u6
         .map_err(|e| StartError::Guest(alloc::format!("{e}")))?;
     let bytes = FIRMWARE_BYTES as u64;
     let address = heap::reserve(bytes).ok_or(StartError::Kernel("firmware tables", Status::Exhausted))?;
+    // Not writable for the guest, which could else change what it is told.
     let allocate = VmAllocate { gpa: FIRMWARE_GPA, bytes, address, writable: 0 };
     call(vm, allocate).map_err(kernel("firmware tables"))?;
     for (index, byte) in tables.bytes.iter().enumerate().take(FIRMWARE_BYTES) {

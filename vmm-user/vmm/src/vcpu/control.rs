@@ -45,6 +45,7 @@ impl Vcpu {
                 self.write_control(number, value)
             }
             (Operation::Lmsw, _) => return self.emulate_status_word(&instruction),
+            // Exits only where every write of CR0 does: the selective intercept leaves TS to the guest.
             (Operation::Clts, _) => self.write_control(0, self.registers.page.cr0() & !TASK_SWITCHED),
             // The guest has changed its code meanwhile: what is there now is run.
             _ => return,
@@ -119,6 +120,7 @@ impl Vcpu {
 
     /// LMSW: its operand is known.
     pub(super) fn write_status_word(&mut self, value: u64, length: u8) {
+        // An exit for memory stores a part of the group only, and the guest writes CR0.TS without an exit.
         self.registers.need_rest_of_system();
         let result = match self.control().with_status_word(value) {
             Ok(control) => {
@@ -141,6 +143,7 @@ impl Vcpu {
 
     /// Injects #DB for an instruction that the VMM has carried out. `why`: bits of DR6.
     pub(super) fn inject_debug(&mut self, why: u64) {
+        // Bits of DR6 are set by the processor and cleared by software alone (APM volume 2, 13.1.1.3).
         self.registers.change_system(|system| system.dr6 |= why);
         self.forget_general_detect();
         self.inject_exception(PLAIN_DEBUG);

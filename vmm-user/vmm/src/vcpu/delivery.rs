@@ -35,6 +35,8 @@ impl Vcpu {
             is_exception,
         };
         let outcome = emulator::deliver(self, event);
+        // The instruction has not happened: what comes next, an exception or another try, is at its own
+        // address.
         if !matches!(outcome, Outcome::Done { .. }) {
             self.registers.page.change_rip(before);
         }

@@ -48,9 +48,13 @@ impl Vcpu {
         while let Some(startup) = self.events.lapic.take_startup() {
             self.start_up(startup);
         }
+        // Behind the start-up: a reset throws away what waits to be injected, which would be acknowledged by
+        // then.
         self.plan_interrupts();
         self.plan_deadline();
+        // Behind the interrupts: one that is delivered wakes a halted vCPU.
         self.registers.plan_activity(self.events.is_stopped());
+        // Last: acknowledging the PIC may have added kicks.
         self.registers.plan_batch();
         ControlFlow::Continue(())
     }
@@ -68,6 +72,8 @@ impl Vcpu {
     fn deliver_from_pic(&mut self) {
         let board = &self.shared.board;
         let mut access = board.access();
+        // This takes the request out of the PIC (the INTA cycles of an 8259A), so the vector must be
+        // delivered now.
         let vector = board.acknowledge_pic(&mut access);
         self.events.deliver_from_pic(&mut self.registers, vector);
         self.finish(&access);
@@ -88,6 +94,7 @@ impl Vcpu {
         self.registers.reset_to_kernel(entry);
         self.emulator.forget();
         self.events.reset(&mut self.registers);
+        // As firmware leaves it: a kernel that does not set up its APIC gets the PIC's interrupts.
         self.events.lapic.enter_virtual_wire();
     }
 

@@ -67,6 +67,8 @@ impl Events {
     /// says which interrupts are pending.
     #[inline(always)]
     pub fn take_task_priority(&mut self, class: u8) {
+        // CR8 has the class alone: setting an equal one would clear the sub-class that the guest wrote to the
+        // TPR.
         if class != self.lapic.tpr() >> 4 {
             self.lapic.set_cr8(class);
             self.attend_to_requests();
@@ -90,6 +92,7 @@ impl Events {
         }
         self.attend_to_requests();
         let class = self.lapic.tpr() >> 4;
+        // Most writes are ends of interrupts, which leave CR8 as it is: no group is to be loaded for them.
         if class != registers.page.exit_cr8() {
             registers.set_task_priority(class);
         }
@@ -143,6 +146,7 @@ impl Events {
     /// After INIT and the like: whatever was on its way to the guest is not any more, be it here or with the
     /// kernel.
     pub fn reset(&mut self, registers: &mut Registers<impl Kernel>) {
+        // No event is one too: it takes the place of what the kernel has.
         self.inject(registers, EventInjection::default());
         self.kernel_has_one = false;
         self.set_nmi(registers, Nmi::None);

@@ -83,7 +83,10 @@ impl Vcpu {
     }
 
     fn handle_halt(&mut self, policy: &impl HaltPolicy) {
+        // Before HLT is completed: what that injects (a single step) must end the halt, not be covered by it.
         self.events.halt(policy.waits());
+        // Another vCPU has changed the code, or it cannot be fetched: the guest goes on there instead of
+        // waiting.
         if !self.complete(Intercept::Hlt) {
             self.events.wake();
         }
@@ -92,6 +95,7 @@ impl Vcpu {
 
     fn handle_work(&mut self) {
         self.events.attention = Attention::ALL;
+        // Taken before the devices are called: a bit that is set meanwhile ends the next run at once.
         let events = self.registers.page.take_work() >> work::FIRST_EVENT_BIT;
         if events != 0 {
             let board = &self.shared.board;
@@ -106,6 +110,7 @@ impl Vcpu {
         let board = &self.shared.board;
         let mut access = board.access();
         self.events.lapic.expire(&Bus { board, access: &mut access });
+        // One thread serves all timers of the board, so that two do not find the same one due.
         if self.index == 0 {
             board.expire(&mut access);
         }

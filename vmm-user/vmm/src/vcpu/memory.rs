@@ -101,6 +101,7 @@ impl Vcpu {
     fn refuse(&mut self, what: &str, code: &Code) {
         let rip = self.registers.page.rip();
         self.log_once(Kind::Refused, rip, format_args!("{what} ({:02x?})", code.bytes()));
+        // Not the machine's end, which any program of the guest's could bring about.
         self.inject_exception(Exception::UNDEFINED_OPCODE);
     }
 }

@@ -17,6 +17,8 @@ impl Vcpu {
         let msr = self.registers.page.gpr(1) as u32;
         match self.read_msr(msr) {
             Some(value) => {
+                // RAX and RDX only if RDMSR is still there: other code runs again, with the registers that it
+                // had.
                 if self.complete(Intercept::Rdmsr) {
                     self.registers.page.set_gpr(0, value & 0xffff_ffff);
                     self.registers.page.set_gpr(2, value >> 32);
@@ -29,6 +31,7 @@ impl Vcpu {
     pub(super) fn handle_msr_write(&mut self) {
         let (msr, value) = self.registers.page.msr_operands();
         if self.write_msr(msr, value) {
+            // What the processor decoded was WRMSR, so the write stays even if the code is another by now.
             let _ = self.complete(Intercept::Wrmsr);
         } else {
             self.inject_exception(Exception::GENERAL_PROTECTION);
@@ -78,6 +81,8 @@ impl Vcpu {
                 result.is_ok()
             }
             MsrWrite::Tsc => {
+                // The host's TSC is what Plinth and the other vCPUs tell the time by: only the guest's view
+                // moves.
                 self.registers.change_msrs(|msrs| msrs.tsc_offset = value.wrapping_sub(syscall::tsc()));
                 true
             }

@@ -167,6 +167,7 @@ impl VcpuPages {
         // SAFETY: as for fields.
         unsafe {
             let gpr = (&raw mut (*self.0.as_ptr()).general.gpr).cast::<u64>();
+            // In the order of their numbers in instructions: 0 RAX, 1 RCX, 2 RDX, 3 RBX.
             for (index, value) in [rax, rcx, rdx, rbx].into_iter().enumerate() {
                 gpr.add(index).write(value);
             }
@@ -258,6 +259,8 @@ impl VcpuPages {
         // SAFETY: within the area, aligned, and the vCPU's thread's while it does not run.
         unsafe {
             let states = self.xsave::<u64>(xsave::XSTATE_BV);
+            // The state is the initial one, whatever lies in the area: it must be there before a part is
+            // changed.
             if states.read_volatile() & xsave::X87 == 0 {
                 self.reset_x87();
                 states.write_volatile(states.read_volatile() | xsave::X87);
@@ -297,6 +300,8 @@ impl VcpuPages {
         // SAFETY: within the area, aligned, and the vCPU's thread's while it does not run.
         unsafe {
             let (states, registers) = (self.xsave::<u64>(xsave::XSTATE_BV), self.xsave::<u128>(xsave::XMM));
+            // All of them are in the initial state, whatever lies in the area: what is not written must
+            // become zero.
             if states.read_volatile() & xsave::SSE == 0 {
                 (0..16).for_each(|number| registers.add(number).write_volatile(0));
                 states.write_volatile(states.read_volatile() | xsave::SSE);

@@ -29,6 +29,7 @@ impl Vcpu {
         } else {
             self.port_out(what.port(), width, (rax & width.mask()) as u32);
         }
+        // The exit has it (APM volume 2, 15.10.2): nothing is fetched, so changed code is no matter here.
         let next = self.registers.page.next_rip();
         self.complete_at(next);
     }

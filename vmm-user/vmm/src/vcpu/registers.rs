@@ -158,6 +158,8 @@ impl<K: Kernel> Registers<K> {
     pub fn complete_at(&mut self, next_rip: u64) -> bool {
         let flags = self.page.rflags();
         self.page.change_rip(next_rip);
+        // An instruction that completes clears RF (APM volume 2, 3.1.6). TF and RF are rare: one test for
+        // both.
         flags & (TRAP | RESUME) != 0 && self.complete_flags(flags)
     }
 
@@ -207,11 +209,13 @@ impl<K: Kernel> Registers<K> {
         self.change_system(|system| {
             system.ss.attributes = system.ss.attributes & !DPL | u16::from(cpl & 3) << 5;
         });
+        // Until the next exit the VMM reads the level from the record.
         self.page.set_exit_cpl(cpl & 3);
     }
 
     /// Changes the system group.
     pub fn change_system(&mut self, change: impl FnOnce(&mut SystemRegisters)) {
+        // The group is loaded as a whole: what the exit did not store of it would be of another time.
         self.need_rest_of_system();
         let mut system = self.page.system();
         change(&mut system);
@@ -280,6 +284,7 @@ impl<K: Kernel> Registers<K> {
     /// Has the next run end at this time of the guest's, `u64::MAX` for never. `tsc_at` converts it.
     #[inline(always)]
     pub fn plan_deadline(&mut self, deadline_ns: u64, tsc_at: impl FnOnce(u64) -> u64) {
+        // Compared before it is converted: hardly an exit changes it.
         if deadline_ns != self.deadline_ns {
             self.deadline_ns = deadline_ns;
             self.page.set_deadline_tsc(if deadline_ns == u64::MAX { u64::MAX } else { tsc_at(deadline_ns) });

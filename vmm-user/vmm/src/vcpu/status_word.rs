@@ -12,6 +12,7 @@ impl Vcpu {
     pub(super) fn load_status_word(&mut self, value: u64) {
         let mut code = Code::EMPTY;
         match emulator::fetch(self, &mut code) {
+            // Fetched a second time, and perhaps put there since: no processor has checked its privilege.
             Ok(lmsw) if lmsw.operation == Operation::Lmsw && self.registers.cpl() == 0 => {
                 self.write_status_word(value, lmsw.length);
             }

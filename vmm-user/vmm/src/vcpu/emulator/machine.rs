@@ -76,6 +76,7 @@ impl<'a, S: Surroundings> VcpuMachine<'a, S> {
     fn look_up(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
         let paging = self.paging();
         let found = walk::translate(self, &paging, linear, access)?;
+        // Other modes have entries of four bytes, too; a path compares eight.
         if self.mode() == Mode::Bits64
             && let Some(path) = TablePath::of(&found.trace, self.ram())
         {
@@ -245,6 +246,7 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
             cr3: page.cr3(),
             cr4: page.cr4(),
             efer: page.efer(),
+            // CPUID does not offer protection keys.
             pkru: 0,
             physical_bits: PHYSICAL_BITS,
             gigabyte_pages: true,
@@ -302,6 +304,8 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
     }
 
     fn may_access_port(&self, request: PortRequest) -> bool {
+        // IOPL and the TSS's bit map are not looked at here, so nothing goes but what the processor has let
+        // through: the guest's bytes may be another INS or OUTS by now, and of a user program.
         self.vcpu.checked_port() == Some(request)
     }
 

@@ -63,6 +63,7 @@ impl PageCache {
     pub fn find(&self, page: View<'_>, linear: u64, access: Access) -> Option<u64> {
         let known = &self.0[Self::index(linear)];
         let offset = linear.wrapping_sub(known.linear);
+        // What may be read may not always be written: an entry is good for its own kind of access only.
         let same = offset < PAGE_BYTES && access == known.access;
         (same && known.holds(page)).then_some(known.gpa + offset)
     }

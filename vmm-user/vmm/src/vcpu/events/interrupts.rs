@@ -16,6 +16,7 @@ const PROTECTED: u64 = 1;
 
 /// Whether the instruction behind an STI or a MOV SS is still to be executed.
 pub(super) fn is_in_shadow(registers: &Registers<impl Kernel>) -> bool {
+    // What the VMM has carried out was the instruction in the shadow, which ends with it.
     let completed = registers.page.dirty() & Groups::GENERAL.bits() != 0;
     registers.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed
 }
@@ -36,6 +37,7 @@ impl Events {
 
     /// Injects an exception. RIP stays at the instruction.
     pub fn inject_exception(&mut self, registers: &mut Registers<impl Kernel>, exception: Exception) {
+        // Injecting a page fault does not load CR2: a processor writes it when it finds the fault itself.
         if let Some(address) = exception.cr2 {
             registers.change_system(|system| system.cr2 = address);
         }
@@ -71,6 +73,7 @@ impl Events {
     #[inline(always)]
     #[must_use]
     pub fn plan(&mut self, registers: &mut Registers<impl Kernel>) -> bool {
+        // NMIs come before interrupts (APM volume 2, 8.5).
         if self.lapic.nmi_pending() {
             self.plan_nmi(registers);
         }
@@ -89,6 +92,7 @@ impl Events {
     /// Delivers an interrupt of the local APIC; returns the window to ask for.
     fn deliver(&mut self, registers: &mut Registers<impl Kernel>, pending: Option<u8>) -> u32 {
         if let Some(vector) = pending {
+            // Only now that nothing else goes with this entry: once in service it is requested no more.
             self.lapic.acknowledge(vector);
             self.inject_interrupt(registers, vector);
         }
@@ -117,6 +121,7 @@ impl Events {
     pub fn planned(&mut self) {
         self.kernel_has_one = false;
         self.attention.remove(super::Attention::INTERRUPTS);
+        // No exit says when the handler's IRET is behind the guest: each entry compares where it is.
         if self.nmi_needs_look() {
             self.attention = super::Attention::ALL;
         }

@@ -78,6 +78,7 @@ impl Events {
     /// Records what the guest does with an NMI.
     pub(super) fn set_nmi(&mut self, registers: &mut Registers<impl Kernel>, nmi: Nmi) {
         self.nmi = nmi;
+        // Only while a handler runs: with IRET intercepted always, every return from an interrupt would exit.
         registers.page.set_nmi_return(u32::from(nmi == Nmi::Handled));
         registers.page.mark(Groups::CONTROLS);
     }

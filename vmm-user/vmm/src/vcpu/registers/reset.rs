@@ -76,6 +76,7 @@ impl<K: Kernel> Registers<K> {
 
     /// All groups are ours to load, and what the run page holds is the state.
     fn loaded_all(&mut self) {
+        // Without the FPU's registers, which INIT leaves as they are (APM volume 2, 14.1.3).
         let all = Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS;
         self.page.mark(all | Groups::XCR0 | Groups::TPR);
         self.page.set_exit_groups(all.bits());
@@ -85,6 +86,7 @@ impl<K: Kernel> Registers<K> {
     pub fn reset_to_page(&mut self, vector: u8) {
         self.reset();
         let mut system = self.page.system();
+        // Execution begins at VV00h:0000h (SDM volume 3, 9.4.3).
         system.cs = real_mode(u16::from(vector) << 8, u64::from(vector) << 12, CODE_ATTRIBUTES);
         self.page.set_system(system);
         self.page.set_rip(0);
