@@ -111,6 +111,7 @@ pub fn program_with(start: &Start, extension: Extension) -> u32 {
 }
 
 fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
+    virtio::check_places(start.settings()).map_err(StartError::Guest)?;
     let info = call(handles.system, SystemInfo::default()).map_err(kernel("facts of the machine"))?;
     let cpus = info.cpus;
     let mut ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;

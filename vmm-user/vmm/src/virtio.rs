@@ -60,6 +60,18 @@ impl GuestMemory for GuestRam {
 /// A disk whose contents are a payload of the image.
 pub struct Disk(RamDisk);
 
+/// Holds that no virtio device is to be a process of its own: there is no such program, and the guest would
+/// wait for one in vain.
+pub fn check_places<'a>(settings: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), String> {
+    for (key, value) in settings {
+        let name = key.strip_prefix("device.").filter(|name| name.starts_with("virtio-"));
+        if let Some(name) = name.filter(|_| value == "process") {
+            return Err(format!("{name} runs inside the VMM only: write `device {name} inside`"));
+        }
+    }
+    Ok(())
+}
+
 fn is_inside(start: &Start, name: &str) -> bool {
     place(start, name) == Place::Inside
 }
@@ -112,4 +124,18 @@ fn add(start: &Start, ram: &GuestRam, device: impl VirtioDevice + 'static, board
         _ => Rings::Split,
     };
     board.add_function(VirtioPci::new(device, ram.clone(), rings));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtio_device_is_no_process() {
+        let process = [("device.rtc", "process"), ("device.virtio-rng", "process")];
+        let why = check_places(process.into_iter()).unwrap_err();
+        assert_eq!(why, "virtio-rng runs inside the VMM only: write `device virtio-rng inside`");
+        let inside = [("device.rtc", "process"), ("device.virtio-rng", "inside"), ("disk", "process")];
+        assert_eq!(check_places(inside.into_iter()), Ok(()));
+    }
 }
