@@ -12,11 +12,14 @@ impl Tpm {
         let now = self.platform.milliseconds();
         let passed = now.saturating_sub(self.volatile.time_seen);
         self.volatile.time_seen = now;
+        // The clock stands between reset and TPM2_Startup; only the time runs (part 1, 36).
         if !self.volatile.is_started {
             return;
         }
         self.permanent.clock = self.permanent.clock.saturating_add(passed);
         if self.permanent.clock >= self.volatile.clock_saved.saturating_add(UPDATE_INTERVAL) {
+            // At most one interval was lost with the power: from here on the clock is beyond all that it said
+            // before.
             self.volatile.is_clock_safe = true;
             self.touch();
         }

@@ -50,6 +50,8 @@ impl<'a> Call<'a> {
 
     /// Whether an index that authorizes this command is to be written by it.
     pub(crate) const fn writes_nv(&self) -> bool {
+        // NV_GlobalWriteLock; NV_Increment, SetBits, Extend, Write and WriteLock. All others want the
+        // attributes for reading, NV_ReadLock too.
         matches!(self.code, 0x132 | 0x134..=0x138)
     }
 }
@@ -62,6 +64,8 @@ pub(crate) fn execute(tpm: &mut Tpm, locality: u8, command: &[u8], response: &mu
     let committed = tpm.commit();
     if let Err(rc) = result.and(committed) {
         response.clear();
+        // TPM_ST_RSP_COMMAND, the tag of TPM 1.2: software for that version then knows what it talks to (part
+        // 3, 5.2).
         let is_old = rc == Rc::BAD_TAG;
         let tag: u16 = if is_old { 0x00c4 } else { st::NO_SESSIONS };
         response.extend_from_slice(&tag.to_be_bytes());
@@ -89,6 +93,8 @@ fn header<'a>(tpm: &Tpm, bytes: &'a [u8]) -> Result<Header<'a>> {
         return Err(Rc::COMMAND_SIZE);
     }
     let code = body.u32().map_err(short)?;
+    // Before anything of the command is looked at: in failure mode keys and state can't be trusted (part 3,
+    // 5.3).
     if tpm.volatile.failure.is_some() && !table::WORKS_AFTER_FAILURE.contains(&code) {
         return Err(Rc::FAILURE);
     }
@@ -111,6 +117,8 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     let mut call = Call {
         code: command.code,
         locality,
+        // The names as they are before the command: it may remove an index, and audit digests are made after
+        // it.
         names: handles.iter().map(|handle| tpm.entity_name(*handle)).collect(),
         handles,
         uses: Vec::new(),
@@ -126,6 +134,8 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     call.parameters = body.rest().to_vec();
     let mut plain = Zeroizing::new(body.rest().to_vec());
     let parameters = core::mem::take(&mut call.parameters);
+    // HMACs are over the parameters as they came, still encrypted; and nothing is decrypted for a caller
+    // whose HMAC is wrong (part 3, 5.6 and 5.7).
     tpm.authorize(command, &mut call, &parameters)?;
     call.parameters = parameters;
     decrypt(tpm, &call, &mut plain)?;
@@ -136,6 +146,7 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     {
         return Err(Rc::PP.handle(1));
     }
+    // Before the command: one that fails half-way must not leave a shutdown's state that is no longer true.
     tpm.leave_orderly(command.code);
     (command.run)(tpm, &mut call)?;
     finish(tpm, command, &mut call, has_sessions, response)
@@ -158,6 +169,8 @@ fn decrypt(tpm: &Tpm, call: &Call, plain: &mut [u8]) -> Result<()> {
     let session = tpm.session(one.handle)?;
     let size = plain.first_chunk().map(|size| usize::from(u16::from_be_bytes(*size)));
     let size = size.ok_or(Rc::INSUFFICIENT.session(at + 1))?;
+    // The size before the data is never encrypted, so that a command can be taken apart without a key (part
+    // 1, 21).
     let data = plain.get_mut(2..2 + size).ok_or(Rc::SIZE.session(at + 1))?;
     tpm.crypt_parameter(session, &one.auth, [&one.nonce, &session.nonce], data, true)
 }
@@ -174,6 +187,7 @@ fn finish(
         let code = command.code.to_be_bytes();
         let rp = tpm.digest(tpm.permanent.audit_hash, &[&[0; 4], &code, &parameters]);
         let cp = tpm.cp_hash(tpm.permanent.audit_hash, call, &call.parameters);
+        // That command starts the digest anew, which therefore must not begin with the command itself.
         if command.code != table::GET_COMMAND_AUDIT_DIGEST {
             tpm.audit_command(&cp, &rp);
         }
@@ -185,6 +199,7 @@ fn finish(
     if has_sessions {
         tpm.respond(call, &mut parameters, &mut w)?;
     } else {
+        // An audit session is exclusive only as long as no command runs outside it (part 1, 20).
         tpm.volatile.exclusive_audit = None;
         w.raw(&parameters);
     }

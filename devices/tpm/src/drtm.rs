@@ -29,6 +29,8 @@ impl Tpm {
         if self.volatile.is_started {
             (0..COUNT).filter(|at| attributes_of(*at).is_drtm).for_each(|at| self.volatile.pcrs.reset(at));
         } else {
+            // TPM2_Startup leaves the PCRs alone when it finds this locality: they hold the measurement
+            // already (part 1, 34).
             self.volatile.startup_locality = LOCALITY;
             self.volatile.pcrs = crate::pcr::Pcrs::new(&self.permanent.banks, LOCALITY);
         }

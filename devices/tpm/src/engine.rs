@@ -92,6 +92,7 @@ impl Tpm {
         storage: Box<dyn Storage>,
         key: &[u8; 32],
     ) -> core::result::Result<Tpm, OpenError> {
+        // 32 bytes for a strength of 256 bits, and 16 more in place of the nonce (SP 800-90A, 8.6.7).
         let mut entropy = zeroize::Zeroizing::new([0; 48]);
         platform.entropy(&mut *entropy).map_err(|_| OpenError::NoEntropy)?;
         let mut drbg = Drbg::new(&*crypto, &[&*entropy, b"random numbers"]);
@@ -126,7 +127,10 @@ impl Tpm {
     pub fn power_on(&mut self) {
         let (now, failure) = (self.platform.milliseconds(), self.volatile.failure);
         self.volatile = Volatile::new(&self.permanent, now);
+        // A reset does not heal a failure: what is in memory may not be what is in the storage.
         self.volatile.failure = failure;
+        // New ones at each reset, so that nothing of the null hierarchy outlives it; TPM2_Startup after a
+        // TPM2_Shutdown(STATE) takes the former ones back (part 3, 9.3).
         self.volatile.null.seed = self.new_seed();
         self.volatile.null.proof = self.new_seed();
     }
@@ -136,6 +140,7 @@ impl Tpm {
     /// `locality` is 0 to 4, or 32 to 255. Whatever the command changed for good is in the storage when
     /// this returns success.
     pub fn execute(&mut self, locality: u8, command: &[u8], response: &mut Vec<u8>) {
+        // Before the command, so that a lockout whose time has passed does not refuse it.
         self.tick();
         crate::dispatch::execute(self, locality, command, response);
     }

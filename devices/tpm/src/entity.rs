@@ -58,6 +58,7 @@ impl Tpm {
     /// Whether failed tries at an entity's authorization value are counted.
     pub(crate) fn is_protected(&self, entity: u32) -> bool {
         match handle::kind(entity) {
+            // The values of the other hierarchies can be used even in lockout (part 1, 19.8).
             handle::PERMANENT => entity == handle::LOCKOUT,
             handle::NV => self.nv(entity).is_ok_and(|index| !index.public.has(nv::NO_DA)),
             handle::TRANSIENT | handle::PERSISTENT => {
@@ -132,6 +133,8 @@ impl Tpm {
                 all.filter(|(_, slot)| slot.is_some()).map(|(handle, _)| handle).collect()
             }
             handle::HMAC_SESSION | handle::POLICY_SESSION => {
+                // As ranges of a capability these are loaded and saved sessions, not HMAC and policy ones
+                // (part 2, 7.2).
                 self.session_handles(kind == handle::HMAC_SESSION)
             }
             handle::PERMANENT => PERMANENT.to_vec(),

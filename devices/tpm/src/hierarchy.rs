@@ -46,6 +46,7 @@ impl Tpm {
             handle::ENDORSEMENT => Ok(&mut self.permanent.endorsement),
             handle::PLATFORM => Ok(&mut self.permanent.platform),
             handle::LOCKOUT => Ok(&mut self.permanent.lockout),
+            // The null hierarchy is missing: its value is empty and its policy none, always.
             _ => Err(Rc::VALUE),
         }
     }

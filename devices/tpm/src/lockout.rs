@@ -52,6 +52,7 @@ impl Tpm {
             if count > 0 {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 lockout.failed_tries = lockout.failed_tries.saturating_sub(count);
+                // Not `now`: what has passed beyond whole steps counts for the next one.
                 timers.since += u64::from(count) * step;
                 self.is_dirty = true;
             }
@@ -66,11 +67,15 @@ impl Tpm {
     /// Starts the timers anew, at a startup or when the parameters change.
     pub(crate) fn restart_lockout_timers(&mut self) {
         let now = self.volatile.time_seen;
+        // The platform's clock says nothing about the time without power, so the wait begins again: too long
+        // is safe.
         self.volatile.lockout = Timers { since: now, lockout_since: now };
     }
 
     pub(crate) const fn is_locked_out(&self) -> bool {
         let lockout = &self.permanent.lockout_state;
+        // A recovery time of zero turns the protection off; with zero tries everything is locked out, always
+        // (part 3, 25.3).
         lockout.failed_tries >= lockout.max_tries && lockout.recovery_time != 0 || lockout.max_tries == 0
     }
 
@@ -87,6 +92,8 @@ impl Tpm {
         let now = self.volatile.time_seen;
         let lockout = &mut self.permanent.lockout_state;
         if entity == handle::LOCKOUT {
+            // After one wrong value already: this one resets the count of all others, so that guessing it
+            // would pay.
             lockout.is_enabled = false;
             self.volatile.lockout.lockout_since = now;
         } else if lockout.recovery_time != 0 {

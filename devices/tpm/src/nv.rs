@@ -145,6 +145,7 @@ impl Tpm {
         let needed = match by {
             handle::OWNER => access.owner,
             handle::PLATFORM => access.platform,
+            // By its own value or policy: whether these may read or write was found out with the session.
             by if by == index.public.index => return Ok(()),
             _ => return Err(Rc::NV_AUTHORIZATION),
         };
@@ -193,5 +194,7 @@ pub(crate) const ORDERLY_COUNT: u64 = 0xff;
 
 /// Whether an orderly counter has come to where it must be saved.
 fn is_counter_due(index: &NvIndex) -> bool {
+    // Saved at each multiple of 256: after a loss of power the saved value with its low byte set is as high
+    // as any that was read (`forget_orderly_indices`).
     index.public.kind() == nv::COUNTER && index.number() & ORDERLY_COUNT == 0
 }

@@ -68,13 +68,18 @@ impl Pcrs {
     pub(crate) fn new(allocation: &[Selection], locality: u8) -> Pcrs {
         let bank = |selection: &Selection| {
             let mut values = vec![selection.hash.zero(); COUNT];
+            // PCR 0 begins as the locality of the start-up, so that a value that was measured from locality 4
+            // can't be had from locality 0 (part 3, 9.3).
             if let Some(last) = values.first_mut().and_then(|value| value.last_mut()) {
                 *last = locality;
             }
             let dynamic = (0..).zip(&mut values).filter(|(index, _)| attributes_of(*index).is_drtm);
+            // All ones until a dynamic launch sets them to zeros: nobody who only extends gets to a launch's
+            // values.
             dynamic.for_each(|(_, value)| value.fill(0xff));
             Bank { hash: selection.hash, values }
         };
+        // TPM2_PCR_Allocate turns a bank off by a selection without any PCR (part 3, 22.5).
         let has_any = |selection: &&Selection| selection.bits.iter().any(|byte| *byte != 0);
         Pcrs { banks: allocation.iter().filter(has_any).map(bank).collect(), counter: 0 }
     }
@@ -89,6 +94,8 @@ impl Pcrs {
     }
 
     fn count(&mut self, index: usize) {
+        // Programs change the debug PCR at will: if that counted, it would break every policy session that
+        // has looked at PCRs (TPM_PT_PCR_NO_INCREMENT).
         if !attributes_of(index).is_uncounted {
             self.counter = self.counter.wrapping_add(1);
         }
@@ -117,6 +124,7 @@ impl Pcrs {
     pub(crate) fn filter(&self, selections: &mut [Selection]) {
         for selection in selections {
             if !self.has_bank(selection.hash) {
+                // The selection stays in the list, which is a part of what policies and quotes are made of.
                 selection.bits.fill(0);
             }
         }

@@ -16,6 +16,8 @@ impl Tpm {
     fn proof_digest(&self, tag: u16, hierarchy: u32, parts: &[&[u8]]) -> Result<Vec<u8>> {
         let tag = tag.to_be_bytes();
         let mut all: Vec<&[u8]> = alloc::vec![&tag];
+        // Each part goes in with its size, or bytes could move from one part to the next and the ticket still
+        // hold.
         let sizes: Vec<[u8; 4]> = parts.iter().map(|part| (part.len() as u32).to_be_bytes()).collect();
         for (size, part) in sizes.iter().zip(parts) {
             all.push(size);

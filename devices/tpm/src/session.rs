@@ -74,6 +74,8 @@ impl Tpm {
     /// A loaded session.
     pub(crate) fn session(&self, handle: u32) -> Result<&Session> {
         match self.volatile.sessions.get(&index(handle)) {
+            // HMAC and policy sessions share indices: with the other type a handle names nothing, though its
+            // index is in use.
             Some(SessionSlot::Loaded(session)) if session.handle_kind() == handle::kind(handle) => {
                 Ok(session)
             }
@@ -118,6 +120,7 @@ impl Tpm {
     pub(crate) fn flush_session(&mut self, handle: u32) -> Result<()> {
         let index = index(handle);
         if self.volatile.exclusive_audit == Some(index) {
+            // The index is given out again, and the session that gets it has audited nothing.
             self.volatile.exclusive_audit = None;
         }
         self.volatile.sessions.remove(&index).map(drop).ok_or(Rc::HANDLE)
@@ -132,6 +135,8 @@ impl Tpm {
         data: &mut [u8],
         is_decryption: bool,
     ) -> Result<()> {
+        // The entity's value is in this key even where the session is bound to the entity, unlike in the
+        // HMAC's key (part 1, 21).
         let key = Secret::joined(&[&session.key, auth]);
         match session.symmetric {
             Symmetric::Null => Err(Rc::SYMMETRIC),
@@ -140,6 +145,8 @@ impl Tpm {
                 Ok(())
             }
             Symmetric::Aes { bits, .. } => {
+                // The IV, one block of 128 bits, comes from the nonces together with the key: both are new in
+                // each command and response.
                 let bits = usize::from(bits);
                 let both = kdfa(&*self.crypto, session.hash, &key, "CFB", nonces, bits + 128);
                 let (key, iv) = both.split_at_checked(bits / 8).ok_or(Rc::FAILURE)?;
@@ -167,6 +174,7 @@ impl Tpm {
     pub(crate) fn is_bound_to(&self, session: &Session, entity: u32) -> bool {
         let Some(bound) = &session.bound else { return false };
         let name = self.entity_name(entity);
+        // The value as it is now: one that was changed after the session's start is not in the session's key.
         let auth = self.entity_auth(entity).unwrap_or_default();
         name == bound.name && bound.auth.is(&auth)
     }

@@ -87,10 +87,12 @@ impl Store {
         storage: Box<dyn Storage>,
         key: &[u8; 32],
     ) -> Result<(Store, Option<Permanent>), OpenError> {
+        // A key for each purpose, as CFB and HMAC must not share one.
         let derived = |label| kdfa(crypto, Hash::Sha256, key, label, [&[], &[]], 256);
         let (encryption, authentication) = (derived("STATE ENCRYPTION"), derived("STATE INTEGRITY"));
         let mut store = Store { storage, encryption, authentication, sequence: 0 };
         let slots = [store.look(crypto, 0)?, store.look(crypto, 1)?];
+        // The second slot is written last, when a TPM is made: one whose second slot is empty was never used.
         let is_unfinished = matches!(slots, [_, Found::Nothing]);
         let whole = slots.into_iter().filter_map(|slot| match slot {
             Found::Snapshot(sequence, plain) => Some((sequence, plain)),
@@ -98,6 +100,8 @@ impl Store {
         });
         match whole.max_by_key(|(sequence, _)| *sequence) {
             Some((sequence, plain)) => {
+                // The slot to write next is the other one, so that the newest stays whole whatever happens to
+                // the write.
                 store.sequence = sequence.checked_add(1).ok_or(OpenError::Content)?;
                 let permanent = Permanent::decode(crypto, &plain).ok_or(OpenError::Content)?;
                 Ok((store, Some(permanent)))
@@ -113,6 +117,7 @@ impl Store {
             return Ok(Found::Nothing);
         }
         let Some((body, mac)) = bytes.split_last_chunk::<MAC>() else { return Ok(Found::Damaged) };
+        // Before a byte of it is parsed or decrypted: the storage may be anybody's.
         if !same(&crypto.hmac(Hash::Sha256, &self.authentication, &[body]), mac) {
             return Ok(Found::Damaged);
         }
@@ -142,6 +147,7 @@ impl Store {
         drbg: &mut Drbg,
         permanent: &Permanent,
     ) -> Result<(), PlatformError> {
+        // The key is always the same, and CFB with the same key and IV twice shows where two states differ.
         let iv = drbg.bytes(crypto, IV);
         let mut data: Vec<u8> = permanent.encode();
         encrypt(crypto, &self.encryption, &iv, &mut data, false).map_err(|_| PlatformError)?;
@@ -150,6 +156,7 @@ impl Store {
         let mac = crypto.hmac(Hash::Sha256, &self.authentication, &[w.as_slice()]);
         w.raw(&mac);
         self.storage.write((self.sequence & 1) as usize, w.as_slice())?;
+        // Only after a success, so that a write that failed never leads to the slot of the last whole state.
         self.sequence += 1;
         Ok(())
     }

@@ -46,6 +46,7 @@ impl Listener {
         Ok(match self {
             Listener::Tcp(listener) => {
                 let stream = listener.accept()?.0;
+                // Small messages by turns: Nagle's algorithm would hold each of them back.
                 stream.set_nodelay(true)?;
                 stream.into()
             }
@@ -86,6 +87,7 @@ impl Server {
         let starts = ["startup-clear", "startup-state"].iter().position(|flag| options.has_flag(flag));
         let mut response = Vec::new();
         if let Some(kind) = starts {
+            // TPM2_Startup; CLEAR is 0 and STATE is 1, as the flags stand above.
             let command = [0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, kind as u8];
             tpm.execute(0, &command, &mut response);
         }
@@ -129,6 +131,7 @@ impl Server {
 
     /// Waits until something is to be read or accepted: on the data channel, on the control channel.
     fn wait(&self) -> Result<[bool; 2]> {
+        // Of each channel either the client or the listener: a second client waits until the first has gone.
         let data = self.data_client.as_ref().map(AsFd::as_fd).or(self.data.as_ref().map(Listener::as_fd));
         let control =
             self.control_client.as_ref().map(AsFd::as_fd).or(self.control.as_ref().map(Listener::as_fd));
@@ -145,6 +148,7 @@ impl Server {
         let Some(client) = &mut self.data_client else {
             if let Some(listener) = &self.data {
                 self.data_client = Some(listener.accept()?.into());
+                // Half a command of an earlier client must not become the beginning of this one's.
                 self.pending.clear();
             }
             return Ok(true);

@@ -39,6 +39,8 @@ pub(crate) fn sign(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let scheme = signing_scheme(&key, scheme).map_err(|rc| rc.parameter(2))?;
     let hash = scheme.hash.ok_or(Rc::SCHEME.parameter(2))?;
     if key.has(object::RESTRICTED) {
+        // A restricted key signs only what was hashed here and does not begin as a structure of the TPM's
+        // own: else a caller could have a quote signed that no TPM has made (part 3, 20.2).
         let parts: [&[u8]; 2] = [&hash.id().to_be_bytes(), &digest];
         if ticket.is_null() || !tpm.is_ticket(&ticket, &parts) {
             return Err(Rc::TICKET.parameter(3));
@@ -136,6 +138,7 @@ pub(crate) fn rsa_decrypt(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let label = label(call)?;
     call.end()?;
     let (key, scheme) = rsa_key(tpm, call, scheme)?;
+    // A storage key decrypts seeds and salts, which the TPM never shows.
     if key.has(object::RESTRICTED) {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
@@ -182,6 +185,7 @@ pub(crate) fn ecdh_z_gen(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !scheme.is_null() && scheme.id != alg::ECDH {
         return Err(Rc::SCHEME.handle(1));
     }
+    // See `recover_secret`: a point of a weaker curve would give the key away.
     if !tpm.crypto.ecc_is_on_curve(curve, &given) {
         return Err(Rc::ECC_POINT.parameter(1));
     }

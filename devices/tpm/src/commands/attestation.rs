@@ -80,6 +80,8 @@ fn attest(
     write: impl FnOnce(&Tpm, &mut Writer),
 ) -> Result<()> {
     let mut w = Writer::new();
+    // TPM2_Hash gives no ticket for data that begin so, and a restricted key then does not sign them: only
+    // the TPM makes these.
     w.u32(GENERATED).u16(tag);
     let (version, resets, restarts) = match &signer.key {
         Some(key) => {

@@ -79,6 +79,8 @@ pub(crate) fn save(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         w.sized(&mac).raw(&data);
     });
     if handle::kind(saved) != handle::TRANSIENT {
+        // The session leaves the memory: with two copies, one of them could be used again after its nonce was
+        // spent.
         tpm.volatile.sessions.insert(index(saved), SessionSlot::Saved(sequence));
     }
     Ok(())
@@ -104,6 +106,7 @@ pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !same(&identity.mac(tpm, r.rest())?, mac) {
         return Err(about(Rc::INTEGRITY));
     }
+    // Only now decrypted: a context comes back from a place that is not the TPM's.
     let mut plain = r.rest().to_vec();
     identity.crypt(tpm, &mut plain, true)?;
     let plain = Secret::from(plain);

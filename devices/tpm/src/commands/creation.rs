@@ -102,6 +102,7 @@ fn child(tpm: &Tpm, parent: &Object, public: Public, sensitive: Sensitive) -> Ob
     let names = (&parent.qualified_name, parent.hierarchy);
     let mut child = Object::new(&*tpm.crypto, public, Some(sensitive), names.0, names.1);
     child.is_external = parent.is_external;
+    // What is below an object that a restart removes can't be loaded after it, so it must not stay itself.
     child.is_st_clear |= parent.is_st_clear;
     child
 }
@@ -240,6 +241,8 @@ pub(crate) fn object_change_auth(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if auth.len() > object.hash()?.size() {
         return Err(Rc::SIZE.parameter(1));
     }
+    // Parent and child are matched by the qualified name, a digest over all ancestors: wrapped for any other
+    // parent, it could never be loaded again.
     let found = qualified(&*tpm.crypto, object.public.name_alg, &parent.qualified_name, &object.name);
     if !parent.is_parent() || found != object.qualified_name {
         return Err(Rc::TYPE.handle(2));

@@ -31,6 +31,7 @@ pub(crate) fn control(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         handle::PLATFORM => enables.platform = is_enabled,
         _ => enables.platform_nv = is_enabled,
     }
+    // `check_handle` does not look at a loaded object's hierarchy again, so that these must go now.
     if !is_enabled {
         tpm.flush_hierarchy(which);
     }
@@ -66,6 +67,7 @@ pub(crate) fn pp_commands(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         command.is_some_and(|command| command.handles.iter().any(|spec| spec.kind.allows(handle::PLATFORM)))
     };
     tpm.permanent.presence.extend(set.into_iter().filter(can_be));
+    // That command itself always needs presence, or software could turn the need off (part 3, 26.2).
     for code in clear.into_iter().filter(|code| *code != crate::table::PP_COMMANDS) {
         tpm.permanent.presence.remove(&code);
     }
@@ -104,6 +106,7 @@ pub(crate) fn change_eps(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn change_pps(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     forget_objects(tpm, handle::PLATFORM);
+    // The value stays, unlike with TPM2_ChangeEPS (part 3, 24.4 and 24.5).
     let Hierarchy { seed, proof, .. } = new_hierarchy(tpm);
     (tpm.permanent.platform.seed, tpm.permanent.platform.proof) = (seed, proof);
     tpm.permanent.platform.policy = AuthPolicy::default();
@@ -129,6 +132,8 @@ pub(crate) fn clear(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         .collect();
     gone.into_iter().for_each(|index| super::nv_define::remove(tpm, index));
     tpm.permanent.owner = new_hierarchy(tpm);
+    // The endorsement key, to which a certificate may belong, must come again; a new proof ends the tickets
+    // and contexts of before (part 3, 24.6).
     let seed = tpm.permanent.endorsement.seed.clone();
     tpm.permanent.endorsement = Hierarchy { seed, ..new_hierarchy(tpm) };
     tpm.permanent.lockout = Hierarchy::default();

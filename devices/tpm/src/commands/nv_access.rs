@@ -34,6 +34,7 @@ pub(crate) fn write(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn increment(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     check_write(tpm, call, |kind| kind == nv::COUNTER)?;
+    // Above any counter that was ever removed, or whoever removes one and defines it again turns it back.
     let first = tpm.permanent.max_counter;
     tpm.write_nv(call.handle(1), |index: &mut NvIndex| {
         let before = if index.public.has(nv::WRITTEN) { index.number() } else { first };
@@ -72,6 +73,7 @@ pub(crate) fn extend(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn write_lock(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     match tpm.check_nv_write(call.handle(0), call.handle(1)) {
+        // To lock twice is no error (part 3, 31.11).
         Err(Rc::NV_LOCKED) => return Ok(()),
         other => other.map(drop)?,
     }
@@ -113,6 +115,7 @@ pub(crate) fn read_lock(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     match tpm.check_nv_read(call.handle(0), call.handle(1)) {
         Err(Rc::NV_LOCKED) => return Ok(()),
+        // An index can be locked for reading before it was ever written (part 3, 31.14).
         Err(Rc::NV_UNINITIALIZED) => {}
         other => other.map(drop)?,
     }

@@ -93,6 +93,7 @@ pub(crate) fn undefine_space(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     let public = &tpm.nv(call.handle(1))?.public;
     if public.has(nv::POLICY_DELETE) {
+        // Only its own policy removes it, in TPM2_NV_UndefineSpaceSpecial.
         return Err(Rc::ATTRIBUTES.handle(2));
     }
     if public.has(nv::PLATFORMCREATE) && call.handle(0) == handle::OWNER {

@@ -143,6 +143,8 @@ pub(crate) fn or(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if session.kind != Kind::Trial && !digests.contains(&session.policy.digest) {
         return Err(Rc::VALUE.parameter(1));
     }
+    // What came before is dropped: whichever branch was taken, the digest is the same, so the entity's policy
+    // can hold all of them (part 3, 23.6).
     session.policy.digest = session.hash.zero();
     let parts: Vec<&[u8]> = digests.iter().map(Vec::as_slice).collect();
     extend(tpm, call, &parts, |_| {})

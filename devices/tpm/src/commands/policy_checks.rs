@@ -19,6 +19,7 @@ pub(crate) fn pcr(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let (hash, is_trial) = kind(tpm, call)?;
     let mut digest = tpm.volatile.pcrs.digest(&*tpm.crypto, hash, &selections);
     let counter = tpm.volatile.pcrs.counter;
+    // A trial may be about values that the PCRs do not have yet.
     if is_trial && !given.is_empty() {
         digest = given;
     } else if !given.is_empty() && given != digest {
@@ -27,6 +28,7 @@ pub(crate) fn pcr(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let mut w = Writer::new();
     pcr_selection::write(&mut w, &selections);
     let (crypto, session) = session(tpm, call)?;
+    // Two looks with a change in between do not show that both were ever true at once.
     if !is_trial && session.policy.pcr_counter.is_some_and(|before| before != counter) {
         return Err(Rc::PCR_CHANGED);
     }

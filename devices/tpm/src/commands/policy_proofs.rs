@@ -53,6 +53,8 @@ impl Authorization {
     fn check(&self, tpm: &mut Tpm, call: &Call) -> Result<u64> {
         let time = tpm.time();
         let (_, session) = session(tpm, call)?;
+        // With the nonce the authorization is good for this session only; without it, for any until it runs
+        // out.
         if !self.nonce.is_empty() && self.nonce != session.nonce {
             return Err(Rc::NONCE.parameter(1));
         }
@@ -60,6 +62,7 @@ impl Authorization {
         if timeout != 0 && timeout < time {
             return Err(Rc::EXPIRED.parameter(4));
         }
+        // Checked here and set only at the end, so that a command that fails leaves the session as it was.
         check_cp_hash(tpm, call, &self.cp_hash, 2)?;
         Ok(timeout)
     }
@@ -75,6 +78,7 @@ impl Authorization {
             return Ok(());
         }
         let hierarchy = hierarchy_of(tpm, call.handle(0));
+        // A timeout that counts from a session's start has no meaning after the next TPM Reset.
         let timeout = if self.nonce.is_empty() { timeout } else { timeout | UNTIL_RESET };
         let timeout = timeout.to_be_bytes();
         let resets = ticket_epoch(tpm, &timeout);
@@ -216,6 +220,8 @@ pub(crate) fn authorize(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         if digest != approved {
             return Err(Rc::VALUE.parameter(1));
         }
+        // The key's name comes with the ticket: the signature was checked before, by TPM2_VerifySignature,
+        // and the key need not be loaded here.
         let signed = tpm.digest(hash, &[&approved, &reference]);
         if !tpm.is_ticket(&ticket, &[&signed, &signer]) {
             return Err(Rc::VALUE.parameter(4));

@@ -27,6 +27,7 @@ fn salt(tpm: &mut Tpm, key: u32, encrypted: &[u8]) -> Result<Secret> {
     if found.sensitive.is_none() {
         return Err(Rc::HANDLE.handle(1));
     }
+    // A signing key must not be made to decrypt what a caller chose.
     if !found.has(object::DECRYPT) {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
@@ -68,6 +69,7 @@ pub(crate) fn start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         let secret = Secret::joined(&[&bound_auth, &salt]);
         session_key = kdfa(&*tpm.crypto, hash, &secret, "ATH", [&nonce, &caller], hash.size() * 8);
     }
+    // In a policy session the value stays a part of the HMAC's key wherever TPM2_PolicyAuthValue asks for it.
     let is_bound = bind != handle::NULL && kind == Kind::Hmac;
     let session = Session {
         kind,

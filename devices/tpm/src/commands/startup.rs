@@ -35,9 +35,11 @@ pub(crate) fn startup(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if is_state && !matches!(tpm.permanent.orderly, Orderly::State(_)) {
         return Err(Rc::VALUE.parameter(1));
     }
+    // Before anything is computed with what is being tested.
     if let Some(reason) = crate::self_test::run(&*tpm.crypto) {
         return Err(tpm.fail(reason));
     }
+    // From here until the next shutdown a loss of power is not orderly.
     let before = core::mem::replace(&mut tpm.permanent.orderly, Orderly::No);
     let is_orderly = !matches!(before, Orderly::No);
     tpm.volatile.is_clock_safe = is_orderly && tpm.permanent.is_clock_safe;
@@ -61,6 +63,7 @@ fn forget_orderly_indices(tpm: &mut Tpm) {
     let orderly = tpm.permanent.nv.values_mut().filter(|index| index.public.has(nv::ORDERLY));
     for index in orderly {
         if index.public.kind() == nv::COUNTER {
+            // As far as the counter can have come before it would have been saved again.
             let next = index.number() | crate::nv::ORDERLY_COUNT;
             index.set_number(next);
         } else {
@@ -72,6 +75,7 @@ fn forget_orderly_indices(tpm: &mut Tpm) {
 /// TPM Reset: everything volatile is new.
 fn reset(tpm: &mut Tpm, locality: u8) {
     tpm.permanent.reset_count = tpm.permanent.reset_count.wrapping_add(1);
+    // Saved contexts and bound tickets have this count in their HMAC, and end here.
     tpm.permanent.total_reset_count = tpm.permanent.total_reset_count.saturating_add(1);
     tpm.permanent.restart_count = 0;
     if tpm.permanent.lockout_state.lockout_recovery == 0 {
@@ -84,6 +88,7 @@ fn reset(tpm: &mut Tpm, locality: u8) {
 fn restart(tpm: &mut Tpm, kept: Kept, locality: u8) {
     tpm.permanent.restart_count = tpm.permanent.restart_count.wrapping_add(1);
     take_over(tpm, &kept);
+    // Ends the saved contexts of objects with stClear.
     tpm.volatile.clear_count = kept.clear_count.wrapping_add(1);
     clear(tpm, locality);
 }
@@ -125,6 +130,8 @@ fn clear(tpm: &mut Tpm, locality: u8) {
         tpm.volatile.pcrs = Pcrs::new(&tpm.permanent.banks, locality);
     }
     tpm.volatile.enables = Enables::ALL;
+    // The platform's firmware sets its own value after each start, before it runs anything else (part 3,
+    // 9.3).
     tpm.permanent.platform.auth = Secret::default();
     tpm.permanent.platform.policy = AuthPolicy::default();
     for index in tpm.permanent.nv.values_mut() {
@@ -135,6 +142,8 @@ fn clear(tpm: &mut Tpm, locality: u8) {
         if public.has(nv::READ_STCLEAR) {
             public.attributes &= !nv::READLOCKED;
         }
+        // WRITEDEFINE locks for good, but only an index that was written: an empty one would be of no use any
+        // more.
         if !public.has(nv::WRITEDEFINE | nv::WRITTEN) {
             public.attributes &= !nv::WRITELOCKED;
         }

@@ -38,6 +38,7 @@ impl Drbg {
     }
 
     fn update(&mut self, crypto: &dyn Crypto, seed: &[&[u8]]) {
+        // Without input one round only (SP 800-90A, 10.1.2.2, step 3).
         let rounds: &[u8] = if seed.iter().all(|part| part.is_empty()) { &[0] } else { &[0, 1] };
         for round in rounds {
             let round = [*round];
@@ -54,6 +55,7 @@ impl Drbg {
             self.value = crypto.hmac(HASH, &self.key, &[&self.value]).into();
             chunk.iter_mut().zip(self.value.iter()).for_each(|(byte, value)| *byte = *value);
         }
+        // So that who reads the state later can't compute what was drawn before.
         self.update(crypto, &[]);
         self.calls += 1;
     }

@@ -13,6 +13,7 @@ use crate::secret::same;
 /// EMSA-PKCS1-v1_5.
 pub(crate) fn ssa(hash: Hash, digest: &[u8], size: usize) -> Option<Vec<u8>> {
     let info = hash.digest_info();
+    // Eight bytes of filling at least (RFC 8017, 9.2).
     let filling = size.checked_sub(3 + info.len() + digest.len()).filter(|filling| *filling >= 8)?;
     Some([&[0, 1][..], &vec![0xff; filling], &[0], info, digest].concat())
 }
@@ -29,6 +30,7 @@ pub(crate) fn pss(
     let tag = crypto.digest(hash, &[&[0; 8], digest, salt]);
     let mut block = [&vec![0; filling][..], &[1], salt].concat();
     mgf1(crypto, hash, &tag, &mut block);
+    // One bit less than the modulus, so that the block is below it (RFC 8017, 9.1.1).
     *block.first_mut()? &= 0x7f;
     block.extend(tag);
     block.push(0xbc);
@@ -116,6 +118,8 @@ pub(crate) fn open_es(block: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         is_found |= is_zero;
     }
     let message = body.get(start as usize..)?;
+    // No branch on where the block is wrong: the difference would be Bleichenbacher's oracle. `start` is
+    // after the zero, so beyond 8 there are eight bytes of filling (RFC 8017, 7.2.2).
     let is_good = head.ct_eq(&[0, 2]) & is_found & Choice::from(u8::from(start > 8));
     bool::from(is_good).then(|| Zeroizing::new(message.to_vec()))
 }

@@ -25,6 +25,7 @@ const SEARCHES: usize = 64;
 fn prime(crypto: &dyn Crypto, drbg: &mut Drbg, size: usize, exponent: u32) -> Option<Zeroizing<Vec<u8>>> {
     (0..SEARCHES).find_map(|_| {
         let mut candidate = Zeroizing::new(drbg.bytes(crypto, size));
+        // With two high bits each, the product of two primes has its full length.
         *candidate.first_mut()? |= 0xc0;
         *candidate.last_mut()? |= 1;
         crypto.find_prime(&candidate, exponent, &BASES, STEPS)
@@ -40,6 +41,7 @@ pub(crate) fn rsa_key(
 ) -> Option<(Vec<u8>, Zeroizing<Vec<u8>>)> {
     let size = usize::from(bits) / 16;
     let p = prime(crypto, drbg, size, exponent)?;
+    // 13 bytes cover the 100 bits: primes close together are found by Fermat's method (FIPS 186-5, A.1.3).
     let is_far = |q: &Zeroizing<Vec<u8>>| q.get(..13) != p.get(..13);
     let q = (0..SEARCHES).find_map(|_| prime(crypto, drbg, size, exponent).filter(is_far))?;
     Some((crypto.rsa_modulus(&p, &q), p))

@@ -70,6 +70,7 @@ fn part<const L: usize, const W: usize>(
 ) -> Option<FixedMontyForm<L>> {
     let mut private = private_exponent(prime.as_ref(), exponent)?;
     let rest = input.div_rem(prime.as_nz_ref()).1;
+    // In constant time, unlike the modulus's parameters: the prime is secret.
     let result = FixedMontyForm::new(&rest, &FixedMontyParams::new(prime)).pow(&private);
     private.zeroize();
     Some(result)

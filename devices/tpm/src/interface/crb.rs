@@ -150,6 +150,7 @@ impl Crb {
     }
 
     fn control_locality(&mut self, locality: u8, value: u32) {
+        // Not while a command runs: its response would be the next locality's to read.
         if value & RELINQUISH != 0 && self.active == Some(locality) && !self.is_running {
             self.active = None;
         }
@@ -166,6 +167,7 @@ impl Crb {
     /// The command that was started.
     #[must_use]
     pub fn command(&self) -> &[u8] {
+        // An impossible size: the header alone, so that the engine refuses it with the code for that.
         let size = size(&self.buffer).unwrap_or(10);
         self.buffer.get(..size).unwrap_or_default()
     }

@@ -217,6 +217,8 @@ impl Fifo {
         if value & COMMAND_READY != 0 {
             let was_running = self.state == State::Execution;
             let is_busy = matches!(self.state, State::Reception | State::Execution | State::Completion);
+            // Out of a command that was begun it leads to Idle first: software has to write it once more (PC
+            // Client Platform TPM Profile, 6.5.2).
             self.reset(if is_busy { State::Idle } else { State::Ready });
             return if was_running { Ready::Cancel } else { Ready::Nothing };
         }
@@ -235,6 +237,7 @@ impl Fifo {
         if self.state == State::Ready {
             self.reset(State::Reception);
         }
+        // The header is taken before its size is known. Bytes beyond the command are dropped, not an error.
         let expects = self.data.len() < size(&self.data).unwrap_or(10) && self.data.len() < BUFFER_BYTES;
         if self.state == State::Reception && expects {
             self.data.push(byte);

@@ -21,13 +21,18 @@ pub(crate) fn attributes(public: &Public, parent: Option<&Object>, is_below_tpm:
     ensure(policy_size == 0 || public.name_alg.is_some_and(|hash| hash.size() == policy_size), Rc::SIZE)?;
     let is_parent_fixed = parent.map_or(is_below_tpm, |parent| parent.has(object::FIXED_TPM));
     if is_parent_fixed {
+        // Below a parent that can't leave the TPM, not to leave the parent and not to leave the TPM are the
+        // same.
         ensure(has(object::FIXED_TPM) == has(object::FIXED_PARENT), Rc::ATTRIBUTES)?;
     } else {
+        // A parent that can leave takes its children along.
         ensure(!has(object::FIXED_TPM), Rc::ATTRIBUTES)?;
     }
     if has(object::FIXED_TPM) {
         ensure(!has(object::ENCRYPTED_DUPLICATION), Rc::ATTRIBUTES)?;
     } else if let Some(parent) = parent.filter(|parent| !parent.has(object::FIXED_TPM)) {
+        // A child travels with its parent: if the parent may travel unencrypted, the child's own bit would
+        // promise too much.
         let is_same = has(object::ENCRYPTED_DUPLICATION) == parent.has(object::ENCRYPTED_DUPLICATION);
         ensure(is_same, Rc::ATTRIBUTES)?;
     }
@@ -51,6 +56,7 @@ pub(crate) fn schemes(public: &Public) -> Result<()> {
             asymmetric(public, *symmetric, *scheme)
         }
         Parameters::Ecc { symmetric, scheme, kdf, .. } => {
+            // No command uses a key's own KDF (part 2, 12.2.3.6).
             ensure(kdf.is_null(), Rc::KDF)?;
             asymmetric(public, *symmetric, *scheme)
         }
@@ -72,6 +78,7 @@ fn asymmetric(public: &Public, symmetric: Symmetric, scheme: Scheme) -> Result<(
     let (signs, decrypts) = (public.has(object::SIGN), public.has(object::DECRYPT));
     if public.is_storage() {
         ensure(symmetric.is_cfb(), Rc::SYMMETRIC)?;
+        // A storage key protects its children and does nothing else, so that it has no scheme.
         return ensure(scheme.is_null(), Rc::SCHEME);
     }
     ensure(symmetric == Symmetric::Null, Rc::SYMMETRIC)?;

@@ -68,11 +68,15 @@ fn generate(
         _ => {}
     }
     let mut seed = Secret::default();
+    // After the key: the order of the draws is part of the saved state's format, as primary keys are made
+    // again.
     if !public.is_asymmetric() || public.is_storage() {
         seed = drbg.bytes(crypto, hash.size()).into();
     }
     if !public.is_asymmetric() {
         data = symmetric_secret(crypto, drbg, public, given)?;
+        // The seed hides the data: without it, anybody could try values of a short sealed secret against the
+        // name.
         public.unique = Unique::Bytes(crypto.digest(hash, &[&seed, &data]));
     }
     Ok(Sensitive { kind: public.kind(), auth: given.auth.clone(), seed, data })
@@ -99,6 +103,8 @@ impl Tpm {
     ) -> Result<Sensitive> {
         let seed = &self.hierarchy(hierarchy)?.seed;
         let template = public.name(&*self.crypto);
+        // As a digest, so that template and data have a fixed length and nothing can move between them. The
+        // authorization value is left out: a key stays the same when its value changes.
         let data = self.crypto.digest(Hash::Sha256, &[&given.data]);
         let mut drbg = Drbg::new(&*self.crypto, &[seed, PRIMARY_LABEL, &template, &data]);
         generate(&*self.crypto, &mut drbg, public, given)
@@ -115,6 +121,8 @@ impl Tpm {
         let [label, context] = label_and_context;
         let size = (label.len() as u16).to_be_bytes();
         let mut template = public.clone();
+        // Label and context may stand there or come with the caller's data; the same ones have to give the
+        // same key.
         template.unique = match template.unique {
             Unique::Bytes(_) => Unique::Bytes(Vec::new()),
             Unique::Point(_) => Unique::Point(Point::default()),
@@ -159,6 +167,7 @@ impl Tpm {
         match &public.parameters {
             Parameters::Rsa { bits, .. } => {
                 let modulus = public.bytes();
+                // The blinding and all arithmetic count on an odd modulus of full length.
                 let is_full = modulus.len() == usize::from(*bits) / 8;
                 let is_good = is_full
                     && modulus.first().is_some_and(|byte| byte & 0x80 != 0)

@@ -36,8 +36,11 @@ impl Tpm {
     /// RSADP of a block as long as the modulus.
     pub(crate) fn rsa_private(&mut self, key: &Object, block: &[u8]) -> Result<Secret> {
         let modulus = key.public.bytes();
+        // A random factor that changes each time, so that the time of the exponentiation says nothing about a
+        // block that the caller chose.
         let mut blind = self.random(modulus.len());
         if let Some(first) = blind.first_mut() {
+            // Below the modulus, whose highest bit is set.
             *first &= 0x7f;
         }
         let exponent = key.public.parameters.exponent();
@@ -176,6 +179,8 @@ impl Tpm {
         let size = key.public.bytes().len();
         let block = (bytes.len() == size).then(|| self.rsa_public(key, bytes).ok())??;
         if scheme == alg::RSASSA {
+            // The padding is made again and compared as a whole: no byte of the block is left for a forger to
+            // choose.
             return Some(padding::ssa(hash, digest, size)? == block);
         }
         Some(padding::is_pss(&*self.crypto, hash, digest, &block))

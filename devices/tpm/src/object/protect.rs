@@ -54,6 +54,7 @@ impl Wrapping<'_> {
             body.sized(iv);
         }
         body.raw(&data);
+        // The name is covered, so that a private area can't be loaded with another public area (part 1, 22).
         let mac = crypto.hmac(self.hash, &mac_key, &[body.as_slice(), self.name]);
         let mut w = Writer::new();
         w.sized(&mac).raw(body.as_slice());
@@ -84,6 +85,7 @@ fn protection(parent: &Object) -> Result<Symmetric> {
 impl Tpm {
     /// TPM2B_PRIVATE's content: a sensitive area, wrapped for its parent.
     pub(crate) fn wrap(&mut self, parent: u32, public: &Public, sensitive: &Sensitive) -> Result<Vec<u8>> {
+        // The key depends on parent and name only, and TPM2_ObjectChangeAuth wraps under the same name again.
         let iv = self.random(BLOCK);
         let (name, parent) = (public.name(&*self.crypto), self.object(parent)?);
         let plain = sensitive.marshal(public.name_alg.map_or(0, Hash::size));
@@ -116,6 +118,7 @@ impl Tpm {
         match &key.public.parameters {
             Parameters::Rsa { scheme, .. } => {
                 let secret = Secret::from(self.random(hash.size()));
+                // The zero that ends the label is part of it (part 1, annex B.4).
                 let label = [label.as_bytes(), &[0]].concat();
                 let hash = scheme.hash.unwrap_or(hash);
                 let encrypted = self.oaep_encrypt(&key, hash, &secret, &label)?;
@@ -156,6 +159,7 @@ impl Tpm {
                 if !r.is_empty() {
                     return Err(Rc::SIZE);
                 }
+                // A point of another, weak curve would give the private key away a few bits at a time.
                 if !self.crypto.ecc_is_on_curve(curve, &ephemeral) {
                     return Err(Rc::ECC_POINT);
                 }

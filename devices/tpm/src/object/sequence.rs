@@ -56,6 +56,8 @@ impl Running {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Running::Hash { hasher, start, .. } | Running::Hmac { hasher, start, .. } => {
+                // Collected over several updates, or somebody could split what a restricted key must not
+                // sign.
                 let missing = START.saturating_sub(start.len()).min(bytes.len());
                 start.extend_from_slice(bytes.get(..missing).unwrap_or_default());
                 hasher.update(bytes);

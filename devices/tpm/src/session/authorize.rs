@@ -57,6 +57,7 @@ pub(crate) fn read(area: &[u8]) -> Result<Vec<Use>> {
         };
         uses.push(one().map_err(|rc: Rc| rc.session(number))?);
     }
+    // The command's tag has promised at least one (part 3, 5.5).
     ensure(!uses.is_empty(), Rc::AUTHSIZE)?;
     Ok(uses)
 }
@@ -64,6 +65,7 @@ pub(crate) fn read(area: &[u8]) -> Result<Vec<Use>> {
 impl Tpm {
     /// Checks all uses of sessions, and gives each entity that needs it its session.
     pub(crate) fn authorize(&mut self, command: &Command, call: &mut Call, parameters: &[u8]) -> Result<()> {
+        // The first sessions belong to the handles that need one, in the order of the handles (part 3, 5.5).
         let entities: Vec<_> =
             call.handles.iter().zip(command.handles).filter(|(_, spec)| spec.role != Role::None).collect();
         if call.uses.len() < entities.len() {
@@ -73,6 +75,8 @@ impl Tpm {
             one.entity = Some((*entity, spec.role));
         }
         for at in 0..call.uses.len() {
+            // All attributes before the first value: what is wrong with the third session must not cost the
+            // first one a counted try, nor tell whether its value was right.
             self.check_use(command, call, at).map_err(|rc| rc.session(at + 1))?;
         }
         for at in 0..call.uses.len() {
@@ -86,6 +90,7 @@ impl Tpm {
         let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
         let attributes = one.attributes;
         if one.is_password() {
+            // A password has no key, so that nothing can be encrypted or audited by it.
             ensure(attributes & !session::CONTINUE == 0, Rc::ATTRIBUTES)?;
             ensure(one.nonce.is_empty(), Rc::NONCE)?;
             return ensure(one.entity.is_some(), Rc::ATTRIBUTES);
@@ -118,6 +123,7 @@ impl Tpm {
         } else {
             ensure(!has(attributes, session::AUDIT_EXCLUSIVE | session::AUDIT_RESET), Rc::ATTRIBUTES)?;
         }
+        // A session that neither authorizes nor has another purpose is a mistake of the caller (part 3, 5.5).
         let purposes = session::DECRYPT | session::ENCRYPT | session::AUDIT;
         ensure(one.entity.is_some() || has(attributes, purposes), Rc::ATTRIBUTES)
     }
@@ -129,12 +135,15 @@ impl Tpm {
             return self.check_hmac(call, at, session.as_ref(), parameters, None);
         };
         let policy = session.as_ref().filter(|session| session.kind != Kind::Hmac);
+        // A policy without a value lets nothing be guessed, so lockout does not stop it; everything else is
+        // refused in lockout before it is compared, or guessing would go on (part 1, 19.8).
         let needs_value = policy.is_none_or(|session| session.policy.needed != Needed::Nothing);
         if needs_value && self.is_protected(entity) {
             self.check_lockout(entity)?;
         }
         match policy {
             Some(session) => {
+                // The policy before the value: who does not fulfil it gets no try at the value.
                 self.check_policy_available(entity, role, call)?;
                 self.check_policy(session, entity, role, call, parameters)?;
                 if session.policy.needs_presence && !self.platform.is_present() {
@@ -165,8 +174,10 @@ impl Tpm {
 
     /// Counts a wrong value and returns the error for it.
     fn wrong(&mut self, entity: u32) -> Rc {
+        // A PIN index counts its own tries, beside what the protection counts.
         self.count_bad_pin(entity);
         if !self.is_protected(entity) {
+            // Not AUTH_FAIL: the code tells the caller whether the try was counted (part 1, 19.8).
             return Rc::BAD_AUTH;
         }
         self.count_failed_try(entity);
@@ -183,16 +194,22 @@ impl Tpm {
     ) -> Result<()> {
         let (one, session) = (call.uses.get(at).ok_or(Rc::FAILURE)?, session.ok_or(Rc::FAILURE)?);
         let auth = if self.includes_auth(session, entity) { one.auth.clone() } else { Secret::default() };
+        // A HMAC without any key proves nothing, so it may be left out.
         if session.key.is_empty() && auth.is_empty() && one.hmac.is_empty() {
             return Ok(());
         }
         let digest = self.cp_hash(session.hash, call, parameters);
+        // The first HMAC covers the nonces of the sessions that en- and decrypt, so that nobody on the way
+        // can take these off the command (part 1, 19.6.5).
         let extra = if at == 0 { self.extra_nonces(call) } else { [Vec::new(), Vec::new()] };
         let nonces: [&[u8]; 4] = [&one.nonce, &session.nonce, &extra[0], &extra[1]];
         let good = self.session_hmac(session, &auth, &digest, nonces, one.attributes);
         if same(&good, &one.hmac) {
             return entity.map_or(Ok(()), |entity| self.count_good_pin(entity));
         }
+        // A bound session's key comes from the value that it is bound to: a wrong HMAC is a guess at that
+        // value, whatever entity the command is about. Without this, binding would be a way to guess
+        // uncounted.
         if session.is_bound_to_lockout {
             return Err(self.wrong(handle::LOCKOUT));
         }
@@ -208,6 +225,7 @@ impl Tpm {
         let with = |purpose| call.uses.iter().position(|one| has(one.attributes, purpose));
         let (decrypt, encrypt) = (with(session::DECRYPT), with(session::ENCRYPT));
         let nonce = |at: Option<usize>| {
+            // The first session's own nonce is in its HMAC already.
             let one = at.filter(|at| *at != 0).and_then(|at| call.uses.get(at));
             one.and_then(|one| self.session(one.handle).ok()).map_or(Vec::new(), |found| found.nonce.clone())
         };
@@ -217,6 +235,7 @@ impl Tpm {
     /// Whether the key of a session's HMAC includes the value of the entity that it authorizes.
     pub(crate) fn includes_auth(&self, session: &Session, entity: Option<u32>) -> bool {
         entity.is_some_and(|entity| match session.kind {
+            // A bound session's key has the value in it already.
             Kind::Hmac => !self.is_bound_to(session, entity),
             _ => session.policy.needed == Needed::Value,
         })
@@ -228,6 +247,8 @@ impl Tpm {
             handle::NV => {
                 let public = &self.nv(entity)?.public;
                 let needed = if call.writes_nv() { nv::AUTHWRITE } else { nv::AUTHREAD };
+                // For an administrator's role an index has a policy only: NV_ChangeAuth and
+                // NV_UndefineSpaceSpecial.
                 role == Role::User && public.has(needed) && self.is_pin_usable(entity)
             }
             handle::TRANSIENT | handle::PERSISTENT => {
@@ -240,6 +261,8 @@ impl Tpm {
                     Role::Admin => !object.has(object::ADMIN_WITH_POLICY),
                     _ => false,
                 };
+                // Without a secret part there is no value to compare with, and the empty one would let
+                // everybody in.
                 by_role && object.sensitive.is_some()
             }
             _ => true,
@@ -260,6 +283,7 @@ impl Tpm {
     fn is_pin_usable(&self, entity: u32) -> bool {
         self.nv(entity).is_ok_and(|index| {
             let (count, most) = index.pin();
+            // One that was never written has no limit yet, and lets nobody in.
             !index.public.is_pin() || (index.public.has(nv::WRITTEN) && count < most)
         })
     }
@@ -289,6 +313,7 @@ impl Tpm {
         let new = next(index.public.kind(), count);
         if new != count {
             index.set_number((u64::from(new) << 32) | u64::from(most));
+            // Saved at once even if the index is orderly: what a loss of power took back would be free tries.
             self.touch();
         }
     }

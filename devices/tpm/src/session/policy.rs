@@ -78,6 +78,8 @@ impl Policy {
 
     /// Ties the policy to parameters, names or a template. It can be tied once only.
     pub(crate) fn tie(&mut self, tied: Tied) -> Result<()> {
+        // One command can't fulfil two different ones; the specification has one place for all kinds (part 3,
+        // 23.13).
         if self.tied != Tied::Nothing && self.tied != tied {
             return Err(Rc::CPHASH);
         }
@@ -97,6 +99,7 @@ impl Policy {
 pub(crate) const fn is_among(locality: u8, allowed: u8) -> bool {
     match allowed {
         0 => true,
+        // TPMA_LOCALITY: below 32 a bit a locality, from there on the locality itself (part 2, 8.5).
         32.. => locality == allowed,
         _ => locality < 5 && allowed & (1 << locality) != 0,
     }
@@ -113,6 +116,7 @@ impl Tpm {
         parameters: &[u8],
     ) -> Result<()> {
         let policy = &session.policy;
+        // A trial session computes a digest without having been shown anything.
         if session.kind == Kind::Trial {
             return Err(Rc::ATTRIBUTES);
         }
@@ -120,6 +124,8 @@ impl Tpm {
         if digest.is_empty() {
             return Err(Rc::AUTH_UNAVAILABLE);
         }
+        // The PCRs were right when TPM2_PolicyPCR looked; that they still are is known only if none has
+        // changed.
         if policy.pcr_counter.is_some_and(|counter| counter != self.volatile.pcrs.counter) {
             return Err(Rc::PCR_CHANGED);
         }
@@ -169,11 +175,13 @@ impl Tpm {
 
     /// The digest of the template that a command creates from: the content of its second parameter.
     fn template_hash(&self, hash: Hash, call: &Call, parameters: &[u8]) -> Vec<u8> {
+        // CreatePrimary, Create and CreateLoaded.
         const CREATES: [u32; 3] = [0x131, 0x153, 0x191];
         let mut r = crate::wire::Reader::new(parameters);
         let template = r.sized(usize::from(u16::MAX)).and_then(|_| r.sized(usize::from(u16::MAX)));
         match template {
             Ok(template) if CREATES.contains(&call.code) => self.digest(hash, &[template]),
+            // No digest is empty: a command that creates nothing never fits.
             _ => Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ impl Tpm {
     /// Makes new nonces, encrypts the first parameter of the response where a session is for that, and
     /// appends the authorization area.
     pub(crate) fn respond(&mut self, call: &Call, parameters: &mut [u8], w: &mut Writer) -> Result<()> {
+        // All nonces first: the encryption and the first session's HMAC below are made with the new ones.
         for one in call.uses.iter().filter(|one| !one.is_password()) {
             if let Ok(session) = self.session(one.handle) {
                 let size = session.nonce.len();
@@ -23,6 +24,7 @@ impl Tpm {
                 self.session_mut(one.handle)?.nonce = nonce;
             }
         }
+        // Before audit and HMACs, which are over what the caller gets to see on the wire (part 1, 21).
         self.encrypt_response(call, parameters)?;
         w.u32(u32::try_from(parameters.len()).map_err(|_| Rc::SIZE)?).raw(parameters);
         self.update_audit(call, parameters);
@@ -66,6 +68,7 @@ impl Tpm {
         let is_first = found.audit.is_empty() || has(one.attributes, session::AUDIT_RESET);
         let before = if is_first { hash.zero() } else { found.audit.clone() };
         let cp_hash = self.cp_hash(hash, call, &call.parameters);
+        // Only a success has sessions, so the response code in the digest is always zero.
         let rp_hash = self.digest(hash, &[&[0; 4], &call.code.to_be_bytes(), parameters]);
         let digest = self.digest(hash, &[&before, &cp_hash, &rp_hash]);
         let index = index(one.handle);
@@ -81,6 +84,7 @@ impl Tpm {
 
     fn respond_to(&mut self, call: &Call, one: &Use, parameters: &[u8], w: &mut Writer) -> Result<()> {
         if one.is_password() {
+            // A password can't end, so it always continues.
             w.u16(0).u8(session::CONTINUE).u16(0);
             return Ok(());
         }
@@ -96,6 +100,8 @@ impl Tpm {
         let includes = self.includes_auth(&found, one.entity.map(|(entity, _)| entity));
         let auth = if includes { self.present_auth(one) } else { Secret::default() };
         let mut hmac = Vec::new();
+        // After TPM2_PolicyPassword the command had the value instead of a HMAC, and the response has neither
+        // (part 3, 23.18).
         let is_plain = found.kind != Kind::Hmac
             && found.policy.needed == super::policy::Needed::Password
             && one.entity.is_some();
@@ -115,6 +121,8 @@ impl Tpm {
         }
         let time = self.time();
         let found = self.session_mut(one.handle)?;
+        // What was fulfilled for one command must not authorize the next; where the session only encrypted,
+        // nothing was used up.
         if found.kind == Kind::Policy && one.entity.is_some() {
             found.policy = Policy::new(found.hash, time);
         }
