@@ -39,6 +39,8 @@ impl Bitmap {
     }
 
     fn start(&mut self, base: u64, bytes: u64, first_free: u64) {
+        // All in use at first: what is not given back below, the image and what lies beyond the window, is
+        // nobody's to take.
         self.used.fill(u64::MAX);
         self.sharers.fill(0);
         (self.base, self.free) = (base, 0);
@@ -71,6 +73,7 @@ impl Bitmap {
 
     /// Makes a frame free, if it is one of ours and in use.
     fn give(&mut self, index: usize) {
+        // A frame that came back twice would be counted twice.
         if index < self.frames && !self.is_free(index) {
             self.set(index, false);
             self.free += 1;

@@ -129,6 +129,7 @@ impl Walk<'_> {
 
     /// Changes a leaf, all of which is in the range.
     fn leaf(&mut self, words: &Words, level: u32, entry: Entry) {
+        // Whose frame it is and how large the page is are no permissions.
         let kept = entry.flags() & (OWNED | Flags::HUGE_PAGE);
         let new = match self.edit {
             Edit::Remove => Entry::UNUSED,
@@ -179,6 +180,8 @@ impl Walk<'_> {
             } else if is_whole {
                 temporary::with_frame(table, |words| self.leaf(words, level, entry));
             } else {
+                // The table is complete before it is put in place: who walks meanwhile finds the large page
+                // or its parts, and both say the same.
                 let split = self.payer.take(bitmap::take).map(|table| split(table, entry, level))?;
                 temporary::with_frame(table, |words| words.set_entry(place, split));
                 self.stale.changed = true;
@@ -197,6 +200,7 @@ impl Walk<'_> {
         if self.edit == Edit::Remove && is_empty() {
             temporary::with_frame(table, |words| words.set_entry(place, Entry::UNUSED));
             self.stale.changed = true;
+            // A processor may be on its way through the table still: it goes when all have forgotten the way.
             self.stale.add(child);
         }
         Ok(())
@@ -206,6 +210,7 @@ impl Walk<'_> {
 /// Has a table map what a large page did. Returns the entry for it.
 fn split(table: PhysFrame, entry: Entry, level: u32) -> Entry {
     let mut flags = entry.flags();
+    // In a page table's entry the same bit selects a memory type (PAT).
     flags.set(Flags::HUGE_PAGE, level > 2);
     temporary::with_frame(table, |words| {
         for index in 0..COUNT {

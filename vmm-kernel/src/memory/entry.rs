@@ -39,6 +39,7 @@ impl Marks {
 
     fn decode(self, word: u64) -> (u64, Flags) {
         let marks = self.private | self.shared;
+        // The mark lies among the bits of the address; left there it would be another frame.
         (word & ADDRESS & !marks, Flags::from_bits_retain(word & !ADDRESS & !marks))
     }
 }

@@ -30,6 +30,7 @@ const OWN_ENTRIES: usize = COUNT / 2;
 /// The frames of tables are to be given back. No processor has any of them.
 pub fn bury(root: PhysFrame, payer: Payer) {
     let grave = Grave { root, payer };
+    // Before it can be found: another processor may take it out at once, and counts it down.
     COUNT_OF.fetch_add(1, Ordering::SeqCst);
     let left_over = {
         let mut graves = GRAVES.lock();
@@ -89,6 +90,8 @@ impl Grave {
             above = Some((table, index));
             (table, entries) = (PhysFrame::containing_address(entry.address()), COUNT);
         }
+        // No processor walks these tables any more, so the entry above may lead to a frame that is gone for a
+        // moment.
         self.payer.give(table);
         if let Some((above, index)) = above {
             temporary::with_frame(above, |words| words.set_entry(index, Entry::UNUSED));
@@ -100,6 +103,7 @@ impl Grave {
     fn give_pages(&self, table: PhysFrame) {
         const PIECE: usize = 64;
         for first in (0..COUNT).step_by(PIECE) {
+            // Not the whole table: no stack frame of the kernel's may be over 1 KiB.
             let mut piece = [Entry::UNUSED; PIECE];
             temporary::with_frame(table, |words| {
                 (first..).zip(&mut piece).for_each(|(index, place)| *place = words.entry(index));

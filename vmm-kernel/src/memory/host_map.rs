@@ -102,6 +102,7 @@ impl Ranges {
         if range.start >= range.end {
             return Ok(());
         }
+        // Adjacent ranges become one, since a range is looked for within a single one.
         if let Some(last) = self.count.checked_sub(1).and_then(|i| self.ranges.get_mut(i))
             && last.end == range.start
         {
@@ -182,6 +183,7 @@ fn entries(area: &[u8]) -> impl Iterator<Item = (usize, Entry)> {
 /// order and within reach; what any other entry covers is not memory, wherever that entry comes and whatever
 /// else the map says of the place.
 pub fn parse(area: &[u8], physical_bits: u32) -> Result<HostMap, MapError> {
+    // How many bits an address has is the host's word as well: it is held within what processors have.
     let limit = 1u64 << (physical_bits.clamp(32, PHYSICAL_BITS) - 12);
     let mut usable = Ranges::new();
     let mut lowest = 0;
@@ -196,6 +198,8 @@ pub fn parse(area: &[u8], physical_bits: u32) -> Result<HostMap, MapError> {
     if lowest == 0 {
         return Err(MapError::Empty);
     }
+    // Where both are said, it is no memory: a guest can do without some, but not with a device's registers in
+    // its place. Such an entry may reach beyond what there is, and is cut.
     for (_, entry) in entries(area).filter(|(_, entry)| entry.kind != TYPE_MEMORY) {
         usable = usable.without(entry.cut(limit))?;
     }

@@ -41,6 +41,8 @@ impl<'a, C: Cached> Narrowing<'a, C> {
 
     /// Does as much as is done in one go. Returns whether there is more to do.
     pub fn some(&mut self) -> Result<bool, MemoryError> {
+        // Where a piece begins, not where it ends: the last one is settled when this is dropped, with one
+        // shootdown for all that was left.
         if self.stale.is_full() {
             self.settle();
         }
@@ -54,6 +56,8 @@ impl<'a, C: Cached> Narrowing<'a, C> {
             let change = self.of.tables_change();
             self.of.shoot_down();
             self.of.change_is_over(change);
+            // Frames go back behind the shootdown: until each processor has answered, a guest or a process
+            // may still write to them.
             let payer = self.of.with_tables(|tables| tables.payer().clone());
             self.of.lost_pages(self.stale.forgotten(&payer));
         }

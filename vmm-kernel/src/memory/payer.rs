@@ -40,12 +40,15 @@ impl Payer {
         &self,
         take: impl FnOnce() -> Result<PhysFrame, MemoryError>,
     ) -> Result<PhysFrame, MemoryError> {
+        // Paid before it is taken: over its budget a process takes nothing away from others, not for a moment
+        // either.
         self.pay(1)?;
         take().inspect_err(|_| self.get_back(1))
     }
 
     /// Gives a frame back, and what was paid for it.
     pub(super) fn give(&self, frame: PhysFrame) {
+        // In this order the account shows too much in use for a moment, never too little.
         frames::free(frame);
         self.get_back(1);
     }

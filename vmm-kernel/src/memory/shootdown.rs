@@ -54,14 +54,18 @@ pub fn forget(what: What, may_have: impl Fn(&PerCpu) -> bool) {
             continue;
         }
         let requests = requests_of(cpu);
+        // First what, then that it was asked: who answers reads them the other way round, and never says that
+        // it has done what it has not seen.
         requests.wanted.fetch_or(what as u32, Ordering::SeqCst);
         requests.asked.fetch_add(1, Ordering::SeqCst);
         local_apic::ask_to_forget(cpu.apic_id);
     }
+    // All are asked before the first is waited for, so that they forget at the same time.
     for requests in per_cpu::all().map(requests_of) {
         // What others have asked a processor for up to here comes with it.
         let asked = requests.asked.load(Ordering::SeqCst);
         while requests.answered.load(Ordering::SeqCst) < asked {
+            // Another processor may wait here for this one: without its interrupt both would wait for ever.
             masking::take_pending();
             core::hint::spin_loop();
         }
@@ -74,6 +78,7 @@ pub fn asked() {
     // Whoever asked up to here has set what is wanted before.
     let asked = requests.asked.load(Ordering::SeqCst);
     forget_here(requests.wanted.swap(0, Ordering::SeqCst));
+    // Last: who reads it gives the frames to others at once.
     requests.answered.store(asked, Ordering::SeqCst);
 }
 

@@ -71,6 +71,7 @@ impl Tables {
         temporary::with_frame(kernel_root, |kernel| {
             temporary::with_frame(self.root, |words| {
                 (COUNT / 2..COUNT).for_each(|index| words.at(index).set(kernel.at(index).get()));
+                // The entry that was copied leads to the other root; each root maps itself.
                 let itself = Entry::encode(self.root.start_address(), flags);
                 words.set_entry(vcpu_abi::boot::SELF_MAP_SLOT, itself);
             });
@@ -83,6 +84,8 @@ impl Tables {
         for at in ((level + 1)..=4).rev() {
             let place = index(address, at);
             let entry = temporary::with_frame(table, |words| words.entry(place));
+            // To go down here would take the contents of a large page, which a guest or a process wrote, for
+            // a table.
             if entry.flags().contains(Flags::HUGE_PAGE) {
                 return Err(MemoryError::Occupied);
             }
@@ -102,9 +105,11 @@ impl Tables {
         let table = self.table_for(address, level)?;
         temporary::with_frame(table, |words| {
             let place = index(address, level);
+            // Never replaced: the page that is there may be in TLBs, and nobody would be asked to forget it.
             if !words.entry(place).is_unused() {
                 return Err(MemoryError::Occupied);
             }
+            // Without a flush: what was not present is not cached (APM volume 2, 5.5.2).
             words.set_entry(place, Entry::encode(to, flags));
             Ok(())
         })

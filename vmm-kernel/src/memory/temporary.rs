@@ -17,6 +17,7 @@ fn with_mapping<R>(frame: PhysFrame, kind: MapKind, f: impl FnOnce(u64) -> R) ->
     }
     let cpu = this_cpu();
     let slot = cpu.temporary_pages.get();
+    // How deep mappings nest is in the source alone: nothing that a process or guest does gets here.
     assert!(slot < CpuArea::TEMPORARY_PAGES, "temporary mappings nest too deep");
     cpu.temporary_pages.set(slot + 1);
     let address = CpuArea::of(cpu.number).temporary() + slot as u64 * PAGE;

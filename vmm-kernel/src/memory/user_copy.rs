@@ -30,6 +30,7 @@ user_copy:
     mov ecx, edx
 3:  rep movsb
 4:  clac
+    // RCX is what REP has not done, also behind a fault, from which the handler goes on at the label before.
     mov rax, rcx
     ret
     .balign 16
@@ -85,6 +86,8 @@ impl AllegedRange {
     #[inline]
     pub fn new(start: u64, bytes: u64) -> Result<Self, Status> {
         let end = start.checked_add(bytes).ok_or(Status::BadPointer)?;
+        // This alone keeps a process from the kernel's memory: an access to that would not fault, so nothing
+        // would be mended.
         if start < USER_START || end > USER_END {
             return Err(Status::BadPointer);
         }

@@ -69,6 +69,8 @@ global_asm!(
     vmrun rax
     vmsave rax
     cli
+    // Before STGI: the first thing it lets in may be an NMI, whose handler finds this processor's area by GS,
+    // and GS is the guest's until then.
     pop rax
     vmload rax
     stgi
@@ -95,6 +97,7 @@ global_asm!(
     .macro stuff_returns
     .rept 32
     call 2f
+    // A return that is predicted by this entry comes here, and goes no further by speculation.
     int3
 2:
     .endr
@@ -171,6 +174,8 @@ global_asm!(
     test eax, eax
     je 1b
     mov rdi, rbx
+// The user's RSP goes to the thread's own stack: another thread may run in there, and its SYSCALL overwrites
+// GS:0.
 5:  push qword ptr gs:[0]
     sub rsp, 8
     call sys_run
@@ -203,6 +208,7 @@ global_asm!(
     pop rbx
     pop rcx
     mov r11d, {user_flags}
+    // Rust leaves these as it used them: nothing of the kernel's is the process's to see.
     xor edi, edi
     xor esi, esi
     xor r8d, r8d

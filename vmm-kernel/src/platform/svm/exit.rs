@@ -73,7 +73,11 @@ pub unsafe fn record(page: *const RunPage) -> Exit {
             // A port's qualification has SVM's form.
             let qualification = control.exit_info1.get();
             page.set_qualification(qualification);
+            // The one exit that says where the next instruction is on processors without NRIP-save too (APM
+            // volume 2, 15.10.2).
             page.set_next_rip(control.exit_info2.get());
+            // Of IN and OUT the qualification has everything; INS and OUTS also access memory, by segments
+            // and addresses that only decoding tells.
             if qualification & PortAccess::STRING == 0 {
                 return finish(vmcb, page, Groups::GENERAL, ExitFlags::NEXT_RIP);
             }
@@ -86,6 +90,8 @@ pub unsafe fn record(page: *const RunPage) -> Exit {
         code::MSR => page.set_reason(reason::MSR_READ + (control.exit_info1.get() as u32 & 1)),
         code::CPUID => page.set_reason(reason::CPUID),
         code::HLT => page.set_reason(reason::HALT),
+        // Nothing was acknowledged by the exit: the interrupt still pends, and comes when interrupts are
+        // allowed.
         code::INTR => return Exit::HostInterrupt,
         code::NMI => return Exit::HostNmi,
         _ => return record_rare(vmcb, page, code),

@@ -73,6 +73,7 @@ pub fn maps() -> Option<(u64, u64)> {
 
 /// Makes what all processors share; once, at boot, where the processor has what is [`NEEDED`].
 pub fn start() -> Result<(), Unsupported> {
+    // CPUID offers SVM even then; setting EFER.SVME would fault (APM volume 2, 15.4).
     if msr::read(VM_CR) & VM_CR_SVMDIS != 0 {
         return Err(Unsupported::Disabled);
     }

@@ -37,6 +37,8 @@ fn frame_at(first: PhysFrame, index: u64) -> PhysFrame {
 
 /// Makes the maps: (I/O, MSR), three and two pages.
 pub fn build() -> Result<(PhysFrame, PhysFrame), MemoryError> {
+    // Two pages have a bit for each port; an access of four bytes at FFFFh looks at the first bits of a third
+    // (APM volume 2, 15.10.1).
     let io = frames::allocate_contiguous(3)?;
     for index in 0..3 {
         temporary::with_frame(frame_at(io, index), |words| words.fill(u64::MAX));

@@ -63,8 +63,11 @@ macro_rules! short_record {
     load_exit
     .if \guarded
     load_decoding
+    // Nothing behind it starts, by speculation either, before all of these loads are done: until then the
+    // registers hold what the guest left.
     lfence
     .endif
+    // An event that was to be delivered and was not belongs in the record, which is then the whole one.
     test esi, {interrupt_requested}
     jne \rare
     // EXITINTINFO.V is bit 31.

@@ -38,6 +38,8 @@ pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     // CVE-2015-8104). A machine check is about the host's processor.
     let exceptions = intercept_exceptions::DB | intercept_exceptions::AC | intercept_exceptions::MC;
     control.intercept_exceptions.set(exceptions);
+    // INVD would throw away dirty cache lines of everybody, INVLPGA reaches the entries of any ASID, the
+    // counters of RDPMC are the host's, and a shutdown would be the real processor's (APM volume 2, 15.14.3).
     control.intercept1.set(
         one::INTR
             | one::NMI
@@ -52,6 +54,8 @@ pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
             | one::MSR
             | one::SHUTDOWN,
     );
+    // VMRUN itself refuses a guest that it may not leave at VMRUN (APM volume 2, 15.5.1). The other
+    // instructions of SVM would work in the guest, as EFER.SVME has to be set while it runs.
     control.intercept2.set(
         two::VMRUN
             | two::VMMCALL
@@ -71,10 +75,14 @@ pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     control.asid_and_tlb_control.set(u64::from(asid));
     tlb::ask_flush(vmcb);
     let control = &vmcb.control;
+    // Without it the guest's RFLAGS.IF and CR8 would decide about the host's interrupts (APM volume 2,
+    // 15.21.1).
     control.vintr.set(vintr::MASKING);
     control.nested_control.set(1);
     control.nested_cr3.set(nested_root);
+    // VMRUN refuses a guest without SVME (APM volume 2, 15.5.1).
     vmcb.save.efer.set(EFER_SVME);
+    // What a processor has after a reset (APM volume 2, 14.1.3).
     vmcb.save.cr0.set(0x6000_0010);
     vmcb.save.pat.set(0x0007_0406_0007_0406);
     vmcb.save.rflags.set(2);
@@ -87,6 +95,7 @@ fn encode(event: EventInjection) -> Result<u64, Status> {
     let kind = match event.kind {
         event_kind::NONE => return Ok(0),
         event_kind::NMI => 2,
+        // VMRUN refuses a vector that is no exception's as an exception, 2 among them, which is the NMI's.
         event_kind::EXCEPTION if event.vector < 32 && event.vector != 2 => 3,
         event_kind::SOFTWARE => 4,
         _ => return Err(Status::BadArgument),
@@ -110,9 +119,12 @@ fn load_event(vmcb: &Vmcb, event: EventInjection) -> Result<(), Status> {
 
 #[inline(always)]
 fn request(vmcb: &Vmcb, vector: u8) {
+    // That the guest's task priority lets the interrupt through is the VMM's decision, made before: the
+    // processor must not hold the two against each other once more.
     let request = vintr::IRQ | vintr::IGNORE_TPR | 0xf << vintr::PRIORITY_SHIFT;
     let request = request | u64::from(vector) << vintr::VECTOR_SHIFT;
     vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST | request);
+    // With the intercept of a window the request would exit where it is to be delivered.
     vmcb.control.intercept1.update(|bits| bits & !intercept1::VINTR);
     vmcb.control.intercept_cr.update(window::with_cr8_under_emulation);
 }
@@ -121,6 +133,7 @@ fn request(vmcb: &Vmcb, vector: u8) {
 #[cold]
 fn load_other_event(vmcb: &Vmcb, event: EventInjection) -> Result<(), Status> {
     vmcb.control.event_injection.set(encode(event)?);
+    // Else the guest would get both: this event, and the interrupt in whose place the VMM has loaded it.
     if window::interrupt_requested(vmcb) {
         vmcb.control.vintr.update(|bits| bits & !vintr::REQUEST);
     }
@@ -239,6 +252,7 @@ struct Limits {
 
 impl Limits {
     fn of_processor() -> Self {
+        // The host may say anything here, and 64 bits cannot be shifted by more than 63.
         let physical_bits = (cpuid(0x8000_0008, 0).eax & 0xff).min(63);
         Self { cr4: cr4_supported(cpuid(1, 0), cpuid(7, 0)), physical_bits }
     }
@@ -256,6 +270,7 @@ fn is_enterable(system: &SystemRegisters, limits: Limits) -> bool {
     const EFER_KNOWN: u64 = 1 | LME | 1 << 10 | 1 << 11;
     let SystemRegisters { cr0, cr3, cr4, efer, .. } = *system;
     let long = efer & LME != 0 && cr0 & PG != 0;
+    // NW without CD is no mode of the caches.
     let caching = cr0 & CD != 0 || cr0 & NW_WITHOUT_CD == 0;
     let paging = cr0 & PG == 0 || cr0 & PE != 0;
     let long_mode = !long || cr4 & PAE != 0 && system.cs.attributes & L_AND_D != L_AND_D;
@@ -310,6 +325,8 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
         save.cr4.set(system.cr4);
         save.dr6.set(system.dr6);
         save.dr7.set(system.dr7);
+        // The VMM neither sees this bit nor decides about it: VMRUN wants it, and the guest is offered no
+        // SVM.
         save.efer.set(system.efer | EFER_SVME);
         if paging() != before {
             // What the guest's own write to these registers would have done (APM volume 2, 5.5.2 and 15.16).
@@ -317,6 +334,7 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
         }
         save.cs.set(system.cs);
         save.ss.set(system.ss);
+        // VMRUN takes the CPL from a field of its own; the VMM has it in SS alone.
         save.cpl.set((system.ss.attributes >> 5 & 3) as u8);
     }
     if dirty.contains(Groups::SEGMENTS) {
@@ -390,6 +408,7 @@ pub fn store_requested(vmcb: &Vmcb, page: SharedRunPage, groups: Groups) {
             cs: save.cs.get(),
             ss: stack(vmcb),
             cr2: save.cr2.get(),
+            // MOV CR8 of the guest goes to V_TPR, as interrupts are masked virtually (APM volume 2, 15.21.2).
             cr8: vmcb.control.vintr.get() & 0xf,
             dr6: save.dr6.get(),
             dr7: save.dr7.get(),

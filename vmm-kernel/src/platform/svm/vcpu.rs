@@ -117,6 +117,7 @@ impl BackendVcpu {
         let is_late = want != run_page::window::NONE && window::interrupt_requested(vmcb);
         if is_late || want != self.window.get() {
             window::set(vmcb, want);
+            // No window has this number, so the next entry asks again: the interrupt may have gone by then.
             self.window.set(if is_late { u32::MAX } else { want });
         }
         let iret = if self.page.nmi_return() & 1 != 0 { intercept1::IRET } else { 0 };
@@ -143,6 +144,7 @@ impl BackendVcpu {
     #[inline(always)]
     pub fn enter(&self) -> Exit {
         let exit = self.enter_once();
+        // Only now: VMRUN reads the request and leaves it there.
         tlb::is_flushed(self.vmcb());
         exit
     }
@@ -182,6 +184,7 @@ impl BackendVcpu {
         let is_entered = || {
             local_apic::kick(this_cpu().apic_id);
             let exit = self.enter_once();
+            // The interrupt was sent for this alone: left pending, it would stop the next entry as well.
             masking::take_pending();
             exit != Exit::Refused
         };
