@@ -39,6 +39,7 @@ pub fn start(
 /// Adds a thread to a process that runs.
 pub fn add_thread(process: &Ref<Process>, start: Start, cpu: u32, priority: u8) -> Result<(), Status> {
     per_cpu::of(cpu).ok_or(Status::BadArgument)?;
+    // Counted before it is there: a thread that ends meanwhile must not be taken for the last one.
     process.add_thread();
     let thread = thread::try_new(process, start, cpu, priority, (RunCache::new(), Names::new()))
         .inspect_err(|_| {
@@ -85,7 +86,11 @@ pub fn end(process: &Ref<Process>, cause: EndCause) -> Result<(), Status> {
 /// Ends the running thread, and with the last one its process.
 pub fn exit_thread() -> ! {
     {
+        // In a block of its own, since `leave` does not come back: what is held when it is called is held for
+        // ever.
         let me = scheduler::current();
+        // What floors above keep for a thread is never dropped; left there, the vCPU would outlive its
+        // process.
         run_cache::of(&me).clear();
         channel::thread_ends(&me);
         scheduler::forget_alarm(&me);

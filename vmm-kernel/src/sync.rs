@@ -26,6 +26,8 @@ impl<T> SpinLock<T> {
     /// Takes the lock. Not re-entrant.
     pub fn lock(&self) -> SpinGuard<'_, T> {
         while self.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            // By looking only: attempts to write would take the cache line from each other, and from the
+            // holder.
             while self.locked.load(Ordering::Relaxed) {
                 core::hint::spin_loop();
             }

@@ -88,6 +88,8 @@ impl Execute for LogWrite {
         let bytes = (self.bytes as usize).min(text.len());
         let text = text.get_mut(..bytes).ok_or(Status::BadArgument)?;
         AllegedRange::new(self.address, bytes as u64)?.read(text)?;
+        // A line feed would let a process forge lines of the kernel's, and an escape sequence reach the
+        // terminal of who reads the log.
         for byte in text.iter_mut().filter(|b| !(0x20..0x7f).contains(*b)) {
             *byte = b'?';
         }

@@ -59,6 +59,8 @@ pub fn calibrate(trusted_tsc_hz: Option<u64>) {
 /// and looked at together, and the TSC before and after tells how far apart that can have been. `None` if the
 /// PIT is of no use.
 fn measure() -> Option<Measurement> {
+    // Gate closed, speaker off: in mode 0 nothing is counted before the gate opens, which starts the PIT
+    // beside the other clocks.
     let gate = ports::read_u8(0x61) & 0xfc;
     ports::write_u8(0x61, gate);
     // Channel 2, both bytes, mode 0: the output rises when the count is over.
@@ -92,6 +94,7 @@ fn look(began: u64, begun: u64) -> Option<Measurement> {
     let count = u64::from(ports::read_u8(0x42)) | u64::from(ports::read_u8(0x42)) << 8;
     let apic_ticks = u64::from(local_apic::counted());
     let after = time::now();
+    // The output is up: the count is over and has begun again from the top, so what was read says nothing.
     if ports::read_u8(0x61) & 0x20 != 0 {
         return None;
     }

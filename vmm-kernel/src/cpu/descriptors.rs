@@ -54,6 +54,7 @@ impl Descriptors {
         for index in 0..CpuArea::IST_STACKS {
             self.tss.interrupt_stack_table[index] = VirtAddr::new(area.ist_stack_top(index));
         }
+        // Behind the segment's end: no port is a process's by the TSS, and RFLAGS.IOPL is 0.
         self.tss.iomap_base = size_of::<TaskStateSegment>() as u16;
         self.gdt.append(Descriptor::kernel_code_segment());
         self.gdt.append(Descriptor::kernel_data_segment());

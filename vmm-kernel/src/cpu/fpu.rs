@@ -138,8 +138,12 @@ impl FpuArea {
         let owner = &this_cpu().fpu;
         set_task_switched(false);
         if owner.area() != self.address || self.fresh.get() {
+            // Whose registers are in the processor may end just now on another one, and its page become
+            // somebody else's.
             let _guard = owner.changing.lock();
             let before = get_xcr0();
+            // XSAVE and XRSTOR pass over states that XCR0 leaves out: what an owner has switched off, and
+            // filled before, would be there for the next one to switch on and read.
             set_xcr0(supported_states());
             if owner.area() != 0 && owner.area() != self.address {
                 save(owner.area());
@@ -148,6 +152,8 @@ impl FpuArea {
             restore(self.address);
             set_xcr0(kept_xcr0(self.address));
             owner.area.store(self.address, Ordering::Relaxed);
+            // The vCPU that may be entered at once has its registers here no more, and that way does not
+            // look.
             this_cpu().entry.ready.forget();
             self.fresh.set(false);
         }
@@ -163,6 +169,8 @@ impl FpuArea {
 
     #[cold]
     fn swap_for_guest(&self) {
+        // TS again at once: neither the kernel nor a VMM that has not asked for the FPU may touch what is the
+        // guest's now.
         self.load();
         set_task_switched(true);
     }
@@ -203,6 +211,7 @@ impl FpuArea {
     /// changed: XRSTOR would refuse it, or this is no guest's area.
     pub fn write(&self, alleged: impl Iterator<Item = u64>) -> bool {
         let Some(copy) = self.copy else { return false };
+        // Copied before it is looked at: the process may change its page at any time.
         for (index, word) in alleged.take(XSAVE_BYTES / 8).enumerate() {
             // SAFETY: within the page for copies, which is the area's own and mapped.
             unsafe { (copy as *mut u64).add(index).write(word) };

@@ -54,6 +54,8 @@ interrupt_stubs:
     .rept 256
     .balign 16
     .set of_guests, vector == 29 || vector == 30
+    // For these the processor pushes an error code (APM volume 2, 8.2). The others get a zero, so that all
+    // frames are alike.
     .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || of_guests
     .else
         push 0
@@ -84,6 +86,8 @@ interrupt_stubs:
     push rdx
     push rcx
     push rax
+    // An exception or interrupt leaves both flags as they were: Rust wants DF clear, a process sets it as it
+    // likes, and a fault within a copy comes with SMAP open.
     cld
     clac
 .endm
@@ -124,6 +128,8 @@ interrupt_common:
     .balign 16
 interrupt_paranoid:
     save_registers
+    // The interrupted CPL does not tell whose GS is loaded: between SYSCALL and SWAPGS it is 0, and GS the
+    // process's. The base does: the kernel's is in the upper half.
     mov ecx, 0xc0000101
     rdmsr
     xor ebx, ebx

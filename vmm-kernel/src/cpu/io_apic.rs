@@ -40,6 +40,7 @@ pub fn open(line: u8, apic_id: u32) {
     let _guard = LOCK.lock();
     // ISA line 0 is wired to pin 2.
     let pin = u32::from(if line == 0 { 2 } else { line });
+    // The destination first: the other half unmasks the line.
     write(0x11 + pin * 2, apic_id << 24);
     write(0x10 + pin * 2, u32::from(FIRST_VECTOR) + u32::from(line));
 }

@@ -76,6 +76,7 @@ pub fn enable() {
     write(TASK_PRIORITY, ABOVE_EXCEPTIONS);
     write(LVT_TIMER, LVT_MASKED);
     write(DIVIDE, 0b1011);
+    // Last: bit 8 switches the APIC on, and the low vectors have to be kept away by then.
     write(SPURIOUS, 1 << 8 | u32::from(SPURIOUS_VECTOR));
 }
 
@@ -113,11 +114,15 @@ pub fn arm_timer(deadline_tsc: u64) {
 }
 
 fn send(apic_id: u32, command: u32) {
+    // One write is the whole command, and there is no delivery status to wait for (Intel SDM volume 3,
+    // 12.12.9).
     if X2APIC.load(Ordering::Relaxed) {
         // SAFETY: sends an interrupt to a processor of ours.
         unsafe { msr::write(msr::X2APIC + ICR_LOW, u64::from(apic_id) << 32 | u64::from(command)) };
         return;
     }
+    // The low half sends, so it comes second (Intel SDM volume 3, 12.6.1). A command that is still on its way
+    // must not be overwritten by the next one.
     write(ICR_HIGH, apic_id << 24);
     write(ICR_LOW, command);
     while read(ICR_LOW) & 1 << 12 != 0 {

@@ -44,6 +44,8 @@ pub fn merge(
         0 => DEFAULT_MXCSR_MASK,
         mask => mask,
     };
+    // XCOMP_BV, and behind it what must be zero: XRSTOR of the standard form faults at any bit there (SDM
+    // volume 1, 13.8.1).
     let is_compact = alleged.get(XSTATE_BV + 8..HEADER_END)?.iter().any(|byte| *byte != 0);
     // QEMU's emulation lets a guest load reserved bits of MXCSR, takes them back, and they are the guest's.
     let mxcsr = mask | word(own, MXCSR)?;

@@ -19,6 +19,7 @@ use crate::sync::SpinLock;
 const ACCOUNTS_MAX: usize = 64;
 static ACCOUNTS: Pool<Account, ACCOUNTS_MAX> = Pool::new();
 /// How many accounts are one above the other at most.
+// Whatever is counted is counted in each account above, so this bounds what counting takes.
 const DEPTH_MAX: u32 = 8;
 /// How many kinds of budget there are.
 const KINDS: usize = budget::END as usize;

@@ -40,6 +40,7 @@ impl<T, const MAX: usize> Fifo<T, MAX> {
     /// Takes one out, if it is there.
     pub fn take(&mut self, object: &T) -> Option<Ref<T>> {
         let mut taken = None;
+        // Each goes round once, so that the others keep their order.
         for _ in 0..self.count {
             let Some(first) = self.pop() else { continue };
             if core::ptr::eq(&*first, object) {

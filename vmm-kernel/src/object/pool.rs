@@ -64,6 +64,7 @@ impl<T, const N: usize> Pool<T, N> {
         let value = make(index).inspect_err(|_| slot.count.claimed.store(false, Ordering::Release))?;
         // SAFETY: the place is claimed by us alone and has no references.
         unsafe { (*slot.value.get()).write(value) };
+        // From here on `iter` finds the object, and sees all of it.
         slot.count.references.store(1, Ordering::Release);
         Ok(Ref { slot })
     }
@@ -124,6 +125,8 @@ impl<T> Slot<T> {
     #[cold]
     #[inline(never)]
     fn drop_object(&self) {
+        // All that others did to the object before they let go of it comes before its end (their decrements
+        // release).
         fence(Ordering::Acquire);
         // SAFETY: this was the last reference, and `iter` makes none of a count of zero.
         unsafe { (*self.value.get()).assume_init_drop() };

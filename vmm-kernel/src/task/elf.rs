@@ -47,6 +47,8 @@ impl<'a> Program<'a> {
     pub fn entry(&self) -> Result<u64, Status> {
         let (header, endian) = self.header()?;
         let entry = header.e_entry(endian);
+        // A thread begins by IRETQ, which would fault with the kernel's privilege at an address that is not
+        // canonical.
         if (USER_START..USER_END).contains(&entry) { Ok(entry) } else { Err(Status::BadArgument) }
     }
 

@@ -51,6 +51,7 @@ impl<T> LastNamed<T> {
         self.handle.set(handle);
         self.epoch.set(epoch);
         self.object.set(&raw const *object);
+        // The old object may go only now that the pointer is the new one's.
         drop(self.reference.replace(Some(object)));
     }
 

@@ -249,17 +249,20 @@ impl Process {
                 report(self, cause);
             }
         }
+        // Behind the cause: who sees that the process ends finds why.
         self.ending.store(true, Ordering::SeqCst);
     }
 
     /// The last thread is gone: lets go of all that it held. Returns who is to be told.
     pub fn ended(&self) -> Watchers {
+        // One at a time, and dropped without the lock: what goes with the last handle takes locks of its own.
         while let Some(entry) = { self.handles.lock().remove_any() } {
             drop(entry);
         }
         while let Some(object) = { self.mapped.lock().remove_any() } {
             drop(object);
         }
+        // Behind all of it: who is told of the end may start the process again, and needs what this one held.
         let mut state = self.state.lock();
         state.life = Life::Ended(state.cause.unwrap_or(EndCause::Exit(0)));
         core::mem::replace(&mut state.watchers, [const { None }; WATCHERS_MAX])

@@ -36,6 +36,7 @@ impl RunTime {
         const LOOKS: u32 = 4;
         let mut ran = 0;
         for _ in 0..LOOKS {
+            // A switch changes both words: a total is taken only between two looks at `since` that agree.
             let since = self.since.load(Ordering::Acquire);
             ran = self.total.load(Ordering::Acquire);
             if self.since.load(Ordering::Relaxed) == since {

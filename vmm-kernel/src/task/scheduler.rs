@@ -164,7 +164,9 @@ pub fn running(cpu: &PerCpu) -> Option<&Thread> {
 /// Makes a processor come by [`give_way`], before it goes back to user mode or to its guest.
 fn call(cpu: &PerCpu) {
     queue(cpu).reschedule.store(true, Ordering::SeqCst);
+    // A vCPU that is entered at once looks at its ticket alone, not at `reschedule`.
     cpu.entry.ready.forget();
+    // This processor looks on its way out of the kernel; another may be in a guest or a process for long.
     if cpu.number != this_cpu().number {
         local_apic::kick(cpu.apic_id);
     }
@@ -202,6 +204,8 @@ pub fn interrupt_threads_of(process: &Ref<Process>) {
 pub fn block(deadline_tsc: u64) {
     let cpu = this_cpu();
     let me = current();
+    // Who ends a process wakes its threads once. One that marks itself as blocked behind that would sleep for
+    // ever: so it marks itself first, and looks then.
     if me.process.is_ending() && me.unblock() {
         return;
     }
@@ -233,6 +237,7 @@ fn change_priority(thread: &Thread, priority: u8) {
 /// Lets another thread run, if one is ready.
 pub fn schedule() {
     let cpu = this_cpu();
+    // Before the queue is looked at: who adds a thread later sets it again, and is not overlooked.
     queue(cpu).reschedule.store(false, Ordering::SeqCst);
     cpu.entry.ready.forget();
     let me = queue(cpu).current.take();

@@ -114,6 +114,7 @@ global_asm!(
     // Where a new thread's first context switch leads: its stack holds RDI and a frame for IRETQ.
 thread_entry:
     call begin_thread
+    // What is in the registers is the kernel's, and not for the process to see.
     xor eax, eax
     xor ebx, ebx
     xor ecx, ecx
@@ -309,6 +310,7 @@ impl Thread {
     /// Makes a blocked thread ready, or takes back that it is about to block; false when it was not blocked.
     pub fn unblock(&self) -> bool {
         let (from, to) = (ThreadState::Blocked as u32, ThreadState::Ready as u32);
+        // Of several that wake it at the same time one alone succeeds, and queues it.
         self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 

@@ -18,6 +18,8 @@ use crate::object::pool::Ref;
 unsafe fn context_switch(save: *mut u64, load: u64) {
     // SAFETY: the caller's promise. All registers are lost or kept here.
     unsafe {
+        // RBX and RBP cannot be named as lost. The others can, so only those that hold something are saved,
+        // by the compiler.
         asm!(
             "push rbp",
             "push rbx",
@@ -77,6 +79,7 @@ fn enter(cpu: &PerCpu, thread: &Thread) -> u64 {
         per_cpu::set_kernel_stack(cpu, thread.stack_top);
         crate::memory::loaded::load(cpu, thread.process.space.root())
     };
+    // Threads of one process see the same memory and have nothing to hide from each other.
     if is_other {
         speculation::forget_branches();
     }
@@ -92,6 +95,8 @@ pub(super) fn switch(cpu: &PerCpu, from: Option<Ref<Thread>>, to: Option<Ref<Thr
     };
     let load = match &to {
         Some(thread) => enter(cpu, thread),
+        // Not the last thread's tables: its process may end while this processor idles, and they are given
+        // back then.
         None => {
             // SAFETY: the kernel's own tables stay.
             unsafe { crate::memory::loaded::load(cpu, crate::image::kernel_root()) };

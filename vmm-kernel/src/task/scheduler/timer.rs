@@ -63,9 +63,12 @@ fn rearm_timer(cpu: &PerCpu, tsc: u64) {
 /// The timer's interrupt: wakes who has slept long enough.
 pub fn timer_fired() {
     let cpu = this_cpu();
+    // It counts once: whatever it came for, it is not armed now, and the next entry has to arm it for its own
+    // deadline.
     queue(cpu).armed_tsc.set(u64::MAX);
     cpu.entry.ready.forget();
     let now = time::now();
+    // It came for a vCPU's deadline, at which its run looks.
     if queue(cpu).next_wake.get() > now {
         arm_timer(cpu, u64::MAX);
         return;
