@@ -185,6 +185,8 @@ impl<M: Machine> Emulation<'_, M> {
             Mulx => self.mulx()?,
             Xlat => self.xlat()?,
             Bound => self.bound()?,
+            // Checked like a load, which it is to page tables (APM 3, CLFLUSH); a device has no cache to be
+            // flushed.
             CacheLine => drop(self.operand_place(crate::walk::Kind::Read)?),
             MovMmx => self.mov_mmx()?,
             MovVectorHalf => self.mov_vector_half()?,

@@ -126,6 +126,7 @@ pub fn walk(
         });
     }
     if paging.efer & EFER_LMA != 0 {
+        // The walk takes 48 or 57 bits of the address; the others are looked at here alone.
         if !paging.is_canonical(linear) {
             return Err(WalkError::NonCanonical);
         }
@@ -150,6 +151,7 @@ pub fn translate(
     linear: u64,
     access: Access,
 ) -> Result<Translation, WalkError> {
+    // Bounded: a guest that changes its tables without end must not keep the vCPU's thread here.
     for _ in 0..ATTEMPTS {
         let mut translation = walk(memory, paging, linear, access)?;
         // An entry that is not what it was may map elsewhere or allow less: the whole walk is made anew.
@@ -178,6 +180,8 @@ fn entries_of_eight(
     loop {
         let shift = entry::shift(level);
         let gpa = table.wrapping_add((linear >> shift & 0x1ff) * 8);
+        // Where no memory is, all bits read as ones, as on a bus: reserved ones among them make the entry a
+        // fault.
         let value = memory.read(gpa, Size::B8).unwrap_or(entry::ABSENT);
         trace.push(gpa, value);
         if value & entry::PRESENT == 0 {
@@ -200,6 +204,7 @@ fn entries_of_eight(
             return Err(access.fault(paging, linear, rights::PRESENT | rights::RESERVED));
         }
         if is_leaf {
+            // Keys are long mode's; PAE has reserved bits there (SDM 3, 4.6.2).
             if !is_pae {
                 rights.set_key(value);
             }

@@ -41,6 +41,7 @@ impl Control {
         let has = |bit: u64| value & bit != 0;
         let (on, off) = (has(PG) && self.cr0 & PG == 0, !has(PG) && self.cr0 & PG != 0);
         let (long, active) = (self.efer & LME != 0, self.efer & LMA != 0);
+        // Each of these is #GP (APM 3, MOV CRn). 64-bit code cannot go on where long mode begins or ends.
         let refused = value >> 32 != 0
             || has(PG) && !has(PE)
             || has(NW) && !has(CD)
@@ -50,6 +51,7 @@ impl Control {
             return Err(GeneralProtection);
         }
         let active = if has(PG) && long { LMA } else { 0 };
+        // ET reads as 1 whatever is written (APM 2, 3.1.1).
         Ok(Self { cr0: value & CR0_KNOWN | ET, efer: self.efer & !LMA | active, ..self })
     }
 

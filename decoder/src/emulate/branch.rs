@@ -28,6 +28,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn ret(&mut self) -> Result<Outcome> {
         let size = self.instruction.size;
         let [target] = self.peek_stack(size)?;
+        // Before rSP moves: a fault leaves it as it was.
         let target = self.near_target(target)?;
         self.drop_stack(size.bytes().wrapping_add(self.instruction.immediate));
         Ok(self.branch(target))

@@ -156,6 +156,7 @@ impl<M: Machine> Emulation<'_, M> {
         let linear = base.wrapping_add(offset.into());
         let low = self.system_read(linear, Size::B8)?;
         let mut found = Descriptor { selector, linear, low, high: 0 };
+        // System segments and gates have sixteen bytes in long mode (APM 2, 4.8.3).
         if !found.is_segment() && self.is_long() {
             if offset + 15 > limit {
                 return Ok(None);
@@ -176,6 +177,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Ok(Place::whole(gpa, size));
         }
         let next = linear.wrapping_add(split) & mask;
+        // Asked about first: if the second page faults, no dirty bit of the first may have been set.
         self.translate(linear, access.probe(), Segment::Ds)?;
         let next = self.translate(next, access, Segment::Ds)?;
         let gpa = self.translate(linear, access, Segment::Ds)?;
@@ -203,6 +205,7 @@ impl<M: Machine> Emulation<'_, M> {
         let old = descriptor.low >> 40 & 0xff;
         let new = old | u64::from(bit);
         let gpa = place.first();
+        // Only over the byte that was checked: where another is, the descriptor may have become another.
         match self.machine.compare_exchange(gpa, Size::B1, old, new) {
             Some(found) if found == old => Ok(()),
             // Another vCPU has changed it.

@@ -131,10 +131,12 @@ impl<M: Machine> Emulation<'_, M> {
         };
         // A stack of the same level keeps its selector.
         let stack = if is_inner { stack } else { self.same_segment(stack.2) };
+        // Long mode aligns the frame to sixteen bytes (APM 2, 8.9.3).
         let stack = if is_long { (stack.0, stack.1, stack.2 & !0xf) } else { stack };
         // The old segments are pushed before they are gone.
         self.push_on(stack, target, values.used(), gate.size)?;
         if is_virtual {
+            // What they hold are bases of virtual-8086 mode, which mean nothing to the handler.
             for segment in [Segment::Es, Segment::Ds, Segment::Fs, Segment::Gs] {
                 self.machine.set_segment(segment, 0, SegmentState { base: 0, limit: 0, attributes: 0 });
             }
@@ -159,6 +161,7 @@ impl<M: Machine> Emulation<'_, M> {
         }
         let pointer = self.system_read(table.base.wrapping_add(at.into()), Size::B4)?;
         let (offset, selector) = (pointer & 0xffff, (pointer >> 16) as u16);
+        // Before anything is pushed: a fault leaves the stack as it was.
         self.check_offset(self.instruction.mode, offset)?;
         let (old, rip) = (self.machine.selector(Segment::Cs).into(), self.machine.rip());
         self.push_all(&[flags & 0xffff, old, rip & 0xffff], Size::B2)?;
@@ -192,6 +195,7 @@ impl<M: Machine> Emulation<'_, M> {
             kind::TASK_GATE if !is_long => Size::B1,
             _ => return Err(refused(vector::GENERAL_PROTECTION)),
         };
+        // The gate's DPL keeps programs from calling handlers of hardware's by INT n; hardware passes any.
         if found.is_segment() || event.is_software && found.dpl() < self.machine.cpl() {
             return Err(refused(vector::GENERAL_PROTECTION));
         }

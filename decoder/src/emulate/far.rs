@@ -43,6 +43,7 @@ impl<M: Machine> Emulation<'_, M> {
         }
         let (found, offset) = self.gate_target(found)?.0;
         let cpl = self.machine.cpl();
+        // A jump never changes the privilege level, through a gate neither: there would be no way back.
         if !found.is_conforming() && found.dpl() != cpl {
             return Err(found.fault(vector::GENERAL_PROTECTION));
         }
@@ -54,6 +55,7 @@ impl<M: Machine> Emulation<'_, M> {
         let (offset, selector) = self.far_operand()?;
         let size = self.instruction.size;
         if !self.is_protected() {
+            // Before the return address is pushed: a fault leaves the stack as it was.
             self.check_offset(self.instruction.mode, offset)?;
             self.push_return(size)?;
             return self.enter_real(selector, offset);
@@ -115,6 +117,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Err(found.fault(vector::NOT_PRESENT));
         }
         let both = SegmentState::LONG | SegmentState::BIG;
+        // Reserved in long mode (APM 2, 4.8.1).
         if self.is_long() && found.attributes() & both == both {
             return Err(found.fault(vector::GENERAL_PROTECTION));
         }
@@ -147,6 +150,7 @@ impl<M: Machine> Emulation<'_, M> {
             kind::TSS | kind::TSS_16 | kind::TASK_GATE if !is_long => return self.switch_task(gate),
             _ => return Err(gate.fault(vector::GENERAL_PROTECTION)),
         };
+        // The RPL as well: whoever passes a selector on must not lend its own rights to who gave it.
         if gate.dpl() < self.machine.cpl().max(rpl(gate.selector)) {
             return Err(gate.fault(vector::GENERAL_PROTECTION));
         }
@@ -182,6 +186,7 @@ impl<M: Machine> Emulation<'_, M> {
         let old_stack = (self.machine.selector(Segment::Ss), self.machine.gpr(SP));
         let mut values = [0; 36];
         let count = usize::from(gate.parameters);
+        // With the caller's rights, while its stack is still the stack.
         let parameters: [u64; 32] = self.peek_some(size, count)?;
         values[0] = old_stack.0.into();
         values[1] = old_stack.1 & size.mask();
@@ -232,6 +237,7 @@ impl<M: Machine> Emulation<'_, M> {
         }
         let pointer = self.system_read(tss.base.wrapping_add(offset), size)?;
         if is_long {
+            // A TSS of long mode has no selectors: SS becomes null (APM 2, 8.9).
             return Ok((cpl.into(), SegmentState::null_stack(cpl), pointer));
         }
         let selector = self.system_read(tss.base.wrapping_add(offset + size.bytes()), Size::B2)? as u16;

@@ -214,6 +214,7 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         let width = self.stack_width();
         let base = self.machine.gpr(BP);
+        // Read first: a fault leaves both registers as they were.
         let place = self.place(Segment::Ss, base & width.mask(), size, Kind::Read)?;
         let value = self.load(place);
         self.set_register(SP, width, base.wrapping_add(size.bytes()));

@@ -13,6 +13,7 @@ impl<M: Machine> Emulation<'_, M> {
         if !self.is_protected() {
             return self.return_real(before);
         }
+        // NT asks for the task before, of which there is none in long mode.
         if before & FLAG_NT != 0 {
             let is_long = self.is_long();
             let fault = Abort::from(Exception::GENERAL_PROTECTION);
@@ -21,6 +22,7 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         let [offset, selector, flags] = self.peek_stack(size)?;
         let cpl = self.machine.cpl();
+        // Only at CPL 0 does IRET take VM from the stack (APM 3, IRET).
         if !self.is_long() && size == Size::B4 && cpl == 0 && flags & FLAG_VM != 0 {
             return self.return_to_virtual(offset, selector as u16, flags);
         }

@@ -172,6 +172,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn load_piece(&mut self, gpa: u64, size: Size) -> u64 {
         match self.machine.read(gpa, size) {
             Some(value) => value,
+            // A device's answer may have more bits than were asked for, which would show in flags.
             None => self.machine.device_read(gpa, size) & size.mask(),
         }
     }

@@ -11,6 +11,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// Every MMX instruction makes all x87 registers valid and clears the top of their stack (APM 5, 3.4),
     /// which [`Machine::set_mmx`] does; stores as well.
     pub(super) fn mov_mmx(&mut self) -> Result<()> {
+        // In the processor's order: #UD, #NM, #MF, and then those of memory.
         let cr0 = self.machine.cr0();
         if cr0 & CR0_EM != 0 {
             return Err(Exception::UNDEFINED_OPCODE.into());
@@ -29,6 +30,7 @@ impl<M: Machine> Emulation<'_, M> {
             }
             (_, Operand::Mmx(number)) => {
                 let place = self.operand_place(Kind::Write)?;
+                // Before the store, which a device does not take back.
                 let value = self.machine.mmx(number).ok_or(MISSING)?;
                 self.store(place, value);
                 self.machine.set_mmx(number, value).ok_or(MISSING)
@@ -43,6 +45,7 @@ impl<M: Machine> Emulation<'_, M> {
         match (self.instruction.destination, self.instruction.source) {
             (Operand::Xmm(number), _) => {
                 let place = self.operand_place(Kind::Read)?;
+                // Before the load: a device may answer the next one differently.
                 let old = self.machine.xmm(number).ok_or(MISSING)?;
                 let half = u128::from(self.load(place)) << shift;
                 let kept = old & !(u128::from(u64::MAX) << shift);

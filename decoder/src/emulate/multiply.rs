@@ -70,6 +70,7 @@ impl<M: Machine> Emulation<'_, M> {
             let unused = 128 - 2 * size.bits();
             let dividend = (dividend << unused) as i128 >> unused;
             let divisor = signed(size, divisor);
+            // Nothing at all also for the most negative dividend by -1, whose quotient has no room.
             let quotient = dividend.checked_div(divisor).ok_or(Exception::DIVIDE_ERROR)?;
             if quotient != signed(size, quotient as u64) {
                 return Err(Exception::DIVIDE_ERROR.into());

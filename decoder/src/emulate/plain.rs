@@ -45,6 +45,7 @@ impl Instruction {
             && matches!(self.source, Operand::Gpr(_) | Operand::Immediate);
         matches!(self.operation, Operation::Mov | Operation::Movzx)
             && (self.mode, self.address_size) == (Mode::Bits64, Size::B8)
+            // In 64-bit code these alone have bases, which the machine may have to ask for.
             && !matches!(self.segment, Segment::Fs | Segment::Gs)
             && matches!((self.base, self.index), (Register::Gpr(_), Register::None))
             // Loads to a register's lower part keep the rest of it.
@@ -78,6 +79,7 @@ impl Plain {
     #[inline(always)]
     pub fn emulate(&self, machine: &mut impl Machine) -> Option<bool> {
         let linear = machine.gpr(self.base).wrapping_add(self.displacement);
+        // What is not aligned may lie in two pages, or raise #AC.
         if linear & (self.size.bytes() - 1) != 0 {
             return None;
         }

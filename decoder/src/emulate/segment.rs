@@ -38,6 +38,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// The offset comes first in memory, then the selector.
     pub(super) fn load_far(&mut self) -> Result<()> {
         let (offset, selector) = self.far_pointer()?;
+        // Before the register: a fault leaves that as it was.
         self.load_segment(Segment::of(self.instruction.immediate as u8), selector)?;
         self.set(self.instruction.destination, offset);
         Ok(())

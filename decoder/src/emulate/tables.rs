@@ -38,6 +38,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn store_table(&mut self) -> Result<()> {
         self.check_user_mode_prevention()?;
         let which = if self.instruction.operation == Operation::Sgdt { Table::Gdt } else { Table::Idt };
+        // Both before either is written: a fault leaves memory as it was.
         let [limit, base] = self.table_places(Kind::Write)?;
         let table = self.machine.descriptor_table(which);
         self.store(limit, table.limit.into());
@@ -95,6 +96,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Err(Exception::GENERAL_PROTECTION.into());
         }
         let found = self.system_descriptor(selector, is_available)?;
+        // Before TR is loaded: if another vCPU has taken the TSS meanwhile, nothing has happened here.
         self.set_type_bit(found, BUSY)?;
         let mut state = found.state();
         state.attributes |= BUSY;
@@ -110,6 +112,7 @@ impl<M: Machine> Emulation<'_, M> {
     ) -> Result<Descriptor> {
         const LOCAL: u16 = 1 << 2;
         let refused = || Exception::of_selector(vector::GENERAL_PROTECTION, selector);
+        // LLDT and LTR take selectors of the GDT alone (APM 3, LLDT and LTR).
         if selector & LOCAL != 0 {
             return Err(refused().into());
         }

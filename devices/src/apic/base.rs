@@ -27,6 +27,7 @@ impl LocalApic {
             return Err(GeneralProtection);
         }
         let (from, to) = (self.base & MODE, value & MODE);
+        // From x2APIC mode only off, and into it only from xAPIC mode (SDM 3, "x2APIC State Transitions").
         let legal = match to {
             spec::BASE_EXTD => false,
             MODE => from != 0,
@@ -37,6 +38,7 @@ impl LocalApic {
             return Err(GeneralProtection);
         }
         self.changed = true;
+        // Which vCPU is the bootstrap processor is not the guest's to say.
         self.base = value & !spec::BASE_BSP | self.base & spec::BASE_BSP;
         self.page = if to == spec::BASE_ENABLE { value & !0xfff } else { spec::NO_PAGE };
         if to == 0 && from != 0 {

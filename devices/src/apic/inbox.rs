@@ -65,6 +65,7 @@ impl LocalApic {
         self.extint = false;
         self.sipi = None;
         self.init = true;
+        // The bootstrap processor starts at the reset vector instead (SDM 3, 9.4).
         self.waits_for_sipi = self.vcpu != 0;
     }
 

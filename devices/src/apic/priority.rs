@@ -41,6 +41,7 @@ impl LocalApic {
     /// Takes over what the guest left in CR8 (V_TPR): TPR bits 7:4, which clears bits 3:0 if they differ.
     #[inline]
     pub fn set_cr8(&mut self, cr8: u8) {
+        // CR8 has the class alone: an equal one must not clear the sub-class that was written to the TPR.
         if self.tpr >> 4 != u32::from(cr8 & 0xf) {
             self.set_tpr(cr8 << 4);
         }
@@ -49,6 +50,7 @@ impl LocalApic {
     #[inline]
     pub(super) fn publish_priority(&self) {
         if let Some(shared) = self.shared() {
+            // Only choices between equals hang on it, so an old value does no harm.
             shared.priority.store(self.tpr as u8, Ordering::Relaxed);
         }
     }
@@ -106,6 +108,7 @@ impl LocalApic {
     pub(super) fn end_of_interrupt(&mut self, bus: &mut dyn ApicBus) {
         let Some(vector) = self.isr.highest() else { return };
         self.isr.remove(vector);
+        // With suppression the guest tells the I/O APIC itself (SDM 3, SVR bit 12).
         if self.tmr.contains(vector) && self.svr & spec::SVR_SUPPRESS_EOI == 0 {
             bus.end_of_interrupt(vector);
         }

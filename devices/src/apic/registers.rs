@@ -56,6 +56,7 @@ impl LocalApic {
             spec::ESR => self.esr = core::mem::take(&mut self.esr_pending),
             spec::TIMER_INITIAL => {
                 let now_ns = bus.now_ns();
+                // An expiry that is due was before this write, and still interrupts.
                 self.advance_timer(now_ns);
                 self.timer.set_initial(value, now_ns);
             }
@@ -74,6 +75,8 @@ impl LocalApic {
     fn set_svr(&mut self, value: u32) {
         self.svr = value & spec::SVR_WRITABLE;
         if !self.is_software_enabled() {
+            // Entries stay masked until software unmasks each (SDM 3, "Local APIC State After It Has Been
+            // Software Disabled").
             for lvt in &mut self.lvt {
                 *lvt |= spec::LVT_MASKED;
             }

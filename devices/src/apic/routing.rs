@@ -129,6 +129,7 @@ impl Delivery<'_> {
         };
         let Some(lowest) = takers().map(|(_, _, priority)| priority).min() else { return false };
         let equals = takers().filter(|taker| taker.2 == lowest).count();
+        // By the vector: equals share the load, and an interrupt stays with one of them.
         let index = usize::from(self.message.vector) % equals.max(1);
         let Some((vcpu, apic, _)) = takers().filter(|taker| taker.2 == lowest).nth(index) else {
             // A priority changed between the passes: any taker is as right as another.

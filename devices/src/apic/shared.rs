@@ -85,6 +85,8 @@ impl ApicShared {
 
     /// Takes all that was posted.
     pub(super) fn take_posted(&self) -> Posted {
+        // First: what is posted from here on sets its flag again. At worst a word is looked at once too
+        // often.
         let flags = self.posted.swap(0, Ordering::AcqRel);
         let mut taken =
             Posted { flags, sipi_vector: self.sipi_vector.load(Ordering::Relaxed), ..Posted::default() };
@@ -145,6 +147,7 @@ impl ApicShared {
 
     #[must_use]
     pub(super) fn post_sipi(&self, vector: u8) -> bool {
+        // Before the flag, whose release lets it be seen.
         self.sipi_vector.store(vector, Ordering::Relaxed);
         self.post(posted::SIPI)
     }

@@ -70,6 +70,7 @@ impl Timer {
         }
         let Some(deadline_ns) = self.deadline_ns else { return 0 };
         let left_ns = match self.mode {
+            // The expiry has not been served yet, but the count has begun anew.
             Mode::Periodic if now_ns >= deadline_ns => {
                 let period_ns = self.period_ns().max(1);
                 period_ns - (now_ns - deadline_ns) % period_ns
@@ -104,6 +105,7 @@ impl Timer {
             return;
         }
         let counts = |mode| matches!(mode, Mode::OneShot | Mode::Periodic);
+        // A change from or to TSC-deadline mode disarms the timer (SDM 3, "TSC-Deadline Mode").
         if !(counts(mode) && counts(self.mode)) {
             self.deadline_ns = None;
             self.tsc_deadline = 0;
@@ -117,6 +119,7 @@ impl Timer {
             return;
         }
         self.tsc_deadline = deadline;
+        // 0 disarms.
         self.deadline_ns = (deadline != 0).then(|| {
             let ticks = u128::from(deadline.saturating_sub(tsc));
             let wait_ns = (ticks * 1_000_000_000).div_ceil(u128::from(tsc_hz.max(1)));

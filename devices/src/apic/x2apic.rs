@@ -36,6 +36,7 @@ impl LocalApic {
         match msr.wrapping_sub(spec::X2APIC_MSR_BASE) {
             spec::TPR => self.set_tpr(only(value, 0xff)? as u8),
             spec::EOI => {
+                // Anything but 0 is #GP (SDM 3, x2APIC register address space).
                 only(value, 0)?;
                 self.end_of_interrupt(bus);
             }

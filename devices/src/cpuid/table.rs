@@ -200,6 +200,7 @@ impl<'a> Builder<'a> {
     /// The host's answer, 0 where it has none.
     fn ask(&mut self, leaf: u32, subleaf: u32) -> Leaf {
         let max = if leaf < EXTENDED { self.host_max_basic } else { self.host_max_extended };
+        // Beyond its highest leaf a processor may return another leaf's values (SDM 2, CPUID).
         if leaf <= max { (self.host)(leaf, subleaf) } else { Leaf::default() }
     }
 
@@ -233,12 +234,14 @@ impl<'a> Builder<'a> {
 
     fn basic(&mut self) {
         let leaf_0 = self.ask(0, 0);
+        // The vendor stays the host's: a guest chooses instructions and workarounds by it.
         self.put(0, Fill::Nothing, Leaf { eax: MAX_BASIC, ..leaf_0 });
         self.leaf_1();
         // AMD's caches are in the extended leaves.
         if self.vendor == Vendor::Other {
             self.caches(4, |policy, host| policy.cache_intel(host));
         }
+        // The emulated timer runs in guest time, whatever state the host's processor is in.
         self.put(6, Fill::Nothing, Leaf { eax: f::LEAF6_EAX_ARAT, ..Leaf::default() });
         self.leaf_7();
         // Threads, then cores.
@@ -323,6 +326,7 @@ impl<'a> Builder<'a> {
 
     fn caches(&mut self, leaf: u32, adapt: impl Fn(&CpuidPolicy, Leaf) -> Leaf) {
         let mut entries = Vec::new();
+        // Bounded, since a host may lie, and go on with caches for ever.
         for subleaf in 0..MAX_CACHES {
             let cache = self.ask(leaf, subleaf);
             if cache.eax & 0x1f == 0 {

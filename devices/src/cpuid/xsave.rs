@@ -29,6 +29,7 @@ impl XsaveAreas {
         made.xcr0 = 3;
         for component in 2..COMPONENTS {
             let area = host(0x0d, component);
+            // What has no room in the run page could be neither saved nor loaded.
             let fits = area.eax.checked_add(area.ebx).is_some_and(|end| end <= room);
             if offered & 1 << component != 0 && fits && area.eax > 0 && area.ebx >= BASE_BYTES {
                 made.xcr0 |= 1 << component;
@@ -46,6 +47,7 @@ impl XsaveAreas {
     /// AVX-512 needs all of its three components and AVX.
     fn drop_incomplete(&mut self) {
         let wanted = features::XCR0_AVX512 | features::XCR0_AVX;
+        // The three states of AVX-512 go together, and with that of AVX (SDM 1, 13.3).
         if self.xcr0 & wanted != wanted {
             self.xcr0 &= !features::XCR0_AVX512;
         }

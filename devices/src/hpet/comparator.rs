@@ -109,6 +109,8 @@ impl Comparator {
     /// up.
     fn write_comparator(&mut self, value: u64, mask: u64) {
         let mask = mask & self.width_mask();
+        // In periodic mode a write is the period, and the next match only with this bit, which a write clears
+        // (2.3.8).
         if !self.is_periodic() || self.configuration & spec::SET_VALUE != 0 {
             self.comparator = self.comparator & !mask | value & mask;
         }
@@ -121,6 +123,7 @@ impl Comparator {
     /// Looks for the next match after the main counter's value `now`; one that is now comes when all has
     /// wrapped.
     pub fn arm(&mut self, now: u64) {
+        // A comparator that equals the counter has matched: the next time is a whole turn ahead.
         let between = self.comparator.wrapping_sub(now).wrapping_sub(1) & self.width_mask();
         self.armed_at = now;
         self.ahead = between.saturating_add(1);
@@ -133,6 +136,7 @@ impl Comparator {
             return false;
         }
         if self.is_periodic() && self.period != 0 {
+            // However late this is, the next match keeps the phase, so that the guest's clock does not drift.
             let last = (passed - self.ahead) / self.period * self.period;
             let next = self.armed_at.wrapping_add(self.ahead).wrapping_add(last).wrapping_add(self.period);
             self.comparator = next & self.width_mask();

@@ -93,6 +93,7 @@ impl IoApic {
         let bit = 1 << pin;
         let before = self.asserted;
         self.asserted = if asserted { before | bit } else { before & !bit };
+        // An edge at a masked pin is lost; a level is found when the mask goes (82093AA datasheet, 3.2.4).
         if !asserted || entry & spec::MASKED != 0 {
             return;
         }

@@ -146,6 +146,7 @@ impl BzImage {
 
 /// The header ends where the jump at its start lands (boot.rst, "Details of header fields", `jump`).
 fn copy_header(head: &[u8]) -> Result<[u8; h::END_MAX], ImageError> {
+    // The header ends where the jump over it leads.
     let end = h::MAGIC + field::<1>(head, h::JUMP + 1) as usize;
     if end > head.len() {
         return Err(ImageError::Truncated);
@@ -160,6 +161,7 @@ fn copy_header(head: &[u8]) -> Result<[u8; h::END_MAX], ImageError> {
 
 fn payload(raw: &[u8], file_bytes: u64) -> Result<Range<u64>, ImageError> {
     let sectors = match field::<1>(raw, h::SETUP_SECTS) {
+        // So the protocol wants it, for the oldest kernels.
         0 => 4,
         sectors => sectors,
     };

@@ -130,6 +130,7 @@ impl MsrFile {
         match rule.kind {
             Kind::Lapic => MsrWrite::Lapic,
             Kind::Tsc => MsrWrite::Tsc,
+            // VMRUN refuses a PAT with a type that there is not, which would end the vCPU.
             Kind::Vcpu(VcpuMsr::Pat) if !pat_is_valid(value) => MsrWrite::Fault,
             Kind::Vcpu(register) => MsrWrite::Vcpu(register),
             // #GP, as for a write to a read-only register.

@@ -121,6 +121,8 @@ impl PciHost {
 
     /// IN.
     pub fn port_read(&self, port: u16, width: Width, bus: &mut dyn Bus) -> u32 {
+        // Only as a dword: narrower accesses there are for other devices (PCI local bus specification 3.0,
+        // 3.2.2.3.2).
         if port == spec::CONFIG_ADDRESS && width == Width::Dword {
             return self.address;
         }

@@ -87,6 +87,7 @@ impl MsiX {
     pub fn signal(&mut self, vector: u16, space: &ConfigSpace, platform: &mut dyn PciPlatform) {
         if let Some(entry) = self.vectors.get_mut(usize::from(vector)).filter(|_| self.control & ENABLE != 0)
         {
+            // What is masked is remembered, and sent when the mask goes.
             entry.is_pending = true;
             self.send_pending(space, platform);
         }
@@ -95,6 +96,7 @@ impl MsiX {
     /// Sends what waits and is no longer masked. A function that may not be a bus master sends nothing
     /// (6.8.3.3).
     fn send_pending(&mut self, space: &ConfigSpace, platform: &mut dyn PciPlatform) {
+        // A message is a write to memory, which only a bus master may make.
         let is_master = space.read(spec::COMMAND, Width::Word) as u16 & spec::COMMAND_BUS_MASTER != 0;
         if self.control & (ENABLE | MASK_ALL) != ENABLE || !is_master {
             return;
@@ -134,6 +136,7 @@ impl MsiX {
         space: &ConfigSpace,
         platform: &mut dyn PciPlatform,
     ) {
+        // Whole dwords or qwords alone are defined (PCI local bus specification 3.0, 6.8.2).
         if width.bytes() < 4 || !offset.is_multiple_of(width.bytes()) {
             return;
         }

@@ -175,6 +175,8 @@ impl Chip {
 
     /// ICW1. Its level bit has no effect where there is an ELCR.
     fn initialize(&mut self, icw1: u8) {
+        // Edges are forgotten: an input has to rise again (8259A datasheet, initialization). Lines and the
+        // edge/level register are outside of the chip.
         *self = Self {
             elcr: self.elcr,
             inputs: self.inputs,

@@ -82,6 +82,7 @@ impl PicPair {
             0x4d1 => self.slave.elcr(),
             _ => 0xff,
         };
+        // A poll acknowledges, which changes the slave's output.
         self.update_cascade();
         value
     }

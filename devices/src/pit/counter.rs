@@ -77,6 +77,7 @@ impl Counter {
             // Modes 6 and 7 are 2 and 3.
             mode: if mode > 5 { mode - 4 } else { mode },
             bcd: value & 1 != 0,
+            // Everything else begins anew but the gate, which is a pin.
             ..Self::new(self.gate)
         };
     }
@@ -228,6 +229,7 @@ impl Counter {
 
     /// Starts from the reload value with the next clock.
     fn start(&mut self, now: u64) {
+        // A count that is written is loaded with the next clock (8254 datasheet, mode definitions).
         let since = now + 1;
         self.run = if self.gate || self.is_triggered() { Run::Since(since) } else { Run::Stopped(0) };
         self.schedule_rise();

@@ -114,6 +114,7 @@ impl Pm {
     }
 
     fn write_control(&mut self, value: u16, platform: &mut dyn Platform) {
+        // SCI_EN changes by SMI command alone, as firmware would do it.
         self.control = self.control & spec::CONTROL_SCI_EN | value & spec::CONTROL_KEPT;
         let sleep_type = (value >> spec::CONTROL_SLP_TYP_SHIFT & 7) as u8;
         // Only S5 is offered; asking for another state does nothing, as where it is not implemented.
@@ -131,6 +132,7 @@ impl Pm {
     }
 
     fn write_reset_control(&mut self, value: u8, platform: &mut dyn Platform) {
+        // A guest chooses the kind of reset with the bit clear, and then sets it: only the change resets.
         let rising = value & !self.reset_control & spec::RESET_CPU != 0;
         self.reset_control = value & 0x0e;
         if rising {

@@ -97,6 +97,7 @@ impl Router {
 
     fn update_pic_output(&mut self) {
         let output = self.pic.output();
+        // The PIC is wired to the bootstrap processor alone.
         if self.apics.get(0).is_some_and(|apic| apic.set_lint0(output)) {
             self.kicks.kick(0);
         }

@@ -138,6 +138,7 @@ impl<B: SerialBackend> Uart<B> {
     }
 
     fn lsr(&self) -> Lsr {
+        // The back end takes each byte as it comes: the transmitter is never busy.
         let mut lsr = Lsr::THRE | Lsr::TEMT;
         lsr.set(Lsr::DR, self.rx.len > 0);
         lsr.set(Lsr::OE, self.overrun);
@@ -146,6 +147,7 @@ impl<B: SerialBackend> Uart<B> {
 
     /// The interrupt that IIR shows: the one of highest priority.
     fn pending(&self) -> Interrupt {
+        // In the order of their priority, as IIR shows one at a time.
         let deltas = Msr::DCTS | Msr::DDSR | Msr::TERI | Msr::DDCD;
         if self.ier.contains(Ier::RLS) && self.overrun {
             Interrupt::LineStatus
@@ -196,6 +198,7 @@ impl<B: SerialBackend> Uart<B> {
     fn write_fcr(&mut self, value: u8) {
         let fcr = Fcr::from_bits_truncate(value);
         let switched = (fcr ^ self.fcr).contains(Fcr::ENABLE);
+        // Switching the FIFOs on or off empties them, too.
         if switched || fcr.contains(Fcr::CLEAR_RX) {
             self.rx = Fifo::default();
         }
@@ -321,6 +324,7 @@ impl<B: SerialBackend + Send> PortDevice for Uart<B> {
     fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
         let base = self.port.base;
         let value = bus::read_bytes(port, width, |p| self.read(p.wrapping_sub(base)));
+        // Reading may have made room for what waits.
         self.receive();
         self.update(platform);
         value

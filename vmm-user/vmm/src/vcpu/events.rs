@@ -67,8 +67,6 @@ impl Events {
     /// says which interrupts are pending.
     #[inline(always)]
     pub fn take_task_priority(&mut self, class: u8) {
-        // CR8 has the class alone: setting an equal one would clear the sub-class that the guest wrote to the
-        // TPR.
         if class != self.lapic.tpr() >> 4 {
             self.lapic.set_cr8(class);
             self.attend_to_requests();
