@@ -84,6 +84,7 @@ pub fn parse(file: &[u8]) -> Result<Kernel, KernelError> {
         return Err(KernelError::Type(header.e_type(endian).0));
     }
     let headers = header.program_headers(endian, file)?;
+    // Nobody would apply the relocations: the first code to run is the kernel's own.
     if headers.iter().any(|header| matches!(header.p_type(endian), elf::PT_INTERP | elf::PT_DYNAMIC)) {
         return Err(KernelError::Dynamic);
     }

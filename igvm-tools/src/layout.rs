@@ -168,6 +168,7 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
     let mut cursor =
         Cursor { next: parts.window_base, end: parts.window_base.saturating_add(parts.window_bytes) };
     let boot_page_gpa = cursor.take(PAGE_BYTES).ok_or(full.clone())?;
+    // Before anything is mapped: the root's own entry says where it lies.
     let root = cursor.take(PAGE_BYTES).ok_or(full)?;
     let mut builder = Builder {
         cursor,
@@ -263,6 +264,7 @@ impl Builder {
         // The guard page: a boot stack that grows too far faults.
         next += PAGE_BYTES;
         let stack = self.place(&mut next, STACK_BYTES, Permission::Write)?;
+        // Named, though it is all zeros: what an image does not name is in memory as the host left it.
         self.pages.add(stack.gpa, &[], STACK_BYTES)?;
         Ok(BootArea { directory, memory_map, vp_count, environment_info, stack })
     }

@@ -165,6 +165,7 @@ fn mebibytes(text: &str) -> Result<u32, String> {
 
 /// Composes QEMU's command as all of the project's tools do, and runs it.
 fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    // A file that is corrupt is told here by name; a loader could only say so on a console.
     with_image(&args.image, |_| Ok(()))?;
     let qemu = Qemu::find(args.qemu.as_deref())?;
     let mut machine = Machine::new(match args.pvh_loader {
@@ -193,6 +194,7 @@ fn with_image(path: &Path, then: impl FnOnce(&IgvmFile<'_>) -> anyhow::Result<()
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let check = || {
         let file = IgvmFile::parse(&bytes)?;
+        // What lies behind the end that the file itself says is neither loaded nor in the digest.
         if file.bytes().len() != bytes.len() {
             bail!("the file is corrupt: {} bytes after its end", bytes.len() - file.bytes().len());
         }

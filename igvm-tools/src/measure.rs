@@ -54,6 +54,8 @@ fn digest<H: Digest>(file: &IgvmFile<'_>) -> Result<Vec<u8>, FileError> {
         let inserted = areas.follow(&directive)?;
         match directive {
             Directive::Page { gpa, data, .. } => {
+                // Lengths come before contents in each record, so no two lists of records give the same
+                // bytes.
                 numbers(&mut hash, record::PAGE, [gpa, PAGE_BYTES]);
                 // A page without data is one of zeros: however a file says so, the digest is the same.
                 hash.update(data.unwrap_or(&[0; PAGE_BYTES as usize]));

@@ -63,6 +63,7 @@ impl PageTables {
     /// 0 where there is none.
     pub fn new(root: u64, private: u64) -> Self {
         let mut table = [0; ENTRIES];
+        // By this entry the kernel reaches its tables: it has no other mapping of them.
         table[SELF_MAP_SLOT] = root | private | Permission::Write.bits();
         Self { root, private, tables: BTreeMap::from([(root, table)]) }
     }
@@ -96,6 +97,7 @@ impl PageTables {
                     *entry = fresh | private | PRESENT | WRITABLE;
                     fresh
                 }
+                // The mark lies among the bits of the address.
                 entry => entry & ADDRESS & !private,
             };
         }

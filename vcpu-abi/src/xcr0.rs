@@ -32,8 +32,11 @@ pub fn states_that_fit(leaf: impl Fn(u32) -> [u32; 4]) -> u64 {
     let fits = |state: u32| {
         let [bytes, offset, ..] = leaf(state);
         let end = u64::from(bytes) + u64::from(offset);
+        // A host that places a state over the registers of x87 and SSE would have two states share their
+        // bytes.
         bytes != 0 && offset as usize >= HEADER_END && end <= XSAVE_BYTES as u64
     };
+    // Bit 63 is no state: processors reserve it.
     let extended = (2..63).filter(|state| all & 1 << state != 0 && fits(*state));
     let states = extended.fold(X87 | all & SSE, |states, state| states | 1 << state);
     // A part of what goes together is of no use.

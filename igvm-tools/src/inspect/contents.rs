@@ -78,6 +78,7 @@ impl<'a> Contents<'a> {
         let boot = BootPage::read_from_bytes(&boot).ok().filter(|boot| boot.magic == BOOT_MAGIC)?;
         let stride = size_of::<DirectoryEntry>();
         let files = (0..u64::from(boot.directory_entries))
+            // The file says how many there are: the first one that is not there ends it.
             .map_while(|index| {
                 let address = boot.directory_virtual.checked_add(index * stride as u64)?;
                 let entry = self.read_virtual(context.cr3, address, stride)?;

@@ -73,6 +73,7 @@ pub fn in_page(process: &Ref<Process>, vcpu: &Vcpu, count: u32) -> (Status, usiz
     if vcpu.creator != process.serial {
         return (Status::NoRight, 0);
     }
+    // Before the first of them: a batch that fails halfway must not be done again by the next run.
     vcpu.run_page.set_batch_count(0);
     let count = count as usize;
     if count > BATCH_MAX {

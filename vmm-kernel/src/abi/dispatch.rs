@@ -19,6 +19,7 @@ where
     }
     let object = Process::find(process, operation.handle, C::RIGHTS)?;
     let mut payload = C::from_operation(operation);
+    // So that the field can get a meaning: no process may have come to rely on its being passed over.
     if !payload.reserved_is_zero() {
         return Err(Status::BadArgument);
     }
@@ -30,6 +31,7 @@ where
 
 /// Executes one operation. `last`: it ends its batch, so it may be a run.
 pub fn execute(process: &Ref<Process>, operation: &mut Operation, last: bool) -> Status {
+    // Bits without a meaning are refused like reserved fields, and for the same reason.
     if operation.flags & !FLAG_GO_ON != 0 {
         return Status::BadArgument;
     }

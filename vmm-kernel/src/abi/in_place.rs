@@ -100,6 +100,8 @@ impl PortAccesses {
     unsafe fn access(self, place: u64) -> bool {
         // SAFETY: the caller's promise.
         let Words { header, handle, offset, width, data } = unsafe { load(place) };
+        // The upper half is a reserved field: where it is not zero, the general way refuses the operation,
+        // and so this one must not do it.
         if header != self.header || handle != self.handle || data >> 32 != 0 {
             return false;
         }

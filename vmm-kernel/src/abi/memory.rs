@@ -109,6 +109,8 @@ impl Execute for VmAllocate {
             _ => return Err(Status::BadArgument),
         };
         let range = GuestRange::try_new(self.gpa, self.bytes)?;
+        // Before the first page: a process that closes the handle would still reach pages that had become
+        // another's.
         process.mapped.lock().keep(vm.clone())?;
         in_pieces(self.bytes, |done| vm.allocate_some(range, done, rights, &process.space, self.address))
     }

@@ -115,9 +115,12 @@ impl Execute for ThreadCreate {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
         only_self(process, &target)?;
         let in_user_half = |address: u64| (USER_START..USER_END).contains(&address);
+        // The thread begins by IRETQ, which would fault with the kernel's privilege at an address that is not
+        // canonical.
         if !in_user_half(self.entry) || !in_user_half(self.stack) {
             return Err(Status::BadPointer);
         }
+        // Who started the process has decided how urgent it may be.
         if self.priority > process.priority.load(Ordering::Relaxed) {
             return Err(Status::BadArgument);
         }
@@ -139,6 +142,9 @@ impl Execute for HandleClose {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
         only_self(process, &target)?;
         let entry = process.handles.lock().remove(self.handle)?;
+        // In this order: a thread that found the handle before finds another epoch at its next call, and one
+        // that may enter at once loses its ticket. `run::prepare_entry` looks at the epoch behind its ticket
+        // for that.
         process.handle_epoch.fetch_add(1, Ordering::SeqCst);
         per_cpu::forget_ready_everywhere();
         drop(entry);

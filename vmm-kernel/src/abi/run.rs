@@ -131,6 +131,8 @@ fn prepare_entry(
     named: Option<(&Thread, Named)>,
 ) -> Option<u32> {
     let (page, ready) = (vcpu.run_page, &cpu.entry.ready);
+    // Comes first: what another thread does meanwhile may undo all that follows, the timer, the FPU and the
+    // vCPU selected.
     if scheduler::wants_turn(cpu) && !scheduler::give_way() {
         return Some(reason::NONE);
     }
@@ -167,6 +169,7 @@ fn handle_own(cpu: &PerCpu, vcpu: &Vcpu, backend: &BackendVcpu, exit: Exit) -> O
     }
     backend.redeliver();
     masking::take_pending();
+    // The deadline comes as an interrupt of the timer's, and that may be the one just taken.
     (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
 }
 
@@ -182,6 +185,8 @@ fn count(cpu: &PerCpu, what: u32) {
 fn halt(cpu: &PerCpu, vcpu: &Vcpu) -> Option<u32> {
     let page = vcpu.run_page;
     let Some(me) = scheduler::running(cpu) else { return Some(reason::NONE) };
+    // A kick sets its work and then looks at the place. Here it is the other way round, so that one of the
+    // two sees the other and no kick is lost.
     vcpu.set_sleeper(Some(scheduler::current()));
     vcpu.set_place(place::HALTED);
     let deadline = page.deadline_tsc();

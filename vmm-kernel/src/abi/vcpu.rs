@@ -41,6 +41,8 @@ impl Execute for VcpuCreate {
 /// process ends.
 fn map_shared(process: &Ref<Process>, vcpu: &Ref<Vcpu>, address: u64) -> Done {
     process.space.check_free(address, 2 * PAGE)?;
+    // Before the first page is mapped: without a handle the vCPU would go, and another's run page be in its
+    // place.
     process.mapped.lock().keep(vcpu.clone())?;
     for (index, physical) in vcpu.shared_pages().into_iter().enumerate() {
         process.space.map_foreign(address + index as u64 * PAGE, physical, PAGE, Protection::ReadWrite)?;

@@ -139,6 +139,8 @@ impl Channel {
         let is_handed_over = receiver.unblock();
         me.prepare_to_block();
         scheduler::set_priority(&receiver, me.priority());
+        // A thread whose process ends must not wait: the way without a hand-over looks at that when it
+        // blocks.
         if !is_handed_over || me.process.is_ending() {
             self.give(&receiver, scheduler::current(), number);
             drop(core);
@@ -167,6 +169,8 @@ impl Channel {
             let mut core = self.endpoint.core.lock();
             let called = core.call(&me);
             if let Ok(receiver) = &called {
+                // Before the lock is let go: a server on another processor may reply at once, and has to find
+                // a thread that it can wake.
                 me.prepare_to_block();
                 if let Some(receiver) = receiver {
                     self.give(receiver, me.clone(), number);
@@ -191,6 +195,7 @@ impl Channel {
     /// What came of a call that has failed, or whose reply has handles.
     #[cold]
     fn finish_rare(&self, me: &Thread, address: u64, status: Status) -> Result<Form, Status> {
+        // It may be queued still, and no server should get a call for which nobody waits.
         if status == Status::TimedOut {
             self.endpoint.core.lock().leave_callers(me);
         }
@@ -261,6 +266,7 @@ fn raise_servers(endpoint: usize, priority: u8, depth: usize) {
         }
         scheduler::set_priority(&server, priority);
         let calls = server.call.lock().at;
+        // Servers may wait for each other in a circle.
         if calls != 0 && depth > 0 {
             raise_servers(calls, priority, depth - 1);
         }

@@ -65,6 +65,7 @@ impl Endpoint {
         me.prepare_to_block();
         if me.process.is_ending() && me.unblock() {
             drop(core);
+            // The reply has taken it out of its wait, and no queue has it yet.
             scheduler::enqueue(&served.caller);
             return Ok(false);
         }

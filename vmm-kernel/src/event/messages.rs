@@ -53,6 +53,8 @@ impl Message {
     /// WrongState: the first processor is not one that a message can name.
     pub fn words(&self) -> Result<(u64, u32), Status> {
         let first = per_cpu::of(0).ok_or(Status::WrongState)?;
+        // A message's address has eight bits for the destination (Intel SDM volume 3, 12.11.1); more would
+        // take interrupt remapping.
         let id = u8::try_from(first.apic_id).map_err(|_| Status::WrongState)?;
         Ok((ADDRESS | u64::from(id) << 12, u32::from(FIRST_VECTOR) + u32::from(self.index)))
     }

@@ -89,6 +89,7 @@ impl Event {
             }
             (waiter, binding)
         };
+        // The event's lock is let go of first: what is told has locks of its own.
         if let Some(target) = binding {
             target.signal();
         }
@@ -139,6 +140,7 @@ impl Event {
                 return Err(Status::WrongState);
             }
             state.waiter = Some(me.clone());
+            // Under the lock: a signal behind it finds the waiter, and finds it blocked.
             me.prepare_to_block();
         }
         scheduler::block(deadline_tsc);

@@ -92,6 +92,8 @@ impl Vcpu {
         let charge = Charge::one(account, Kind::Objects)?;
         VCPUS.try_insert(|slot| {
             let [of_backend, run, batch] = pages_of(slot)?;
+            // Before there is a vCPU that could run there: who takes memory back asks the processors that are
+            // marked.
             vm.runs_on(cpu);
             let area = vcpu_area(slot);
             // SAFETY: the second page of the place was just mapped, for good.
@@ -143,8 +145,10 @@ impl Vcpu {
 
     /// Sets bits of pending work and makes the vCPU look at them.
     pub fn kick(&self, work: u32) {
+        // The work first, then the place: a vCPU that goes to sleep says so before it looks at its work.
         self.run_page.add_work(work);
         let Some(cpu) = per_cpu::of(self.cpu) else { return };
+        // The entry code looks at no pending work: it has to come by the run loop, which does.
         cpu.entry.ready.forget();
         if self.place.load(Ordering::SeqCst) == place::HALTED {
             let thread = self.sleeper.lock().clone();

@@ -122,6 +122,8 @@ impl Vm {
     /// Takes a range of guest memory out of what is mapped. It is done when the value that is returned has
     /// done all of it and is gone: then no vCPU reaches it.
     pub fn revoke(&self, range: GuestRange) -> Result<Change<'_>, Status> {
+        // Pages of the VM's own are no guest memory, and are not taken back: a process has them mapped as
+        // well.
         range.check_memory()?;
         Ok(Change::new(self, range.addresses(), Edit::Remove))
     }

@@ -78,6 +78,7 @@ fn probe(config: &impl Config, register: u8) -> u32 {
 fn size(mask: u64) -> u32 {
     let bytes = mask & mask.wrapping_neg();
     match u32::try_from(bytes) {
+        // Bits above the lowest that is writable have to be so too: with holes among them it is no size.
         Ok(bytes) if bytes >= 16 && mask == u64::from(bytes - 1) ^ u64::MAX => bytes,
         _ => UNPLACEABLE,
     }
@@ -87,6 +88,8 @@ fn size(mask: u64) -> u32 {
 pub fn sizes(config: &impl Config) -> [Sized; COUNT] {
     let decoding = command::PORTS | command::MEMORY | command::MASTER;
     let before = config.read(COMMAND);
+    // With all ones in a BAR the function would decode the last addresses below 4 GiB meanwhile, which are
+    // others'.
     config.set_command(before & !decoding);
     let mut sizes = [Sized::default(); COUNT];
     let mut bar = 0;
@@ -126,6 +129,7 @@ pub fn check<'a>(
             continue;
         }
         let placed = Placed { address, bytes: size.bytes };
+        // By whole pages at least: a page is what a process is given, and no two BARs may be in one.
         let is_aligned = u64::from(address).is_multiple_of(u64::from(size.bytes).max(PAGE));
         if !is_aligned || address < WINDOW.start || placed.end() > u64::from(WINDOW.end) {
             return Err(Status::BadArgument);
@@ -149,6 +153,7 @@ pub fn write(config: &impl Config, sizes: &[Sized; COUNT], places: &Places) -> R
     for (bar, (size, placed)) in sizes.iter().zip(places).enumerate().filter(|(_, (size, _))| size.bytes != 0)
     {
         config.write(register(bar), placed.address);
+        // A function that decodes at another place than the kernel knows of could lie over anything.
         if config.read(register(bar)) & !0xf != placed.address {
             return Err(Status::HostFault);
         }

@@ -102,6 +102,7 @@ pub fn check(config: &impl Config) -> Result<(), Status> {
     if config.read(ID) & 0xffff == 0xffff {
         return Err(Status::NotFound);
     }
+    // Bit 7 says that the device has more functions, and nothing of the type.
     let is_plain = config.read(HEADER) >> 16 & 0x7f == 0;
     if is_plain && config.read(CLASS) >> 24 != BRIDGES { Ok(()) } else { Err(Status::BadArgument) }
 }

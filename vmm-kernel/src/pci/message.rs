@@ -92,6 +92,7 @@ impl Table {
 
     /// Writes an entry and unmasks it.
     pub fn set(&self, places: &Places, entry: u16, address: u64, data: u32) {
+        // Masked while address and data change: a message of one half of each could go anywhere.
         self.mask(places, entry);
         self.set_word(places, entry, 0, address);
         self.set_word(places, entry, 1, u64::from(data));

@@ -85,6 +85,7 @@ impl Function {
         let sizes = bars::sizes(&address);
         let taken = claims.iter().flatten().map(|claim| &claim.places);
         let places = bars::check(&sizes, addresses, taken)?;
+        // Firmware may have left it decoding, and with access to memory: it has neither while it is moved.
         address.set_command(command::NO_LINE);
         bars::write(&address, &sizes, &places)?;
         let table = Table::find(&address, &places);
@@ -120,6 +121,7 @@ impl Function {
         }
         let physical = placed.part(offset, bytes)?;
         let of_table = self.table.as_ref().filter(|table| table.bar == bar as usize).map(Table::pages);
+        // Who writes the table can send any vector to any processor.
         if of_table.is_some_and(|pages| offset < pages.end && pages.start < offset + bytes) {
             return Err(Status::NotFound);
         }
@@ -184,6 +186,8 @@ impl Drop for Function {
             let entries = bound.messages.iter().flatten();
             entries.for_each(|(entry, _)| table.mask(&self.places, *entry));
         }
+        // No access to memory from here on. When the read has come back, nothing of the function's is on its
+        // way, and its vectors and memory may be given to others.
         self.address.set_command(command::NO_LINE);
         let _ = self.address.read(COMMAND);
         let mut claims = CLAIMS.lock();

@@ -43,6 +43,8 @@ pub fn enter(number: u32, space: PhysFrame) {
     // SAFETY: the kernel is mapped W^X, uses no user memory outside `user_copy`, and relies on none of what
     // this forbids.
     unsafe {
+        // Without WP the kernel would write through read-only pages, its own code and the RAM file system
+        // among them.
         Cr0::write(Cr0::read() | Cr0Flags::WRITE_PROTECT);
         Cr4::write(
             Cr4::read()

@@ -87,6 +87,7 @@ smp_long:
     mov edi, [{root} + 24]
     mov rax, [{root} + 16]
     xor ebp, ebp
+    // Where a return address would lie: the stack is aligned as behind a call.
     push 0
     jmp rax
 smp_end:
@@ -180,6 +181,8 @@ fn start_one(apic_id: u32, number: u32) -> bool {
         }
         time::spin_us(1000);
     }
+    // Its area is published behind the change of page tables: one that has come so far is late, and needs the
+    // start page no more.
     per_cpu::of(number).is_some()
 }
 

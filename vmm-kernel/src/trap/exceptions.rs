@@ -35,6 +35,7 @@ pub fn handle(frame: &mut Frame) {
         });
         return;
     }
+    // Only page faults: the addresses were checked to be a user's, so nothing else can come of them.
     if frame.vector == PAGE_FAULT
         && let Some(fixup) = user_copy::fixup(frame.rip)
     {

@@ -19,6 +19,7 @@ extern "C" fn handle_trap(frame: &mut Frame) {
     } else {
         handle_interrupt(vector);
     }
+    // An interrupt of the kernel's goes back to where it came from: the kernel is not preempted.
     if frame.is_user() {
         life::before_user();
     }
@@ -40,6 +41,7 @@ fn handle_interrupt(vector: u8) {
             local_apic::end_of_interrupt();
             scheduler::kicked();
         }
+        // It is not in service: an EOI would end another interrupt (Intel SDM volume 3, 12.9).
         local_apic::SPURIOUS_VECTOR => {}
         _ => {
             local_apic::end_of_interrupt();
