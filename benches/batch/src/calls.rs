@@ -19,6 +19,7 @@ pub fn measure(files: Handle) -> Result<u64, Status> {
     let handle = process::grant(server, endpoint.0, Rights::WAIT)?;
     process::start(server, format!("set role server\nhandle endpoint {handle}\n").as_bytes(), 0, 1)?;
     let mut ticks = 0;
+    // The first round warms up, and is not counted.
     for _ in 0..2 {
         ticks = some_calls(channel)?;
     }

@@ -51,6 +51,7 @@ fn mutated(corpus: &[Vec<u8>], max_bytes: usize, random: &mut Random) -> Vec<u8>
 fn check((_, check): Target, input: Vec<u8>) {
     let mut current = INPUT.lock().unwrap_or_else(PoisonError::into_inner);
     current.clone_from(&input);
+    // Not held while the target runs: the panic hook takes the lock to print the input.
     drop(current);
     check(&input);
 }

@@ -44,6 +44,8 @@ impl GuestMemory for Ram {
         let place = range(gpa, bytes.len()).and_then(|range| ram.bytes.get_mut(range)).ok_or(NotMemory)?;
         bytes.copy_from_slice(place);
         if changes {
+            // A second read of the same place finds something else, as with a driver on another processor:
+            // what a device checks and what it uses must be one copy.
             place.iter_mut().for_each(|byte| *byte = byte.rotate_left(1) ^ 0x40);
         }
         Ok(())

@@ -132,6 +132,8 @@ impl Request {
             5 => Self::Discard(sectors),
             _ => return None,
         };
+        // Exactly what `to_words` writes: words that have no meaning are zero, or the client means something
+        // else.
         (rest == [0; 8] && request.to_words() == *words).then_some(request)
     }
 }

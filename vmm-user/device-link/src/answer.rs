@@ -110,6 +110,8 @@ impl Reply {
         // What most accesses come to.
         if head == u64::from(code::DONE) {
             let answer = Answer { value, deadline_ns, lines: LineChanges::default() };
+            // A value wider than the access would change bits of the guest's register that the instruction
+            // leaves alone.
             return (bytes | value & !mask == 0).then_some(Self::Done(answer));
         }
         if head == u64::from(code::STRANGER) {

@@ -142,6 +142,8 @@ impl Claims {
         list.extend(self.lines.iter().map(|line| Claim::Line(*line)));
         list.extend(self.is_timed.then_some(Claim::Timer));
         for entry in &self.acpi {
+            // Others are AML and whole tables, by which a process could have the guest interpret what it
+            // likes.
             let AcpiEntry::Isa(isa) = entry else { return None };
             list.push(Claim::Isa { name: isa.name(), id: isa.id(), number: isa.number() });
             list.extend(isa.resources().iter().map(|resource| Claim::IsaResource(*resource)));

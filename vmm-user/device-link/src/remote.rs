@@ -141,6 +141,7 @@ impl<C: Call> RemoteDevice<C> {
 
     fn ask_claims(&mut self) -> Result<Vec<Claim>, ConnectError> {
         let mut list = Vec::new();
+        // One more than there may be: the last question has to be answered by NO_CLAIM.
         for index in 0..=CLAIMS_MAX as u64 {
             let answer = self.send(Ask::Claim { index }.words(), 0).map_err(ConnectError::Silent)?;
             if answer[0] == u64::from(answer::code::NO_CLAIM) {
@@ -250,6 +251,7 @@ impl<C: Call> RemoteDevice<C> {
     /// Does what an answer says, if it may.
     #[inline(always)]
     fn take(&mut self, answer: &Answer, now_ns: u64, platform: &mut dyn Platform) -> Option<u64> {
+        // What was not claimed at the start can't be had later: the board was made by the claims.
         if answer.deadline_ns != NEVER && !self.claims.is_timed {
             return None;
         }
@@ -264,6 +266,7 @@ impl<C: Call> RemoteDevice<C> {
     /// Drives the device's own lines, and no others.
     #[cold]
     fn drive(&mut self, answer: &Answer, platform: &mut dyn Platform) -> Option<()> {
+        // All of them before the first is driven, so that nonsense changes nothing.
         if !answer.lines.iter().all(|(line, _)| self.claims.lines.contains(&line)) {
             return None;
         }
@@ -278,6 +281,7 @@ impl<C: Call> RemoteDevice<C> {
     /// The process that was up is no more, or not to be believed.
     #[cold]
     fn lose(&mut self, loss: Loss, platform: &mut dyn Platform) {
+        // A line that stays high without a device would interrupt the guest without end.
         let high = core::mem::take(&mut self.high);
         for line in (0..u128::BITS as u8).filter(|line| high >> line & 1 != 0) {
             platform.set_line(line, false);
@@ -305,6 +309,7 @@ impl<C: Call> RemoteDevice<C> {
         log::warn!("device {} is absent: {what}", self.name);
         let is_over = matches!(loss, Loss::Silent(Silence::Ended) | Loss::Replaced);
         self.health = if is_over { Health::Gone } else { Health::Bad };
+        // A process that has ended needs nobody to end it, and its successor must not be ended in its place.
         if !is_over {
             self.way.complain();
         }
@@ -348,6 +353,7 @@ impl<C: Call> RemoteDevice<C> {
         let words = self.send(Ask::Greet { version: VERSION }.words(), now_ns).map_err(Loss::Silent)?;
         match Reply::read(&words, u64::MAX) {
             Some(Reply::Done(answer))
+                // A process that was just greeted has done nothing yet: neither lines nor a deadline.
                 if (answer.value, answer.deadline_ns, answer.lines.is_empty()) == (VERSION, NEVER, true) =>
             {
                 Ok(())

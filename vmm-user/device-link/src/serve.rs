@@ -86,6 +86,7 @@ impl<D: Device> Server<D> {
         let device = &mut self.device;
         let value = match request.ask {
             Ask::PortRead { port, width } => {
+                // The mask: a device may return more than was asked for, which the VMM takes for nonsense.
                 u64::from(<D::Ports as Ports<D>>::read(device, port, width, &mut desk)) & width.mask()
             }
             Ask::PortWrite { port, width, value } => {

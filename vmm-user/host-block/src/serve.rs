@@ -55,6 +55,7 @@ fn transfer(
     if way == Way::ToDisk && !about.abilities.contains(Abilities::WRITE) {
         return Ok(Err(Refusal::Unable));
     }
+    // The client may change these at any time, to its own harm alone: nothing here is decided by them.
     let words = memory.words();
     let data = sectors.words(offset, size_of_val(words) as u64).and_then(|range| words.get(range));
     let Some(data) = data.filter(|_| sectors.are_of(&about)) else { return Ok(Err(Refusal::Wrong)) };
@@ -91,6 +92,7 @@ fn execute(
     match Request::from_words(&message.words) {
         Some(Request::Connect) => match map(message.handles[0]) {
             Ok(mapping) => {
+                // The mapping of before goes: a client that connects again and again has one only.
                 *memory = Some(mapping);
                 Ok(Ok(Some(describe(disk))))
             }
@@ -137,6 +139,7 @@ pub fn serve(disk: &mut Disk, endpoint: Endpoint, requests: Option<u32>) -> Driv
             }
         }
         let words = reply_to_words(done.unwrap_or(Err(Refusal::Failed)));
+        // After an error of the disk's the client still gets its reply, but no other call is waited for.
         let deadline_tsc = if done.is_ok() { u64::MAX } else { 0 };
         message = Message { words, deadline_tsc, ..Message::default() };
         received = endpoint.reply_and_receive(&mut message);

@@ -109,6 +109,8 @@ fn windows(bus: &impl Bus, function: u32) -> impl Iterator<Item = (u32, u32)> {
     windows.iter().filter_map(move |register| {
         let word = bus.read(function, *register);
         let (base, limit) = ((word & 0xfff0) << 16, word & 0xfff0_0000 | 0xf_ffff);
+        // A base beyond the limit: it passes nothing on (PCI-to-PCI Bridge Architecture Specification 1.2,
+        // 3.2.5.8).
         (base <= limit).then_some((base, limit))
     })
 }

@@ -43,6 +43,8 @@ fn claim(pci: Handle, wanted: Wanted) -> Result<Handle, Status> {
         let [bar0, bar1, bar2, bar3, bar4, bar5] =
             places::choose(from, sizes, &taken).ok_or(Status::Exhausted)?;
         match call(pci, PciClaim { function, handle: 0, bar0, bar1, bar2, bar3, bar4, bar5 }) {
+            // A function that was claimed is there: of its BARs only the kernel knows, so the next place is
+            // tried.
             Err(Status::Overlap) => {}
             claimed => return claimed.map(|claimed| claimed.handle),
         }

@@ -84,6 +84,7 @@ impl Disk {
         let known = Features::all().bits();
         let features = Features::from_bits_truncate(transport.negotiate(known)?);
         let capacity = transport.read_u64(0)?;
+        // Not before the reset: a queue of an earlier driver's must not be written to any more.
         function.enable(true)?;
         let queue = Queue::new(function.allocate(queue::BYTES)?, transport.queue_size(0))?;
         let done = Event::try_new()?;
@@ -176,6 +177,7 @@ impl Disk {
         let control = &self.control;
         control.window.write_u64(HEADER, u64::from(kind as u32));
         control.window.write_u64(HEADER + 8, sector);
+        // No status has this value, so that one which the device has not written can't pass for success.
         control.window.write_u8(STATUS, u8::MAX);
         let header = Buffer { physical: control.physical + HEADER, bytes: HEADER_BYTES, is_written: false };
         let status = Buffer { physical: control.physical + STATUS, bytes: 1, is_written: true };
@@ -197,6 +199,7 @@ impl Disk {
     fn wait(&mut self, chain: u16) -> Result<(), DriverError> {
         let deadline = syscall::tsc().saturating_add(self.request_ticks);
         loop {
+            // The ring decides, before and after each signal: signals come when the host likes.
             match self.queue.take()? {
                 Some((done, _)) if done == chain => return Ok(()),
                 Some(_) => return Err(DriverError::Nonsense),

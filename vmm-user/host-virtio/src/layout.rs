@@ -48,6 +48,7 @@ pub fn find(read: impl Fn(u32) -> u32) -> Option<Layout> {
         return None;
     }
     let mut at = read(FIRST) & 0xfc;
+    // Counted, as the host may have made the list a ring.
     for _ in 0..CAPABILITIES_MAX {
         if at < 0x40 || at + 20 > END {
             break;

@@ -113,6 +113,8 @@ impl Queue {
         if done == 0 {
             return Ok(None);
         }
+        // The index is the host's and may jump: believed, it would have old elements of the ring taken once
+        // more.
         if usize::from(done) > self.outstanding.iter().flatten().count() {
             return Err(DriverError::Nonsense);
         }
@@ -124,6 +126,7 @@ impl Queue {
         let is_head = id.is_multiple_of(u32::from(CHAIN));
         let place = self.outstanding.get_mut(chain as usize).filter(|_| is_head);
         match place.and_then(Option::take) {
+            // Taken out of `outstanding` by now, so that a second element for the same chain finds nothing.
             Some(most) if bytes <= most => {
                 self.used = self.used.wrapping_add(1);
                 Ok(Some((chain as u16, bytes)))

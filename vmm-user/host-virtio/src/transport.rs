@@ -88,6 +88,7 @@ impl Transport {
     /// Silent.
     pub fn reset(&self, deadline_tsc: u64) -> Result<(), DriverError> {
         self.common.write_u8(register::STATUS, 0);
+        // It reads as zero when the reset is over (virtio 1.2, 4.1.4.3.2).
         while self.common.read_u8(register::STATUS) != 0 {
             if syscall::tsc() > deadline_tsc {
                 return Err(DriverError::Silent);
@@ -122,6 +123,7 @@ impl Transport {
             self.common.write_u32(register::DRIVER_FEATURE, features);
         }
         self.add_status(status::FEATURES_OK);
+        // Read back, as the device may refuse a combination by leaving the bit clear (3.1.1, step 6).
         if self.common.read_u8(register::STATUS) & status::FEATURES_OK == 0 {
             return Err(DriverError::Lacks("the features that it offers"));
         }
@@ -142,10 +144,12 @@ impl Transport {
         self.common.write_u16(register::QUEUE_SELECT, index);
         self.common.write_u16(register::QUEUE_SIZE, queue.size());
         self.common.write_u16(register::QUEUE_VECTOR, entry);
+        // A device that lacks the means for a vector says so by another value here (4.1.5.1.2).
         if self.common.read_u16(register::QUEUE_VECTOR) != entry {
             return Err(DriverError::Lacks("a message for its queue"));
         }
         for (register, address) in register::QUEUE_ADDRESSES.into_iter().zip(queue.addresses()) {
+            // In halves: a driver accesses fields of 64 bits by 32 (4.1.3.1).
             self.common.write_u32(register, address as u32);
             self.common.write_u32(register + 4, (address >> 32) as u32);
         }
@@ -162,6 +166,8 @@ impl Transport {
     pub fn notify(&self, index: u16) {
         self.common.write_u16(register::QUEUE_SELECT, index);
         let place = self.common.read_u16(register::QUEUE_NOTIFY);
+        // The host's numbers. Their product fits 64 bits, and a place outside the window is dropped by
+        // `Window`.
         self.notify.write_u16(u64::from(place) * u64::from(self.multiplier), index);
     }
 
@@ -172,6 +178,7 @@ impl Transport {
     pub fn read_u64(&self, offset: u64) -> Result<u64, DriverError> {
         let device = self.device.ok_or(DriverError::Lacks("a configuration"))?;
         for _ in 0..READS_MAX {
+            // Two halves of one moment only if the generation has not changed in between (2.5.1).
             let before = self.common.read_u8(register::GENERATION);
             let (low, high) = (device.read_u32(offset), device.read_u32(offset + 4));
             if self.common.read_u8(register::GENERATION) == before {

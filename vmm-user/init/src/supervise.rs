@@ -127,6 +127,7 @@ impl Init<'_> {
     ) -> Result<Handle, Status> {
         let file = process::open(self.files, &config.file)?;
         let child = process::create(file);
+        // Whatever became of the process: a handle that stayed would be lost again at each restart.
         process::close(file)?;
         let child = child?;
         // A process that does not run yet goes with its last handle.

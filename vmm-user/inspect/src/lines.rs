@@ -31,6 +31,7 @@ impl Lines {
             if self.bytes.len() < REQUEST_MAX {
                 self.bytes.push(byte);
             } else {
+                // The rest is read up to its end: it must not be taken for a request of its own.
                 self.is_too_long = true;
             }
             return None;

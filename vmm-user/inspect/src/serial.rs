@@ -111,6 +111,7 @@ impl Serial {
         let write =
             |byte: &u8| PortWrite { offset: register::DATA, width: 1, value: u32::from(*byte), reserved: 0 };
         let look = PortRead { offset: register::LINE_STATUS, width: 1, value: 0, reserved: 0 };
+        // One system call for a FIFO of bytes and the look after them: each on its own would be seventeen.
         let mut batch = [look.on(self.ports); FIFO_BYTES + 1];
         batch.iter_mut().zip(part).for_each(|(place, byte)| *place = write(byte).on(self.ports));
         let batch = batch.get_mut(..=part.len()).unwrap_or(&mut []);

@@ -33,6 +33,8 @@ unsafe extern "Rust" {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.entry")]
 unsafe extern "C" fn process_entry() -> ! {
+    // A zero RBP ends a debugger's walk up the stack, which is aligned as a CALL wants it (System V ABI,
+    // 3.2.2).
     core::arch::naked_asm!("xor ebp, ebp", "and rsp, -16", "call {}", "ud2", sym begin)
 }
 

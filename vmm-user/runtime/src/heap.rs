@@ -29,6 +29,7 @@ pub fn pages(bytes: u64) -> Option<u64> {
     let start = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
         next.checked_add(bytes).filter(|end| *end <= HEAP_END)
     });
+    // After a failure below, these addresses are not given back: a part of them may be mapped.
     let start = start.ok()?;
     let mut done = 0;
     while done < bytes {

@@ -38,6 +38,8 @@ impl HostFunction {
     /// Exhausted: address space; or the kernel's.
     pub fn map(self, bar: u32, offset: u64, bytes: u64) -> Result<Window, Status> {
         let address = heap::reserve(bytes).ok_or(Status::Exhausted)?;
+        // At addresses that were never used before: no pointer of this process's can lead into a device's
+        // registers.
         call(self.0, FunctionMap { address, offset, bytes, bar, reserved: 0 })?;
         // SAFETY: just mapped, at addresses that nobody else is given; they stay mapped.
         Ok(unsafe { Window::new(address, bytes) })

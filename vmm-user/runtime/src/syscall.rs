@@ -77,6 +77,7 @@ pub unsafe fn raw_words(
     words: &mut [u64; 4],
 ) -> (u64, u64, u64) {
     let (status, second, key): (u64, u64, u64);
+    // The fourth word goes in R12: SYSCALL itself overwrites RCX and R11.
     let [one, two, three, four] = *words;
     let (new_one, new_two, new_three, new_four): (u64, u64, u64, u64);
     // SAFETY: as in `raw`.

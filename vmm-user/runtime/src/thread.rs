@@ -16,8 +16,10 @@ type Body = Box<dyn FnOnce() + Send + 'static>;
 
 /// Starts a thread.
 pub fn spawn(cpu: u32, priority: u32, body: impl FnOnce() + Send + 'static) -> Result<(), Status> {
+    // A guard: a stack that overflows ends the process, and does not run into other memory.
     heap::reserve(4096).ok_or(Status::Exhausted)?;
     let stack = heap::pages(STACK_BYTES).ok_or(Status::Exhausted)?;
+    // Boxed twice: a pointer to a closure of any type has two words, and a thread is given one.
     let body: Box<Body> = Box::new(Box::new(body));
     let argument = Box::into_raw(body);
     let call = ThreadCreate {

@@ -33,6 +33,7 @@ pub const ENTRY_WORDS: usize = 8;
 /// The words before the first entry.
 pub const HEADER_WORDS: usize = 32;
 
+// 64 bytes apart, so that the two sides write no cache line in common.
 const PUT: usize = 0;
 const TAKEN: usize = 8;
 const CONSUMER_SLEEPS: usize = 16;
@@ -66,6 +67,7 @@ struct Ring<'a> {
 impl<'a> Ring<'a> {
     fn new(words: &'a [AtomicU64]) -> Option<Self> {
         let (header, entries) = words.split_at_checked(HEADER_WORDS)?;
+        // A power of two, so that an entry's place is right also where the counts wrap.
         let capacity = 1 << (entries.len() / ENTRY_WORDS).checked_ilog2()?;
         Some(Self { header, entries, capacity })
     }
@@ -133,6 +135,8 @@ impl<'a> Producer<'a> {
     fn look(&mut self) -> Result<(), Nonsense> {
         let taken = self.ring.load(TAKEN, Acquire);
         let outstanding = self.ring.filled(self.put, taken)?;
+        // Only more than before can have been taken: believed, a count that goes back would take room away
+        // again.
         if outstanding > self.ring.filled(self.put, self.taken)? {
             return Err(Nonsense);
         }
@@ -145,12 +149,15 @@ impl<'a> Producer<'a> {
     /// # Errors
     /// Full, or what the consumer says is not possible.
     pub fn put(&mut self, entry: &Entry) -> Result<(), PutError> {
+        // The consumer's count is read only when the last copy says that the ring is full: a read may have to
+        // fetch the cache line from another processor.
         if self.put.wrapping_sub(self.taken) >= self.ring.capacity {
             self.look().map_err(|Nonsense| PutError::Nonsense)?;
             if self.put.wrapping_sub(self.taken) >= self.ring.capacity {
                 return Err(PutError::Full);
             }
         }
+        // In any order: the consumer reads them only behind the count, which `publish` stores after them.
         self.ring.entry(self.put).zip(entry).for_each(|(word, value)| word.store(*value, Relaxed));
         self.put = self.put.wrapping_add(1);
         Ok(())
@@ -163,6 +170,8 @@ impl<'a> Producer<'a> {
             return false;
         }
         self.told = self.put;
+        // Count first, then the flag. `sleeps` does it the other way round, so that one of the two sees the
+        // other; were these two to change places, both could miss it and the consumer sleep for ever.
         self.ring.store(PUT, self.put, SeqCst);
         self.ring.load(CONSUMER_SLEEPS, SeqCst) == 1
     }
@@ -182,6 +191,7 @@ impl<'a> Producer<'a> {
 
     /// This side does not sleep any more.
     pub fn wake(&mut self) {
+        // Needs no more order: who still sees the flag wakes a side that is awake, which costs a call only.
         self.ring.store(PRODUCER_SLEEPS, 0, Release);
     }
 }
@@ -217,6 +227,7 @@ impl<'a> Consumer<'a> {
         // Entries that were taken and not released are still there, so one more may not be.
         self.ring.filled(self.put, self.told)?;
         let mut entry = Entry::default();
+        // Once, into memory of this side's own: what is checked later is what was copied here.
         self.ring.entry(self.taken).zip(&mut entry).for_each(|(word, value)| *value = word.load(Relaxed));
         self.taken = self.taken.wrapping_add(1);
         Ok(Some(entry))

@@ -75,6 +75,7 @@ impl Serve for Faulty {
             hang();
         }
         let mut answer = device.lock().serve(words);
+        // The second place to end at: the device has done its work, but nobody was told of it.
         if strikes(&RATES.dies) {
             exit(ON_PURPOSE);
         }

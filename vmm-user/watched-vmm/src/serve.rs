@@ -62,6 +62,8 @@ fn row_behind(last: Option<Key>, watched: &Watched) -> Told {
 fn exit_from(number: u64, watched: &Watched) -> Told {
     let mut first: Option<(usize, crate::table::Exit)> = None;
     for (vcpu, table) in watched.tables.iter().enumerate() {
+        // Never waited for: this thread is above the vCPUs' and may have interrupted the one that holds the
+        // lock, which then would not run again.
         let Some(table) = table.try_lock() else { return Told::Busy };
         if let Some(exit) = table.exit_from(number)
             && first.is_none_or(|(_, known)| exit.number < known.number)

@@ -15,6 +15,7 @@ pub trait Value: Sized {
 
 /// A number in decimal digits, and nothing else.
 fn digits(text: &str) -> Option<u64> {
+    // `parse` alone would take a sign as well, and two texts would be the same number.
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if plain { text.parse().ok() } else { None }
 }

@@ -126,6 +126,7 @@ impl Key {
 
     fn parse(words: [u64; 3]) -> Option<Self> {
         let [vcpu, reason, place] = words;
+        // The place where there is none is zero, so that every key has one form in words.
         let place = if vcpu >> 63 == 1 { Some(place) } else { (place == 0).then_some(None)? };
         Some(Self { vcpu: (vcpu & !(1 << 63)).try_into().ok()?, reason: reason.try_into().ok()?, place })
     }
