@@ -24,6 +24,7 @@ impl Tpm {
                 }
                 Ok(self.object(entity)?.secret()?.auth.clone())
             }
+            // A PCR's value is empty: TPM2_PCR_SetAuthValue is not there.
             _ => Ok(Secret::default()),
         }
     }
@@ -51,6 +52,7 @@ impl Tpm {
             handle::TRANSIENT | handle::PERSISTENT => {
                 self.object(entity).map(|object| object.name.clone()).unwrap_or_default()
             }
+            // What has no public area is its own name: hierarchies, PCRs, sessions (part 1, 16).
             _ => entity.to_be_bytes().to_vec(),
         }
     }

@@ -161,6 +161,7 @@ pub fn of(raw: &str) -> Result<Vec<Row>> {
 fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
+    // Of an even number the lower middle one: a value that was measured.
     values[(values.len() - 1) / 2]
 }
 

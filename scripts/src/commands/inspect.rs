@@ -66,6 +66,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         return picture(project, options.smp, file);
     }
     let socket = options.socket.clone().unwrap_or_else(|| socket(project));
+    // Without a socket no machine is about to answer: not worth waiting for.
     let limit = if socket.exists() { CONNECT } else { Duration::ZERO };
     let mut client = Client::connect(&socket, limit)?;
     let views = if options.views.is_empty() { &ALL[..] } else { &options.views };

@@ -146,6 +146,7 @@ impl Apt {
 /// Whether a file is there and young enough.
 pub fn is_fresh(file: &Path) -> bool {
     let modified = file.metadata().and_then(|metadata| metadata.modified());
+    // A time that lies ahead is of a clock that was set back: it counts as old.
     modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age < FRESH))
 }
 

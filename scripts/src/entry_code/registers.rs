@@ -68,6 +68,7 @@ impl Registers {
     /// # Errors
     /// Then.
     pub fn ensure_as_before(&self, before: &Self) -> Result<()> {
+        // 7 is RSP, which the interrupt itself changes; what it was is in the frame.
         for index in (0..16).filter(|index| *index != 7) {
             let (then, now) = (before.word(index), self.word(index));
             ensure!(then == now, "register {index} was {then:#x} and is {now:#x}, at {:#x}", self.rip);

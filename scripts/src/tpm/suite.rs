@@ -60,6 +60,7 @@ fn build(source: &Path) -> Result<PathBuf> {
     };
     paths
         .filter(is_test)
+        // Earlier builds have left theirs, with other hashes in the names.
         .max_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok())
         .context("no test")
 }
@@ -87,6 +88,7 @@ pub fn run(project: &Project, program: &Path) -> Result<Passed> {
     let tests = build(&source(&folder)?)?;
     let server = Server::start(program, &folder.join("state"))?;
     let mut command = Command::new(tests);
+    // One after the other, as all of them use the one TPM.
     command.arg("--test-threads=1").env("TEST_TCTI", server.tcti()).env("TSS2_LOG", "all+NONE");
     Ok(parse(&String::from_utf8_lossy(&command::captured(&mut command)?.stdout)))
 }

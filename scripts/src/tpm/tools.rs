@@ -70,6 +70,7 @@ fn run_all(program: &Path, folder: &Path) -> Result<Vec<Outcome>> {
     let run = |command: &str| {
         let mut shell = Command::new("timeout");
         shell.args([LIMIT, "bash", "-c", command]).current_dir(folder);
+        // The library's own log is off: a code in it would be taken for the tool's.
         command::captured(shell.env("TPM2TOOLS_TCTI", server.tcti()).env("TSS2_LOG", "all+NONE"))
     };
     let mut outcomes = Vec::new();

@@ -8,6 +8,7 @@ const UNPLACEABLE: u32 = u32::MAX;
 
 /// The first place from `from` on for so many bytes, which none of `taken` (first and last byte) touches.
 fn first_fit(from: u32, bytes: u32, taken: &[(u32, u32)]) -> Option<u32> {
+    // A BAR decodes at multiples of its size only (PCI local bus specification 3.0, 6.2.5.1).
     let align = |at: u32| at.checked_next_multiple_of(bytes);
     let mut start = align(from.max(WINDOW.start))?;
     // Each step goes past one of them at least.
@@ -33,6 +34,7 @@ pub fn choose(from: u32, sizes: [u32; 6], taken: &[(u32, u32)]) -> Option<[u32; 
         if bytes == UNPLACEABLE || !bytes.is_power_of_two() {
             return None;
         }
+        // The kernel maps whole pages for the driver: nothing of another function may lie in them.
         let bytes = bytes.max(PAGE);
         *place = first_fit(next, bytes, taken)?;
         next = place.checked_add(bytes)?;

@@ -233,6 +233,7 @@ impl Reader {
     fn go_back_to(&mut self, name: &str) -> Result<(), &'static str> {
         let known = self.config.processes.iter().position(|process| process.name == name);
         let index = known.ok_or("there is no such process before")?;
+        // Devices that follow belong to a process: a device is nobody's owner.
         let is_plain = self.config.processes.get(index).is_some_and(|process| process.role == Role::Plain);
         if is_plain {
             self.owner = Some(index);

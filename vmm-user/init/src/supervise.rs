@@ -217,6 +217,7 @@ impl Init<'_> {
             }
             OnEnd::Restart(times) => {
                 child.restarts += 1;
+                // A test reads it, to see whether all that an ended process had comes back (docs/testing.md).
                 let free = self.info().free_bytes >> 10;
                 log::warn!("{name} is started again ({} of {times}), {free} KiB are free", child.restarts);
                 match self.launch(index, child.config, child.end, wires) {

@@ -55,6 +55,7 @@ impl Window {
 
     fn place(&self, offset: u64, bytes: u64) -> Option<u64> {
         let end = offset.checked_add(bytes)?;
+        // Only aligned: the processor may split any other access in two, which a device would see.
         (end <= self.bytes && offset.is_multiple_of(bytes)).then_some(self.address + offset)
     }
 

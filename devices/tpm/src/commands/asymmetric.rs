@@ -68,6 +68,7 @@ pub(crate) fn verify_signature(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !tpm.verify(key, &digest, &signature).map_err(|rc| rc.parameter(2))? {
         return Err(Rc::SIGNATURE.parameter(2));
     }
+    // A ticket says whose signature it was: without a name there is nothing to say.
     let ticket = if key.public.name_alg.is_none() {
         Ticket::null(st::VERIFIED)
     } else {

@@ -170,6 +170,8 @@ pub(crate) fn set_command_code_audit_status(tpm: &mut Tpm, call: &mut Call) -> R
     let (set, clear) = (call.read(read_codes)?, call.read(read_codes)?);
     call.end()?;
     if let Some(hash) = hash.filter(|hash| *hash != tpm.permanent.audit_hash) {
+        // By a command of its own, as the digest so far can't be continued by another algorithm (part 3,
+        // 21.2).
         if !set.is_empty() || !clear.is_empty() {
             return Err(Rc::VALUE.parameter(1));
         }
@@ -178,6 +180,7 @@ pub(crate) fn set_command_code_audit_status(tpm: &mut Tpm, call: &mut Call) -> R
     }
     let can_be = |code: &u32| {
         let is_known = COMMANDS.iter().any(|command| command.code == *code);
+        // Not TPM2_Shutdown, whose audit would come after it has saved the digest.
         is_known && *code != 0x145 && *code != GET_COMMAND_AUDIT_DIGEST
     };
     tpm.permanent.audited.extend(set.into_iter().filter(can_be));

@@ -65,6 +65,7 @@ pub(crate) fn save(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         }
         None => {
             tpm.session(saved).map_err(|rc| rc.handle(1))?.save(&mut w);
+            // A session is no hierarchy's. The null proof is a new one after each reset, which ends it.
             (saved, handle::NULL)
         }
     };

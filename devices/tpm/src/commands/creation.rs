@@ -59,6 +59,7 @@ fn write_creation(
     w.u8(if call.locality < 5 { 1 << call.locality } else { call.locality });
     match tpm.object(parent) {
         Ok(object) => w.u16(object.hash()?.id()).sized(&object.name).sized(&object.qualified_name),
+        // A hierarchy has no name algorithm, and its handle is its name.
         Err(_) => w.u16(alg::NULL).sized(&parent.to_be_bytes()).sized(&parent.to_be_bytes()),
     };
     w.sized(&request.outside);
@@ -73,6 +74,7 @@ fn write_creation(
 pub(crate) fn create_primary(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let mut request = Request::read(call)?;
     let hierarchy = call.handle(0);
+    // Before the key is made: a search for primes takes long, and its result would be thrown away.
     tpm.check_free_slot()?;
     tpm.check_template(&request.public, None, &request.given).map_err(blame)?;
     tpm.volatile.pcrs.filter(&mut request.pcrs);

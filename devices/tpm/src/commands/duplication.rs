@@ -162,6 +162,7 @@ pub(crate) fn import(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let secret = call.read(|r| r.bytes(limit::RSA_BYTES))?;
     let symmetric = call.read(Symmetric::read_object)?;
     call.end()?;
+    // What comes from outside can't promise that it never was there.
     if public.attributes & (object::FIXED_TPM | object::FIXED_PARENT) != 0 {
         return Err(Rc::ATTRIBUTES.parameter(2));
     }
@@ -187,6 +188,7 @@ pub(crate) fn import(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         plain = inner.open(&*tpm.crypto, &plain).map_err(|rc| rc.parameter(3))?;
     }
     let sensitive = Reader::new(&plain).inside(Sensitive::read).map_err(|rc| rc.parameter(3))?;
+    // Although the wrapping was authentic: anybody can make one who knows the parent's public key.
     tpm.check_public(&public).map_err(|rc| rc.parameter(2))?;
     tpm.check_pair(&public, &sensitive).map_err(|rc| rc.parameter(3))?;
     let private = tpm.wrap(call.handle(0), &public, &sensitive)?;

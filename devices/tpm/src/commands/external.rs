@@ -35,6 +35,7 @@ pub(crate) fn load_external(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         if hierarchy != handle::NULL {
             return Err(Rc::HIERARCHY.parameter(3));
         }
+        // What these promise of a secret can't be kept by one that is known outside (part 3, 12.3).
         let forbidden = object::FIXED_TPM | object::FIXED_PARENT | object::RESTRICTED;
         if public.attributes & forbidden != 0 {
             return Err(Rc::ATTRIBUTES.parameter(2));
@@ -93,6 +94,7 @@ pub(crate) fn activate_credential(tpm: &mut Tpm, call: &mut Call) -> Result<()> 
     let key = credential_key(tpm, call.handle(1), 2)?;
     let (hash, symmetric): (Hash, _) = (key.hash()?, key.public.parameters.symmetric());
     let seed = tpm.recover_secret(call.handle(1), &secret, "IDENTITY").map_err(|rc| rc.parameter(2))?;
+    // Only the object with the name that the credential was made for opens it (part 1, 24).
     let wrapping = Wrapping { hash, symmetric, seed: &seed, name: &name };
     let plain = wrapping.open(&*tpm.crypto, false, &blob).map_err(|rc| rc.parameter(1))?;
     let mut r = Reader::new(&plain);

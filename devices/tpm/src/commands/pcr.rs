@@ -80,6 +80,8 @@ pub(crate) fn read(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         for index in selection.clone().indices() {
             match pcrs.value(selection.hash, index) {
                 Some(value) if values.len() < DIGESTS => values.push(value),
+                // What is not returned is not selected in the response: so the caller knows what to ask for
+                // next.
                 _ => selection.clear(index),
             }
         }
@@ -123,6 +125,7 @@ pub(crate) fn allocate(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     let size: usize = banks.iter().map(|bank| bank.indices().count() * bank.hash.size()).sum();
     let most: usize = Hash::ALL.iter().map(|hash| hash.size() * crate::pcr::COUNT).sum();
+    // The running PCRs stay as they are until the next reset (part 3, 22.5).
     tpm.permanent.banks = banks;
     tpm.touch();
     call.out.yes_no(true).u32(crate::pcr::COUNT as u32).u32(size as u32).u32((most - size) as u32);

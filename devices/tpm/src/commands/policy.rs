@@ -122,6 +122,7 @@ pub(crate) fn duplication_select(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if session.policy.tied != Tied::Nothing {
         return Err(Rc::CPHASH);
     }
+    // This command itself ties the policy to TPM2_Duplicate (part 3, 23.15).
     if session.policy.command.is_some() {
         return Err(Rc::COMMAND_CODE);
     }
@@ -158,6 +159,7 @@ pub(crate) fn locality(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let before = session.policy.locality;
     let new = match before {
         0 => allowed,
+        // From 32 on it is one locality's number, which has nothing in common with any other (part 3, 23.8).
         _ if allowed >= 32 || before >= 32 => {
             if allowed == before {
                 allowed

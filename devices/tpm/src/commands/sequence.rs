@@ -66,6 +66,7 @@ pub(crate) fn complete(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let data = call.read(|r| r.sized(limit::BUFFER))?;
     let hierarchy = call.read(read_hierarchy)?;
     call.end()?;
+    // Looked at before it is taken out, so that an error leaves the sequence where it was.
     let is_hmac = match &sequence(tpm, call.handle(0), 1)?.running {
         Running::Event(_) => return Err(Rc::MODE.handle(1)),
         Running::Hmac { .. } => true,

@@ -53,6 +53,7 @@ pub(crate) fn start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if caller.len() < LEAST_NONCE || caller.len() > hash.size() {
         return Err(Rc::SIZE.parameter(1));
     }
+    // Parameters have any length, and are encrypted by CFB alone (part 1, 21).
     if matches!(symmetric, Symmetric::Aes { mode, .. } if mode != alg::CFB) {
         return Err(Rc::MODE.parameter(4));
     }

@@ -41,6 +41,7 @@ pub(crate) fn hmac_key(tpm: &Tpm, call: &Call, given: Option<Hash>, number: usiz
         return Err(Rc::TYPE.handle(1));
     };
     if key.has(object::RESTRICTED) {
+        // A restricted key needs a ticket for what it signs, and this command takes none.
         return Err(Rc::ATTRIBUTES.handle(1));
     }
     if !key.has(object::SIGN) {
@@ -106,6 +107,7 @@ fn crypt(tpm: &Tpm, call: &mut Call, request: Request) -> Result<()> {
     let Parameters::SymCipher { symmetric: Symmetric::Aes { mode: own, .. } } = key.public.parameters else {
         return Err(Rc::KEY.handle(1));
     };
+    // For a symmetric key `sign` means encryption (part 2, 8.3).
     let needed = if is_decryption { object::DECRYPT } else { object::SIGN };
     if key.has(object::RESTRICTED) || !key.has(needed) {
         return Err(Rc::ATTRIBUTES.handle(1));

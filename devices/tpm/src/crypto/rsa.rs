@@ -85,6 +85,7 @@ pub(super) fn private<const L: usize, const W: usize>(
     blind: &[u8],
 ) -> Option<Vec<u8>> {
     let (modulus, p) = (odd::<W>(modulus_bytes)?, odd::<L>(prime)?);
+    // Divided each time: a sensitive area has one of the primes (part 1, annex B).
     let q = odd::<L>(&other_prime::<L, W>(modulus_bytes, prime)?)?;
     let input = Uint::<W>::from_be_slice((input_bytes.len() == W * 8).then_some(input_bytes)?);
     if input >= *modulus || blind.len() != W * 8 {
@@ -196,6 +197,7 @@ pub(super) fn find_prime<const L: usize>(
     for (step, _) in survivors(&start, steps).iter().enumerate().filter(|(_, survives)| **survives) {
         let (number, carry) = start.carrying_add(&Uint::from_u64(2 * step as u64), crypto_bigint::Limb::ZERO);
         let rest = number.wrapping_sub(&Uint::ONE).div_rem(&divisor).1;
+        // A common divisor would leave the exponent without an inverse, and the key without a private part.
         let is_coprime = have_no_divisor(rest.as_words().first().copied()?, exponent);
         let number = Odd::new(number).into_option()?;
         if carry.0 == 0 && is_coprime && is_probable_prime(number, bases) {

@@ -114,6 +114,7 @@ impl Crb {
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Ready {
         let Some((locality, register)) = Self::split(offset) else { return Ready::Nothing };
         let value = number(data);
+        // Before the check below, as who is not active asks by this register.
         if register == LOC_CTRL {
             self.control_locality(locality, value);
         }

@@ -113,6 +113,8 @@ impl Fifo {
 
     fn access(&self, locality: u8) -> u8 {
         let bit = 1 << locality;
+        // That bit is active low: set, it says that there was no dynamic launch, of which this interface is
+        // not told.
         let mut access = VALID | ESTABLISHMENT;
         for (is_set, flag) in [
             (self.active == Some(locality), ACTIVE),

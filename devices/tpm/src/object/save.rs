@@ -22,6 +22,7 @@ impl Object {
         let public = Public::read(r, true)?;
         let sensitive = if r.yes_no()? { Some(Sensitive::read(r)?) } else { None };
         Ok(Object {
+            // Computed, not saved, so that it can never differ from the public area.
             name: public.name(crypto),
             public,
             sensitive,
