@@ -80,6 +80,7 @@ impl Object {
 
     /// Whether it can protect children here: a storage key with both parts.
     pub(crate) fn is_parent(&self) -> bool {
+        // With a public part alone it can be duplicated to, but what it protects can't be opened here.
         self.public.is_parent() && self.sensitive.is_some() && self.public.name_alg.is_some()
     }
 

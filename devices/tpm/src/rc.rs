@@ -61,6 +61,8 @@ impl Rc {
     }
 
     const fn numbered(self, kind: u32, number: usize) -> Rc {
+        // A code that has a number keeps it: the innermost step knows best what it is about. The other format
+        // has no room for one.
         let is_free = self.is_format_one() && self.0 & (NUMBER_MASK | PARAMETER) == 0;
         if is_free { Rc(self.0 | kind | ((number as u32 & 7) << 8)) } else { self }
     }

@@ -65,6 +65,7 @@ impl<'a> Reader<'a> {
     /// A TPM2B with at most `limit` bytes.
     pub(crate) fn sized(&mut self, limit: usize) -> Result<&'a [u8]> {
         let size = usize::from(self.u16()?);
+        // Before the bytes are looked for: what is too long has another code than what is missing.
         if size > limit {
             return Err(Rc::SIZE);
         }
@@ -79,6 +80,7 @@ impl<'a> Reader<'a> {
     /// A TPM2B around a structure, which must fill it.
     pub(crate) fn inside<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Result<T>) -> Result<T> {
         let mut inner = Reader::new(self.sized(usize::from(u16::MAX))?);
+        // An empty one is a structure that is absent, which no parameter that is read here may be.
         if inner.is_empty() {
             return Err(Rc::SIZE);
         }

@@ -139,6 +139,8 @@ impl Request {
     pub fn read(words: &Words) -> Option<Self> {
         let [head, place, value, now_ns] = *words;
         let session = (head >> SESSION_SHIFT) as u32;
+        // Against its own session: what is checked here are the bits that have to be zero. Whose session it
+        // is the server decides.
         if !is_of(words, session) {
             return None;
         }

@@ -69,6 +69,7 @@ pub fn run(start: &Start, requests: Option<u32>) -> u32 {
         log::error!("lacks {name}-endpoint");
         return 1;
     };
+    // Only when everything else is there: a function that is claimed is out of use for everybody else.
     let started = function(channel).and_then(|function| Disk::start(function, info.tsc_hz, REQUEST_SECONDS));
     let mut disk = match started {
         Ok(disk) => disk,

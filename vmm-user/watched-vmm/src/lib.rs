@@ -89,6 +89,7 @@ impl Watch for VcpuWatch {
         if let Some((seen, tsc)) = self.begun.take() {
             let ticks = syscall::tsc().saturating_sub(tsc);
             let SeenExit { reason, place, rip } = seen;
+            // Held by this thread for one row; the answering thread only tries the lock.
             self.table.lock().add(Exit { reason, place, rip, tsc, ticks, number: table::next_number() });
         }
     }

@@ -63,6 +63,7 @@ impl Table {
     /// Adds one. Those of one vCPU are added by their numbers.
     pub fn add(&mut self, exit: Exit) {
         let key = (exit.reason, exit.place);
+        // Rows that are there go on counting, and the bound is passed by one row a reason at most.
         let is_full = self.sums.len() >= ROWS_MAX && !self.sums.contains_key(&key);
         let sum = self.sums.entry(if is_full { (exit.reason, None) } else { key }).or_default();
         sum.count += 1;

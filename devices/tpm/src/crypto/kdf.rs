@@ -51,6 +51,8 @@ pub(crate) fn kdfe(
 }
 
 fn mask_first_byte(out: &mut [u8], bits: usize) {
+    // Numbers are big-endian: bits beyond a length that is no multiple of eight are the first byte's upper
+    // ones (part 1, 11.4.10).
     if let (Some(first), extra @ 1..) = (out.first_mut(), bits % 8) {
         *first &= (1 << extra) - 1;
     }

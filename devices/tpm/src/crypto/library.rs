@@ -45,6 +45,7 @@ fn resume<D: Digest + SerializableState + 'static>(state: &[u8]) -> Option<Box<d
 }
 
 fn hmac<D: Digest>(key: &[u8], parts: &[&[u8]], block: usize) -> Vec<u8> {
+    // The longest block is that of SHA-384 and SHA-512.
     let mut pad = Zeroizing::new([0u8; 128]);
     if key.len() > block {
         let digest = D::digest(key);
@@ -89,6 +90,7 @@ fn field<C: CurveArithmetic>(bytes: &[u8]) -> Option<FieldBytes<C>> {
 
 fn scalar<C: CurveArithmetic>(bytes: &[u8]) -> Option<C::Scalar> {
     let mut field = field::<C>(bytes)?;
+    // None for what is not below the order: reduced, it would be another number than the caller's.
     let scalar = C::Scalar::from_repr(field).into_option();
     field.zeroize();
     scalar
@@ -99,6 +101,7 @@ fn affine<C: CurveArithmetic>(point: &Point) -> Option<C::AffinePoint> {
 }
 
 fn coordinates<C: CurveArithmetic>(point: C::ProjectivePoint) -> Option<Point> {
+    // It has no affine coordinates, and as a shared secret it would be known to everybody.
     if bool::from(point.is_identity()) {
         return None;
     }

@@ -13,6 +13,8 @@ fn xor(target: &mut [u8], mask: &[u8]) {
 /// Cipher feedback with full blocks: the mode in which everything of the TPM's own is encrypted.
 pub(crate) fn cfb(cipher: &dyn BlockCipher, iv: &mut [u8; BLOCK], data: &mut [u8], is_decryption: bool) {
     for chunk in data.chunks_mut(BLOCK) {
+        // The chaining value is ciphertext, which is what comes in or what goes out; zeros fill the last,
+        // short block.
         let mut next = [0; BLOCK];
         cipher.encrypt(iv);
         if is_decryption {

@@ -68,6 +68,7 @@ impl Session {
         if let Some(bound) = &self.bound {
             w.sized(&bound.name).sized(&bound.auth);
         }
+        // These too: a session that forgot them while it was saved could be used to guess uncounted.
         w.yes_no(self.is_bound_to_protected).yes_no(self.is_bound_to_lockout).sized(&self.audit);
         self.policy.save(w);
     }

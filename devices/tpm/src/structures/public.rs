@@ -198,6 +198,8 @@ impl Public {
         }
         let name_alg = if allows_null { Hash::read_or_null(r)? } else { Some(Hash::read(r)?) };
         let attributes = r.u32()?;
+        // Reserved bits are part of the name: accepted today, they would mean something else in a later
+        // version.
         if attributes & !object::ALL != 0 {
             return Err(Rc::RESERVED_BITS);
         }
@@ -220,6 +222,8 @@ impl Public {
 
     /// The name: the name algorithm's identifier and the digest of the public area.
     pub(crate) fn name(&self, crypto: &dyn Crypto) -> Vec<u8> {
+        // With the algorithm in front, so that digests of two algorithms can't be taken for each other (part
+        // 1, 16).
         let Some(hash) = self.name_alg else { return Vec::new() };
         [&hash.id().to_be_bytes()[..], &crypto.digest(hash, &[&self.marshal()])].concat()
     }

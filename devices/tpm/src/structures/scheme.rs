@@ -58,6 +58,7 @@ impl Scheme {
         let row = SCHEMES.iter().find(|row| row.0 == id && row.1 == kind).ok_or(wrong)?;
         let hash = if row.4 { Some(Hash::read(r)?) } else { None };
         let mut extra = alg::NULL;
+        // An encryption by XOR derives its mask, and so names a KDF beside the hash (part 2, 11.1).
         if id == alg::XOR {
             extra = r.u16()?;
             if !KDFS.contains(&extra) && extra != alg::NULL {
