@@ -50,6 +50,7 @@ impl Code {
     pub fn extend(&mut self, machine: &mut impl Machine) -> Result<(), FetchError> {
         let offset = machine.rip().wrapping_add(u64::from(self.length));
         let (linear, within_limit) = linear(machine, offset)?;
+        // With the rights of a fetch: tables and code may be others than when the processor fetched.
         let gpa = machine.translate(linear, Access::fetch(machine.cpl())).map_err(FetchError::from)?;
         let in_page = PAGE_BYTES - linear % PAGE_BYTES;
         // Nearly always: two reads instead of one for each aligned piece.

@@ -40,6 +40,7 @@ pub fn intercept_length(intercept: Intercept, bytes: &[u8], mode: Mode) -> Optio
     // Prefixes are rare here. None of them can be taken for an opcode.
     let opcode = if suffix_length(intercept, bytes).is_some() { 0 } else { skip_prefixes(bytes, mode)? };
     let length = opcode + suffix_length(intercept, bytes.get(usize::from(opcode)..)?)?;
+    // Prefixes without end make it longer than an instruction may be, or than what was fetched.
     (length <= MAX_LENGTH && usize::from(length) <= bytes.len()).then_some(length)
 }
 

@@ -137,6 +137,7 @@ fn immediate(full: &Full, operation: Operation) -> u64 {
     // Where the full decoder thinks it is, the next instruction's address is the length.
     let relative = |target: u64| target.wrapping_sub(full.len() as u64);
     match operation {
+        // The full decoder counts conditions from 1, encodings from 0.
         Operation::Cmov | Operation::Set => (full.condition_code() as u64).wrapping_sub(1) & 15,
         Operation::Andn | Operation::Pdep | Operation::Pext | Operation::Mulx => third(1),
         Operation::Bextr | Operation::Bzhi | Operation::Shlx | Operation::Shrx | Operation::Sarx => third(2),
@@ -188,6 +189,7 @@ fn part(name: Name) -> Register {
 
 fn address_size(full: &Full, base: Name, index: Name) -> Size {
     let bytes = match (base, index) {
+        // An address without registers is as long as its displacement.
         (Name::None, Name::None) => full.memory_displ_size() as usize,
         (Name::None, index) => index.size(),
         (base, _) => base.size(),

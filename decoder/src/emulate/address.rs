@@ -79,6 +79,7 @@ impl<M: Machine> Emulation<'_, M> {
     fn is_in_segment(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> bool {
         let state = self.machine.segment(segment);
         let is_protected = self.machine.paging().cr0 & CR0_PE != 0 && self.machine.rflags() & FLAG_VM == 0;
+        // In 64 bits: an operand across 4 GiB is beyond the limit, and does not wrap.
         let last = offset.wrapping_add(size.bytes() - 1);
         (!is_protected || allows(state, kind)) && is_within(state, offset, last, is_protected)
     }
@@ -89,6 +90,7 @@ fn allows(state: SegmentState, kind: Kind) -> bool {
     let has = |bit| state.attributes & bit != 0;
     let is_code = has(SegmentState::CODE);
     let is_writable = has(SegmentState::WRITABLE);
+    // A null selector's segment is not present: nothing can be accessed through it.
     has(SegmentState::PRESENT)
         && match kind {
             Kind::Write => !is_code && is_writable,

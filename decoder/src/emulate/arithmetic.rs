@@ -12,6 +12,7 @@ impl<M: Machine> Emulation<'_, M> {
         let (operation, size) = (instruction.operation, instruction.size);
         let carry = self.machine.rflags() & FLAG_CF != 0;
         let compares = matches!(operation, Operation::Cmp | Operation::Test);
+        // CMP and TEST read only: they need no right to write, and a device must not see a store.
         if instruction.destination != Operand::Memory || compares {
             let place = self.operand_place(Kind::Read)?;
             let memory = self.load(place);

@@ -17,6 +17,7 @@ impl<M: Machine> Emulation<'_, M> {
         let next = self.next_rip();
         let target = match (self.instruction.operation, self.instruction.source) {
             (Operation::CallRelative, _) => next.wrapping_add(self.instruction.immediate),
+            // With rSP as it is before the push, if the address has it.
             (_, Operand::Memory) => self.memory_value()?,
             (_, register) => self.value(register),
         };
@@ -55,6 +56,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn branch(&mut self, target: u64) -> Outcome {
         self.machine.set_rip(target);
         let flags = self.machine.rflags();
+        // RF holds for one instruction (APM 2, 3.1.6).
         if flags & FLAG_RF != 0 {
             self.machine.set_rflags(flags & !FLAG_RF);
         }

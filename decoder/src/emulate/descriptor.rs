@@ -144,6 +144,7 @@ impl<M: Machine> Emulation<'_, M> {
             (table.base, u32::from(table.limit))
         } else {
             let (_, state) = self.machine.system_segment(SystemSegment::Ldtr);
+            // LDTR was loaded with a null selector.
             if state.attributes & SegmentState::PRESENT == 0 {
                 return Ok(None);
             }
@@ -192,6 +193,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// Sets the accessed bit of a segment that is being loaded, after every check of it.
     pub(super) fn set_accessed(&mut self, descriptor: Descriptor) -> Result<SegmentState> {
         let mut state = descriptor.state();
+        // Not written again: a table may be in memory that cannot be written.
         if state.attributes & ACCESSED == 0 {
             self.set_type_bit(descriptor, ACCESSED)?;
             state.attributes |= ACCESSED;

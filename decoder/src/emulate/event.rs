@@ -47,6 +47,7 @@ pub fn combine(first: Event, second: u8) -> Combined {
         )
     };
     let is_page_fault = |found: u8| found == vector::PAGE_FAULT;
+    // Only of two exceptions comes a double fault.
     if !first.is_exception {
         return Combined::Second;
     }
@@ -93,6 +94,7 @@ fn nothing(machine: &mut impl Machine) -> Instruction {
 fn with_external_bit(abort: Abort, event: Event) -> Abort {
     let external = u32::from(!event.is_software);
     match abort {
+        // The codes of page faults and of #AC are no selectors'.
         Abort::Exception(Exception { vector: found, error_code: Some(code), cr2: None })
             if found != vector::ALIGNMENT_CHECK =>
         {

@@ -184,6 +184,7 @@ impl<M: Machine> Emulation<'_, M> {
     fn call_inner(&mut self, target: Target, gate: Gate) -> Result<Outcome> {
         let size = gate.size;
         let old_stack = (self.machine.selector(Segment::Ss), self.machine.gpr(SP));
+        // At most 31 parameters, and SS, rSP, CS and RIP.
         let mut values = [0; 36];
         let count = usize::from(gate.parameters);
         // With the caller's rights, while its stack is still the stack.
@@ -218,6 +219,8 @@ impl<M: Machine> Emulation<'_, M> {
         let (selector, tss) = self.machine.system_segment(SystemSegment::Tr);
         let is_long = self.is_long();
         let is_wide = is_long || tss.attributes & 0xf == kind::TSS_BUSY;
+        // RSP0 is at 4 and IST1 at 24h in a TSS of long mode; of the others, ESP0 is at 4 or SP0 at 2 (APM 2,
+        // 12.2).
         let offset = match (is_long, ist) {
             (true, 0) => 4 + 8 * u64::from(cpl),
             (true, ist) => 0x1c + 8 * u64::from(ist),

@@ -73,6 +73,7 @@ impl<M: Machine> Emulation<'_, M> {
         if let Operand::Segment(number) = self.instruction.destination {
             let [selector] = self.peek_stack(self.selector_size())?;
             let width = self.stack_width();
+            // Before rSP moves: a fault leaves it as it was.
             self.load_segment(Segment::of(number), selector as u16)?;
             // POP SS moves the old stack's pointer.
             let pointer = self.machine.gpr(SP).wrapping_add(size.bytes());
@@ -140,6 +141,7 @@ impl<M: Machine> Emulation<'_, M> {
         if cpl == 0 && !is_virtual {
             mask |= FLAG_IOPL;
         }
+        // In virtual-8086 mode IOPL is 3 by here.
         if is_virtual || cpl <= iopl {
             mask |= FLAG_IF;
         }

@@ -96,6 +96,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// To a virtual-8086 task: all its segments are on the stack.
     fn return_to_virtual(&mut self, offset: u64, selector: u16, flags: u64) -> Result<Outcome> {
         const LIMIT: u64 = 0xffff;
+        // All of them are read before anything changes, since any may fault.
         let [_, _, _, pointer, ss, es, ds, fs, gs] = self.peek_stack(Size::B4)?;
         if offset > LIMIT {
             return Err(Exception::GENERAL_PROTECTION.into());

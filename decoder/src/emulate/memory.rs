@@ -257,6 +257,7 @@ impl<M: Machine> Emulation<'_, M> {
         {
             return found;
         }
+        // Not locked, or no RAM, where nothing atomic is to be had.
         let found = self.load_wide(place);
         self.store_wide(place, if found == expected { new } else { found });
         found

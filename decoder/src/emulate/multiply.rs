@@ -62,6 +62,7 @@ impl<M: Machine> Emulation<'_, M> {
         let (quotient, remainder) = if self.instruction.operation == Operation::Div {
             let divisor = u128::from(divisor);
             let quotient = dividend.checked_div(divisor).ok_or(Exception::DIVIDE_ERROR)?;
+            // The quotient has to have room (APM 3, DIV).
             if quotient > u128::from(size.mask()) {
                 return Err(Exception::DIVIDE_ERROR.into());
             }

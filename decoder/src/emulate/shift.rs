@@ -54,6 +54,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     fn change(&mut self, operation: impl Fn(u64) -> Shifted) -> Result<()> {
         let place = self.operand_place(Kind::Write)?;
+        // Replaced before it counts: `modify` calls at least once.
         let mut last = operation(0);
         self.modify(place, |old| {
             last = operation(old);
@@ -65,6 +66,7 @@ impl<M: Machine> Emulation<'_, M> {
 }
 
 fn masked(count: u64, size: Size) -> u32 {
+    // Of the count five bits are taken, or six for eight bytes (APM 3, SHL).
     count as u32 & if size == Size::B8 { 63 } else { 31 }
 }
 

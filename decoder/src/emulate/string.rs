@@ -43,6 +43,7 @@ impl<M: Machine> Emulation<'_, M> {
             }
             iterations -= 1;
             left -= 1;
+            // Each time: a fault finds the count of what is left.
             self.set_register(CX, size, left);
             if self.is_over() {
                 break;
@@ -77,6 +78,7 @@ impl<M: Machine> Emulation<'_, M> {
         match self.instruction.operation {
             Operation::Movs => {
                 let source = self.source_place()?;
+                // Both places before the load: a device must not be read for an iteration that faults.
                 let destination = self.destination_place(Kind::Write)?;
                 let value = self.load(source);
                 self.store(destination, value);

@@ -33,6 +33,7 @@ pub(super) fn walk(
         Ok(value)
     };
     let directory = read(paging.cr3 & 0xffff_f000, linear >> 22)?;
+    // Without CR4.PSE the bit means nothing (SDM 3, 4.3).
     if directory & entry::LARGE != 0 && paging.cr4 & CR4_PSE != 0 {
         if directory & reserved(paging) != 0 {
             return Err(access.fault(paging, linear, rights::PRESENT | rights::RESERVED));

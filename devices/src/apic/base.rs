@@ -41,6 +41,7 @@ impl LocalApic {
         // Which vCPU is the bootstrap processor is not the guest's to say.
         self.base = value & !spec::BASE_BSP | self.base & spec::BASE_BSP;
         self.page = if to == spec::BASE_ENABLE { value & !0xfff } else { spec::NO_PAGE };
+        // An APIC that is switched off forgets everything, as at power-up (SDM 3, 11.4.3).
         if to == 0 && from != 0 {
             self.reset_registers();
         } else if from != to {

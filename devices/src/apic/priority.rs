@@ -50,7 +50,7 @@ impl LocalApic {
     #[inline]
     pub(super) fn publish_priority(&self) {
         if let Some(shared) = self.shared() {
-            // Only choices between equals hang on it, so an old value does no harm.
+            // Only who takes a lowest-priority interrupt hangs on it: an old value does no harm.
             shared.priority.store(self.tpr as u8, Ordering::Relaxed);
         }
     }
@@ -74,6 +74,7 @@ impl LocalApic {
     #[inline]
     pub fn deliverable_interrupt(&self) -> Option<u8> {
         let vector = self.irr.highest()?;
+        // Classes are compared, not vectors (SDM 3, "Interrupt, Task, and Processor Priority").
         (u32::from(vector) >> 4 > self.ppr() >> 4).then_some(vector)
     }
 
@@ -99,6 +100,7 @@ impl LocalApic {
             self.error(spec::ESR_RECEIVE_ILLEGAL);
             return;
         }
+        // The APIC's own sources, and what it sends to itself, are edges.
         self.tmr.remove(vector);
         self.irr.insert(vector);
     }

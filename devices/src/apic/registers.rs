@@ -32,6 +32,7 @@ impl LocalApic {
             spec::SVR => self.svr,
             spec::ISR..=spec::ISR_LAST => self.isr.word(register),
             spec::TMR..=spec::TMR_LAST => {
+                // What others have posted the guest may expect to see.
                 self.sync();
                 self.tmr.word(register)
             }

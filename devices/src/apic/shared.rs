@@ -161,6 +161,7 @@ impl ApicShared {
     #[must_use]
     pub fn set_lint0(&self, level: bool) -> bool {
         let before = self.lint0.swap(level, Ordering::AcqRel);
+        // Only a rise is news: the level itself is read where it counts.
         level && !before && self.post(posted::LINT0)
     }
 

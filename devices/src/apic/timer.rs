@@ -91,6 +91,7 @@ impl Timer {
 
     /// A new divider: the count goes on from where it is.
     pub fn set_divide(&mut self, value: u32, now_ns: u64) {
+        // What is left of the count goes on at the new rate.
         let left = u64::from(self.current(now_ns));
         self.divide = value & 0xb;
         if self.mode != Mode::TscDeadline && self.deadline_ns.is_some() {
@@ -142,6 +143,7 @@ impl Timer {
             }
             _ => None,
         };
+        // The MSR reads as 0 once its time has come (SDM 3, "TSC-Deadline Mode").
         self.tsc_deadline = 0;
         true
     }

@@ -45,6 +45,8 @@ impl LocalApic {
     /// Stores to the xAPIC page. Stores but of a whole register are undefined (SDM, "APIC Register Address
     /// Map"), and ignored.
     pub fn mmio_write(&mut self, offset: u64, width: Width, value: u64, bus: &mut dyn ApicBus) {
+        // Registers are written by aligned dwords (SDM 3, 11.4.1); of a qword the upper half falls between
+        // two.
         if offset & 0xf != 0 || !matches!(width, Width::Dword | Width::Qword) {
             return;
         }

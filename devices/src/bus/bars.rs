@@ -68,6 +68,7 @@ impl BarMap {
     #[inline]
     pub fn find(&self, gpa: u64) -> Option<BarHit> {
         self.places.iter().find_map(|place| {
+            // One comparison for both ends: below the base the difference is larger than any BAR.
             let offset = gpa.wrapping_sub(place.base.load(Ordering::Acquire));
             let BarClaim { device, bar, bytes } = place.claim;
             (offset < bytes).then(|| BarHit { device, bar, offset, remaining: bytes - offset })

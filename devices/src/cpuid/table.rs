@@ -142,6 +142,7 @@ impl CpuidTable {
     #[cold]
     fn past_the_end(&self, leaf: u32, subleaf: u32) -> Leaf {
         match leaf {
+            // Its number and the x2APIC ID are in every subleaf (SDM 2, CPUID).
             0x0b => Leaf { ecx: subleaf & 0xff, edx: self.apic_id, ..Leaf::default() },
             _ => Leaf::default(),
         }
@@ -262,6 +263,7 @@ impl<'a> Builder<'a> {
         if self.table.xsave.xcr0 == 0 {
             ecx &= !(1 << f::XSAVE);
         }
+        // APIC and MTRRs are emulated, and PAT comes with nested paging, whatever the host says.
         let mut edx = host.edx & f::LEAF1_EDX | f::LEAF1_EDX_EMULATED;
         if cpus > 1 {
             edx |= f::LEAF1_EDX_HTT;

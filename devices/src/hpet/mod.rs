@@ -174,6 +174,7 @@ impl Hpet {
         let released: [Option<u8>; TIMERS] = core::array::from_fn(|index| self.line(index));
         self.configuration = (self.configuration & !mask | value & mask) & (spec::ENABLE | spec::LEGACY);
         self.legacy.0.store(self.configuration & spec::LEGACY != 0, Ordering::Relaxed);
+        // Legacy replacement moves timers 0 and 1 to other lines: what they hold high goes along.
         for (index, before) in released.into_iter().enumerate() {
             let line = self.line(index);
             if self.status >> index & 1 != 0 && before != line {
@@ -207,6 +208,7 @@ impl Hpet {
         let Some(timer) = self.timers.get_mut(index) else { return };
         timer.write(register, value, mask);
         timer.arm(now);
+        // A line that its timer does not drive any more would stay high for good.
         let lost = !timer.is_level() || !timer.interrupts() || before != self.line(index);
         if lost && self.status >> index & 1 != 0 {
             self.status &= !(1 << index);

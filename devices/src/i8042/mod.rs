@@ -183,6 +183,8 @@ impl I8042 {
         self.last_was_command = false;
         match core::mem::replace(&mut self.expect, Expect::Keyboard) {
             Expect::Keyboard => {
+                // A byte for the keyboard switches its interface on. No keyboard answers: the controller
+                // reports a timeout.
                 self.ram[0] &= !config::KEYBOARD_DISABLED;
                 self.output = Some(Output { byte: 0xfe, flags: status::TIMEOUT });
             }

@@ -146,7 +146,6 @@ impl BzImage {
 
 /// The header ends where the jump at its start lands (boot.rst, "Details of header fields", `jump`).
 fn copy_header(head: &[u8]) -> Result<[u8; h::END_MAX], ImageError> {
-    // The header ends where the jump over it leads.
     let end = h::MAGIC + field::<1>(head, h::JUMP + 1) as usize;
     if end > head.len() {
         return Err(ImageError::Truncated);

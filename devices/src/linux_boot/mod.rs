@@ -154,6 +154,7 @@ impl BootPlan {
 }
 
 fn check_command_line(request: &BootRequest<'_>) -> Result<(), BootError> {
+    // One byte is for the zero at the end.
     let limit = request.kernel.command_line_max.min(layout::COMMAND_LINE_BYTES as usize - 1);
     if request.command_line.len() > limit { Err(BootError::CommandLine { limit }) } else { Ok(()) }
 }
@@ -171,6 +172,7 @@ fn place_kernel(request: &BootRequest<'_>) -> Result<Range<u64>, BootError> {
         return Err(none);
     };
     let end = gpa.checked_add(bytes).ok_or(none)?;
+    // The first page tables map 4 GiB, and the header has 32 bits for the address.
     if end <= 1 << 32 { Ok(gpa..end) } else { Err(none) }
 }
 
@@ -199,6 +201,7 @@ fn boot_params(request: &BootRequest<'_>, load_gpa: u64, initrd: &Range<u64>) ->
         }
     };
     put(0, &kernel.raw);
+    // The heap is for the kernel's 16-bit code, which does not run.
     let loadflags = field::<1>(&kernel.raw, h::LOADFLAGS) as u8 & !spec::CAN_USE_HEAP;
     let initrd_bytes = initrd.end - initrd.start;
     // Linux takes no initrd from a loader that does not say who it is.

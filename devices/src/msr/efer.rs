@@ -27,5 +27,6 @@ pub fn check_efer(current: u64, value: u64, paging: bool) -> Result<u64, EferErr
     if paging && (current ^ value) & LME != 0 {
         return Err(EferError::LmeWithPaging);
     }
+    // LMA follows CR0.PG; guests write back what they have read there.
     Ok(value & !LMA | current & LMA)
 }

@@ -71,6 +71,7 @@ impl ConfigSpace {
         self.set(self.last_pointer, &[at as u8]);
         self.set(STATUS, &[STATUS_CAPABILITIES]);
         self.last_pointer = at + 1;
+        // The two low bits of a pointer are reserved (PCI local bus specification 3.0, 6.7).
         self.next_capability = end.next_multiple_of(4);
         Some(at)
     }

@@ -77,6 +77,7 @@ struct Target {
 impl Target {
     /// Accesses that cross a dword are not defined: nobody's.
     fn has(self, width: Width) -> bool {
+        // There is one bus, and no access of configuration space crosses a dword.
         self.bus == 0 && u64::from(self.offset & 3) + width.bytes() <= 4
     }
 
@@ -140,6 +141,7 @@ impl PciHost {
 
     /// A load from ECAM. A qword is two dwords.
     pub fn ecam_read(offset: u64, width: Width, bus: &mut dyn Bus) -> u64 {
+        // The bus knows dwords: these are two accesses.
         if width == Width::Qword {
             let low = Self::ecam_read(offset, Width::Dword, bus);
             return low | Self::ecam_read(offset.wrapping_add(4), Width::Dword, bus) << 32;

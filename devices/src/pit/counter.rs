@@ -167,6 +167,7 @@ impl Counter {
 
     /// Reads the data port.
     pub fn read(&mut self, now: u64) -> u8 {
+        // A latched status comes before a latched count (8254 datasheet, read-back command).
         if let Some(status) = self.latched_status.take() {
             return status;
         }

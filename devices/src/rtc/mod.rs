@@ -255,6 +255,7 @@ impl Rtc {
             _ => return,
         }
         self.anchor_s = fields.to_unix();
+        // The fraction of the second is not written, and goes on.
         self.anchor_ns = now_ns.saturating_sub(phase_ns);
     }
 
@@ -283,6 +284,7 @@ impl Rtc {
         if set && self.register_b & spec::B_SET == 0 {
             self.freeze(now_ns);
         } else if !set && self.register_b & spec::B_SET != 0 && !self.divider_reset() {
+            // A second begins as SET goes.
             self.anchor_ns = now_ns;
         }
         // SET clears UIE (datasheet, "SET").

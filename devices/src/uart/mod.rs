@@ -147,7 +147,6 @@ impl<B: SerialBackend> Uart<B> {
 
     /// The interrupt that IIR shows: the one of highest priority.
     fn pending(&self) -> Interrupt {
-        // In the order of their priority, as IIR shows one at a time.
         let deltas = Msr::DCTS | Msr::DDSR | Msr::TERI | Msr::DDCD;
         if self.ier.contains(Ier::RLS) && self.overrun {
             Interrupt::LineStatus
@@ -198,7 +197,7 @@ impl<B: SerialBackend> Uart<B> {
     fn write_fcr(&mut self, value: u8) {
         let fcr = Fcr::from_bits_truncate(value);
         let switched = (fcr ^ self.fcr).contains(Fcr::ENABLE);
-        // Switching the FIFOs on or off empties them, too.
+        // A switch between the modes empties the FIFOs (datasheet, FCR bit 0).
         if switched || fcr.contains(Fcr::CLEAR_RX) {
             self.rx = Fifo::default();
         }

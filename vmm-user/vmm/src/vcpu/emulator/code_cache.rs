@@ -65,7 +65,7 @@ impl<const WORDS: usize> Key<WORDS> {
         }
         let paging = emulation.paging();
         // Walked again for the entries that it goes through, which the fetch does not keep. If they have
-        // changed since, the bytes there are others, and the key never holds.
+        // changed since, nothing is wrong: the bytes are compared at each use.
         let found = walk::translate(emulation, &paging, rip, Access::fetch(emulation.cpl())).ok()?;
         let path = TablePath::of(&found.trace, emulation.ram())?;
         let code = emulation.ram().address(found.gpa, 8 * WORDS as u64)?;
