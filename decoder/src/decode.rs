@@ -102,6 +102,7 @@ impl Decoding {
             displacement: address.displacement,
             immediate,
         };
+        // Found out once: decoded instructions are kept, and carried out again and again.
         instruction.attributes.set(Attributes::PLAIN, instruction.is_plain());
         Ok(instruction)
     }
@@ -125,6 +126,7 @@ impl Decoding {
     }
 
     fn check_rm(&self, modrm: Option<ModRm>, has_address: bool) -> Result<(), Rejection> {
+        // With registers alone nothing else than these exits.
         let needs_memory = !self.form.is_register_only && self.form.operation != Operation::Lmsw;
         if modrm.is_some() && needs_memory && !has_address { Err(Rejection::NoMemory) } else { Ok(()) }
     }

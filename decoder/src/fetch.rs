@@ -116,6 +116,7 @@ pub fn fetch(machine: &mut impl Machine, code: &mut Code) -> Result<Instruction,
 
 /// The linear address of CS:`offset`, and how many bytes from there on are within the limit.
 fn linear(machine: &mut impl Machine, offset: u64) -> Result<(u64, u64), FetchError> {
+    // CS has neither base nor limit in 64-bit code (APM 2, 4.8.1).
     if machine.mode() == Mode::Bits64 {
         return Ok((offset, u64::MAX));
     }

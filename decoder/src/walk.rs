@@ -133,6 +133,7 @@ pub fn walk(
         let levels = if paging.cr4 & CR4_LA57 != 0 { 5 } else { 4 };
         return entries_of_eight(memory, paging, linear, access, levels);
     }
+    // Base and offset may add up to more than 32 bits, and wrap.
     let linear = linear & 0xffff_ffff;
     if paging.cr4 & CR4_PAE != 0 {
         entries_of_eight(memory, paging, linear, access, 3)

@@ -65,6 +65,7 @@ impl IsaDevice {
         let (maker, product) = id.split_at(3);
         let is_digit = |byte: &u8| matches!(*byte, b'0'..=b'9' | b'A'..=b'F');
         let is_id = maker.iter().all(u8::is_ascii_uppercase) && product.iter().all(is_digit);
+        // An I/O port descriptor has eight bits for how many (ACPI 6.5, 6.4.2.5).
         let fits = |resource: &Resource| match resource {
             Resource::Ports(range) => (1..=u16::from(u8::MAX)).contains(&range.count),
             Resource::Line(_) => true,

@@ -302,6 +302,7 @@ fn cmpxchg_pair(prefixes: &Prefixes) -> Form {
     let form =
         Form::new(Operation::CmpxchgPair, Width::Fixed(size), Slot::Rm, Slot::None).with_memory(memory);
     if memory == Size::B16 {
+        // #GP where it is not aligned (APM 3, CMPXCHG16B); CMPXCHG8B need not be.
         form.with(Attributes::ALIGNED).needing(Features::CX16)
     } else {
         form.needing(Features::CX8)

@@ -169,6 +169,7 @@ fn set_address(instruction: &mut Instruction, full: &Full, mode: Mode) {
     instruction.base = part(base);
     instruction.displacement = full.memory_displacement64();
     if instruction.base == Register::Rip {
+        // The full decoder has added the next instruction's address, of an instruction at 0.
         instruction.displacement = instruction.displacement.wrapping_sub(full.len() as u64);
     }
     // XLAT's index is AL, which the emulator adds.

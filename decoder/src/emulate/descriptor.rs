@@ -170,6 +170,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// The processor's own access to a linear address.
     pub(super) fn system_place(&mut self, linear: u64, size: Size, kind: Kind) -> Result<Place> {
         let access = Access::implicit(kind);
+        // In long mode the tables' bases have 64 bits, whatever code runs.
         let mask = if self.is_long() { u64::MAX } else { Mode::Bits32.linear_mask() };
         let linear = linear & mask;
         let split = PAGE_BYTES - linear % PAGE_BYTES;

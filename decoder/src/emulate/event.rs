@@ -125,6 +125,7 @@ impl<M: Machine> Emulation<'_, M> {
         let values = self.frame(event, gate, target, flags);
         let is_long = self.is_long();
         let is_inner = target.cpl() != self.machine.cpl();
+        // An IST changes the stack at the same level, too (APM 2, 8.9.4).
         let stack = if is_inner || gate.ist != 0 {
             self.inner_stack(target, gate.ist)?
         } else {
@@ -168,6 +169,7 @@ impl<M: Machine> Emulation<'_, M> {
         let (old, rip) = (self.machine.selector(Segment::Cs).into(), self.machine.rip());
         self.push_all(&[flags & 0xffff, old, rip & 0xffff], Size::B2)?;
         self.enter_real(selector, offset)?;
+        // What an interrupt in real mode clears (APM 2, 8.6).
         self.machine.set_rflags(flags & !(FLAG_IF | FLAG_TF | FLAG_RF | FLAG_AC));
         Ok(Outcome::Done { single_step: false })
     }
@@ -240,6 +242,7 @@ impl<M: Machine> Emulation<'_, M> {
                 frame.push(self.machine.selector(segment).into());
             }
         }
+        // In long mode always, so that every frame looks the same (APM 2, 8.9.3).
         if target.cpl() != self.machine.cpl() || self.is_long() {
             frame.push(self.machine.selector(Segment::Ss).into());
             frame.push(self.machine.gpr(SP) & gate.size.mask());

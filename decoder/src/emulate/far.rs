@@ -329,6 +329,7 @@ impl<M: Machine> Emulation<'_, M> {
         let pointer = self.stack_place(above, size, Kind::Read)?;
         let stack = self.stack_place(above.wrapping_add(size.bytes()), size, Kind::Read)?;
         let (pointer, stack) = (self.load(pointer), self.load(stack) as u16);
+        // The parameters are on both stacks, and go from both (APM 3, RET Far).
         self.leave_to(target, stack, pointer.wrapping_add(released))
     }
 

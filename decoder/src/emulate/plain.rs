@@ -78,6 +78,7 @@ impl Plain {
     /// the instruction has to go the general way.
     #[inline(always)]
     pub fn emulate(&self, machine: &mut impl Machine) -> Option<bool> {
+        // Whether it is canonical, the translation finds out.
         let linear = machine.gpr(self.base).wrapping_add(self.displacement);
         // What is not aligned may lie in two pages, or raise #AC.
         if linear & (self.size.bytes() - 1) != 0 {

@@ -85,6 +85,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Ok(self.null_segment(segment));
         }
         let found = self.descriptor(selector)?;
+        // A selector counts with the rights of whoever it came from, if those are fewer.
         let privilege = cpl.max(rpl(selector));
         if !found.is_readable() || !found.is_conforming() && privilege > found.dpl() {
             return Err(found.fault(vector::GENERAL_PROTECTION));
@@ -119,6 +120,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Err(found.fault(otherwise));
         }
         if !found.is_present() {
+            // #SS, where other segments raise #NP (APM 3, MOV).
             return Err(found.fault(vector::STACK));
         }
         self.set_accessed(found)

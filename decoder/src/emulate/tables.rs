@@ -14,6 +14,7 @@ const BUSY: u16 = 1 << 1;
 impl<M: Machine> Emulation<'_, M> {
     /// SMSW, SLDT and STR, which store two bytes wherever they store to memory.
     pub(super) fn store_system(&mut self) -> Result<()> {
+        // SMSW is for real mode, too.
         if self.instruction.operation != Operation::Smsw {
             self.check_protected()?;
         }
@@ -61,6 +62,7 @@ impl<M: Machine> Emulation<'_, M> {
     }
 
     fn table_places(&mut self, kind: Kind) -> Result<[super::memory::Place; 2]> {
+        // A base of 24 bits takes up four bytes all the same (SDM 2, LGDT and SGDT).
         let size = self.instruction.size.max(Size::B4);
         let (segment, offset) = (self.instruction.segment, self.effective_address());
         let behind = offset.wrapping_add(2) & self.instruction.address_size.mask();

@@ -66,6 +66,7 @@ fn windows(config: &AcpiConfig) -> Name {
     };
     let own = pci::spec::CONFIG_ADDRESS;
     let buses = AddressSpace::<u16>::new_bus_number(0, 255);
+    // These eight ports are the bridge's own; all others it passes on.
     let configuration = IO::new(own, own, 1, 8);
     let (low, high) =
         (AddressSpace::new_io(0u16, own - 1, None), AddressSpace::new_io(own + 8, u16::MAX, None));
@@ -87,6 +88,7 @@ fn interrupt_routing() -> Name {
     let mut routing = PackageBuilder::new();
     for slot in 0..32u8 {
         for pin in 0..4u8 {
+            // FFFFh stands for all functions of the slot (ACPI 6.5, 6.2.13).
             let address = u32::from(slot) << 16 | 0xffff;
             routing.add_element(&Package::new(vec![&address, &pin, &0u8, &intx_line(slot, pin)]));
         }

@@ -33,6 +33,7 @@ pub fn fadt(config: &AcpiConfig, keyboard: bool, facs: u32, dsdt: u32) -> FADT {
         .preferred_pm_profile(PmProfile::EnterpriseServer)
         .flag(Flags::Wbinvd)
         .flag(Flags::ProcC1)
+        // This and FIX_RTC say that there is no such fixed feature (ACPI 6.5, table 5.10).
         .flag(Flags::SlpButton)
         .flag(Flags::FixRtc)
         .flag(Flags::ResetRegSup);

@@ -103,6 +103,8 @@ impl AcpiTables {
             return Err(AcpiError::Cpus);
         }
         let end = base.checked_add(limit_bytes as u64);
+        // The FACS wants that alignment (ACPI 6.5, 5.2.10), and the RSDP's tables have 32 bits for some
+        // addresses.
         if !base.is_multiple_of(64) || end.is_none_or(|end| end > 1 << 32) {
             return Err(AcpiError::Base);
         }

@@ -35,6 +35,7 @@ impl LocalApic {
         let shorthand = Shorthand::of(icr);
         let vector = icr as u8;
         let vectored = matches!(delivery, DeliveryMode::Fixed | DeliveryMode::LowestPriority);
+        // Vectors below 16 are illegal (SDM 3, "Valid Interrupt Vectors").
         if vectored && vector < spec::FIRST_VECTOR {
             self.error(spec::ESR_SEND_ILLEGAL);
             return;

@@ -197,6 +197,7 @@ impl LocalApic {
     /// When [`Self::expire`] wants to be called next, in guest nanoseconds.
     #[inline]
     pub fn deadline_ns(&self) -> Option<u64> {
+        // A masked timer interrupts nobody: it is brought up to date when somebody looks at it.
         if self.lvt[Lvt::Timer as usize] & spec::LVT_MASKED != 0 { None } else { self.timer.deadline_ns() }
     }
 

@@ -26,6 +26,7 @@ impl XsaveAreas {
         }
         let main = host(0x0d, 0);
         let offered = (u64::from(main.edx) << 32 | u64::from(main.eax)) & understood;
+        // x87 and SSE come with XSAVE itself.
         made.xcr0 = 3;
         for component in 2..COMPONENTS {
             let area = host(0x0d, component);

@@ -263,6 +263,7 @@ impl MmioDevice for Hpet {
     }
 
     fn mmio_read(&mut self, offset: u64, width: Width, platform: &mut dyn Platform) -> u64 {
+        // What has matched by now has to show in the status.
         self.catch_up(platform);
         let register = self.read(offset & !7, platform.now_ns());
         register >> (8 * (offset & 7)) & width.mask()

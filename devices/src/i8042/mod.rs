@@ -148,6 +148,7 @@ impl I8042 {
 
     fn command(&mut self, command: u8, platform: &mut dyn Platform) {
         self.last_was_command = true;
+        // A command ends the sequence that another began.
         self.expect = Expect::Keyboard;
         match command {
             0x20..=0x3f => self.reply(self.ram.get(usize::from(command & 0x1f)).copied().unwrap_or(0)),

@@ -124,6 +124,7 @@ impl IoApic {
     pub fn end_of_interrupt(&mut self, vector: u8, sink: &mut dyn MessageSink) {
         for pin in 0..PINS as u8 {
             let Some(entry) = self.entries.get_mut(usize::from(pin)) else { return };
+            // Pins may share a vector: its end is that of all.
             if *entry as u8 == vector && *entry & spec::REMOTE_IRR != 0 {
                 *entry &= !spec::REMOTE_IRR;
                 self.service_level(pin, sink);

@@ -120,6 +120,7 @@ impl BzImage {
             (spec::HIGH_ADDRESS, payload_bytes.saturating_mul(4))
         };
         let memory_bytes = init_bytes.max(payload_bytes);
+        // Both numbers are the file's: a sum that wraps would look small.
         let fits = preferred_gpa >= spec::HIGH_ADDRESS && preferred_gpa.checked_add(memory_bytes).is_some();
         if !fits {
             return Err(ImageError::Extent);
@@ -151,6 +152,7 @@ fn copy_header(head: &[u8]) -> Result<[u8; h::END_MAX], ImageError> {
         return Err(ImageError::Truncated);
     }
     let mut raw = [0; h::END_MAX];
+    // A newer header may be longer: what is there is not known here, and stays zero.
     let length = end.min(h::END_MAX).saturating_sub(h::SETUP_SECTS);
     for (slot, byte) in raw.iter_mut().zip(head).skip(h::SETUP_SECTS).take(length) {
         *slot = *byte;

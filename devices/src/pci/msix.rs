@@ -59,6 +59,7 @@ impl MsiX {
         }
         let control_at = space.add_capability(ID, &body)? + 2;
         space.allow(control_at, &(ENABLE | MASK_ALL).to_le_bytes());
+        // Masked until the driver has said where it goes.
         let vector = Vector { address: 0, data: 0, control: MASKED, is_pending: false };
         Some(Self { control_at, control: 0, vectors: vec![vector; usize::from(vectors)] })
     }

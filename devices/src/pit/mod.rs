@@ -130,6 +130,7 @@ impl Pit {
         let now = clock::clocks_of(platform.now_ns());
         let [counter0, ..] = &mut self.counters;
         if counter0.take_rise(now) && !self.legacy_replacement.is_on() {
+            // One pulse, however many rises have passed: an edge has no count.
             platform.set_line(LINE, true);
             platform.set_line(LINE, false);
         }
@@ -170,6 +171,7 @@ impl PortDevice for Pit {
     }
 
     fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
+        // A rise that is due comes before the write, which may change when the next one is.
         self.catch_up(platform);
         let now = clock::clocks_of(platform.now_ns());
         write_bytes(port, width, value, |port, byte| self.write_byte(port, byte, now));

@@ -195,6 +195,7 @@ impl PortDevice for Pm {
 
 impl TimedDevice for Pm {
     fn deadline_ns(&self) -> Option<u64> {
+        // With the bit set already, or without an SCI, a carry changes nothing that anybody waits for.
         let wanted = self.control & spec::CONTROL_SCI_EN != 0
             && self.enable.contains(Enable::TIMER)
             && !self.status.contains(Status::TIMER);

@@ -80,6 +80,7 @@ impl Router {
             self.pic.set_irq(line, level);
             self.update_pic_output();
         }
+        // The PIT is at input 2, as the MADT says; input 0 is the PIC's output.
         let pin = if line == 0 { 2 } else { line };
         self.with_ioapic(|ioapic, sink| ioapic.set_pin(pin, level, sink));
     }

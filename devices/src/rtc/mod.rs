@@ -169,6 +169,7 @@ impl Rtc {
     /// Sets the flags of what has happened since the last call.
     fn catch_up(&mut self, now_ns: u64) {
         let seen_ns = core::mem::replace(&mut self.seen_ns, now_ns);
+        // Nothing counts while the divider is held.
         if self.divider_reset() {
             return;
         }

@@ -182,6 +182,7 @@ impl<B: SerialBackend> Uart<B> {
         } else {
             self.overrun = true;
         }
+        // The byte is gone by now, so there is room for the next.
         self.thre_pending = true;
     }
 

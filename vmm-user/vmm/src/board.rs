@@ -206,6 +206,7 @@ impl Board {
     fn deadline_changed(&self, access: &mut BoardAccess<'_>) {
         let _guard = self.deadline_lock.lock();
         let earliest = self.timed().map(|(_, s)| s.deadline_ns.load(Ordering::SeqCst)).min().unwrap_or(NEVER);
+        // vCPU 0 has the old one in its run page: only a change need take it out of its guest.
         if self.deadline_ns.swap(earliest, Ordering::SeqCst) != earliest {
             access.kick(0);
         }
@@ -307,6 +308,7 @@ impl Board {
     pub fn expire(&self, access: &mut BoardAccess<'_>) {
         let now = self.clock.now_ns();
         for (id, slot) in self.timed() {
+            // A look without the lock: a device that is called looks at the time once more.
             if slot.deadline_ns.load(Ordering::Relaxed) <= now {
                 self.with(id, (), access, |device, access| device.expire(access));
             }

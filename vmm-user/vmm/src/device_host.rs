@@ -97,6 +97,8 @@ impl Host {
                 Arrived::Words { .. } => {}
                 Arrived::Message(Received::Call) => words = first_words(&mut message),
                 Arrived::Message(Received::Notification) => {
+                    // The device is not touched here: what it does to its lines goes back with an answer, so
+                    // the VMM calls.
                     self.bell.signal()?;
                     message.deadline_tsc = u64::MAX;
                     what = Arrived::Message(self.endpoint.receive(&mut message)?);

@@ -91,6 +91,7 @@ impl GuestRam {
         unsafe {
             Some(match size {
                 Size::B1 => u64::from((address as *const u8).read_volatile()),
+                // A volatile access has to be aligned, and whoever makes another expects no whole one.
                 _ if !address.is_multiple_of(size.bytes()) => bytewise(address, size.bytes()),
                 Size::B2 => u64::from((address as *const u16).read_volatile()),
                 Size::B4 => u64::from((address as *const u32).read_volatile()),
@@ -125,6 +126,7 @@ impl GuestRam {
     /// Stores `new` if memory holds `expected`; what it held. Atomic where the address is aligned.
     pub fn compare_exchange(&self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
         let address = self.address(gpa, size.bytes())?;
+        // There are no atomics that are not aligned: here another vCPU may come in between.
         if !address.is_multiple_of(size.bytes()) {
             let held = self.read(gpa, size)?;
             if held == expected & size.mask() {
@@ -196,6 +198,7 @@ impl GuestRam {
     /// Takes a range out of it, to whole pages: what is left is the guest's, and this is not. `None` if not
     /// all of the range is memory.
     pub fn take(&mut self, gpa: u64, bytes: u64) -> Option<Self> {
+        // By pages, as nothing smaller can be kept from the guest.
         let start = gpa & !(PAGE_BYTES - 1);
         let end = gpa.checked_add(bytes)?.checked_next_multiple_of(PAGE_BYTES)?;
         if bytes == 0 {

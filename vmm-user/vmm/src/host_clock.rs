@@ -81,6 +81,7 @@ pub fn cmos(memory: &[Range], cpus: u32) -> CmosConfig {
 
 /// Seconds since 1970; `None` when the clock cannot be read.
 fn read(ports: Handle) -> Option<i64> {
+    // Bounded: a host may say for ever that its clock is being updated.
     for _ in 0..ATTEMPTS {
         if register(ports, REGISTER_A)? & UPDATE_IN_PROGRESS != 0 {
             continue;

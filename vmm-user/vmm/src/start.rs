@@ -259,6 +259,7 @@ fn start_vcpus(
         }
     }
     match first {
+        // After the other threads: this does not come back before the machine ends.
         Some(mut vcpu) => end(shared, run_vcpu(&mut vcpu)),
         None => return Err(StartError::Guest("no vCPU".into())),
     }

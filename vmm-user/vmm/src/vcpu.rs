@@ -110,6 +110,7 @@ pub struct Created {
 
 /// Creates a vCPU of a VM, on a processor.
 pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
+    // Addresses alone: the kernel maps pages of its own there.
     let address = heap::reserve(2 * PAGE_BYTES as u64).ok_or(Status::Exhausted)?;
     let created = call(vm, VcpuCreate { address, cpu, handle: 0 })?;
     #[allow(unsafe_code, reason = "pages at an address")]

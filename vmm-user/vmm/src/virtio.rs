@@ -49,6 +49,7 @@ impl GuestMemory for GuestRam {
     }
 
     fn load_u16(&self, gpa: u64) -> Result<u16, NotMemory> {
+        // One load, as rings are aligned: an index is never half the old one and half the new.
         self.read(gpa, decoder::Size::B2).map(|value| value as u16).ok_or(NotMemory)
     }
 

@@ -91,6 +91,7 @@ impl<D: Disk, M: GuestMemory> Request<'_, D, M> {
         let bytes = data.left();
         let mut offset = self.place(self.sector, bytes.into())?;
         while data.left() > 0 {
+            // In parts: a request may be of nearly 4 GiB.
             let part = self.buffer.len().min(data.left() as usize);
             let Some(part) = self.buffer.get_mut(..part) else { break };
             self.disk.read(offset, part)?;
@@ -128,6 +129,7 @@ impl<D: Disk, M: GuestMemory> Request<'_, D, M> {
     fn ranges(&mut self, mut data: Cursor<'_>, is_zero: bool) -> Result<u32, Failure> {
         self.check_writable()?;
         let ranges = data.left() / RANGE_BYTES;
+        // More than the configuration says would have one request take any time.
         if !data.left().is_multiple_of(RANGE_BYTES) || ranges == 0 || ranges > RANGES_MAX {
             return Err(Failure::Status(status::UNSUPPORTED));
         }

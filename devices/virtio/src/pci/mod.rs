@@ -174,6 +174,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
 
     /// The driver says that there is something in a queue.
     fn notify(&mut self, queue: u16, platform: &mut dyn PciPlatform) {
+        // Before DRIVER_OK nothing may be taken from a queue (2.1.2).
         if !self.is_running() || !self.queues.get(usize::from(queue)).is_some_and(Queue::is_enabled) {
             return;
         }
@@ -184,6 +185,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         for index in (0..self.queues.len()).filter(|index| touched >> index & 1 != 0) {
             match self.queues.get_mut(index).map(|queue| queue.wants_interrupt(&self.memory)) {
                 Some(Ok(true)) => self.signal_queue(index, platform),
+                // The first error is the one that is told.
                 Some(Err(error)) => result = result.and(Err(error)),
                 _ => {}
             }
@@ -222,6 +224,8 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
     fn update_pin(&mut self, platform: &mut dyn PciPlatform) {
         let command = self.space.read(pci::COMMAND, Width::Word) as u16;
         let wants = self.state.isr != 0 && !self.msix.as_ref().is_some_and(MsiX::is_enabled);
+        // The bit shows the interrupt even while the pin is switched off (PCI local bus specification 3.0,
+        // 6.2.3).
         let interrupt = if wants { pci::STATUS_INTERRUPT } else { 0 };
         self.space.set(pci::STATUS, &[pci::STATUS_CAPABILITIES | interrupt]);
         platform.set_intx(wants && command & pci::COMMAND_INTX_OFF == 0);

@@ -47,6 +47,7 @@ impl<D: VirtioDevice, M: GuestMemory + Send> VirtioPci<D, M> {
         value: u32,
         platform: &mut dyn PciPlatform,
     ) {
+        // The driver has said how wide the access is, and has to keep to it (4.1.4.9).
         if let Some((start, wanted)) = self.window_target(offset).filter(|(_, wanted)| *wanted == width) {
             self.bar_write(spec::BAR, start, wanted, u64::from(value), platform);
         }

@@ -160,6 +160,7 @@ pub fn fetch(vcpu: &mut impl Surroundings, code: &mut Code) -> Result<Instructio
     let mut emulation = VcpuMachine::new(vcpu);
     let instruction = fetch::fetch(&mut emulation, code)?;
     let bytes = code.bytes().get(..usize::from(instruction.length));
+    // What could not be checked at its next use is not remembered.
     if let Some(key) = bytes.and_then(|bytes| Key::of(&mut emulation, bytes)) {
         vcpu.emulator().decoded.insert(key, Known::from(instruction));
     }

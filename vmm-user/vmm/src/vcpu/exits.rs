@@ -36,6 +36,7 @@ impl Vcpu {
                 reason::INTERRUPT_WINDOW => self.events.attention |= Attention::INTERRUPTS,
                 reason::WORK => self.handle_work(),
                 reason::DEADLINE => self.handle_deadline(),
+                // With this bit none of the reasons above matches: an ordinary exit pays nothing for it.
                 _ if why & NOTABLE != 0 => {
                     why &= !NOTABLE;
                     if let Some(next) = self.count_and_keep_event(why) {
@@ -141,6 +142,7 @@ impl Vcpu {
                 return ControlFlow::Break(end_reason::TRIPLE_FAULT);
             }
             _ => {
+                // The next entry would exit for the same reason.
                 self.report_registers("an exit that has no handler");
                 return ControlFlow::Break(end_reason::PROCESS_FAILED);
             }

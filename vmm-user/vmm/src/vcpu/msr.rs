@@ -55,6 +55,8 @@ impl Vcpu {
                 Some(syscall::tsc().wrapping_add(self.registers.page.msrs().tsc_offset))
             }
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
+            // No #GP: systems probe registers by the processor's model, and not each probe is ready for a
+            // fault.
             MsrRead::Unknown => {
                 self.log_unknown(msr, "read");
                 Some(0)

@@ -13,6 +13,7 @@ pub struct Loopback(VecDeque<u8>);
 
 impl Terminal for Loopback {
     fn take(&mut self, bytes: &[u8]) {
+        // A guest that takes nothing back must not fill the VMM's memory.
         let room = ROOM.saturating_sub(self.0.len());
         self.0.extend(bytes.iter().take(room));
     }

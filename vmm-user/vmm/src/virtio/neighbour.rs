@@ -90,6 +90,7 @@ impl Link for Neighbour {
         };
         let source: Option<[u8; 6]> = field(frame, at::SOURCE);
         if let (Some(mut reply), Some(source)) = (reply, source)
+            // A guest that takes nothing must not fill the VMM's memory.
             && self.0.len() < ROOM
         {
             set(&mut reply, 0, &source);

@@ -69,6 +69,7 @@ impl<K: Kernel> Registers<K> {
             idtr: table,
         });
         self.page.set_msrs(MsrRegisters { pat: RESET_PAT, ..MsrRegisters::default() });
+        // x87, which cannot be switched off (APM volume 2, 11.5.2).
         self.page.set_xcr0(1);
         self.page.set_cr8(0);
         self.loaded_all();
