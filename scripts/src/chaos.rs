@@ -171,6 +171,8 @@ fn judge(outcome: Outcome, console: &str, log: &str) -> Option<Finding> {
         // Without that word it was a snippet's doing, by a port that it met: as legal as a reset.
         Outcome::PowerOff => true,
         Outcome::TripleFault => {
+            // Only what the VMM has logged was the guest's own: one of Plinth's would end QEMU in the same
+            // way.
             log.contains(": triple fault (") || log.contains(": an event cannot be delivered (")
         }
         Outcome::Reboot => true,

@@ -132,6 +132,7 @@ impl Initramfs {
     }
 
     fn archive(&self) -> std::io::Result<Vec<u8>> {
+        // Without a name and a time in gzip's header, so that the same inputs give the same bytes.
         let mut out = GzBuilder::new().write(Vec::new(), Compression::best());
         for (number, (name, (mode, contents))) in (1..).zip(&self.entries) {
             let size = u32::try_from(contents.len()).map_err(std::io::Error::other)?;

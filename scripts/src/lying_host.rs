@@ -176,6 +176,7 @@ fn judge(outcome: &Outcome, console: &Path, lie: &Lie) -> Result<End> {
             Ok(End::Ran)
         }
         (Outcome::ProcessFailure, Some(words)) => Ok(End::Refused(words)),
+        // The one panic that a host may cause: after a machine check nothing is to be relied on.
         (Outcome::KernelPanic, Some(words)) if lie.has_machine_check() && words.contains("machine check") => {
             Ok(End::Refused(words))
         }

@@ -78,6 +78,7 @@ pub fn compare_flat(rows: &[Row]) -> (usize, Vec<String>) {
         };
         compared += 1;
         for column in [Column::PlinthDevices, Column::PlinthSmall, Column::PlinthLarge] {
+            // A row that is missing there has not become cheap.
             let cost = row.cost(column).unwrap_or(f64::INFINITY);
             if cost > plain * 1.03 + 2.0 {
                 wrong.push(format!("{}: {plain:.2}, but {cost:.2} as {}", row.id, column.name()));

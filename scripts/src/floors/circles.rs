@@ -24,6 +24,7 @@ impl<'a> Graph<'a> {
         let mut next = vec![from];
         while let Some(one) = next.pop() {
             let named = self.named.get(one).into_iter().flatten();
+            // Each of them once: where there are circles there would be no end.
             next.extend(named.filter(|name| reached.insert(**name)));
         }
         reached

@@ -34,6 +34,7 @@ pub struct Server {
 fn free_port() -> Result<u16> {
     for _ in 0..100 {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        // libtss2 takes the control channel to be at the next port.
         if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
             return Ok(port);
         }
@@ -83,6 +84,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        // Waited for, as its ports and its state are free only when it has gone.
         let _ = self.child.wait();
     }
 }

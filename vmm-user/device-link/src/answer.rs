@@ -124,6 +124,8 @@ impl Reply {
     fn read_rare(words: &Words, mask: u64) -> Option<Self> {
         let [head, value, deadline_ns, bytes] = *words;
         let count = (head >> 8) as u8;
+        // The bytes behind those that are said have to be zero. Behind all eight there is nothing, where a
+        // shift by 64 is none (`checked_shr`).
         let said = 8 * u32::from(count);
         let is_long = usize::from(count) > LINES_MAX;
         let is_done = head & !0xff00 == u64::from(code::DONE);

@@ -117,6 +117,7 @@ impl<D: Device> Server<D> {
         match Request::read(&words) {
             None => [answers::REFUSED.into(), 0, 0, 0],
             Some(Request { ask: Ask::Greet { .. }, session, .. }) => {
+                // From here on a request of an earlier session is a stranger's, and is not carried out.
                 self.session = session;
                 let lines = LineChanges::default();
                 Reply::Done(Answer { value: VERSION, deadline_ns: NEVER, lines }).words()

@@ -71,6 +71,8 @@ pub fn program(start: &Start) -> u32 {
         return 0;
     };
     for gift in gifts {
+        // With one channel the whole process ends: init starts it anew, and no driver waits for a thread that
+        // is gone.
         let serving = move || {
             serve::serve(pci, gift.endpoint, gift.wanted);
             runtime::exit(1)

@@ -54,6 +54,8 @@ impl Queue {
     /// Lacks: too few, or no memory.
     pub fn new(memory: DeviceMemory, most: u16) -> Result<Self, DriverError> {
         let size = most.min(CHAINS_MAX as u16 * CHAIN);
+        // The indices wrap at 2^16: a place modulo the size stays right there only for a power of two (virtio
+        // 1.2, 2.7).
         if size < CHAIN || !most.is_power_of_two() || memory.window.bytes() < BYTES {
             return Err(DriverError::Lacks("a queue that is large enough"));
         }

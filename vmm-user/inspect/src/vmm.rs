@@ -89,6 +89,7 @@ impl Vmm {
         let mut exits = Vec::new();
         while exits.len() < EXITS_MAX {
             match self.ask(Ask::Exit(from))? {
+                // A VMM that goes back would have the same exits shown again.
                 Told::Exit(exit) if exit.number >= from => {
                     exits.push(shown_exit(&exit));
                     let Some(next) = exit.number.checked_add(1) else { break };

@@ -37,6 +37,7 @@ impl SharedMemory {
     /// Maps all of it, to be read, or read and written. Address space is not used twice.
     pub fn map(self, permissions: Permissions) -> Result<SharedMapping, Status> {
         let bytes = self.bytes()?;
+        // Never given back: a pointer that outlived its mapping would lead into another one.
         let address = heap::reserve(bytes).ok_or(Status::Exhausted)?;
         let mapping = SharedMapping { address, bytes };
         let permissions = permissions.bits();

@@ -38,6 +38,7 @@ const ON_PURPOSE: u32 = 77;
 
 /// Reads what is to go wrong. Returns whether there is anything.
 pub fn read(start: &Start) -> bool {
+    // Not zero, which xorshift never leaves.
     RATES.random.store(syscall::tsc() | 1, Ordering::Relaxed);
     let mut any = false;
     for (name, rate) in [("dies", &RATES.dies), ("hangs", &RATES.hangs), ("lies", &RATES.lies)] {
@@ -54,6 +55,7 @@ fn random() -> u64 {
     state ^= state >> 12;
     state ^= state << 25;
     state ^= state >> 27;
+    // Two threads may draw the same number, which is as good as any.
     RATES.random.store(state, Ordering::Relaxed);
     state.wrapping_mul(0x2545_f491_4f6c_dd1d)
 }
@@ -104,6 +106,7 @@ fn lie(words: &mut Words) {
     for _ in 0..=random() % 3 {
         let index = (random() % WORDS as u64) as usize;
         if let Some(word) = words.get_mut(index) {
+            // A single bit as well: what is nearly right gets past more checks than noise.
             *word = if random() & 1 != 0 { random() } else { *word ^ 1 << (random() % 64) };
         }
     }
