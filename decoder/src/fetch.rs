@@ -107,6 +107,7 @@ pub fn fetch(machine: &mut impl Machine, code: &mut Code) -> Result<Instruction,
         code.extend(machine)?;
         match decode(code.bytes(), mode, processor) {
             Ok(instruction) => return Ok(instruction),
+            // Only as long as each round brings more bytes.
             Err(Rejection::Truncated) if code.length > before => {}
             Err(rejection) => return Err(rejection.into()),
         }

@@ -161,6 +161,7 @@ impl<M: Machine> Emulation<'_, M> {
         let flags = self.machine.rflags();
         let [popped] = self.peek_stack(Size::B2)?;
         let wants_interrupts = popped & FLAG_IF != 0;
+        // A single step, or an interrupt that waits, is for the monitor to see (APM 2, 8.8).
         if popped & FLAG_TF != 0 || wants_interrupts && flags & FLAG_VIP != 0 {
             return Err(Exception::GENERAL_PROTECTION.into());
         }

@@ -117,6 +117,7 @@ impl<M: Machine> Emulation<'_, M> {
     fn checked(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<u64> {
         let linear = self.linear(segment, offset);
         let is_aligned = linear & (size.bytes() - 1) == 0;
+        // Before canonical form and limits, as the processors do that were compared (docs/decoder.md).
         if !is_aligned && self.instruction.attributes.contains(Attributes::ALIGNED) {
             return Err(Exception::GENERAL_PROTECTION.into());
         }

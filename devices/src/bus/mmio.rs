@@ -171,6 +171,7 @@ impl MmioMap {
         let mut value = 0;
         for i in 0..width.bytes() {
             let hit = if i == 0 { first } else { gpa.checked_add(i).and_then(|gpa| self.find(gpa)) };
+            // What nobody owns reads as ones, as on a bus.
             let byte = hit.map_or(0xff, |hit| access(hit.device, hit.offset, Width::Byte) & 0xff);
             value |= byte << (8 * i);
         }

@@ -69,6 +69,7 @@ fn is_level(entry: u64) -> bool {
 
 fn message_of(entry: u64) -> Option<InterruptMessage> {
     let delivery = match DeliveryMode::from_bits((entry >> 8) as u32)? {
+        // Only an IPI starts a processor.
         DeliveryMode::Startup => return None,
         other => other,
     };

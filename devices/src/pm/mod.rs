@@ -100,6 +100,7 @@ impl Pm {
     fn write_byte(&mut self, port: u16, value: u8, platform: &mut dyn Platform) {
         let wide = u16::from(value);
         match port {
+            // Ones that are written clear the status (ACPI 6.5, 4.8.3.1).
             0x600 => self.status &= !Status::from_bits_truncate(wide),
             0x601 => self.status &= !Status::from_bits_truncate(wide << 8),
             0x602 => self.enable = Enable::from_bits_truncate(self.enable.bits() & 0xff00 | wide),

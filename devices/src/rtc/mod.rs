@@ -269,6 +269,7 @@ impl Rtc {
     fn write_register_a(&mut self, value: u8, now_ns: u64) {
         let was_reset = self.divider_reset();
         let phase_ns = self.time(now_ns).1;
+        // By the old divider, before there is a new one.
         self.freeze(now_ns);
         self.register_a = value;
         if was_reset && !self.divider_reset() {

@@ -333,6 +333,7 @@ impl<B: SerialBackend + Send> PortDevice for Uart<B> {
     fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
         let base = self.port.base;
         bus::write_bytes(port, width, value, |p, byte| self.write(p.wrapping_sub(base), byte));
+        // The write may have ended a loopback, or emptied the FIFO.
         self.receive();
         self.update(platform);
     }

@@ -259,6 +259,7 @@ impl Board {
             Some(hit) if hit.remaining >= width.bytes() => {
                 self.load_from(hit.device, hit.offset, width, access)
             }
+            // Fixed devices first: a BAR that the guest moves over one stays unseen, as behind a chipset.
             None => self.read_outside(gpa, width, access),
             Some(_) => self.mmio_read_split(gpa, width, access),
         }

@@ -89,6 +89,7 @@ impl<D: Disk> VirtioDevice for Block<D> {
     const CLASS: u32 = 0x01_0000;
 
     fn features(&self) -> u64 {
+        // A disk that cannot be written takes no discards and no zeroes either.
         let read_only = if self.disk.is_read_only() { feature::READ_ONLY } else { feature::CHANGES };
         let queues = if self.config.queues > 1 { feature::QUEUES } else { 0 };
         feature::SEGMENTS_MAX | feature::BLOCK_SIZE | feature::FLUSH | read_only | queues

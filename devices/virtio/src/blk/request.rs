@@ -83,6 +83,7 @@ impl<D: Disk, M: GuestMemory> Request<'_, D, M> {
             (Some(offset), Some(end)) if end <= self.disk.bytes() && bytes.is_multiple_of(SECTOR_BYTES) => {
                 Ok(offset)
             }
+            // A sector that there is not is the mistake of the driver's user, not of the ring, which goes on.
             _ => Err(Failure::Status(status::IO_ERROR)),
         }
     }
@@ -129,7 +130,7 @@ impl<D: Disk, M: GuestMemory> Request<'_, D, M> {
     fn ranges(&mut self, mut data: Cursor<'_>, is_zero: bool) -> Result<u32, Failure> {
         self.check_writable()?;
         let ranges = data.left() / RANGE_BYTES;
-        // More than the configuration says would have one request take any time.
+        // The configuration says how many are taken: without an end one request could hold the vCPU.
         if !data.left().is_multiple_of(RANGE_BYTES) || ranges == 0 || ranges > RANGES_MAX {
             return Err(Failure::Status(status::UNSUPPORTED));
         }

@@ -179,6 +179,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
             return;
         }
         let mut queues = Queues::new(&mut self.queues, &self.memory);
+        // In the exit that notified: it is a copy in memory, and a thread of its own would cost two switches.
         let mut result = self.device.notified(queue, &mut queues);
         // What was given back before an error is the driver's: it gets the interrupt for that even so.
         let touched = queues.touched();

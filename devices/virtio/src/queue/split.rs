@@ -54,6 +54,7 @@ impl Split {
         fence(Ordering::Acquire);
         let element = self.areas.driver + ELEMENTS + 2 * self.slot(self.next_available);
         let head = memory.load_u16(element)?;
+        // All of it is collected and checked before any of it is carried out.
         self.collect(memory, head, chain)?;
         self.next_available = self.next_available.wrapping_add(1);
         Ok(true)

@@ -135,6 +135,7 @@ impl Vcpu {
     /// Delivering #DB clears DR7.GD, so that its handler can look at the debug registers (APM volume 2,
     /// 13.1.1.4).
     fn forget_general_detect(&mut self) {
+        // The guest writes DR7 without an exit.
         self.registers.need_rest_of_system();
         if self.registers.page.system().dr7 & GENERAL_DETECT != 0 {
             self.registers.change_system(|system| system.dr7 &= !GENERAL_DETECT);

@@ -15,6 +15,7 @@ const APIC_ENABLE: u64 = 1 << 11;
 impl Vcpu {
     #[inline(always)]
     pub(super) fn handle_cpuid(&mut self) {
+        // First: code that is no CPUID any more runs with the registers that it had.
         if !self.complete(Intercept::Cpuid) {
             return;
         }

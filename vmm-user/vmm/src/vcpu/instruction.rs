@@ -59,6 +59,7 @@ impl Vcpu {
     pub(super) fn fetch_failed(&mut self, error: FetchError) {
         match error {
             FetchError::Exception(exception) => self.inject_exception(exception),
+            // The processor fetches again, and faults or exits by itself.
             FetchError::Retry => {}
             // Absent memory reads all-ones, and FFh FFh is no instruction; devices hold no code.
             FetchError::NotRam { .. } => self.inject_exception(Exception::UNDEFINED_OPCODE),

@@ -83,6 +83,7 @@ impl<const WORDS: usize> Key<WORDS> {
 
     #[inline(always)]
     fn holds(&self, page: View<'_>) -> bool {
+        // These three tell nearly all others apart, before anything of the guest's memory is touched.
         self.rip == page.rip()
             && self.cr3 == page.cr3()
             && self.cs_attributes == page.cs_attributes()

@@ -99,6 +99,7 @@ const fn width(size: Size) -> Width {
 impl<S: Surroundings> GuestMemory for VcpuMachine<'_, S> {
     #[inline]
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        // The exit has said that there is no RAM: nobody need search.
         if gpa == self.not_ram {
             return None;
         }
