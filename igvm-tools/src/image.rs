@@ -52,6 +52,7 @@ pub fn write(layout: Layout) -> Result<Vec<u8>, ImageError> {
         directives.extend(parameter(index, area, kind));
     }
     let mut bytes = 0;
+    // By address, so that the same parts always make the same file.
     for (gpa, data) in layout.pages.into_iter_ascending() {
         bytes += data.len() as u64;
         directives.push(IgvmDirectiveHeader::PageData {

@@ -258,6 +258,7 @@ impl Builder {
         let mut next = BOOT_PAGE_VIRTUAL + PAGE_BYTES;
         let directory =
             self.place(&mut next, (files * size_of::<DirectoryEntry>()) as u64, Permission::Read)?;
+        // The host fills these three: of each the place is measured, the contents are its claim.
         let memory_map = self.place(&mut next, MEMORY_MAP_BYTES, Permission::Read)?;
         let vp_count = self.place(&mut next, PAGE_BYTES, Permission::Read)?;
         let environment_info = self.place(&mut next, PAGE_BYTES, Permission::Read)?;

@@ -113,6 +113,7 @@ impl Loaded {
             .map_err(|error| RecipeError::whole(path, format!("cannot read it: {error}")))?;
         let mut blame = Blame::new(path, text);
         let mut recipe = parse(&blame)?;
+        // Before files are looked for: a recipe may leave it to the command line to name one.
         for one in overrides {
             overrides::apply(&mut recipe, &mut blame, one)?;
         }
@@ -211,6 +212,7 @@ fn parse(blame: &Blame) -> Result<Recipe, RecipeError> {
         let field = error.path().to_string();
         blame.json(Some(field), error.inner())
     })?;
+    // A second object, or half of one, would be passed over otherwise.
     json.end().map_err(|error| blame.json(None, &error))?;
     Ok(recipe)
 }

@@ -194,6 +194,7 @@ impl PortAccess {
     }
     /// The width in bytes.
     pub const fn width(self) -> u8 {
+        // SVM has a bit each for one, two and four bytes: together they are the number itself.
         (self.0 >> Self::WIDTH_SHIFT) as u8 & 7
     }
     /// Whether the guest reads.

@@ -19,6 +19,7 @@ pub fn is_valid(value: u64, offered: u64) -> bool {
     let none = |states: u64| value & states == 0;
     has(X87)
         && none(!offered)
+        // Upper halves without the lower ones make XSETBV fault (SDM volume 1, 13.3).
         && (has(SSE) || none(AVX))
         && (has(AVX) || none(AVX_512))
         && WHOLE.into_iter().all(|states| has(states) || none(states))

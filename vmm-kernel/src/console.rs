@@ -18,6 +18,7 @@ struct Serial;
 
 impl Serial {
     fn put(byte: u8) {
+        // A host whose transmitter is never empty must not keep the machine from its end.
         for _ in 0..PATIENCE {
             if ports::read_u8(LINE_STATUS) & TRANSMITTER_EMPTY != 0 {
                 break;

@@ -27,6 +27,7 @@ pub fn start(
 ) -> Result<(), Status> {
     let entry = process.start()?;
     process.priority.store(u32::from(priority), Ordering::Relaxed);
+    // The first function finds its stack as if it had been called: aligned behind a return address.
     let start = Start { entry, stack: USER_STACK_TOP - 8, argument: USER_START_PAGE };
     let page = process.space.lookup(USER_START_PAGE);
     // A start that failed may have left something.

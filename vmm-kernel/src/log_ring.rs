@@ -89,6 +89,7 @@ pub fn write_line(level: Level, who: &str, text: core::fmt::Arguments<'_>) {
     TURN.with(cpu, is_patient, |taken| {
         // Writing to the ring cannot fail.
         if taken != Taken::Free {
+            // Somebody's line is not ended yet, and may never be.
             let _ = Writer.write_str("\n");
         }
         let _ = writeln!(Writer, "[{seconds:5}.{rest:06}] cpu{cpu} {level:5} {who}: {text}");

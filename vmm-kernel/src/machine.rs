@@ -45,6 +45,8 @@ pub fn end(end: End) -> ! {
         End::PowerOff | End::Reset | End::TestsPassed => log::info!("the machine ends: {end:?}"),
         _ => log::error!("the machine ends: {end:?}"),
     }
+    // Before the host is told: without its device for that this processor only halts, and guests would go on
+    // on the others.
     stop_others();
     checks::stacks::report();
     ports::write_u8(DEBUG_EXIT_PORT, end as u8);

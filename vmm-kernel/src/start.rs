@@ -140,6 +140,7 @@ extern "C" fn boot_processor(boot_page: u64) -> ! {
 fn boot(boot_page: u64) -> Result<(), BootError> {
     let boot = read_boot_page(boot_page)?;
     log_ring::start(boot.flags & BOOT_FLAG_DEBUG != 0);
+    // Before anything is used that a host may have left out.
     features::check(cpuid, &backend::NEEDED).map_err(BootError::Features)?;
     let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
     image::start(root, boot.flags);
@@ -176,6 +177,7 @@ fn start_apics() -> Result<(), MemoryError> {
 }
 
 fn read_boot_page(address: u64) -> Result<BootPage, BootError> {
+    // Not read where it may not be mapped: there is no IDT yet, and a fault would be a silent end.
     if address != BOOT_PAGE_VIRTUAL {
         return Err(BootError::NotABootPage);
     }
@@ -244,6 +246,7 @@ fn read_host_map(boot: &BootPage) -> Result<host_map::Ranges, MapError> {
 
 /// How many bits a physical address has (APM volume 3, appendix E.4.7).
 fn physical_bits() -> u32 {
+    // 36 is what processors had that lack the leaf.
     if cpuid(0x8000_0000, 0).eax >= 0x8000_0008 { cpuid(0x8000_0008, 0).eax & 0xff } else { 36 }
 }
 

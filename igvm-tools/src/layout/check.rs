@@ -100,6 +100,7 @@ pub(super) fn names(parts: &Parts) -> Result<(), LayoutError> {
         if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
             return Err(LayoutError::Name(name.clone()));
         }
+        // Files and payload are found by name in one directory: the second would never be found.
         if !seen.insert(name) {
             return Err(LayoutError::NameTwice(name.clone()));
         }

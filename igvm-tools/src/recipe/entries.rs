@@ -96,6 +96,8 @@ impl<'de> Deserialize<'de> for Entries {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
                 let mut entries = Entries::default();
                 while let Some(name) = map.next_key::<String>()? {
+                    // An ordinary map keeps the last one without a word, and the image would lack a file that
+                    // the recipe has.
                     if entries.0.iter().any(|(other, _)| *other == name) {
                         return Err(de::Error::custom(format_args!("the name {name:?} is used twice")));
                     }

@@ -38,6 +38,7 @@ impl Scanner<'_> {
             let next = self.rest.chars().next()?;
             if next == '"' {
                 let string = self.string()?;
+                // Of strings only a key is followed by a colon: values that look like keys are none.
                 if self.rest.trim_start().starts_with(':') {
                     return Some(string);
                 }

@@ -61,6 +61,7 @@ impl Execute for MemoryNarrow {
         }
         check_part(memory, self.gpa, self.bytes)?;
         let part = GuestMemory { start: self.gpa, end: self.gpa + self.bytes, ..memory };
+        // The rights of the whole: who may do less with that may not do more with a part.
         self.handle = process.handles.lock().insert(part, memory.rights)?;
         Ok(())
     }

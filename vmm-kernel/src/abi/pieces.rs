@@ -39,6 +39,7 @@ pub fn while_some(mut piece: impl FnMut() -> Result<bool, Status>) -> Done {
 
 /// Does all of a change, and has processors forget what was there before.
 pub fn to_the_end<C: Cached>(mut change: Narrowing<'_, C>) -> Done {
+    // On each way out the change is dropped, and processors forget what was taken away up to there.
     while change.some()? {
         take_turns()?;
     }

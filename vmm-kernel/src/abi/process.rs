@@ -33,6 +33,7 @@ impl Execute for ProcessCreate {
     fn execute(&mut self, process: &Ref<Process>, file: File) -> Done {
         let child = Process::try_new(&file.name(), Some(&process.account))?;
         let mut loading = Loading::new(file.contents())?;
+        // Nobody has a handle to it yet: where this fails, all of the child goes with the reference.
         while_some(|| loading.some(&child))?;
         self.handle = process.handles.lock().insert(child, Rights::all())?;
         Ok(())

@@ -45,6 +45,7 @@ pub fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> 
         match backend.load(dirty) {
             Ok(()) => {}
             Err(LoadError::Refused(status)) => return Err(status),
+            // As if the processor had refused them: a VMM finds the same reason whoever noticed it.
             Err(LoadError::NotEnterable) => {
                 backend.report(reason::INVALID_STATE);
                 return Ok(());
@@ -77,6 +78,7 @@ pub fn resume(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>, exit: 
 fn finish(vcpu: &Vcpu, backend: &BackendVcpu, why: Option<u32>) -> Result<(), Status> {
     let page = vcpu.run_page;
     match why {
+        // The process ends: nobody will see the status.
         Some(reason::NONE) => return Err(Status::WrongState),
         Some(why) => backend.report(why),
         None => {}

@@ -105,6 +105,7 @@ impl Execute for FilesOpen {
         let name = name.get_mut(..self.name_bytes as usize).ok_or(Status::NotFound)?;
         AllegedRange::new(self.name, self.name_bytes)?.read(name)?;
         let file = files::open(name).ok_or(Status::NotFound)?;
+        // No more than the directory's handle allows: else to find a file would be a way to rights over it.
         self.handle = process.handles.lock().insert(file, directory.rights)?;
         Ok(())
     }

@@ -40,6 +40,7 @@ impl Execute for VcpuCreate {
 /// Maps run page and batch page. A vCPU of which one page is mapped and the other is not stays until the
 /// process ends.
 fn map_shared(process: &Ref<Process>, vcpu: &Ref<Vcpu>, address: u64) -> Done {
+    // Both pages at once, so that a place of which one is in use gets neither.
     process.space.check_free(address, 2 * PAGE)?;
     // Before the first page is mapped: without a handle the vCPU would go, and another's run page be in its
     // place.

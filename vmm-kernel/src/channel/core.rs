@@ -178,6 +178,8 @@ impl<T: Party> Core<T> {
 
     /// The one of this processor that came last; without one, whoever came first.
     fn receiver_near(&mut self, processor: u32) -> Option<Ref<T>> {
+        // A receiver of this processor gets the processor together with the call; one of another takes an
+        // interrupt.
         if let Some(newest) = self.take_near(processor) {
             return Some(newest);
         }

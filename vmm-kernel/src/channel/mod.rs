@@ -107,6 +107,7 @@ impl Channel {
             wait_on(me, deadline_tsc);
             call = me.call.lock();
         }
+        // A reply that comes later finds the call over, and is dropped.
         let status = call.close();
         if status != Status::Ok || call.passed.is_some() {
             drop(call);
@@ -125,6 +126,8 @@ impl Channel {
             prepare_rare(me, has_handles, deadline_tsc)?;
             call = me.call.lock();
         }
+        // Whatever the caller has there: by its key a server knows whom it serves, so no caller may choose
+        // it.
         call.message.key = self.key;
         Ok((call.begin(self.endpoint.address()), deadline_tsc))
     }
@@ -284,6 +287,7 @@ pub fn thread_ends(me: &Thread) {
 /// A process has ended, by its serial number: who waits at its endpoints is told.
 pub fn process_ended(process: u64) {
     for endpoint in ENDPOINTS.iter() {
+        // Closed first: behind that no caller can come to wait.
         if !endpoint.core.lock().close(process) {
             continue;
         }

@@ -46,6 +46,8 @@ fn find<'a, T>(thread: &Thread, last: &'a LastNamed<T>, handle: u64, rights: Rig
 where
     Ref<T>: HandleObject,
 {
+    // Before the table is looked at: if the handle is closed in between, what will be remembered is out of
+    // date at once.
     let epoch = thread.process.handle_epoch.load(Ordering::Acquire);
     match last.get(handle, epoch) {
         Some(object) => Ok(object),

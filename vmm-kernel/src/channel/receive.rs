@@ -95,6 +95,7 @@ impl Endpoint {
             false => None,
         };
         let deadline_tsc = message.deadline_tsc;
+        // Neither means anything in a reply: the caller gets zeros, not what the server's memory had there.
         (message.key, message.deadline_tsc) = (0, 0);
         if let Some(served) = me.stop_serving() {
             if !reply {
@@ -232,6 +233,7 @@ fn deliver_rare(me: &Thread, address: u64) -> Result<Option<u64>, Status> {
     let Some((mut message, Some(passed), at)) = taken else { return Ok(None) };
     match give(me, passed) {
         Ok(handles) => message.handles = handles,
+        // The server has no room for the handles: its caller is told, and it has seen nothing of the call.
         Err(status) => {
             fail(&served, status);
             return Ok(None);

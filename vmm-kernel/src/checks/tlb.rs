@@ -87,6 +87,7 @@ pub fn root_loaded(root: PhysFrame, changes_seen: u64) {
     if let Some((place, seen)) = ROOTS.get(cpu).zip(SEEN.get(cpu)) {
         seen.store(changes_seen, Ordering::SeqCst);
         place.store(root.start_address().as_u64(), Ordering::SeqCst);
+        // Temporary pages are not global (`self_map::repoint`): another CR3 forgets them as well.
         with_this(|frames| *frames = [0; SLOTS]);
     }
 }

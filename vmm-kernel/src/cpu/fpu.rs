@@ -220,6 +220,8 @@ impl FpuArea {
         let alleged = unsafe { &*(copy as *const [u8; XSAVE_BYTES]) };
         self.load_for_guest(this_cpu());
         with_all_states(|| {
+            // First, so that the header is the processor's, and what the process may not load keeps its
+            // value.
             save(self.address);
             // SAFETY: the page is the area's own and mapped, and only its vCPU's thread, which is here,
             // reaches it.

@@ -124,6 +124,8 @@ pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: Ph
             handled: [const { AtomicU64::new(0) }; vcpu_abi::operation::handled::END as usize],
         });
         msr::write(msr::GS_BASE, address as u64);
+        // What processes find as theirs. It must not look like a kernel address: by that the entry code tells
+        // whose GS is loaded.
         msr::write(msr::KERNEL_GS_BASE, 0);
     }
 }

@@ -17,8 +17,11 @@ global_asm!(
     r#"
     .macro syscall_entry_to run
     swapgs
+    // Nothing may be pushed before: RSP is what the process likes. NMI and the like have stacks of their own.
     mov gs:[0], rsp
     mov rsp, gs:[8]
+    // First: it is the way of every exit. One comparison serves the messages in registers as well, whose
+    // numbers are higher.
     cmp rax, {sys_run}
     je \run
     ja 3f
@@ -90,6 +93,8 @@ unsafe extern "C" {
 pub const USER_FLAGS: u64 = 0x202;
 
 /// RFLAGS cleared on entry: TF, IF, DF, NT, AC.
+// A process sets them as it likes. TF would trap in the kernel, DF turn its copies round, NT have IRET fault,
+// and AC open SMAP.
 const FLAGS_CLEARED: u64 = 1 << 8 | 1 << 9 | 1 << 10 | 1 << 14 | 1 << 18;
 
 /// Makes SYSCALL lead here, on this processor.

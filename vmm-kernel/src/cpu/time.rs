@@ -39,6 +39,8 @@ pub fn since_boot_us() -> u64 {
 /// The local APIC timer's count for a span of TSC ticks: at least 1, at most the register's size.
 pub fn apic_count(tsc_ticks: u64) -> u32 {
     let count = (u128::from(tsc_ticks) * u128::from(APIC_PER_TSC.load(Ordering::Relaxed))) >> 32;
+    // Zero would stop the timer. A deadline beyond the register's end takes several rounds: each time it is
+    // armed again.
     count.clamp(1, u128::from(u32::MAX)) as u32
 }
 
@@ -53,5 +55,6 @@ pub fn spin_us(micros: u64) {
 /// What was measured: the TSC's frequency, and how far the local APIC's timer counts in some of its ticks.
 pub fn set_rates(hz: u64, apic_ticks: u64, tsc_ticks: u64) {
     TSC_HZ.store(hz, Ordering::Relaxed);
+    // The APIC's counter has 32 bits, so nothing is shifted out.
     APIC_PER_TSC.store((apic_ticks << 32) / tsc_ticks, Ordering::Relaxed);
 }

@@ -15,6 +15,7 @@ static BOUND: [SpinLock<Option<Ref<Event>>>; io_apic::LINES as usize] =
 pub fn bind(line: u8, event: Ref<Event>) -> Result<(), Status> {
     let place = BOUND.get(usize::from(line)).ok_or(Status::BadArgument)?;
     let before = place.lock().replace(event);
+    // Behind the lock: what goes with the last reference takes locks of its own.
     drop(before);
     let first = per_cpu::of(0).ok_or(Status::WrongState)?;
     io_apic::open(line, first.apic_id);

@@ -80,6 +80,7 @@ fn pages_of(slot: usize) -> Result<[u64; 3], Status> {
         };
     }
     self_map::map_missing(area + 4 * PAGE, FPU_PAGES * PAGE)?;
+    // What the vCPU left that was here before may be another process's.
     // SAFETY: mapped above, and of no vCPU now.
     unsafe { (area as *mut [u8; 3 * PAGE as usize]).write_bytes(0, 1) };
     Ok(physical)

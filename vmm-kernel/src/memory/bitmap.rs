@@ -84,6 +84,7 @@ impl Bitmap {
     fn share(&mut self, index: usize) -> bool {
         let is_held = index < self.frames && !self.is_free(index);
         let sharers = self.sharers.get_mut(index).filter(|_| is_held);
+        // A count that ran over would free the frame while it is mapped.
         sharers.is_some_and(|sharers| sharers.checked_add(1).map(|more| *sharers = more).is_some())
     }
 

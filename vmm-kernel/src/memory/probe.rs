@@ -26,6 +26,8 @@ pub fn holds(physical: u64) -> bool {
     unsafe {
         self_map::repoint(PLACE, Some((frame, self_map::MapKind::Data)));
         let before = word.read_volatile();
+        // More than one value, since one may happen to be what an empty bus gives; the last is what was
+        // there.
         let held = [!before, before ^ 0x5a5a_a5a5_5a5a_a5a5, before].into_iter().all(|value| {
             word.write_volatile(value);
             // Out of the cache, which holds anything (APM volume 2, 7.4: CLFLUSH writes back).

@@ -37,6 +37,7 @@ impl MapKind {
     fn flags(self) -> Flags {
         let base = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
         match self {
+            // The kernel's half is the same in every address space, so TLBs may keep it when CR3 changes.
             Self::Data => base | Flags::GLOBAL,
             Self::Shared => base | Flags::GLOBAL | SHARED,
             Self::ReadOnly => (base | Flags::GLOBAL) - Flags::WRITABLE,

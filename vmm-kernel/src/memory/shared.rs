@@ -46,6 +46,7 @@ impl SharedMemory {
     pub fn fill_some(&self, done: u64) -> Result<u64, MemoryError> {
         let now = (self.bytes - done).min(NEW_PAGES * PAGE);
         for offset in (done..done + now).step_by(PAGE as usize) {
+            // Present and no more: no processor walks these tables.
             self.tables.map_own(offset, Flags::PRESENT, frames::allocate_zeroed)?;
         }
         Ok(now)

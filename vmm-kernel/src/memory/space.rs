@@ -43,6 +43,8 @@ impl Protection {
             Self::Read => base | Flags::NO_EXECUTE,
             Self::ReadWrite => base | Flags::WRITABLE | Flags::NO_EXECUTE,
             Self::ReadExecute => base,
+            // The fourth entry of the PAT after reset: uncacheable whatever else says of the range (APM
+            // volume 2, 7.8).
             Self::Device => Self::Shared.flags() | Flags::NO_CACHE | Flags::WRITE_THROUGH,
             Self::Shared => Self::ReadWrite.flags() | SHARED,
         }
@@ -84,6 +86,7 @@ impl Space {
     /// Maps new, zeroed memory. What was mapped before a failure stays, and goes with the process.
     pub fn allocate(&self, address: u64, bytes: u64, protection: Protection) -> Result<(), MemoryError> {
         let mut done = 0;
+        // Once in any case: an empty range is refused, not passed over.
         while done < bytes.max(1) {
             done += self.allocate_some(address, bytes, done, protection)?;
         }
@@ -183,6 +186,7 @@ impl Space {
 
     /// The frame behind a page of the process's.
     pub fn lookup(&self, address: u64) -> Result<PhysFrame, Status> {
+        // The kernel's half is in the same tables, and no page of it is a process's to name.
         check(address & !(PAGE - 1), PAGE).map_err(|_| Status::BadPointer)?;
         self.tables.lock().lookup(address).ok_or(Status::BadPointer)
     }

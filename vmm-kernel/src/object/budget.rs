@@ -90,6 +90,7 @@ impl Window {
         if now < self.next_look && now >= self.since {
             return None;
         }
+        // To look is to add up all threads there are.
         self.next_look = now + Self::LOOK_MS * ms;
         let ran = ran();
         let used = ran.saturating_sub(self.ran);
@@ -131,6 +132,8 @@ impl Account {
                 limits: [const { AtomicU64::new(u64::MAX) }; KINDS],
                 used: [const { AtomicU64::new(0) }; KINDS],
                 window: SpinLock::new(Window::default()),
+                // Limits are set before a process runs, so before it makes others: what holds above holds
+                // already.
                 has_share: AtomicBool::new(above.is_some_and(|above| above.has_share())),
                 ended_ran: AtomicU64::new(0),
             })

@@ -96,6 +96,7 @@ pub fn sizes(config: &impl Config) -> [Sized; COUNT] {
     while let Some(place) = sizes.get_mut(bar) {
         let low = probe(config, register(bar));
         let (is_ports, kind) = (low & 1 != 0, low >> 1 & 3);
+        // Behind the last one there is no register of a BAR, whatever it says.
         let is_wide = !is_ports && kind == 2 && bar + 1 < COUNT;
         let high = if is_wide { probe(config, register(bar + 1)) } else { u32::MAX };
         let bytes = match (kind, is_wide) {

@@ -68,6 +68,7 @@ impl Piece {
             let first = region.take(pages).ok_or(MemoryError::NoFrames)?;
             (Self { first, pages }, base + u64::from(first) * PAGE)
         };
+        // The driver before, perhaps of another process, may have left its data there.
         for page in 0..u64::from(pages) {
             let frame = PhysFrame::containing_address(PhysAddr::new_truncate(physical + page * PAGE));
             temporary::with_shared_frame(frame, |words| words.fill(0));

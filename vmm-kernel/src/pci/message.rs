@@ -43,6 +43,7 @@ fn find_capability(config: &impl Config, id: u32) -> Option<u8> {
     }
     let mut at = config.read(CAPABILITIES) as u8 & !3;
     for _ in 0..CAPABILITIES_MAX {
+        // Below are the registers of the header: a list that leads there has ended, or is none.
         if at < 0x40 {
             return None;
         }
@@ -66,6 +67,7 @@ impl Table {
         let (bar, offset) = ((place & 7) as usize, place & !7);
         let end = offset.checked_add(u32::from(entries) * ENTRY_BYTES)?;
         let bytes = places.get(bar)?.bytes;
+        // The kernel will write there, and behind the BAR are others' registers.
         (end <= bytes).then_some(Self { capability, bar, offset, entries })
     }
 

@@ -99,6 +99,7 @@ impl Function {
         }
         drop(claims);
         address.set_command(command::NO_LINE | command::MEMORY);
+        // Messages are sent once one is bound, not because firmware or the last driver left them on.
         if let Some(table) = &table {
             table.enable(&address, false);
         }

@@ -40,6 +40,8 @@ impl<'a> Program<'a> {
 
     fn header(&self) -> Result<(&'a FileHeader64<LittleEndian>, LittleEndian), Status> {
         let header = FileHeader64::<LittleEndian>::parse(self.file).map_err(bad)?;
+        // The type of the header reads all as little-endian: a file that says otherwise of itself is refused
+        // here.
         Ok((header, header.endian().map_err(bad)?))
     }
 
@@ -57,6 +59,7 @@ impl<'a> Program<'a> {
         let (header, endian) = self.header()?;
         let segments = header.program_headers(endian, self.file).map_err(bad)?;
         let Some(header) = segments.iter().take(SEGMENTS_MAX).nth(self.segment) else { return Ok(false) };
+        // An empty segment has no page, and a range without any would be refused.
         if header.p_type(endian) != PT_LOAD || header.p_memsz(endian) == 0 {
             self.segment += 1;
             return Ok(true);
@@ -129,6 +132,7 @@ pub fn copy(space: &Space, mut address: u64, mut bytes: &[u8]) -> Result<(), Sta
 fn copy_some(space: &Space, address: u64, bytes: &[u8]) -> Result<u64, Status> {
     let offset = (address % PAGE) as usize;
     let (now, _) = bytes.split_at(bytes.len().min(PAGE as usize - offset));
+    // By the frame: the space is not the one that is loaded, and a page of code is writable for nobody.
     temporary::copy_in(space.lookup(address)?, offset, now);
     Ok(now.len() as u64)
 }

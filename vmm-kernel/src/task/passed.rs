@@ -44,6 +44,7 @@ impl Passed {
     #[cold]
     pub fn give(&mut self, table: &mut HandleTable) -> Result<[Handle; MESSAGE_HANDLES], Status> {
         let mut handles = [0; MESSAGE_HANDLES];
+        // All or none: a message of which a handle is missing is another message.
         if table.free() < self.entries.iter().flatten().count() {
             return Err(Status::OutOfHandles);
         }

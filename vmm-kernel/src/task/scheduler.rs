@@ -193,6 +193,7 @@ pub fn wake(thread: &Ref<Thread>) {
 /// Makes the threads of a process come by the kernel, wherever they are.
 pub fn interrupt_threads_of(process: &Ref<Process>) {
     for thread in thread::of_process(process) {
+        // One that waits is woken to come to its end, and one that runs is called.
         wake(&thread);
         if let Some(cpu) = per_cpu::of(thread.cpu) {
             call(cpu);
@@ -367,6 +368,7 @@ pub fn kicked() {}
 pub fn idle() -> ! {
     loop {
         schedule();
+        // Frames are given back in time that nobody wants.
         if !give_back() && !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
             masking::wait();
         }

@@ -235,6 +235,7 @@ pub fn of_process(process: &Ref<Process>) -> impl Iterator<Item = Ref<Thread>> {
 
 /// How long the threads of all processes have run that count in an account.
 pub fn run_time_under(account: &Account, now: u64) -> u64 {
+    // What has ended is in the account already, though its place may be taken still.
     let counts = |thread: &Ref<Thread>| !thread.is_ended() && thread.process.account.is_below(account);
     let now_running = THREADS.iter().filter(counts).map(|thread| thread.ran.until(now)).sum::<u64>();
     now_running + account.ended_ran.load(Ordering::Relaxed)

@@ -63,6 +63,8 @@ global_asm!(
     mov r14, [rsi + {g} + 112]
     mov r15, [rsi + {g} + 120]
     mov rsi, [rsi + {g} + 48]
+    // An interrupt between STI and VMRUN would be handled at once, and the guest be entered behind a kick
+    // that was to stop it. GIF keeps it until the guest runs, which it then stops (APM volume 2, 15.17).
     clgi
     sti
     vmload rax

@@ -178,6 +178,7 @@ pub fn report(vmcb: &Vmcb, page: SharedRunPage, why: u32) {
 fn finish(vmcb: &Vmcb, page: SharedRunPage, groups: Groups, mut flags: ExitFlags) -> Exit {
     state::store_general(vmcb, page);
     flags.set(ExitFlags::INTERRUPT_SHADOW, vmcb.control.interrupt_shadow.get() & 1 != 0);
+    // The VMM is told of a change, so that it need not compare the task priority at each exit.
     let cr8 = vmcb.control.vintr.get() as u8 & 0xf;
     flags.set(ExitFlags::TASK_PRIORITY, cr8 != page.exit_cr8());
     page.set_cr8(cr8);

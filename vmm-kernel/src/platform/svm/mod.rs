@@ -86,6 +86,7 @@ pub fn start() -> Result<(), Unsupported> {
 /// Intercepts of CR0 besides the selective one, which a processor applies to all of the register and QEMU's
 /// emulation only to the lower half: there every write exits.
 pub fn cr0_intercept() -> u32 {
+    // "TCGTCGTCGTCG", by which QEMU's emulation names itself.
     const EMULATOR: [u32; 3] = [0x5447_4354, 0x4354_4743, 0x4743_5447];
     let leaf = cpuid(0x4000_0000, 0);
     if [leaf.ebx, leaf.ecx, leaf.edx] == EMULATOR { vmcb::intercept_cr::CR0_WRITE } else { 0 }

@@ -28,6 +28,8 @@ fn table(segment: Segment) -> Segment {
 pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     use intercept1 as one;
     use intercept2 as two;
+    // The clean bits too, and they stay so: at each VMRUN the processor loads whatever was changed (APM
+    // volume 2, 15.15).
     vmcb.clear();
     let control = &vmcb.control;
     // What a guest writes to CR0 and CR4 is the VMM's to check: the processor takes more than the guest's
@@ -213,6 +215,7 @@ pub fn load_usual(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(),
         vmcb.save.rsp.set(page.gpr(4));
         vmcb.save.rip.set(page.rip());
         vmcb.save.rflags.set(page.rflags());
+        // A VMM that loads these has brought the guest past the instruction that STI or MOV SS protects.
         vmcb.control.interrupt_shadow.set(0);
     }
     if dirty.contains(Groups::INJECTION) {

@@ -99,6 +99,7 @@ pub fn guest_enters(vmcb: &Vmcb) {
         return;
     }
     let ((vcpu, life), (asid, flush)) = (identity(vmcb), asid_and_flush(vmcb));
+    // What is changed from here on is not forgotten by this entry's flush.
     if let Some((entered, changes)) = ENTERED.get(this_cpu_number() as usize).zip(CHANGES.get(asid)) {
         entered.store(changes.load(Ordering::SeqCst), Ordering::SeqCst);
     }
@@ -129,6 +130,7 @@ pub fn guest_left(vmcb: &Vmcb) {
         if flush == FLUSH_ASID {
             *place = None;
         }
+        // Without a flush there may be entries from as long ago as the last one.
         new.changes = place.map_or(entered, |held| held.changes);
         place.replace(new)
     });
