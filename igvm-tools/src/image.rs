@@ -101,6 +101,8 @@ fn parameter(
             parameter_area_index: index,
             initial_data: Vec::new(),
         },
+        // At the beginning in any case, and with no initial data: QEMU's loader ignores an offset and such
+        // data.
         kind(IGVM_VHS_PARAMETER { parameter_area_index: index, byte_offset: 0 }),
         IgvmDirectiveHeader::ParameterInsert(IGVM_VHS_PARAMETER_INSERT {
             gpa: place.gpa,
@@ -119,6 +121,7 @@ fn vp_context(layout: &Layout) -> IgvmNativeVpContextX64 {
     context.rdi = BOOT_PAGE_VIRTUAL;
     context.rax = layout.page_table_root;
     context.cr3 = layout.page_table_root;
+    // The bit that is always set, and no other: interrupts stay off until there is an IDT.
     context.rflags = 1 << 1;
     context.cr0 = 1 << 31 | 1 << 16 | 1 << 5 | 1 << 4 | 1; // PG WP NE ET PE
     context.cr4 = 1 << 5; // PAE

@@ -309,6 +309,7 @@ impl Builder {
             self.pages.add(gpa, &file.data, 0)?;
             directory.push(entry(file, gpa, file_kind::SYSTEM));
         }
+        // In memory that is the guest's: it takes none of the window, and nobody has to copy it.
         let mut cursor = Cursor { next: parts.payload_base, end: HIGHEST_GPA };
         for file in &parts.payload {
             let gpa = cursor.take(file.data.len() as u64).ok_or(LayoutError::PayloadTooLarge)?;

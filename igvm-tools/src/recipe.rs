@@ -142,6 +142,7 @@ impl Loaded {
     }
 
     fn parts(&self) -> Result<Parts, RecipeError> {
+        // Boot page and first page tables are made for one platform.
         let [platform] = self.recipe.platforms[..] else {
             return Err(self.blame.field("platforms", "an image is for one platform: [\"native\"]"));
         };

@@ -33,6 +33,7 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
         if index > 0 && !scheduler::take_turns() {
             return Answer::new(Status::WrongState, index as usize);
         }
+        // A sum that wraps is checked as any other address is, when it is copied from.
         let place = address.wrapping_add(index * BYTES);
         let (status, go_on, more) = match user_operation(&process, place, index + 1 == count) {
             Ok(done) => done,
@@ -58,6 +59,7 @@ fn user_operation(
     place: u64,
     last: bool,
 ) -> Result<(Status, bool, Option<PortAccesses>), Status> {
+    // Once: what is executed is what was checked, whatever other threads write there meanwhile.
     let mut operation: Operation = user_copy::read_value(place)?;
     let status = execute(process, &mut operation, last);
     operation.status = status as i32;

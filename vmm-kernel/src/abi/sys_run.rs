@@ -38,6 +38,8 @@ fn run_handle(handle: u64) -> Answer {
     let Ok(handle) = Handle::try_from(handle) else { return Answer::new(Status::BadHandle, 0) };
     let cpu = this_cpu();
     let Some(thread) = scheduler::running(cpu) else { return Answer::new(Status::WrongState, 0) };
+    // Before the table is looked at: if the handle is closed in between, what will be remembered is out of
+    // date at once.
     let named = Named { handle, epoch: thread.process.handle_epoch.load(Ordering::Acquire) };
     let vcpu = match find(cpu, thread, named) {
         Ok(vcpu) => vcpu,

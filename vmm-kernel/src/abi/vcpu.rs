@@ -61,6 +61,7 @@ impl Execute for VcpuKick {
 impl Execute for VcpuFetch {
     fn execute(&mut self, _: &Ref<Process>, vcpu: Ref<Vcpu>) -> Done {
         let groups = Groups::from_bits(self.groups).ok_or(Status::BadArgument)?;
+        // While it runs, its registers are in its processor or on their way: who reads them has to have it.
         let claim = vcpu.claim()?;
         claim.backend().store(groups);
         if groups.contains(Groups::FPU) {

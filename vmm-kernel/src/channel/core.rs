@@ -78,6 +78,7 @@ impl<T: Party> Core<T> {
     /// TimedOut: there is nothing, and it does not want to wait. Exhausted: too many wait.
     pub fn receive(&mut self, me: &Ref<T>, process: u64, may_wait: bool) -> Result<Next<T>, Status> {
         self.service = Service::By(process);
+        // By turns, since either kind alone could go on for ever.
         if (!self.notified_last || self.callers.is_empty())
             && let Some(key) = self.notifications.take()
         {

@@ -332,6 +332,7 @@ impl Endpoint {
             let given = core.signal(place, this_cpu_number());
             given.map(|(receiver, key)| {
                 receiver.received.set(Received::Notification(key));
+                // An event lends no priority, and whoever lent one before has its reply.
                 scheduler::set_priority(&receiver, receiver.own_priority);
                 receiver
             })

@@ -213,6 +213,7 @@ fn deliver(me: &Thread, transfer: &mut impl Transfer) -> Result<Option<u64>, Sta
     // SAFETY: this is the running thread.
     let Some(served) = (unsafe { me.served() }) else { return Ok(None) };
     let call = served.caller.call.lock();
+    // The caller may have given up since, and have begun another call.
     if call.open() != Some(served.number) || call.passed.is_some() {
         drop(call);
         return deliver_rare(me, transfer.address());

@@ -264,6 +264,7 @@ pub fn enable() {
     use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
     let mut cr0 = Cr0::read();
     cr0.remove(Cr0Flags::EMULATE_COPROCESSOR);
+    // With MP an FWAIT faults by TS as well; with NE an x87 error is #MF, and no interrupt of the board's.
     cr0.insert(Cr0Flags::MONITOR_COPROCESSOR | Cr0Flags::NUMERIC_ERROR);
     // SAFETY: enables instructions that nothing of the kernel's depends on.
     unsafe {

@@ -111,6 +111,7 @@ impl Bitmap {
 
     fn take(&mut self) -> Option<usize> {
         let words = self.frames.div_ceil(64);
+        // Where the last search ended: before that most frames are in use.
         let start = self.next / 64;
         for step in 0..words {
             let at = (start + step) % words;

@@ -107,6 +107,7 @@ impl Space {
         let now = (bytes - done).min(NEW_PAGES * PAGE);
         for at in (address + done..address + done + now).step_by(PAGE as usize) {
             tables.map_own(at, protection.flags(), frames::allocate_zeroed)?;
+            // One by one: what is there when memory runs out stays, and counts.
             self.pages.fetch_add(1, Ordering::Relaxed);
         }
         Ok(now)

@@ -145,6 +145,7 @@ impl Tables {
         for level in (1..=4).rev() {
             let entry = temporary::with_frame(table, |words| words.entry(index(address, level)));
             let flags = entry.flags();
+            // A page that is there without any access (`edit`) is none here either.
             if !flags.contains(Flags::PRESENT) || (level > 1 && flags.contains(Flags::HUGE_PAGE)) {
                 return None;
             }

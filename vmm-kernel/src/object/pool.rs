@@ -75,6 +75,7 @@ impl<T, const N: usize> Pool<T, N> {
             let up = slot
                 .count
                 .references
+                // At zero the object is on its way out, and nobody may hold it any more.
                 .fetch_update(Ordering::Acquire, Ordering::Relaxed, |n| (n > 0).then_some(n + 1));
             up.ok().map(|_| Ref { slot })
         })

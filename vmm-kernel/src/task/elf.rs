@@ -108,6 +108,7 @@ impl<'a> Segment<'a> {
         let contents = header.data(endian, file).map_err(bad)?;
         let (address, size) = (header.p_vaddr(endian), header.p_memsz(endian));
         let end = address.checked_add(size).ok_or(Status::BadArgument)?;
+        // What is more would be copied behind the segment, over what lies there.
         if contents.len() as u64 > size {
             return Err(Status::BadArgument);
         }

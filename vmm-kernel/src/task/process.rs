@@ -126,6 +126,7 @@ impl Process {
             let mut short = [0; NAME_BYTES];
             short.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
             Ok(Self {
+                // Never used twice: endpoints and vCPUs know their process by it, also when it has gone.
                 serial: NEXT_SERIAL.fetch_add(1, Ordering::Relaxed),
                 space,
                 account,

@@ -229,6 +229,7 @@ pub fn load_usual(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(),
 
 /// Control register bits that this processor has, of those that CPUID decides about (APM volume 2, 3.1.3).
 fn cr4_supported(basic: Cpuid, seven: Cpuid) -> u64 {
+    // Up to OSXMMEXCPT: what every processor of 64 bits has.
     let always = 0x7ff;
     [
         (seven.ecx >> 2, 11),

@@ -123,6 +123,7 @@ fn account(from: Option<&Ref<Thread>>, to: Option<&Ref<Thread>>) {
     let now = time::now();
     if let Some(from) = from {
         let ran = from.ran.end(now);
+        // A thread's own count goes with the thread.
         if from.is_ended() {
             from.process.ended_ran.fetch_add(ran, Ordering::Relaxed);
             from.process.account.thread_ended(ran);

@@ -18,6 +18,7 @@ pub fn set_alarm(cpu: &PerCpu, me: &Thread, deadline_tsc: u64) {
 /// The running thread has no place among the sleepers that is early enough.
 #[cold]
 fn list_sleeper(cpu: &PerCpu, me: &Thread, deadline_tsc: u64) {
+    // It may be among them with a later time, and there is one place for each thread.
     forget_alarm(me);
     queue(cpu).sleepers.borrow_mut().add(deadline_tsc, current());
     me.alarm.list(deadline_tsc);
