@@ -103,6 +103,7 @@ fn check(entry: u64, segments: Vec<Segment>) -> Result<Kernel, KernelError> {
         return Err(KernelError::Empty);
     }
     for pair in segments.windows(2) {
+        // Permissions are a page's: of two segments in one, one would get the other's.
         if let [low, high] = pair
             && high.address - low.address < low.bytes
         {

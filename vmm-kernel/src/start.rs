@@ -156,6 +156,7 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     backend::start().map_err(BootError::Platform)?;
     backend::init_cpu()?;
     let started = smp::start_others(cpus, other_processor)?;
+    // One that is missing may come later, and executes what lies there then, with all privilege there is.
     if started.missing {
         guest_memory::withhold(smp::START_RANGE)?;
     }
@@ -205,6 +206,7 @@ fn host_u32(address: u64) -> u32 {
 fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
     let usable = read_host_map(boot)?;
     let claimed = host_u32(boot.vp_count_virtual);
+    // The host's claim; this processor is there in any case, and who does not answer is left out later.
     let cpus = claimed.clamp(1, MAX_CPUS as u32);
     if cpus != claimed {
         log::warn!("the host says {claimed} processors; {cpus} of them are used");

@@ -140,6 +140,7 @@ fn prepare_entry(
     }
     scheduler::arm_timer(cpu, page.deadline_tsc());
     vcpu.fpu.load_for_guest(cpu);
+    // From here to the entry no interrupt is taken: one that asks for a shootdown takes the selection back.
     backend.select();
     ready.forget();
     if let Some((thread, named)) = named

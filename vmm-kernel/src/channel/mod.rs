@@ -228,6 +228,7 @@ fn stay(receiver: &Ref<Thread>, was_blocked: bool, deadline_tsc: u64) {
 /// A call's message has handles, which the sender must have; or there is no time for it.
 #[cold]
 fn prepare_rare(me: &Thread, has_handles: bool, deadline_tsc: u64) -> Result<(), Status> {
+    // A copy, so that the call is not locked while the process's table is.
     let handles = me.call.lock().message.handles;
     let passed = if has_handles { Passed::of(&me.process, &handles)? } else { None };
     if deadline_tsc == 0 {

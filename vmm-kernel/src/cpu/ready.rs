@@ -110,6 +110,7 @@ impl ReadyVcpu {
         // Who forgets from now on finds this one; who did just before has said why, which the caller looks at
         // afterwards.
         self.ticket.store((&raw const *ticket).cast_mut(), Ordering::SeqCst);
+        // The page last: with it the ticket is good.
         ticket.open_page.store(self.run_page.get() as *mut u32, Ordering::SeqCst);
     }
 

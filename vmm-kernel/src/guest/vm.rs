@@ -102,6 +102,7 @@ impl Vm {
 
     /// It gets a vCPU on this processor.
     pub fn runs_on(&self, cpu: u32) {
+        // Never taken back: what a processor has cached outlives the vCPU.
         self.processors.fetch_or(1 << (cpu % u64::BITS), Ordering::SeqCst);
     }
 

@@ -208,6 +208,7 @@ impl Process {
     pub fn watch(&self, watcher: AnyRef) -> Result<bool, Status> {
         let mut state = self.state.lock();
         let ended = matches!(state.life, Life::Ended(_));
+        // An event that is given twice takes up one of the few places.
         let known = state.watchers.iter().flatten().any(|w| w.same(&watcher));
         if !ended && !known {
             let place = state.watchers.iter_mut().find(|w| w.is_none()).ok_or(Status::Exhausted)?;

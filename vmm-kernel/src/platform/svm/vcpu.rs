@@ -91,6 +91,7 @@ impl BackendVcpu {
     #[inline]
     pub fn load(&self, dirty: Groups) -> Result<(), LoadError> {
         let loaded = state::load(self.vmcb(), self.page, dirty);
+        // Some groups are loaded by now: what is there is neither the old state nor the new one.
         if loaded == Err(LoadError::NotEnterable) {
             self.reset();
         }

@@ -57,6 +57,7 @@ pub fn arm_timer(cpu: &PerCpu, deadline_tsc: u64) {
 #[cold]
 fn rearm_timer(cpu: &PerCpu, tsc: u64) {
     queue(cpu).armed_tsc.set(tsc);
+    // It may be armed for later than the vCPU's own deadline now, which the next entry has to put right.
     cpu.entry.ready.forget();
     local_apic::arm_timer(tsc);
 }
