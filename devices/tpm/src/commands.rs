@@ -4,6 +4,7 @@ pub(crate) mod asymmetric;
 pub(crate) mod attestation;
 pub(crate) mod capability;
 pub(crate) mod clock;
+pub(crate) mod commit;
 pub(crate) mod context;
 pub(crate) mod creation;
 pub(crate) mod duplication;

@@ -1,5 +1,6 @@
 //! Cryptography: what the engine asks of a library ([`Crypto`]), and what it builds from that.
 
+mod bn;
 pub(crate) mod drbg;
 pub(crate) mod ecc;
 pub(crate) mod hash;
@@ -41,7 +42,7 @@ pub trait BlockCipher {
     fn decrypt(&self, block: &mut [u8; 16]);
 }
 
-/// An ECDSA or EC Schnorr signature: two big-endian numbers as long as the curve's order.
+/// An ECDSA, ECDAA or EC Schnorr signature: two big-endian numbers as long as the curve's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EccSignature {
     /// The first number.
@@ -120,7 +121,10 @@ pub trait Crypto {
     /// A number, reduced to a scalar that is not zero: modulo the order less one, and one more.
     fn ecc_scalar(&self, curve: Curve, bytes: &[u8]) -> Zeroizing<Vec<u8>>;
 
-    /// `a * b + c` modulo the order.
+    /// A number modulo another one, as long as that. None if that is zero.
+    fn remainder(&self, modulus: &[u8], number: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
+
+    /// `a * b + c` modulo the order. None if one of them is not below it.
     fn ecc_multiply_add(&self, curve: Curve, a: &[u8], b: &[u8], c: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
 
     /// An ECDSA signature of a digest with a secret nonce. None for a nonce that is of no use.

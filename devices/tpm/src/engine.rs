@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::commitment::Commitments;
 use crate::constants::limit;
 use crate::crypto::drbg::Drbg;
 use crate::crypto::{Crypto, Hash};
@@ -57,6 +58,7 @@ pub(crate) struct Volatile {
     /// Hash sequence of _TPM_Hash_Start, where one runs.
     pub(crate) drtm: Option<Vec<(Hash, Box<dyn crate::crypto::Hasher>)>>,
     pub(crate) startup_locality: u8,
+    pub(crate) commitments: Commitments,
 }
 
 /// A TPM 2.0.
@@ -133,6 +135,7 @@ impl Tpm {
         // TPM2_Shutdown(STATE) takes the former ones back (part 3, 9.3).
         self.volatile.null.seed = self.new_seed();
         self.volatile.null.proof = self.new_seed();
+        self.volatile.commitments.nonce = self.new_seed();
     }
 
     /// Executes a command and returns its response.
@@ -207,6 +210,7 @@ impl Volatile {
             lockout: crate::lockout::Timers::default(),
             drtm: None,
             startup_locality: 0,
+            commitments: Commitments::default(),
         }
     }
 }

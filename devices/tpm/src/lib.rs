@@ -49,6 +49,7 @@ extern crate alloc;
 mod audit;
 mod clock;
 mod commands;
+mod commitment;
 mod constants;
 pub mod crypto;
 mod dispatch;

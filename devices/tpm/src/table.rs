@@ -2,9 +2,9 @@
 //! attributes, and the function that executes it (part 3).
 
 use crate::commands::{
-    asymmetric, attestation, capability, clock, context, creation, duplication, external, hierarchy, lockout,
-    nv, nv_access, nv_define, pcr, policy, policy_checks, policy_proofs, random, sequence, session, startup,
-    symmetric,
+    asymmetric, attestation, capability, clock, commit, context, creation, duplication, external, hierarchy,
+    lockout, nv, nv_access, nv_define, pcr, policy, policy_checks, policy_proofs, random, sequence, session,
+    startup, symmetric,
 };
 use crate::constants::handle;
 use crate::dispatch::Call;
@@ -294,7 +294,10 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     0x188 [plain Policy] DECRYPT, policy::duplication_select;
     0x189 [plain Policy] ENCRYPT, policy::get_digest;
     0x18a [] 0, capability::test_parms;
+    0x18b [user Object] BOTH, commit::commit;
     0x18c [plain Policy] 0, policy::password;
+    0x18d [user Object] BOTH, commit::z_gen_2_phase;
+    0x18e [] ENCRYPT, commit::ec_ephemeral;
     0x18f [plain Policy] 0, policy::nv_written;
     0x190 [plain Policy] DECRYPT, policy::template;
     0x191 [user Parent] HANDLE | BOTH, creation::create_loaded;

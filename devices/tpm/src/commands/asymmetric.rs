@@ -18,8 +18,14 @@ use crate::structures::ticket::Ticket;
 /// The scheme by which a key signs: its own, or the caller's where it has none.
 pub(crate) fn signing_scheme(key: &Object, given: Scheme) -> Result<Scheme> {
     let own = key.public.parameters.scheme();
-    let chosen = if own.is_null() { given } else { own };
-    let is_other = !given.is_null() && given != chosen;
+    // Which commitment an ECDAA signature is by, only the caller can say.
+    let is_split = own.id == alg::ECDAA;
+    let chosen = if own.is_null() || is_split { given } else { own };
+    let is_other = if is_split {
+        (given.id, given.hash) != (own.id, own.hash)
+    } else {
+        !given.is_null() && given != chosen
+    };
     if is_other || !Scheme::is_of(chosen.id, key.public.kind()) || !chosen.signs() {
         return Err(Rc::SCHEME);
     }
@@ -199,8 +205,12 @@ pub(crate) fn ecdh_z_gen(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn ecc_parameters(_tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let curve = call.read(|r| Curve::read(r).map_err(|_| Rc::VALUE))?;
     call.end()?;
-    let hash = if curve == Curve::P256 { Hash::Sha256 } else { Hash::Sha384 };
-    call.out.u16(curve.id()).u16(curve.size() as u16 * 8).u16(alg::KDF1_SP800_56A).u16(hash.id());
+    call.out.u16(curve.id()).u16(curve.size() as u16 * 8);
+    match curve {
+        Curve::P256 => call.out.u16(alg::KDF1_SP800_56A).u16(Hash::Sha256.id()),
+        Curve::P384 => call.out.u16(alg::KDF1_SP800_56A).u16(Hash::Sha384.id()),
+        Curve::BnP256 => call.out.u16(alg::NULL),
+    };
     call.out.u16(alg::NULL);
     for number in parameters(curve) {
         call.out.sized(&from_hex(number));

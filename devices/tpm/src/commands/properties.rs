@@ -106,7 +106,7 @@ const FIXED_VALUES: [(u32, u32); 45] = [
     (0x25, 0x0100),
     (0x26, 0),
     (0x27, 0),
-    (0x28, 128),
+    (0x28, crate::commitment::LIMIT as u32),
     (0x29, COMMANDS.len() as u32),
     (0x2a, COMMANDS.len() as u32),
     (0x2b, 0),

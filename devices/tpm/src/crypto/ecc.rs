@@ -12,11 +12,13 @@ pub enum Curve {
     P256,
     /// NIST P-384.
     P384,
+    /// BN P-256, for ECDAA.
+    BnP256,
 }
 
 impl Curve {
     /// All of them.
-    pub const ALL: [Curve; 2] = [Curve::P256, Curve::P384];
+    pub const ALL: [Curve; 3] = [Curve::P256, Curve::P384, Curve::BnP256];
 
     /// TPM_ECC_CURVE.
     #[must_use]
@@ -24,6 +26,7 @@ impl Curve {
         match self {
             Curve::P256 => 3,
             Curve::P384 => 4,
+            Curve::BnP256 => 0x10,
         }
     }
 
@@ -31,7 +34,7 @@ impl Curve {
     #[must_use]
     pub const fn size(self) -> usize {
         match self {
-            Curve::P256 => 32,
+            Curve::P256 | Curve::BnP256 => 32,
             Curve::P384 => 48,
         }
     }
@@ -67,7 +70,8 @@ impl Point {
 }
 
 /// The numbers of a curve, for TPM2_ECC_Parameters, each in hexadecimal: p, a, b, x and y of the generator,
-/// and the order. Their cofactor is 1. (SEC 2, 2.4.2 and 2.5.1.)
+/// and the order. Their cofactor is 1. (SEC 2, 2.4.2 and 2.5.1; TCG
+/// Algorithm Registry, TPM_ECC_BN_P256.)
 pub(crate) const fn parameters(curve: Curve) -> [&'static str; 6] {
     match curve {
         Curve::P256 => [
@@ -103,6 +107,14 @@ pub(crate) const fn parameters(curve: Curve) -> [&'static str; 6] {
                 "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf",
                 "581a0db248b0a77aecec196accc52973"
             ),
+        ],
+        Curve::BnP256 => [
+            "fffffffffffcf0cd46e5f25eee71a49f0cdc65fb12980a82d3292ddbaed33013",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000003",
+            "0000000000000000000000000000000000000000000000000000000000000001",
+            "0000000000000000000000000000000000000000000000000000000000000002",
+            "fffffffffffcf0cd46e5f25eee71a49e0cdc65fb1299921af62d536cd10b500d",
         ],
     }
 }

@@ -17,7 +17,7 @@ use sha2::digest::common::hazmat::SerializableState;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::ecc::{from_hex, parameters};
-use super::{BlockCipher, Crypto, Curve, EccSignature, Hash, Hasher, Point, rsa};
+use super::{BlockCipher, Crypto, Curve, EccSignature, Hash, Hasher, Point, bn, rsa};
 
 /// [`Crypto`] by RustCrypto's crates.
 #[derive(Clone, Copy, Debug, Default)]
@@ -164,6 +164,7 @@ macro_rules! by_curve {
         match $curve {
             Curve::P256 => $function::<NistP256>($($argument),*),
             Curve::P384 => $function::<NistP384>($($argument),*),
+            Curve::BnP256 => bn::$function($($argument),*),
         }
     };
 }
@@ -270,12 +271,17 @@ impl Crypto for RustCrypto {
         match curve {
             Curve::P256 => affine::<NistP256>(point).is_some(),
             Curve::P384 => affine::<NistP384>(point).is_some(),
+            Curve::BnP256 => bn::is_on_curve(point),
         }
     }
 
     fn ecc_scalar(&self, curve: Curve, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
         let [.., order] = parameters(curve);
         rsa::scalar(&from_hex(order), bytes).unwrap_or_default()
+    }
+
+    fn remainder(&self, modulus: &[u8], number: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        rsa::remainder(modulus, number)
     }
 
     fn ecc_multiply_add(&self, curve: Curve, a: &[u8], b: &[u8], c: &[u8]) -> Option<Zeroizing<Vec<u8>>> {

@@ -207,15 +207,38 @@ pub(super) fn find_prime<const L: usize>(
     None
 }
 
+/// A number modulo another one, of as many bits as that has bytes for.
+fn rest(modulus: BoxedUint, bytes: &[u8]) -> Option<BoxedUint> {
+    let precision = (bytes.len() as u32 * 8).max(modulus.bits_precision()).next_multiple_of(64);
+    let mut number = BoxedUint::from_be_slice(bytes, precision).ok()?;
+    let rest = number.rem(&NonZero::new(modulus).into_option()?);
+    number.zeroize();
+    Some(rest)
+}
+
+/// The last bytes of a number.
+fn last_bytes(number: &BoxedUint, size: usize) -> Option<Zeroizing<Vec<u8>>> {
+    let all = Zeroizing::new(number.to_be_bytes().to_vec());
+    let start = all.len().checked_sub(size)?;
+    Some(Zeroizing::new(all.get(start..)?.to_vec()))
+}
+
+/// A number modulo another one, as long as that.
+pub(super) fn remainder(modulus: &[u8], bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let number = BoxedUint::from_be_slice(modulus, modulus.len() as u32 * 8).ok()?;
+    let mut rest = rest(number, bytes)?;
+    let remainder = last_bytes(&rest, modulus.len());
+    rest.zeroize();
+    remainder
+}
+
 /// `bytes` modulo `order - 1`, plus one: a scalar that is not zero.
 pub(super) fn scalar(order: &[u8], bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let precision = (bytes.len().max(order.len()) * 8) as u32;
     let order_less_one = BoxedUint::from_be_slice(order, order.len() as u32 * 8).ok()?;
-    let order_less_one = order_less_one.wrapping_sub(BoxedUint::one());
-    let mut number = BoxedUint::from_be_slice(bytes, precision.next_multiple_of(64)).ok()?;
-    let rest = number.rem(&NonZero::new(order_less_one).into_option()?);
-    number.zeroize();
-    let scalar = Zeroizing::new(rest.wrapping_add(BoxedUint::one()).to_be_bytes().to_vec());
-    let start = scalar.len().checked_sub(order.len())?;
-    Some(Zeroizing::new(scalar.get(start..)?.to_vec()))
+    let mut rest = rest(order_less_one.wrapping_sub(BoxedUint::one()), bytes)?;
+    let mut sum = rest.wrapping_add(BoxedUint::one());
+    let scalar = last_bytes(&sum, order.len());
+    rest.zeroize();
+    sum.zeroize();
+    scalar
 }

@@ -86,6 +86,10 @@ impl Tpm {
                 let bytes = self.rsa_private(key, &block)?.to_vec();
                 Ok(Signature::Rsa { scheme: scheme.id, hash, bytes })
             }
+            Parameters::Ecc { curve, .. } if scheme.id == alg::ECDAA => {
+                let numbers = self.sign_ecdaa(key, curve, hash, scheme.extra, digest)?;
+                Ok(Signature::Ecc { scheme: scheme.id, hash, numbers })
+            }
             Parameters::Ecc { curve, .. } => {
                 let numbers = self.sign_ecc(key, curve, scheme.id, hash, digest)?;
                 Ok(Signature::Ecc { scheme: scheme.id, hash, numbers })
