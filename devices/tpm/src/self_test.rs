@@ -1,5 +1,6 @@
 //! Self-tests: each primitive once with a known answer, before anything is done with it.
 
+use crate::crypto::ecc::from_hex;
 use crate::crypto::{Crypto, Curve, Hash};
 
 /// FIPS 180-4's "abc": the first four bytes of each digest.
@@ -44,15 +45,39 @@ fn curves(crypto: &dyn Crypto) -> bool {
     })
 }
 
+/// A key of 1024 bits made for this test, and the message's cipher without padding.
+const RSA_MODULUS: &str = concat!(
+    "97dc467bb7c858c6889e7828e114ee4e74c0c51a9fa917954be90df52163f3f8",
+    "1f86675fb9840c1ca9f32c80ff0805d06ccb7df8b9306a81594168dde4ea5170",
+    "ee8ede4cb65768767c2df91dfaa2d851c037043f02c92a9553e1bca68de43b9e",
+    "9fa973b7f47c79476b5c8df229dcfe3b5773526c2899a81b6c22f8c7522b3603"
+);
+const RSA_PRIME: &str = concat!(
+    "c220c1254d1dcddd715a82ee1f481ff3c68e2b425a0b48bee4c6f293779bfb2d",
+    "5f7385b5b947b85688806a114da546eb9b0fb5722bbab46d6a2502867c5e46b9"
+);
+const RSA_CIPHER: [u8; 8] = [0x22, 0x7d, 0x69, 0xcb, 0x0f, 0xf3, 0xb7, 0x78];
+
+/// The public operation with a known answer, and the private one, which has to undo it.
+fn rsa(crypto: &dyn Crypto) -> bool {
+    let (modulus, prime) = (from_hex(RSA_MODULUS), from_hex(RSA_PRIME));
+    let mut message = [0x2a; 128];
+    message[0] = 0;
+    let Some(cipher) = crypto.rsa_public(&modulus, 65537, &message) else { return false };
+    let plain = crypto.rsa_private(&modulus, 65537, &prime, &cipher, &message);
+    cipher.starts_with(&RSA_CIPHER) && plain.is_some_and(|plain| plain == message)
+}
+
 type Test = fn(&dyn Crypto) -> bool;
 
 /// Runs all tests and returns what failed.
 pub(crate) fn run(crypto: &dyn Crypto) -> Option<&'static str> {
-    let tests: [(&'static str, Test); 4] = [
+    let tests: [(&'static str, Test); 5] = [
         ("the self-test of the hashes failed", hashes),
         ("the self-test of HMAC failed", hmac),
         ("the self-test of AES failed", aes),
         ("the self-test of ECC failed", curves),
+        ("the self-test of RSA failed", rsa),
     ];
     tests.into_iter().find(|(_, test)| !test(crypto)).map(|(what, _)| what)
 }

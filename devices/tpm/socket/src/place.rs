@@ -20,28 +20,41 @@ impl Platform for Machine {
     }
 }
 
-/// Two files in a folder, each written in place: while one is being written, the other is whole.
-struct Files([PathBuf; 2]);
+/// Two files in a folder, each written in place: while one is being written, the other is whole. A write has
+/// ended when the disk has it, so that a crash of the machine leaves the old state or the new one.
+struct Files {
+    folder: PathBuf,
+    paths: [PathBuf; 2],
+}
 
 impl Files {
     fn new(folder: &Path) -> Files {
-        Files(["tpm2-state.0", "tpm2-state.1"].map(|name| folder.join(name)))
+        let paths = ["tpm2-state.0", "tpm2-state.1"].map(|name| folder.join(name));
+        Files { folder: folder.to_owned(), paths }
     }
 }
 
 impl Storage for Files {
     fn read(&mut self, slot: usize) -> Result<Vec<u8>, PlatformError> {
-        match fs::read(self.0.get(slot).ok_or(PlatformError)?) {
+        match fs::read(self.paths.get(slot).ok_or(PlatformError)?) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             other => other.map_err(|_| PlatformError),
         }
     }
 
     fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), PlatformError> {
-        let path = self.0.get(slot).ok_or(PlatformError)?;
-        let mut file = fs::File::create(path).map_err(|_| PlatformError)?;
-        file.write_all(bytes).map_err(|_| PlatformError)
+        let path = self.paths.get(slot).ok_or(PlatformError)?;
+        write_through(&self.folder, path, bytes).map_err(|_| PlatformError)
     }
+}
+
+/// Writes a file of a folder and waits until the disk has its content, its size and, of a new one, its name.
+fn write_through(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let is_new = !path.exists();
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    if is_new { fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 fn read_key(option: &str) -> Result<[u8; 32]> {
