@@ -52,8 +52,10 @@ fn source(folder: &Path) -> Result<PathBuf> {
 fn build(source: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.args(["test", "--no-run", "--test", "integration_tests"]);
-    command::run(cargo.current_dir(source))?;
-    let programs = fs::read_dir(source.join("target/debug/deps"))?.filter_map(Result::ok);
+    // The scripts name this project's target folder, where nothing of the suite belongs.
+    let target = source.join("target");
+    command::run(cargo.current_dir(source).env("CARGO_TARGET_DIR", &target))?;
+    let programs = fs::read_dir(target.join("debug/deps"))?.filter_map(Result::ok);
     let paths = programs.map(|entry| entry.path()).filter(|path| path.extension().is_none());
     let is_test = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("integration_tests-"))
