@@ -13,7 +13,7 @@ use crate::layout::{USER_END, USER_START};
 use crate::memory::payer::Payer;
 use crate::memory::space::Space;
 use crate::memory::{frames, host_map, temporary};
-use crate::platform::backend::fuzz_target::load_registers;
+pub use crate::platform::backend::fuzz_target::load_registers;
 use crate::task::elf;
 
 #[cfg(test)]

@@ -101,14 +101,14 @@ impl Grave {
 
     /// Gives back the pages of a page table.
     fn give_pages(&self, table: PhysFrame) {
-        const PIECE: usize = 64;
+        const PIECE: usize = 32;
         for first in (0..COUNT).step_by(PIECE) {
             // Not the whole table: no stack frame of the kernel's may be over 1 KiB.
             let mut piece = [Entry::UNUSED; PIECE];
             temporary::with_frame(table, |words| {
                 (first..).zip(&mut piece).for_each(|(index, place)| *place = words.entry(index));
             });
-            for entry in piece {
+            for entry in &piece {
                 if entry.flags().contains(OWNED) {
                     self.payer.give(PhysFrame::containing_address(entry.address()));
                 }

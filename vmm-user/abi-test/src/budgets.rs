@@ -18,7 +18,7 @@ use crate::child::{self, Child};
 use crate::suite::Suite;
 
 /// What a child of these tests is, and a little more: pages that it takes by itself.
-const PROGRAM_BYTES: u64 = 2 << 20;
+const PROGRAM_BYTES: u64 = 1 << 20;
 
 /// A budget, the limit of the child's, and what it is told in the end.
 const ALL: [(u32, u64, Status); 6] = [
