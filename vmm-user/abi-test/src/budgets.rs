@@ -26,7 +26,7 @@ const ALL: [(u32, u64, Status); 6] = [
     (budget::HANDLES, 20, Status::OutOfHandles),
     (budget::THREADS, 5, Status::OutOfThreads),
     (budget::EVENTS, 6, Status::OutOfEvents),
-    (budget::PROCESSES, 2, Status::OutOfProcesses),
+    (budget::PROCESSES, 1, Status::OutOfProcesses),
     (budget::OBJECTS, 7, Status::OutOfObjects),
 ];
 
