@@ -81,7 +81,7 @@ impl CpuidTable {
     #[inline]
     pub fn lookup(&self, leaf: u32, subleaf: u32, live: &Live) -> Leaf {
         match self.slot(leaf) {
-            Some(slot) if slot.is_plain => slot.plain,
+            Some(slot) if slot.is_plain && !live.is_apic_off => slot.plain,
             Some(slot) => self.lookup_subleaf(slot, leaf, subleaf, live),
             None => Leaf::default(),
         }
@@ -91,6 +91,18 @@ impl CpuidTable {
     #[inline(always)]
     pub fn plain(&self, leaf: u32) -> Option<&Leaf> {
         self.slot(leaf).filter(|slot| slot.is_plain).map(|slot| &slot.plain)
+    }
+
+    /// The local APIC was switched off or on in its base register: what shows that is plain no more, or
+    /// again.
+    #[cold]
+    pub fn follow_apic(&mut self, is_off: bool) {
+        for slot in self.basic.iter_mut().chain(&mut self.extended) {
+            let entry = self.entries.get(usize::from(slot.first)).filter(|_| slot.count > 0);
+            if entry.is_some_and(|entry| entry.fill == Fill::Apic) {
+                slot.is_plain = !is_off;
+            }
+        }
     }
 
     #[inline(always)]
@@ -212,7 +224,8 @@ impl<'a> Builder<'a> {
     fn put_subleaves(&mut self, leaf: u32, indexed: bool, entries: &[Entry]) {
         // Most leaves are the same for every subleaf and state; those are answered without a search.
         let plain = match entries {
-            [Entry { leaf, fill: Fill::Nothing }] if !indexed => Some(*leaf),
+            // With the APIC on, as it begins and in all likelihood stays.
+            [Entry { leaf, fill: Fill::Nothing | Fill::Apic }] if !indexed => Some(*leaf),
             _ => None,
         };
         let slot = Slot {

@@ -360,9 +360,12 @@ fn registers_follow_features() {
 #[test]
 fn the_apic_bit_follows_the_base_register() {
     const APIC: u32 = 1 << 9;
-    let table = four(0);
-    for (is_apic_off, expected) in [(false, APIC), (true, 0)] {
+    let mut table = four(0);
+    for (is_apic_off, expected) in [(false, APIC), (true, 0), (false, APIC)] {
         let live = Live { is_apic_off, ..Live::default() };
+        table.follow_apic(is_apic_off);
+        let plain = table.plain(0x8000_0001).map(|leaf| leaf.edx & APIC);
+        assert_eq!(plain, (!is_apic_off).then_some(APIC), "{is_apic_off}");
         for leaf in [1, 0x8000_0001] {
             assert_eq!(table.lookup(leaf, 0, &live).edx & APIC, expected, "{leaf:x}");
         }

@@ -71,6 +71,7 @@ impl Vcpu {
             MsrWrite::Fault => false,
             MsrWrite::Lapic if msr == APIC_BASE => {
                 let result = self.events.lapic.set_base(value);
+                self.cpuid.follow_apic(self.is_apic_off());
                 self.events.lapic_written(&mut self.registers);
                 result.is_ok()
             }
