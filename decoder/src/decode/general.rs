@@ -38,6 +38,10 @@ pub(super) fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<I
 
 /// The full decoder's reading.
 fn read(bytes: &[u8], mode: Mode, vendor: Vendor) -> Result<Full, Rejection> {
+    // The full decoder's handlers break the rules of Miri's that are still experimental (stacked borrows).
+    if cfg!(miri) {
+        return Err(Rejection::Unsupported);
+    }
     let longest = usize::from(MAX_LENGTH);
     let bytes = bytes.get(..longest).unwrap_or(bytes);
     // Near branches of two bytes in 64-bit code, and far pointers of ten, depend on the maker.

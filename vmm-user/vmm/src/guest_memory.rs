@@ -282,8 +282,9 @@ mod tests {
     fn any_number_of_bytes_is_copied() {
         let ram = GuestRam::of(Box::leak(vec![0u64; 64].into_boxed_slice()));
         let bytes: Vec<u8> = (1..=40).collect();
-        for start in 0..9 {
-            for count in 0..40 {
+        let step = if cfg!(miri) { 5 } else { 1 };
+        for start in (0..9).step_by(step) {
+            for count in (0..40).step_by(step) {
                 assert!(ram.copy_in(start, &[0; 60]));
                 assert!(ram.copy_in(start, &bytes[..count]));
                 let mut read = [0xee; 60];
