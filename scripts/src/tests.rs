@@ -15,6 +15,7 @@ mod fuzz;
 pub mod host;
 pub mod hostile;
 mod inspect;
+mod interrupts_off;
 mod kernel;
 mod late;
 mod mmio_forms;
@@ -47,6 +48,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "31-kernel", run: kernel::run },
     Group { name: "32-entry", run: entry::run },
     Group { name: "33-host", run: host::run },
+    Group { name: "34-interrupts-off", run: interrupts_off::run },
     Group { name: "35-hostile-guest", run: hostile::run },
     Group { name: "37-late-processor", run: late::run },
     Group { name: "39-chaos", run: chaos::run },

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use vcpu_abi::status::Status;
 
 use crate::channel::{self, Names};
-use crate::cpu::{per_cpu, this_cpu};
+use crate::cpu::{masked_time, per_cpu, this_cpu};
 use crate::event::Event;
 use crate::guest::run_cache::{self, RunCache};
 use crate::layout::{USER_STACK_TOP, USER_START_PAGE};
@@ -64,6 +64,7 @@ pub fn watch(process: &Process, event: Ref<Event>) -> Result<(), Status> {
 extern "C" fn begin_thread() {
     scheduler::finish_switch();
     before_user();
+    masked_time::end();
 }
 
 /// Ends the running thread's process. Its threads stop as they come by; the caller's must not go back to user

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cpu::{local_apic, masking, per_cpu, ports, this_cpu_number};
+use crate::cpu::{local_apic, masked_time, masking, per_cpu, ports, this_cpu_number};
 use crate::memory::frames;
 use crate::{checks, console};
 
@@ -49,6 +49,9 @@ pub fn end(end: End) -> ! {
     // on the others.
     stop_others();
     checks::stacks::report();
+    if let Some((ticks, why)) = masked_time::longest() {
+        log::info!("interrupts were off for {ticks} ticks at most, in {why:#x}");
+    }
     ports::write_u8(DEBUG_EXIT_PORT, end as u8);
     match end {
         End::PowerOff => power_off(),

@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::execute::{Done, Execute};
 use super::process::only_self;
 use crate::channel::{self, Binding, Channel, Endpoint, InMemory, InRegisters, Registers};
-use crate::cpu::{PerCpu, this_cpu};
+use crate::cpu::{PerCpu, masked_time, this_cpu};
 use crate::event::Event;
 use crate::life;
 use crate::object::pool::Ref;
@@ -53,6 +53,7 @@ extern "C" fn words_dispatch(
     registers: &mut Registers,
     number: u64,
 ) -> Answer {
+    masked_time::begin_as(masked_time::CALL | number as u32);
     let transfer = InRegisters { registers, deadline_tsc, address };
     let answer = match number {
         SYS_CALL_WORDS => with_thread(|cpu, me| {
@@ -64,6 +65,7 @@ extern "C" fn words_dispatch(
         _ => no_such_call(number),
     };
     life::before_user();
+    masked_time::end();
     answer
 }
 

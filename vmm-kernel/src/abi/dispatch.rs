@@ -5,6 +5,7 @@ use vcpu_abi::status::Status;
 use vcpu_abi::with_operation;
 
 use super::execute::{Done, Execute, Kinds};
+use crate::cpu::masked_time;
 use crate::object::pool::Ref;
 use crate::task::handle::HandleObject;
 use crate::task::process::Process;
@@ -35,6 +36,7 @@ pub fn execute(process: &Ref<Process>, operation: &mut Operation, last: bool) ->
     if operation.flags & !FLAG_GO_ON != 0 {
         return Status::BadArgument;
     }
+    masked_time::name(operation.code);
     let done = with_operation!(
         operation.code,
         C => call::<C>(process, operation, last),

@@ -28,6 +28,7 @@ use vcpu_abi::status::Status;
 use vcpu_abi::syscall::{SYS_BATCH, SYS_CALL, SYS_EXIT, SYS_RECEIVE, SYS_THREAD_EXIT, SYS_YIELD};
 
 use self::answer::Answer;
+use crate::cpu::masked_time;
 use crate::life::{self, end_current};
 use crate::task::process::EndCause;
 use crate::task::scheduler;
@@ -35,6 +36,7 @@ use crate::task::scheduler;
 /// What the entry code calls for the system calls but `SYS_RUN` and those whose message is in registers.
 #[unsafe(no_mangle)]
 pub extern "C" fn syscall_dispatch(first: u64, second: u64, third: u64, number: u64) -> Answer {
+    masked_time::begin_as(masked_time::CALL | number as u32);
     let answer = match number {
         SYS_BATCH => batch::in_user_memory(first, second),
         SYS_YIELD => {
@@ -51,5 +53,6 @@ pub extern "C" fn syscall_dispatch(first: u64, second: u64, third: u64, number: 
         _ => channel::no_such_call(number),
     };
     life::before_user();
+    masked_time::end();
     answer
 }

@@ -11,7 +11,7 @@ use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::activity;
 use vcpu_abi::status::Status;
 
-use crate::cpu::{PerCpu, masking, time};
+use crate::cpu::{PerCpu, masked_time, masking, time};
 use crate::guest::vcpu::{Vcpu, place};
 use crate::machine;
 use crate::platform::backend::exit::Exit;
@@ -114,7 +114,9 @@ fn enter_until_exit(
         if let Some(why) = prepare_entry(cpu, vcpu, backend, named) {
             return Some(why);
         }
+        masked_time::end();
         let exit = backend.enter();
+        masked_time::begin();
         if exit == Exit::Vmm {
             return None;
         }

@@ -5,11 +5,12 @@ use core::sync::atomic::Ordering;
 
 use vcpu_abi::operation::{Call, Handle, VcpuRun};
 use vcpu_abi::status::Status;
+use vcpu_abi::syscall::SYS_RUN;
 
 use super::answer::Answer;
 use super::batch;
 use super::run::{self, Named};
-use crate::cpu::{PerCpu, this_cpu};
+use crate::cpu::{PerCpu, masked_time, this_cpu};
 use crate::guest::run_cache;
 use crate::guest::vcpu::Vcpu;
 use crate::life;
@@ -21,6 +22,7 @@ use crate::task::thread::Thread;
 /// What the backend's entry code calls for a `SYS_RUN` that it cannot enter at once.
 #[unsafe(no_mangle)]
 extern "C" fn sys_run(handle: u64) -> Answer {
+    masked_time::begin_as(masked_time::CALL | SYS_RUN as u32);
     back_to_user(run_handle(handle))
 }
 
@@ -31,6 +33,7 @@ fn back_to_user(answer: Answer) -> Answer {
         // Nothing is held here any more: the thread may end.
         life::before_user();
     }
+    masked_time::end();
     answer
 }
 
@@ -58,6 +61,7 @@ fn run_handle(handle: u64) -> Answer {
 /// What the backend's entry code calls when the exit was the kernel's own: handles it, and resumes the run.
 #[unsafe(no_mangle)]
 extern "C" fn sys_run_resume(exit: u32) -> Answer {
+    masked_time::begin_as(masked_time::CALL | SYS_RUN as u32);
     back_to_user(resume(exit).unwrap_or(Answer::new(Status::WrongState, 0)))
 }
 

@@ -10,6 +10,7 @@
 use core::arch::asm;
 
 use super::interrupts::Frame;
+use super::masked_time;
 
 /// RFLAGS.IF.
 const INTERRUPTS: u64 = 1 << 9;
@@ -22,6 +23,7 @@ impl Unmasked {
     /// Takes what is pending.
     #[inline(always)]
     fn begin() -> Self {
+        masked_time::end();
         // SAFETY: the handlers keep every register. Interrupts are recognised behind the instruction that
         // follows STI.
         unsafe { asm!("sti", "nop", options(nostack)) };
@@ -31,6 +33,7 @@ impl Unmasked {
     /// Waits for an interrupt. None is lost: one that is pending ends the HLT, which follows STI at once.
     #[inline(always)]
     fn begin_halted() -> Self {
+        masked_time::end();
         // SAFETY: as above; an interrupt ends it.
         unsafe { asm!("sti", "hlt", options(nostack)) };
         Self(())
@@ -41,6 +44,7 @@ impl Drop for Unmasked {
     #[inline(always)]
     fn drop(&mut self) {
         mask();
+        masked_time::begin();
     }
 }
 

@@ -11,6 +11,7 @@ pub mod host_call;
 pub mod interrupts;
 pub mod io_apic;
 pub mod local_apic;
+pub mod masked_time;
 pub mod masking;
 pub mod per_cpu;
 pub mod ready;

@@ -4,7 +4,7 @@
 mod exceptions;
 
 use crate::cpu::interrupts::Frame;
-use crate::cpu::{io_apic, local_apic};
+use crate::cpu::{io_apic, local_apic, masked_time, masking};
 use crate::event::{host_lines, messages};
 use crate::life;
 use crate::memory::shootdown;
@@ -14,6 +14,10 @@ use crate::task::scheduler;
 #[unsafe(no_mangle)]
 extern "C" fn handle_trap(frame: &mut Frame) {
     let vector = frame.vector as u8;
+    let begins = masking::allowed_in(frame);
+    if begins {
+        masked_time::begin_as(masked_time::TRAP | u32::from(vector));
+    }
     if vector < 32 {
         exceptions::handle(frame);
     } else {
@@ -22,6 +26,9 @@ extern "C" fn handle_trap(frame: &mut Frame) {
     // An interrupt of the kernel's goes back to where it came from: the kernel is not preempted.
     if frame.is_user() {
         life::before_user();
+    }
+    if begins {
+        masked_time::end();
     }
 }
 
