@@ -14,17 +14,17 @@ pub trait VirtioDevice: Send {
     const CLASS: u32;
 
     /// The features that it offers, without those of transport and rings.
-    fn features(&self) -> u64;
+    fn features(&self) -> u64 {
+        0
+    }
     /// How many queues it has: 1 to 64.
     fn queues(&self) -> u16;
     /// The most descriptors of each: a power of two.
     fn queue_size(&self) -> u16;
     /// A byte of its configuration; 0 behind the end.
-    fn config(&self, offset: u64) -> u8;
-    /// The driver has accepted these features and is ready.
-    fn start(&mut self, features: u64);
-    /// The driver has reset it.
-    fn reset(&mut self);
+    fn config(&self, _offset: u64) -> u8 {
+        0
+    }
     /// The driver has made something available in a queue.
     ///
     /// # Errors

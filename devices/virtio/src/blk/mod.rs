@@ -120,10 +120,6 @@ impl<D: Disk> VirtioDevice for Block<D> {
         bytes.get((offset - at) as usize).copied().unwrap_or(0)
     }
 
-    fn start(&mut self, _: u64) {}
-
-    fn reset(&mut self) {}
-
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
         while queues.pop(queue, &mut self.chain)? {
             let written = request::carry_out(

@@ -82,10 +82,6 @@ impl<T: Terminal> VirtioDevice for Console<T> {
     const ID: u16 = 3;
     const CLASS: u32 = 0x07_8000;
 
-    fn features(&self) -> u64 {
-        0
-    }
-
     fn queues(&self) -> u16 {
         2
     }
@@ -93,14 +89,6 @@ impl<T: Terminal> VirtioDevice for Console<T> {
     fn queue_size(&self) -> u16 {
         64
     }
-
-    fn config(&self, _: u64) -> u8 {
-        0
-    }
-
-    fn start(&mut self, _: u64) {}
-
-    fn reset(&mut self) {}
 
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
         while queue == SEND && queues.pop(SEND, &mut self.chain)? {

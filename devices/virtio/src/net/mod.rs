@@ -112,10 +112,6 @@ impl<L: Link> VirtioDevice for Net<L> {
         }
     }
 
-    fn start(&mut self, _: u64) {}
-
-    fn reset(&mut self) {}
-
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
         while queue == SEND && queues.pop(SEND, &mut self.chain)? {
             self.send(queues.memory())?;

@@ -135,11 +135,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         if status & status::FEATURES_OK == 0 {
             status &= !status::DRIVER_OK;
         }
-        let starts = status & !had & status::DRIVER_OK != 0;
         self.state.status = status;
-        if starts {
-            self.device.start(accepted);
-        }
     }
 
     /// Changes what the driver says of a queue, until it is enabled.

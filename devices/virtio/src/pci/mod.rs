@@ -159,7 +159,6 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         self.state = State::RESET;
         self.queues.iter_mut().for_each(Queue::reset);
         self.vectors.fill(spec::NO_VECTOR);
-        self.device.reset();
         self.update_pin(platform);
     }
 

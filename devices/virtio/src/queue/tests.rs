@@ -20,10 +20,6 @@ impl VirtioDevice for Sum {
     const ID: u16 = 60;
     const CLASS: u32 = 0xff_0000;
 
-    fn features(&self) -> u64 {
-        0
-    }
-
     fn queues(&self) -> u16 {
         1
     }
@@ -31,14 +27,6 @@ impl VirtioDevice for Sum {
     fn queue_size(&self) -> u16 {
         64
     }
-
-    fn config(&self, _: u64) -> u8 {
-        0
-    }
-
-    fn start(&mut self, _: u64) {}
-
-    fn reset(&mut self) {}
 
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
         while queues.pop(queue, &mut self.chain)? {

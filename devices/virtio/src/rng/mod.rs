@@ -57,10 +57,6 @@ impl<E: Entropy> VirtioDevice for Rng<E> {
     const ID: u16 = 4;
     const CLASS: u32 = 0xff_0000;
 
-    fn features(&self) -> u64 {
-        0
-    }
-
     fn queues(&self) -> u16 {
         1
     }
@@ -68,14 +64,6 @@ impl<E: Entropy> VirtioDevice for Rng<E> {
     fn queue_size(&self) -> u16 {
         64
     }
-
-    fn config(&self, _: u64) -> u8 {
-        0
-    }
-
-    fn start(&mut self, _: u64) {}
-
-    fn reset(&mut self) {}
 
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
         while queues.pop(queue, &mut self.chain)? {
