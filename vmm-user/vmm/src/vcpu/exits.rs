@@ -39,10 +39,12 @@ impl Vcpu {
                 // With this bit none of the reasons above matches: an ordinary exit pays nothing for it.
                 _ if why & NOTABLE != 0 => {
                     why &= !NOTABLE;
-                    if let Some(next) = self.count_and_keep_event(why) {
-                        return next;
+                    // An end leaves from here: where all others meet, nobody has to ask for one again.
+                    match self.count_and_keep_event(why) {
+                        ControlFlow::Continue(true) => continue,
+                        ControlFlow::Continue(false) => {}
+                        ControlFlow::Break(end) => return ControlFlow::Break(end),
                     }
-                    continue;
                 }
                 _ => return self.handle_rare(why),
             }
@@ -51,9 +53,9 @@ impl Vcpu {
     }
 
     /// What comes before the exit itself: it is counted, the guest's task priority may be another, and an
-    /// event on its way to the guest. Returns what is next if there is nothing else to be handled.
+    /// event on its way to the guest. Continues with whether the exit itself is still to be handled.
     #[cold]
-    fn count_and_keep_event(&mut self, why: u32) -> Option<ControlFlow<u32>> {
+    fn count_and_keep_event(&mut self, why: u32) -> ControlFlow<u32, bool> {
         if let Some(statistics) = self.statistics {
             self.count(why, statistics);
         }
@@ -64,23 +66,23 @@ impl Vcpu {
         if flags.intersects(ExitFlags::EVENT | ExitFlags::INJECTION_PENDING) {
             return self.keep_event(why, flags);
         }
-        None
+        ControlFlow::Continue(true)
     }
 
     /// An event is not with the guest yet: it goes first.
-    fn keep_event(&mut self, why: u32, flags: ExitFlags) -> Option<ControlFlow<u32>> {
+    fn keep_event(&mut self, why: u32, flags: ExitFlags) -> ControlFlow<u32, bool> {
         if !flags.contains(ExitFlags::EVENT) {
             self.events.kernel_has_one();
-            return None;
+            return ControlFlow::Continue(true);
         }
         let event = self.registers.page.interrupted_event();
         if why == reason::MEMORY {
             // Its gate, its stack or the like is not in RAM, so that the processor cannot deliver it.
-            return Some(self.deliver(event));
+            return self.deliver(event).map_continue(|()| false);
         }
         // It was lost in the exit, and is delivered again.
         self.events.inject(&mut self.registers, event);
-        None
+        ControlFlow::Continue(true)
     }
 
     fn handle_halt(&mut self, policy: &impl HaltPolicy) {
