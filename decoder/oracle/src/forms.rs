@@ -6,6 +6,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const MODES: [Mode; 3] = [Mode::Bits16, Mode::Bits32, Mode::Bits64];
 
+/// What stands before the opcodes of the maps that have integer instructions.
+pub(crate) const ESCAPES: [&[u8]; 3] = [&[], &[0x0f], &[0x0f, 0x38]];
+
+/// The same as VEX prefixes, of the maps 0F 38 and 0F 3A: every mandatory prefix, both sizes.
+pub(crate) const VEX_ESCAPES: [&[u8]; 10] = [
+    &[0xc4, 0xe2, 0x60],
+    &[0xc4, 0xe2, 0x61],
+    &[0xc4, 0xe2, 0x62],
+    &[0xc4, 0xe2, 0x63],
+    &[0xc4, 0xe2, 0xe0],
+    &[0xc4, 0xe2, 0xe1],
+    &[0xc4, 0xe2, 0xe2],
+    &[0xc4, 0xe2, 0xe3],
+    &[0xc4, 0xe3, 0x7b],
+    &[0xc4, 0xe3, 0xfb],
+];
+
 /// What is known of one accepted opcode.
 #[derive(Default)]
 struct Form {
@@ -40,25 +57,10 @@ pub fn table() -> String {
 fn encodings() -> impl Iterator<Item = Vec<u8>> {
     const SELECTORS: [&[u8]; 8] =
         [&[], &[0x66], &[0xf2], &[0xf3], &[0x48], &[0x66, 0x48], &[0xf3, 0x48], &[0xf0]];
-    // The last ones are VEX prefixes, of the maps 0F 38 and 0F 3A.
-    const ESCAPES: [&[u8]; 13] = [
-        &[],
-        &[0x0f],
-        &[0x0f, 0x38],
-        &[0xc4, 0xe2, 0x60],
-        &[0xc4, 0xe2, 0x61],
-        &[0xc4, 0xe2, 0x62],
-        &[0xc4, 0xe2, 0x63],
-        &[0xc4, 0xe2, 0xe0],
-        &[0xc4, 0xe2, 0xe1],
-        &[0xc4, 0xe2, 0xe2],
-        &[0xc4, 0xe2, 0xe3],
-        &[0xc4, 0xe3, 0x7b],
-        &[0xc4, 0xe3, 0xfb],
-    ];
     // Memory at [rDI] or [BX], and the instructions that are ModRM bytes.
     let modrms = || (0..8).map(|reg| reg << 3 | 7).chain(0xc0..=0xff);
-    let opcodes = ESCAPES.into_iter().flat_map(|escape| (0..=0xff).map(move |opcode| (escape, opcode)));
+    let escapes = ESCAPES.into_iter().chain(VEX_ESCAPES);
+    let opcodes = escapes.flat_map(|escape| (0..=0xff).map(move |opcode| (escape, opcode)));
     SELECTORS.into_iter().flat_map(move |selector| {
         opcodes.clone().flat_map(move |(escape, opcode)| {
             modrms().map(move |modrm| [selector, escape, &[opcode, modrm], &[0; 8]].concat())

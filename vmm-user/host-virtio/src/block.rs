@@ -6,13 +6,13 @@ use bitflags::bitflags;
 use runtime::event::Event;
 use runtime::host_function::{DeviceMemory, HostFunction};
 use runtime::syscall;
+pub use virtio_devices::blk::spec::SECTOR_BYTES;
+use virtio_devices::blk::spec::{feature, kind};
 
 use crate::DriverError;
 use crate::queue::{self, Buffer, Queue};
 use crate::transport::Transport;
 
-/// Bytes of a sector, in which the device counts.
-pub const SECTOR_BYTES: u64 = 512;
 /// The most sectors of a request.
 pub const SECTORS_MAX: u64 = DATA_BYTES / SECTOR_BYTES;
 /// Memory for the data of a request: what is allocated in one piece.
@@ -23,9 +23,9 @@ bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Features: u64 {
         /// It may only be read.
-        const READ_ONLY = 1 << 5;
+        const READ_ONLY = feature::READ_ONLY;
         /// It keeps what was written in a cache until it is told to flush it.
-        const FLUSH = 1 << 9;
+        const FLUSH = feature::FLUSH;
         /// It may be told that sectors are not needed any more.
         const DISCARD = 1 << 13;
     }
@@ -35,10 +35,10 @@ bitflags! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Kind {
-    Read = 0,
-    Write = 1,
-    Flush = 4,
-    Discard = 11,
+    Read = kind::IN,
+    Write = kind::OUT,
+    Flush = kind::FLUSH,
+    Discard = kind::DISCARD,
 }
 
 /// Where the parts of a request are in the control page, behind the queue.

@@ -3,39 +3,16 @@
 use runtime::host_function::HostFunction;
 use runtime::syscall;
 use runtime::window::Window;
+use virtio_devices::pci::spec::feature::VERSION_1;
+use virtio_devices::pci::spec::{common as register, status};
 
 use crate::DriverError;
 use crate::layout::{self, Region};
 use crate::queue::Queue;
 
-/// Registers of the common configuration (4.1.4.3).
-mod register {
-    pub const DEVICE_FEATURE_SELECT: u64 = 0x00;
-    pub const DEVICE_FEATURE: u64 = 0x04;
-    pub const DRIVER_FEATURE_SELECT: u64 = 0x08;
-    pub const DRIVER_FEATURE: u64 = 0x0c;
-    pub const STATUS: u64 = 0x14;
-    pub const GENERATION: u64 = 0x15;
-    pub const QUEUE_SELECT: u64 = 0x16;
-    pub const QUEUE_SIZE: u64 = 0x18;
-    pub const QUEUE_VECTOR: u64 = 0x1a;
-    pub const QUEUE_ENABLE: u64 = 0x1c;
-    pub const QUEUE_NOTIFY: u64 = 0x1e;
-    /// Descriptors, available ring, used ring.
-    pub const QUEUE_ADDRESSES: [u64; 3] = [0x20, 0x28, 0x30];
-    pub const END: u64 = 0x38;
-}
-
-/// Device status (2.1).
-mod status {
-    pub const ACKNOWLEDGE: u8 = 1;
-    pub const DRIVER: u8 = 2;
-    pub const DRIVER_OK: u8 = 4;
-    pub const FEATURES_OK: u8 = 8;
-}
-
-/// The device follows virtio 1.
-const VERSION_1: u64 = 1 << 32;
+/// Where a queue's descriptors, available ring and used ring are said.
+const QUEUE_ADDRESSES: [u64; 3] =
+    [register::QUEUE_DESCRIPTORS, register::QUEUE_DRIVER, register::QUEUE_DEVICE];
 /// It accesses memory as the bus lets it.
 const ACCESS_PLATFORM: u64 = 1 << 33;
 /// The most that is mapped of a region: what one call maps.
@@ -69,7 +46,7 @@ impl Transport {
         let read = |offset| function.read(offset).unwrap_or(u32::MAX);
         let layout = layout::find(read).ok_or(DriverError::NotVirtio)?;
         let common = map(function, layout.common)?;
-        if common.bytes() < register::END {
+        if common.bytes() < register::BYTES {
             return Err(DriverError::NotVirtio);
         }
         let notify = map(function, layout.notify)?;
@@ -148,7 +125,7 @@ impl Transport {
         if self.common.read_u16(register::QUEUE_VECTOR) != entry {
             return Err(DriverError::Lacks("a message for its queue"));
         }
-        for (register, address) in register::QUEUE_ADDRESSES.into_iter().zip(queue.addresses()) {
+        for (register, address) in QUEUE_ADDRESSES.into_iter().zip(queue.addresses()) {
             // In halves: a driver accesses fields of 64 bits by 32 (4.1.3.1).
             self.common.write_u32(register, address as u32);
             self.common.write_u32(register + 4, (address >> 32) as u32);

@@ -96,6 +96,8 @@ pub mod common {
 
 /// Device status (2.1).
 pub mod status {
+    /// The driver has found the device.
+    pub const ACKNOWLEDGE: u8 = 1;
     /// The driver knows how to drive the device.
     pub const DRIVER: u8 = 2;
     /// The driver is ready.

@@ -1,6 +1,7 @@
 //! The encodings that cases are drawn of.
 
 use super::{accesses_stack, loads_fs};
+use crate::forms::{ESCAPES, VEX_ESCAPES};
 use decoder::{Attributes, Instruction, Mode, Operation, Processor};
 
 /// One encoding that is accepted: prefix, escape bytes, opcode, and what ModRM.reg selects.
@@ -23,23 +24,9 @@ pub(in crate::native) fn memory_forms(processor: Processor) -> Vec<Form> {
     forms_of(processor, |operation| is_user(operation) || is_port_string(operation))
 }
 
-const ESCAPES: [&[u8]; 3] = [&[], &[0x0f], &[0x0f, 0x38]];
-
 /// VEX prefixes of the maps that have integer instructions: every mandatory prefix, both sizes, and in 64-bit
 /// code registers above the seventh as well.
 fn vex_escapes(mode: Mode) -> impl Iterator<Item = &'static [u8]> {
-    const LOW: [&[u8]; 10] = [
-        &[0xc4, 0xe2, 0x60],
-        &[0xc4, 0xe2, 0x61],
-        &[0xc4, 0xe2, 0x62],
-        &[0xc4, 0xe2, 0x63],
-        &[0xc4, 0xe2, 0xe0],
-        &[0xc4, 0xe2, 0xe1],
-        &[0xc4, 0xe2, 0xe2],
-        &[0xc4, 0xe2, 0xe3],
-        &[0xc4, 0xe3, 0x7b],
-        &[0xc4, 0xe3, 0xfb],
-    ];
     const HIGH: [&[u8]; 5] = [
         &[0xc4, 0x42, 0x20],
         &[0xc4, 0x42, 0xa1],
@@ -48,7 +35,7 @@ fn vex_escapes(mode: Mode) -> impl Iterator<Item = &'static [u8]> {
         &[0xc4, 0x43, 0xfb],
     ];
     let high = if mode == Mode::Bits64 { &HIGH[..] } else { &[] };
-    LOW.into_iter().chain(high.iter().copied())
+    VEX_ESCAPES.into_iter().chain(high.iter().copied())
 }
 
 fn forms_of(processor: Processor, is_wanted: impl Fn(Operation) -> bool) -> Vec<Form> {
