@@ -119,7 +119,9 @@ impl LocalApic {
         self.base & spec::BASE_EXTD != 0
     }
 
-    pub(super) fn is_globally_enabled(&self) -> bool {
+    /// Whether it is switched on in its base register.
+    #[inline]
+    pub fn is_globally_enabled(&self) -> bool {
         self.base & spec::BASE_ENABLE != 0
     }
 

@@ -9,8 +9,6 @@ use super::Vcpu;
 
 /// The leaf that depends on XCR0.
 const XSAVE_LEAF: u32 = 0xd;
-/// IA32_APIC_BASE: the local APIC is on.
-const APIC_ENABLE: u64 = 1 << 11;
 
 impl Vcpu {
     #[inline(always)]
@@ -25,11 +23,6 @@ impl Vcpu {
         }
     }
 
-    /// Whether the local APIC is switched off in its base register.
-    pub(super) fn is_apic_off(&self) -> bool {
-        self.events.lapic.base() & APIC_ENABLE == 0
-    }
-
     /// A leaf that depends on ECX or on the vCPU's state.
     #[inline(never)]
     fn handle_changing_leaf(&mut self) {
@@ -39,7 +32,7 @@ impl Vcpu {
             // Asked for, since not every emulated processor lets XSETBV exit.
             self.registers.need(Groups::XCR0);
         }
-        let is_apic_off = self.is_apic_off();
+        let is_apic_off = !self.events.lapic.is_globally_enabled();
         let live = Live { cr4: self.registers.page.cr4(), xcr0: self.registers.page.xcr0(), is_apic_off };
         let leaf = self.cpuid.lookup(leaf, subleaf, &live);
         self.registers.page.set_abcd(results(&leaf));

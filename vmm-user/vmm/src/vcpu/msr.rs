@@ -1,14 +1,13 @@
 //! RDMSR and WRMSR.
 
 use decoder::{Exception, Intercept};
+use devices::apic::spec::MSR_APIC_BASE;
 use devices::msr::{MsrRead, MsrWrite, VcpuMsr, check_efer};
 use runtime::abi::registers::Groups;
 use runtime::syscall;
 
 use super::{Bus, Kind, Vcpu};
 
-/// IA32_APIC_BASE.
-const APIC_BASE: u32 = 0x1b;
 /// CR0.PG.
 const PAGING: u64 = 1 << 31;
 
@@ -42,7 +41,7 @@ impl Vcpu {
     fn read_msr(&mut self, msr: u32) -> Option<u64> {
         match self.msrs.read(msr) {
             MsrRead::Value(value) => Some(value),
-            MsrRead::Lapic if msr == APIC_BASE => Some(self.events.lapic.base()),
+            MsrRead::Lapic if msr == MSR_APIC_BASE => Some(self.events.lapic.base()),
             MsrRead::Lapic => {
                 let board = &self.shared.board;
                 let mut access = board.access();
@@ -69,9 +68,9 @@ impl Vcpu {
         match self.msrs.write(msr, value) {
             MsrWrite::Done => true,
             MsrWrite::Fault => false,
-            MsrWrite::Lapic if msr == APIC_BASE => {
+            MsrWrite::Lapic if msr == MSR_APIC_BASE => {
                 let result = self.events.lapic.set_base(value);
-                self.cpuid.follow_apic(self.is_apic_off());
+                self.cpuid.follow_apic(!self.events.lapic.is_globally_enabled());
                 self.events.lapic_written(&mut self.registers);
                 result.is_ok()
             }
