@@ -48,6 +48,8 @@ pub trait PciFunction: Send {
     fn bar_read(&mut self, bar: u8, offset: u64, width: Width, platform: &mut dyn PciPlatform) -> u64;
     /// A store to a BAR. Bits of `value` above `width` are zero.
     fn bar_write(&mut self, bar: u8, offset: u64, width: Width, value: u64, platform: &mut dyn PciPlatform);
+    /// What is behind the function has signalled that there is something for it.
+    fn input(&mut self, _platform: &mut dyn PciPlatform) {}
 }
 
 /// The functions of bus 0, as the host reaches them.

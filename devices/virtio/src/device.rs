@@ -30,6 +30,17 @@ pub trait VirtioDevice: Send {
     /// # Errors
     /// When the queue can't be used any more: the driver has to reset the device.
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError>;
+    /// What is behind the device has signalled that there is something for it. Not called while the device is
+    /// not running: what comes then waits.
+    ///
+    /// # Errors
+    /// When a queue can't be used any more: the driver has to reset the device.
+    fn input<M: GuestMemory>(&mut self, _queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        Ok(())
+    }
+    /// The driver has reset the device: no chain that it has taken is its any more, and it must not touch
+    /// their buffers.
+    fn reset(&mut self) {}
 }
 
 /// A device's queues, and the memory that they are in, during one call.

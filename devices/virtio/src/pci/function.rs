@@ -33,6 +33,8 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
         // The write may have switched the pin off, or MSI-X on, which takes its place.
         self.update_pin(platform);
         self.window_write(offset, width, value, platform);
+        // It may be a master of the bus again, with results that have waited for that.
+        self.take_input(platform);
     }
 
     fn bar_read(&mut self, bar: u8, offset: u64, width: Width, platform: &mut dyn PciPlatform) -> u64 {
@@ -76,5 +78,9 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
             }
             _ => {}
         }
+    }
+
+    fn input(&mut self, platform: &mut dyn PciPlatform) {
+        self.take_input(platform);
     }
 }

@@ -157,6 +157,9 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
 
     fn reset(&mut self, platform: &mut dyn PciPlatform) {
         self.state = State::RESET;
+        // Under the lock that accesses take: once the driver reads the status as 0, nothing of before writes
+        // its memory (2.4.1).
+        self.device.reset();
         self.queues.iter_mut().for_each(Queue::reset);
         self.vectors.fill(spec::NO_VECTOR);
         self.update_pin(platform);
@@ -177,9 +180,26 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         if !self.is_running() || !self.queues.get(usize::from(queue)).is_some_and(Queue::is_enabled) {
             return;
         }
+        // In the exit that notified: what takes longer than a copy in memory, a device hands to others.
+        self.serve(platform, |device, queues| device.notified(queue, queues));
+    }
+
+    /// What is behind the device has something for it.
+    fn take_input(&mut self, platform: &mut dyn PciPlatform) {
+        // While it may not reach memory, what there is waits; a reset drops it.
+        if self.is_running() {
+            self.serve(platform, |device, queues| device.input(queues));
+        }
+    }
+
+    /// Calls the device, and tells the driver what it has given back.
+    fn serve(
+        &mut self,
+        platform: &mut dyn PciPlatform,
+        call: impl FnOnce(&mut D, &mut Queues<'_, M>) -> Result<(), RingError>,
+    ) {
         let mut queues = Queues::new(&mut self.queues, &self.memory);
-        // In the exit that notified: it is a copy in memory, and a thread of its own would cost two switches.
-        let mut result = self.device.notified(queue, &mut queues);
+        let mut result = call(&mut self.device, &mut queues);
         // What was given back before an error is the driver's: it gets the interrupt for that even so.
         let touched = queues.touched();
         for index in (0..self.queues.len()).filter(|index| touched >> index & 1 != 0) {

@@ -1,5 +1,6 @@
 use super::spec::{capability, common};
 use super::*;
+use crate::queue::Chain;
 use crate::rng::{Entropy, Rng};
 use crate::testing::{Machine, formats, random};
 use devices::pci::PciFunction;
@@ -269,5 +270,74 @@ fn any_accesses_in_any_order() {
                 _ => {}
             }
         }
+    }
+}
+
+/// A device that keeps what it is given until there is input.
+#[derive(Default)]
+struct Later {
+    chains: Vec<Chain>,
+    resets: u32,
+}
+
+impl VirtioDevice for Later {
+    const NAME: &'static str = "later";
+    const ID: u16 = 60;
+    const CLASS: u32 = 0xff_0000;
+
+    fn queues(&self) -> u16 {
+        1
+    }
+
+    fn queue_size(&self) -> u16 {
+        64
+    }
+
+    fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        let mut chain = Chain::default();
+        while queues.pop(queue, &mut chain)? {
+            self.chains.push(core::mem::take(&mut chain));
+        }
+        Ok(())
+    }
+
+    fn input<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        for chain in self.chains.drain(..) {
+            queues.push(0, &chain, 1)?;
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.chains.clear();
+        self.resets += 1;
+    }
+}
+
+#[test]
+fn what_is_done_later_comes_with_input() {
+    for format in formats() {
+        let mut machine = Machine::ready(Later::default(), format, 8);
+        let resets = machine.function.device().resets;
+        assert_eq!(machine.request(0, &[], &[4]), None);
+        assert!(!machine.bench.intx);
+        machine.function.input(&mut machine.bench);
+        assert_eq!((machine.used(0, 1), machine.isr(), machine.isr()), (Some(1), 1, 0), "{format:?}");
+        // Nothing came since: no interrupt.
+        machine.function.input(&mut machine.bench);
+        assert_eq!((machine.used(0, 1), machine.isr()), (None, 0));
+        // What may not reach memory waits until it may.
+        assert_eq!(machine.request(0, &[], &[4]), None);
+        machine.function.config_write(4, Width::Word, 2, &mut machine.bench);
+        machine.function.input(&mut machine.bench);
+        assert_eq!(machine.used(0, 1), None);
+        machine.function.config_write(4, Width::Word, 6, &mut machine.bench);
+        assert_eq!(machine.used(0, 1), Some(1));
+        // A reset is told to the device, and what it had is nobody's.
+        assert_eq!(machine.request(0, &[], &[4]), None);
+        machine.start(8);
+        assert_eq!(machine.function.device().resets, resets + 1);
+        machine.function.input(&mut machine.bench);
+        assert_eq!(machine.used(0, 1), None);
     }
 }

@@ -190,19 +190,34 @@ impl Builder {
 
     /// Puts a function on the PCI bus, in the first slot that is free.
     pub fn add_function(&mut self, function: impl PciFunction + 'static) {
+        self.place_function(function);
+    }
+
+    /// The same for a function that has input, which an event signals.
+    pub fn add_function_with_input(&mut self, function: impl PciFunction + 'static, signal: Event) {
+        if let Some(device) = self.place_function(function) {
+            self.inputs.push(HostInput { device, signal: Some(Signal::Event(signal)) });
+        }
+    }
+
+    fn place_function(&mut self, function: impl PciFunction + 'static) -> Option<DeviceId> {
         let is_free = |devfn: &u8| {
             let start = usize::from(*devfn);
             self.functions.get(start..start + 8).is_some_and(|slot| slot.iter().all(Option::is_none))
         };
         match (0..=u8::MAX).step_by(8).find(is_free) {
-            Some(devfn) => self.add_function_at(devfn, function),
+            Some(devfn) => self.place_function_at(devfn, function),
             None => self.misplaced(BoardError::BusFull { function: function.name() }),
         }
     }
 
     /// Puts a function on the PCI bus, at a place: device number times 8 plus function number. Function 0 of
     /// a slot with further functions must say so itself (header type bit 7).
-    pub fn add_function_at(&mut self, devfn: u8, mut function: impl PciFunction + 'static) {
+    pub fn add_function_at(&mut self, devfn: u8, function: impl PciFunction + 'static) {
+        self.place_function_at(devfn, function);
+    }
+
+    fn place_function_at(&mut self, devfn: u8, mut function: impl PciFunction + 'static) -> Option<DeviceId> {
         let name = function.name();
         let number = self.functions.iter().flatten().count();
         if number >= FUNCTIONS_MAX {
@@ -223,11 +238,13 @@ impl Builder {
         if let Some(place) = self.functions.get_mut(usize::from(devfn)) {
             *place = Some(device);
         }
+        Some(device)
     }
 
-    fn misplaced(&mut self, error: BoardError) {
+    fn misplaced(&mut self, error: BoardError) -> Option<DeviceId> {
         // Kept for `finish`, so that adding a device has no error of its own; the first tells the most.
         self.misplaced.get_or_insert(error);
+        None
     }
 
     pub(super) fn insert_with_input(&mut self, device: Box<dyn BoardDevice>, signal: Option<Signal>) {

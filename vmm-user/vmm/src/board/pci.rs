@@ -182,5 +182,7 @@ impl BoardDevice for Function {
 
     fn expire(&mut self, _: &mut BoardAccess<'_>) {}
 
-    fn input(&mut self, _: &mut BoardAccess<'_>) {}
+    fn input(&mut self, access: &mut BoardAccess<'_>) {
+        self.function.input(&mut Surroundings { access, wire: self.wire });
+    }
 }

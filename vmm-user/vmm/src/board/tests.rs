@@ -63,6 +63,10 @@ impl PciFunction for Probe {
             _ => platform.send_msi(0xfee0_0000, value as u32),
         }
     }
+
+    fn input(&mut self, platform: &mut dyn PciPlatform) {
+        platform.send_msi(0xfee0_0000, 0x400);
+    }
 }
 
 fn board() -> Board {
@@ -75,7 +79,7 @@ fn board() -> Board {
     builder.insert(Box::new(pci::Host::default()));
     builder.insert(Box::new(device::SharedRouter(router.clone())));
     builder.add_function_at(0, devices::pci::host_bridge());
-    builder.add_function(Probe::new());
+    builder.add_function_with_input(Probe::new(), runtime::event::Event(7));
     Board::new(builder.finish(&[]).ok().unwrap(), Clock::new(1_000_000_000), apics, router)
 }
 
@@ -156,4 +160,15 @@ fn a_place_on_the_bus_is_one_functions() {
     let mut builder = Builder::default();
     (0..33).for_each(|_| builder.add_function(Probe::new()));
     assert_eq!(builder.finish(&[]).err(), Some(BoardError::BusFull { function: "probe" }));
+}
+
+#[test]
+fn input_reaches_a_function() {
+    let board = board();
+    assert!(matches!(board.signals().next(), Some(Some(Signal::Event(runtime::event::Event(7))))));
+    for (bits, expected) in [(0, None), (2, None), (1, Some(0))] {
+        let mut access = board.access();
+        board.input(bits, &mut access);
+        assert_eq!(access.kicks().into_iter().flat_map(VcpuSet::iter).next(), expected, "{bits}");
+    }
 }
