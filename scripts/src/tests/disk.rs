@@ -31,6 +31,11 @@ const IMPATIENT: [(&str, &str); 3] = [
     ("  grant disk s\n", "  grant disk s\n  set rounds 20\n"),
 ];
 
+/// How often it has to end. A driver has nine calls and ends at the next one that needs the device; about 30
+/// end in twenty rounds. It depends on the processors' speeds which calls reach a driver about to end,
+/// so it is a few more or less.
+const ENDS_AT_LEAST: usize = 20;
+
 /// A sector of the test's: as `vmm-user/block-test` has it.
 fn sector(number: u64, salt: u64) -> Vec<u8> {
     let word = |index: u64| (number << 16 | index << 4 | salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -72,7 +77,7 @@ fn disk(
     if !changes.is_empty() {
         let text = booted.log_text();
         let starts = text.matches("is started again").count();
-        ensure!(starts > 30, "the driver ended {starts} times only");
+        ensure!(starts >= ENDS_AT_LEAST, "the driver ended {starts} times only");
         ensure!(!text.contains("cannot be given"), "a driver that was started again got no function");
     }
     let contents = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
