@@ -146,4 +146,4 @@ fn segment(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,9 +2,9 @@
 //! library.
 //!
 //! The way of a build: [`recipe`] reads what is wanted and where it comes from, [`kernel`] takes the kernel's
-//! ELF file apart, [`layout`] gives every page a place in guest memory and an entry in the first
-//! [`page_table`]s, and [`image`] writes the IGVM directives in ascending order of address. The same inputs
-//! give the same bytes.
+//! ELF file apart, [`program`] leaves out what of a process's file is never loaded, [`layout`] gives every
+//! page a place in guest memory and an entry in the first [`page_table`]s, and [`image`] writes the IGVM
+//! directives in ascending order of address. The same inputs give the same bytes.
 //!
 //! Reading ([`inspect`], [`measure`]) uses the loader's own parser, so that a file these tools accept is one
 //! the loader accepts.
@@ -17,6 +17,7 @@ pub mod layout;
 pub mod measure;
 pub mod page_table;
 pub mod pages;
+pub mod program;
 pub mod recipe;
 
 /// Bytes in a page.

@@ -28,7 +28,7 @@ pub use entries::{Amount, Entries, Source};
 pub use error::{Blame, RecipeError};
 
 use crate::layout::{File, Parts, Platform};
-use crate::{image, kernel, layout};
+use crate::{image, kernel, layout, program};
 
 /// Where Plinth's window begins if the recipe does not say: 128 MiB.
 pub const WINDOW_BASE: u64 = 0x0800_0000;
@@ -155,7 +155,7 @@ impl Loaded {
         Ok(Parts {
             platform,
             kernel,
-            files: self.files("files", &self.recipe.files)?,
+            files: self.programs()?,
             payload: self.files("payload", &self.recipe.payload)?,
             debug: self.recipe.debug,
             mitigations: self.recipe.mitigations,
@@ -164,6 +164,15 @@ impl Loaded {
             window_bytes,
             payload_base: fields.payload_base.map_or(after, |amount| amount.0),
         })
+    }
+
+    /// The RAM file system, its programs without what is never loaded.
+    fn programs(&self) -> Result<Vec<File>, RecipeError> {
+        let mut files = self.files("files", &self.recipe.files)?;
+        for file in &mut files {
+            file.data = program::without_unloaded(std::mem::take(&mut file.data));
+        }
+        Ok(files)
     }
 
     fn files(&self, section: &str, entries: &Entries) -> Result<Vec<File>, RecipeError> {

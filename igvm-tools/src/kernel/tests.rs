@@ -3,13 +3,13 @@
 use super::*;
 
 /// A program header: type, flags, virtual address, file size, memory size.
-type Segment5 = (u32, u32, u64, u64, u64);
+pub(crate) type Segment5 = (u32, u32, u64, u64, u64);
 
 const TEXT: Segment5 = (1, 5, KERNEL_BASE, 0x1000, 0x1000);
 const DATA: Segment5 = (1, 6, KERNEL_BASE + 0x1800, 0x10, 0x1000);
 
 /// An ELF64 file whose segments' contents are all bytes 0x11, from 0x1000 on.
-fn elf(kind: u16, machine: u16, entry: u64, segments: &[Segment5]) -> Vec<u8> {
+pub(crate) fn elf(kind: u16, machine: u16, entry: u64, segments: &[Segment5]) -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     file.extend([kind, machine].iter().flat_map(|field| field.to_le_bytes()));
     file.extend(1u32.to_le_bytes());
