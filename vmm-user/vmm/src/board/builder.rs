@@ -6,7 +6,7 @@ use core::fmt;
 
 use devices::acpi_entry::AcpiEntry;
 use devices::bus::{BarClaim, BarMap, ClaimError, DeviceId, MmioClaim, MmioMap, PortClaim, PortMap};
-use devices::capability::{Device, Missing, MmioRange, Present};
+use devices::capability::{Device, Missing, MmioRange, Present, Width};
 use devices::pci::{PciFunction, spec};
 use runtime::abi::operation::Handle;
 use runtime::event::Event;
@@ -226,7 +226,10 @@ impl Builder {
         if !matches!(self.functions.get(usize::from(devfn)), Some(None)) {
             return self.misplaced(BoardError::Slot { devfn, function: name });
         }
-        let line = spec::intx_line(devfn >> 3, devfn & 3);
+        // The slot's number and the pin decide, not the function's number. INTA is pin 1; without a pin no
+        // line is driven.
+        let pin = function.space().read(spec::INTERRUPT_PIN, Width::Byte) as u8;
+        let line = spec::intx_line(devfn >> 3, pin.saturating_sub(1));
         self.window.set_up(&mut function, line);
         let space = function.space();
         let bars: Vec<_> =

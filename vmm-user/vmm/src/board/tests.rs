@@ -70,16 +70,20 @@ impl PciFunction for Probe {
 }
 
 fn board() -> Board {
+    let mut builder = Builder::default();
+    builder.insert(Box::new(pci::Host::default()));
+    builder.add_function_at(0, devices::pci::host_bridge());
+    builder.add_function_with_input(Probe::new(), runtime::event::Event(7));
+    finished(builder)
+}
+
+fn finished(mut builder: Builder) -> Board {
     let apics = Arc::new(Apics::new(&[0, 1]).unwrap());
     // With their owners they are reached.
     let config = LocalApicConfig { physical_address_bits: 40, tsc_deadline_hz: None };
     (0..2).for_each(|vcpu| drop(LocalApic::new(apics.clone(), vcpu, config).unwrap()));
     let router = Arc::new(Mutex::new(Router::new(apics.clone())));
-    let mut builder = Builder::default();
-    builder.insert(Box::new(pci::Host::default()));
     builder.insert(Box::new(device::SharedRouter(router.clone())));
-    builder.add_function_at(0, devices::pci::host_bridge());
-    builder.add_function_with_input(Probe::new(), runtime::event::Event(7));
     Board::new(builder.finish(&[]).ok().unwrap(), Clock::new(1_000_000_000), apics, router)
 }
 
@@ -146,6 +150,23 @@ fn a_functions_interrupts_arrive() {
     }
     assert_eq!(store(&board, bar, Width::Dword, 1), [1]);
     assert_eq!(store(&board, bar, Width::Dword, 0), vec![]);
+}
+
+#[test]
+fn a_pin_leads_to_the_line_of_its_slot() {
+    let mut builder = Builder::default();
+    builder.insert(Box::new(pci::Host::default()));
+    builder.add_function_at(0, devices::pci::host_bridge());
+    let mut last = Probe::new();
+    last.0.set(spec::INTERRUPT_PIN, &[4]);
+    for (devfn, function) in [(DEVFN, Probe::new()), (DEVFN + 1, Probe::new()), (DEVFN + 2, last)] {
+        builder.add_function_at(devfn, function);
+    }
+    let board = finished(builder);
+    let line = |devfn: u8| load(&board, spec::ECAM_GPA + (u64::from(devfn) << 12) + 0x3c, Width::Byte);
+    let slot = DEVFN >> 3;
+    let [inta, intd] = [0, 3].map(|pin| u64::from(spec::intx_line(slot, pin)));
+    assert_eq!([DEVFN, DEVFN + 1, DEVFN + 2].map(line), [inta, inta, intd]);
 }
 
 #[test]
