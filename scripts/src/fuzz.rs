@@ -134,9 +134,9 @@ impl Fuzz {
         let log = self.log(target);
         if !self.copied(&mut command, &log)? {
             bail!(
-                "{target} failed; what was found is in {}, libFuzzer's words in {}",
-                self.folder.join("artifacts").join(target).display(),
-                log.display()
+                "{target} was not built, or failed: {} says why; an input that fails is in {}",
+                log.display(),
+                self.folder.join("artifacts").join(target).display()
             );
         }
         Ok(read_text(&log))
