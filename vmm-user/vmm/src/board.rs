@@ -83,6 +83,8 @@ impl Platform for BoardAccess<'_> {
     }
 
     fn set_line(&mut self, line: u8, level: bool) {
+        // A device's lock first and the router's inside it, always: the router calls no device, so no two
+        // threads wait for each other.
         let mut router = self.board.router.lock();
         router.set_line(line, level);
         self.take_kicks(&mut router);
@@ -118,6 +120,7 @@ impl BoardAccess<'_> {
 
     /// A message-signalled interrupt of a device's.
     fn send_msi(&mut self, address: u64, data: u32) {
+        // The guest chooses both: a message that leads to no local APIC goes nowhere, and never into memory.
         if let Some(message) = InterruptMessage::from_msi(address, data) {
             self.board.apics.deliver(&message, self.kicks.get_or_insert_default());
         }
@@ -141,6 +144,7 @@ impl Board {
     /// A board of these parts. `router` is the one that is among them.
     pub fn new(parts: Parts, clock: Clock, apics: Arc<Apics>, router: Arc<Mutex<Router>>) -> Self {
         let slot = |(device, id): (Box<dyn BoardDevice>, u16)| Slot {
+            // Kept beside the device: most accesses are to those without a timer, and pay one test for it.
             is_timed: parts.timed.contains(&DeviceId(id)),
             device: Mutex::new(device),
             deadline_ns: AtomicU64::new(NEVER),
@@ -261,6 +265,8 @@ impl Board {
             }
             // Fixed devices first: a BAR that the guest moves over one stays unseen, as behind a chipset.
             None => self.read_outside(gpa, width, access),
+            // It begins in one device and ends in another or in nothing: each gets its part, the rest is
+            // absent.
             Some(_) => self.mmio_read_split(gpa, width, access),
         }
     }

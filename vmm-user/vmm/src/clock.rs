@@ -18,6 +18,7 @@ const NS_PER_S: u128 = 1_000_000_000;
 impl Clock {
     /// A clock that begins now.
     pub fn new(tsc_hz: u64) -> Self {
+        // Not 0, whatever the kernel says: it is divided by.
         let hz = u128::from(tsc_hz.max(1));
         Self {
             base_tsc: tsc(),
@@ -41,6 +42,7 @@ impl Clock {
 
     /// The TSC value at a guest time, rounded up; never passes for one that never comes.
     pub fn tsc_at(&self, ns: u64) -> u64 {
+        // Rounded up: an exit a tick too early finds no timer due, and was for nothing.
         let ticks = ((u128::from(ns) * u128::from(self.ticks_per_ns)) >> 32) as u64;
         self.base_tsc.saturating_add(ticks).saturating_add(1)
     }

@@ -60,6 +60,7 @@ impl SerialBackend for HostSerial {
     /// The guest waits for a host that takes its output slowly: the byte must not be lost.
     fn transmit(&mut self, byte: u8) {
         while self.room == 0 {
+            // Without a port, or the right to read it, nothing would ever end the wait: the byte is dropped.
             let Some(status) = self.read(register::LINE_STATUS) else { return };
             if status & TRANSMITTER_EMPTY != 0 {
                 // Each look is a system call: one for a whole FIFO.

@@ -138,6 +138,7 @@ impl GuestRam {
             ($atomic:ty, $integer:ty) => {{
                 // SAFETY: mapped, aligned, and only reached by atomic or volatile accesses.
                 let cell = unsafe { &*(address as *const $atomic) };
+                // A locked instruction orders all accesses of its processor, before it and behind it.
                 let result = cell.compare_exchange(
                     expected as $integer,
                     new as $integer,
@@ -157,6 +158,8 @@ impl GuestRam {
 
     /// The same with sixteen bytes, aligned (CMPXCHG16B).
     pub fn compare_exchange_wide(&self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
+        // The address is masked below all the same: misaligned, the #GP would be this process's and not the
+        // guest's.
         let address = self.address(gpa, 16)?;
         let (mut low, mut high) = (expected as u64, (expected >> 64) as u64);
         // SAFETY: mapped and aligned, which the caller promises of `gpa`; RBX is put back, as the compiler

@@ -32,6 +32,7 @@ fn register(ports: Handle, index: u8) -> Option<u8> {
 }
 
 fn from_bcd(value: u8) -> u8 {
+    // Wrapping, since the host may give digits that are none.
     (value >> 4).wrapping_mul(10).wrapping_add(value & 0xf)
 }
 
@@ -50,6 +51,7 @@ fn decode(values: [u8; 8]) -> Fields {
     let afternoon = mode & HOURS_24 == 0 && hour & AFTERNOON != 0;
     let hour = match (mode & HOURS_24 != 0, number(hour & !AFTERNOON)) {
         (true, hour) => hour,
+        // Twelve o'clock is the first hour of its half of the day.
         (false, hour) => hour % 12 + if afternoon { 12 } else { 0 },
     };
     let century = number(century);

@@ -149,6 +149,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         vcpus: created.iter().map(|c| c.handle).collect(),
         system: handles.system,
         not_logged: AtomicU64::new(0),
+        // In a debug image alone: counting takes every exit off its short way.
         statistics: if debug {
             (0..cpus).map(|_| Arc::default()).collect::<Vec<Arc<Mutex<Statistics>>>>()
         } else {
@@ -246,6 +247,8 @@ fn start_vcpus(
     let tsc_hz = shared.board.clock.tsc_hz();
     let mut first = None;
     for (index, created) in created.into_iter().enumerate() {
+        // A table of its own: CPUID says which local APIC is the asker's, and whether that one is switched
+        // on.
         let table = cpuid_table(shared.system, index as u32, cpus, tsc_hz);
         let mut vcpu = Vcpu::new(shared, index, created, table)
             .ok_or(StartError::Guest("a vCPU without local APIC".into()))?;

@@ -247,6 +247,7 @@ impl Vcpu {
             let level = if kind == Kind::UnknownMsr { log::Level::Info } else { log::Level::Warn };
             log::log!(level, "vCPU {}: {what} at {:#x}", self.index, self.registers.page.rip());
         } else {
+            // Counted instead: a guest that repeats itself must not push everything else out of the log.
             self.shared.not_logged.fetch_add(1, Ordering::Relaxed);
         }
     }

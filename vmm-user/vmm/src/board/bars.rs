@@ -85,6 +85,7 @@ impl Board {
             function.config_write(offset, width, value, access);
             // Under the function's lock: what two vCPUs write one after the other is found in that order.
             let space = function.space();
+            // All of them, whatever was written: the command register decides too whether they are decoded.
             for (bar, _) in space.bars() {
                 self.bars.place(id, bar, space.bar_base(bar));
             }

@@ -202,6 +202,8 @@ impl Builder {
 
     fn place_function(&mut self, function: impl PciFunction + 'static) -> Option<DeviceId> {
         let is_free = |devfn: &u8| {
+            // A slot with nothing in it: function 0 of one with further functions must say so in its header,
+            // and these functions do not know of each other.
             let start = usize::from(*devfn);
             self.functions.get(start..start + 8).is_some_and(|slot| slot.iter().all(Option::is_none))
         };

@@ -183,6 +183,8 @@ fn open(start: &Start, name: &str, ticks_per_ms: u64, limit_ms: u64) -> Result<(
     loop {
         match RemoteDevice::connect(name, link(START_MS)) {
             Ok(mut device) => {
+                // From here on it is a vCPU that waits, with the device's lock held, and no longer the
+                // machine's start.
                 device.way().limit_ticks = limit_ms.saturating_mul(ticks_per_ms);
                 // Once for each device, and for as long as the board lives.
                 return Ok((Remote { device, name: String::leak(name.into()) }, bell));

@@ -19,6 +19,7 @@ pub fn place_firmware(vm: Handle, cpus: u32, entries: &[AcpiEntry]) -> Result<u6
     // Not writable for the guest, which could else change what it is told.
     let allocate = VmAllocate { gpa: FIRMWARE_GPA, bytes, address, writable: 0 };
     call(vm, allocate).map_err(kernel("firmware tables"))?;
+    // No more than was mapped, whatever the tables came to: the stores below depend on it.
     for (index, byte) in tables.bytes.iter().enumerate().take(FIRMWARE_BYTES) {
         #[allow(unsafe_code, reason = "the kernel has just mapped these pages for us")]
         // SAFETY: within the pages that `VmAllocate` mapped at `address`; the guest does not run yet.

@@ -24,8 +24,10 @@ const COMMAND_LINE_MAX: u64 = 65536;
 fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
     let file = process::open(handles.files, name).map_err(|_| StartError::File(name))?;
     let info = process::info(file).map_err(kernel("a payload file"));
+    // Closed before the result is looked at, so that a failure leaves no handle behind.
     process::close(file).map_err(kernel("a payload file"))?;
     let info = info?;
+    // No payload lies at 0: the kernel says so where the host has no memory for it.
     if info.gpa == 0 && info.bytes > 0 { Err(StartError::File(name)) } else { Ok(info) }
 }
 
@@ -60,6 +62,7 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
     let guest = |e: &dyn fmt::Display| StartError::Guest(alloc::format!("{e}"));
     let (linux, command_line) = (payload(handles, "linux")?, payload(handles, "cmdline")?);
     let initrd = optional_payload(handles, "initrd")?;
+    // The header alone: the kernel is moved within guest memory, and the heap need not have room for it.
     let mut head = vec![0; HEADER_BYTES.min(linux.bytes as usize)];
     let mut text = vec![0; command_line.bytes.min(COMMAND_LINE_MAX) as usize];
     if !ram.copy_out(linux.gpa, &mut head) || !ram.copy_out(command_line.gpa, &mut text) {
@@ -76,6 +79,8 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
     };
     let plan = BootPlan::new(&request).map_err(|e| guest(&e))?;
     log::info!("kernel at {:#x?}, initrd at {:#x?}", plan.kernel, plan.initrd);
+    // In the plan's order: the RAM disk may come to lie where the kernel's file was, which has been moved by
+    // then.
     for placement in &plan.placements {
         let done = match &placement.source {
             Source::Bytes(bytes) => ram.copy_in(placement.gpa, bytes),
@@ -95,6 +100,7 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
 /// Intel's processors only, and its measurements fail where an exit takes as long as it does under emulation:
 /// the TSC would then be called unstable.
 fn add_tsc_frequency(command_line: &mut Vec<u8>, tsc_hz: u64) {
+    // The newline that ends a text file would come to stand before the parameter.
     command_line.truncate(command_line.trim_ascii_end().len());
     let parameter = b"tsc_early_khz=";
     let said = command_line.windows(parameter.len()).any(|w| w == parameter);

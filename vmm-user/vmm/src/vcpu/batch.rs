@@ -12,6 +12,8 @@ pub fn submit_all(
 ) {
     while !batch.is_empty() {
         let Err((status, index)) = execute(batch) else { return };
+        // An index past the end names no operation to go on behind: the same batch would be tried without
+        // end.
         let Some((operation, rest)) = batch.get_mut(index..).and_then(<[_]>::split_first_mut) else { return };
         failed(status, operation);
         batch = rest;

@@ -42,6 +42,8 @@ impl Vcpu {
                 Err(Refused(Exception::GENERAL_PROTECTION))
             }
             (Operation::MovControl, Operand::Control(number @ (0 | 4 | 8))) => {
+                // Its bits are checked on the way: a processor takes what CPUID does not offer, and an
+                // emulated one takes what VMRUN refuses afterwards, which would end the vCPU.
                 self.write_control(number, value)
             }
             (Operation::Lmsw, _) => return self.emulate_status_word(&instruction),
@@ -77,6 +79,7 @@ impl Vcpu {
 
     fn source_of(&self, instruction: &Instruction) -> u64 {
         match instruction.source {
+            // Outside 64-bit mode the upper half of the register is no part of the operand.
             Operand::Gpr(number) => self.registers.page.gpr(usize::from(number)) & instruction.size.mask(),
             _ => 0,
         }
@@ -92,6 +95,7 @@ impl Vcpu {
     }
 
     fn write_task_priority(&mut self, value: u64) -> Result<(), Refused> {
+        // CR8 has four bits; to set a reserved one above them is #GP.
         let class = u8::try_from(value).ok().filter(|class| *class < 16);
         let class = class.ok_or(GeneralProtection)?;
         self.events.write_task_priority(class, &mut self.registers);
@@ -105,6 +109,7 @@ impl Vcpu {
     }
 
     fn set_control(&mut self, control: Control) {
+        // Before they change: what is remembered was found under the old ones.
         self.emulator.paging_changes(&self.control(), &control);
         self.registers.change_system(|system| {
             (system.cr0, system.cr4, system.efer) = (control.cr0, control.cr4, control.efer);

@@ -19,6 +19,7 @@ impl Vcpu {
     /// Delivers an event, or the exception that comes up instead.
     #[cold]
     pub(super) fn deliver(&mut self, injected: EventInjection) -> ControlFlow<u32> {
+        // Delivering changes RFLAGS.IF and the like, by which it was planned what the guest can take.
         self.events.attention = Attention::ALL;
         let is_exception = injected.kind == event_kind::EXCEPTION;
         // The instruction that asked for it is complete then.

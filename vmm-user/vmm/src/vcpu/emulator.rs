@@ -80,6 +80,7 @@ impl Emulator {
     }
 
     fn of(processor: Processor) -> Option<Self> {
+        // The full decoder's tables are made now, and not at the guest's first rare instruction.
         decoder::prepare();
         Some(Self {
             processor,
@@ -112,6 +113,8 @@ impl Emulator {
     #[inline(always)]
     pub fn known_length(&self, page: View<'_>, intercept: Intercept) -> Option<u8> {
         let (known, length) = self.lengths.find(page)?;
+        // The bytes compared are those of now: another vCPU may have put them back since the processor
+        // executed a different instruction there.
         (*known == intercept).then_some(*length)
     }
 

@@ -85,6 +85,7 @@ impl Vcpu {
             Startup::Init => self.registers.reset(),
             Startup::Sipi { vector } => self.registers.reset_to_page(vector),
         }
+        // A reset writes the paging registers itself, so nobody has compared them with what was remembered.
         self.emulator.forget();
         self.events.reset(&mut self.registers);
     }
@@ -102,10 +103,13 @@ impl Vcpu {
     #[inline]
     fn plan_deadline(&mut self) {
         let mut deadline = self.events.lapic.deadline_ns().unwrap_or(u64::MAX);
+        // Not by a thread of the timers' own, which would need a processor or take one from a vCPU.
         if self.index == 0 {
             deadline = deadline.min(self.shared.board.deadline_ns());
         }
         if self.events.nmi_needs_look() {
+            // No exit says that the processor has executed the handler's IRET, and a guest that computes
+            // makes no other.
             deadline = deadline.min(self.shared.board.clock.now_ns() + LOOK_AGAIN_NS);
         }
         let clock = &self.shared.board.clock;

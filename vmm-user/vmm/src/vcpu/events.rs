@@ -46,6 +46,7 @@ pub struct Events {
 impl Events {
     /// Of a vCPU after power-on. `None` if there is no such vCPU.
     pub fn new(apics: &'static Arc<Apics>, index: usize) -> Option<Self> {
+        // TSC-deadline mode is one of the features that CPUID hides.
         let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: None };
         Some(Self {
             lapic: LocalApic::new(apics.clone(), index, config)?,

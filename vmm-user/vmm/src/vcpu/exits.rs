@@ -33,6 +33,7 @@ impl Vcpu {
                 reason::MSR_READ => self.handle_msr_read(),
                 reason::MSR_WRITE => self.handle_msr_write(),
                 reason::HALT => self.handle_halt(policy),
+                // The window stays asked for until the next entry is planned, which uses it or asks anew.
                 reason::INTERRUPT_WINDOW => self.events.attention |= Attention::INTERRUPTS,
                 reason::WORK => self.handle_work(),
                 reason::DEADLINE => self.handle_deadline(),
@@ -161,6 +162,7 @@ impl Vcpu {
         } else if self.registers.page.gpr(1) as u32 != 0 || self.registers.cpl() != 0 || !legal {
             self.inject_exception(Exception::GENERAL_PROTECTION);
         } else if self.complete(Intercept::Xsetbv) {
+            // Only if XSETBV is still what stands at RIP: other code runs again, with the XCR0 that it had.
             self.registers.page.set_xcr0(value);
             self.registers.page.mark(Groups::XCR0);
         }
@@ -173,6 +175,7 @@ impl Vcpu {
     /// Logs why the guest cannot go on, and its registers.
     #[cold]
     pub(super) fn report_registers(&mut self, what: &str) {
+        // The exit stored what decoding takes and no more: the rest would be shown as it was at another time.
         self.registers.need(Groups::SYSTEM | Groups::SEGMENTS);
         let (page, system, segments) =
             (&self.registers.page, self.registers.page.system(), self.registers.page.segments());

@@ -15,6 +15,8 @@ impl Vcpu {
         let access = Access::from_bits_truncate(self.registers.page.exit_access());
         if access.contains(Access::EXECUTE) && !access.contains(Access::PAGE_WALK) {
             // Code in absent memory is FFh FFh, which is no instruction.
+            // Where the walk left memory instead, its tables read all-ones, and the fetch below finds the
+            // page fault.
             self.inject_exception(Exception::UNDEFINED_OPCODE);
             return;
         }
@@ -28,6 +30,7 @@ impl Vcpu {
         match emulator::access_at_fault(self, &plain) {
             Some(false) => {}
             Some(true) => self.single_step(),
+            // The short cut has changed nothing where it does not apply, so the general way begins anew.
             None => self.fetch_and_emulate(),
         }
     }
@@ -47,6 +50,8 @@ impl Vcpu {
             Ok(instruction) => instruction,
             Err(error) => return self.fetch_failed(error),
         };
+        // Without the exit's address: string instructions behind a port exit come by here too, whose record
+        // has none.
         let outcome = emulator::emulate(self, &instruction, ITERATIONS);
         self.take_outcome(outcome, &code);
     }
@@ -91,6 +96,8 @@ impl Vcpu {
             if let Outcome::Done { .. } = outcome {
                 self.events.nmi_has_returned(&mut self.registers);
             }
+            // Whatever else it came to has changed nothing: the guest executes its IRET itself, and the NMI
+            // waits for an exit behind it.
             if matches!(outcome, Outcome::Done { .. } | Outcome::Exception(_)) {
                 self.take_outcome(outcome, &code);
             }

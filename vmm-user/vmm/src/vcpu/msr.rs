@@ -51,6 +51,7 @@ impl Vcpu {
             }
             MsrRead::Tsc => {
                 self.registers.need(Groups::MSRS);
+                // As the guest's RDTSC reads it, which does not exit and adds the same offset.
                 Some(syscall::tsc().wrapping_add(self.registers.page.msrs().tsc_offset))
             }
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
@@ -70,6 +71,8 @@ impl Vcpu {
             MsrWrite::Fault => false,
             MsrWrite::Lapic if msr == MSR_APIC_BASE => {
                 let result = self.events.lapic.set_base(value);
+                // CPUID shows no local APIC while it is off. While it is on, the leaf is found without a look
+                // at the vCPU: the difference was measured as 82 instructions.
                 self.cpuid.follow_apic(!self.events.lapic.is_globally_enabled());
                 self.events.lapic_written(&mut self.registers);
                 result.is_ok()
@@ -138,6 +141,7 @@ impl Vcpu {
 
     fn write_efer(&mut self, value: u64) -> bool {
         let paging = self.registers.page.cr0() & PAGING != 0;
+        // What is not offered is refused here: a processor would take SVME and the like.
         let Ok(efer) = check_efer(self.registers.page.efer(), value, paging) else { return false };
         self.registers.need_rest_of_system();
         self.registers.page.set_efer(efer);

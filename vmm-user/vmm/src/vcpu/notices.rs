@@ -25,6 +25,7 @@ pub struct Notices {
 impl Notices {
     /// Whether to say it: it is new, and not too much has been said yet.
     pub fn is_new(&mut self, kind: Kind, which: u64) -> bool {
+        // Bounded: a guest can be odd at as many addresses as it likes.
         self.said.len() < MAX && self.said.insert((kind, which))
     }
 }

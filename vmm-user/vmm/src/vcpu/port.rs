@@ -53,6 +53,7 @@ impl Vcpu {
 
     #[cold]
     fn handle_string(&mut self) {
+        // The record has neither the segment nor the size of addresses, so the instruction is decoded.
         self.fetch_and_emulate();
     }
 
@@ -66,6 +67,7 @@ impl Vcpu {
 }
 
 fn string_request(access: PortAccess) -> Option<PortRequest> {
+    // A width that is none of these was not checked by the processor: no access is allowed for it.
     let size = match access.width() {
         1 => Size::B1,
         2 => Size::B2,

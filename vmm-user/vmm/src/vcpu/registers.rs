@@ -103,6 +103,7 @@ fn ask(kernel: impl Kernel, groups: Groups) -> Result<(), Missing> {
 impl<K: Kernel> Registers<K> {
     /// Of a vCPU that has just been created.
     pub fn new(page: VcpuPages, kernel: K) -> Self {
+        // No deadline is at 0, so the first one, whichever it is, is written to the run page.
         Self { page, kernel, batched: 0, deadline_ns: 0 }
     }
 
@@ -113,9 +114,11 @@ impl<K: Kernel> Registers<K> {
     #[inline]
     pub fn fetch(&mut self, groups: Groups) -> Result<(), Missing> {
         let valid = self.page.valid();
+        // A group that is there already may have been changed since: fetching it again would undo that.
         let missing = groups - valid;
         if !missing.is_empty() {
             ask(self.kernel, missing)?;
+            // Only now: after a refusal the page still holds another time's values.
             self.page.set_exit_groups((valid | missing).bits());
         }
         Ok(())
@@ -171,6 +174,7 @@ impl<K: Kernel> Registers<K> {
 
     /// XMM registers come with the whole FPU state, on request. `None` if they are not to be had.
     pub fn xmm(&mut self, number: u8) -> Option<u128> {
+        // Not `need`: without these registers one instruction is refused, and the guest goes on.
         self.fetch(Groups::FPU).ok()?;
         Some(self.page.xmm(number))
     }
@@ -301,6 +305,8 @@ impl<K: Kernel> Registers<K> {
     #[inline(always)]
     pub fn plan_activity(&mut self, is_stopped: bool) {
         let activity = if is_stopped { activity::HALTED } else { activity::RUNNING };
+        // Compared, here and for the window: a run with CONTROLS marked is not entered straight from the
+        // entry code.
         if activity != self.page.activity() {
             self.page.set_activity(activity);
             self.page.mark(Groups::CONTROLS);

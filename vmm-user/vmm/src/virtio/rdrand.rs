@@ -16,6 +16,8 @@ pub struct Rdrand(());
 impl Rdrand {
     /// It, if the processor has one.
     pub fn detect() -> Option<Self> {
+        // Asked of the processor, since this process executes the instruction, whatever the guest's CPUID
+        // says.
         (__cpuid(1).ecx & RDRAND != 0).then_some(Self(()))
     }
 }

@@ -60,6 +60,7 @@ impl<const WORDS: usize> Key<WORDS> {
         let rip = emulation.page().rip();
         // All bytes that are compared lie in the instruction's page.
         let last = PAGE_BYTES - 8 * WORDS as u64;
+        // Other code has a base in CS and may have table entries of four bytes, neither of which is compared.
         if emulation.mode() != Mode::Bits64 || rip % PAGE_BYTES > last || bytes.len() > 8 * WORDS {
             return None;
         }

@@ -56,6 +56,7 @@ impl<'a, S: Surroundings> VcpuMachine<'a, S> {
 
     fn segment_register(&mut self, segment: Segment) -> registers::Segment {
         match segment {
+            // Every exit that is decoded for has stored CS; of SS only the privilege level comes with it.
             Segment::Cs => return self.page().system().cs,
             Segment::Ss => {
                 self.vcpu.registers().need_rest_of_system();
@@ -92,6 +93,7 @@ const fn width(size: Size) -> Width {
         Size::B1 => Width::Byte,
         Size::B2 => Width::Word,
         Size::B4 => Width::Dword,
+        // The decoder takes sixteen bytes apart before it comes to a device.
         Size::B8 | Size::B16 => Width::Qword,
     }
 }

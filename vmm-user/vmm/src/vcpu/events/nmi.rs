@@ -40,13 +40,14 @@ impl Events {
     /// Delivers the NMI that waits, if the guest can take it.
     #[cold]
     pub(super) fn plan_nmi(&mut self, registers: &mut Registers<impl Kernel>) {
-        // Elsewhere than at the IRET, or with another stack: then the IRET has been executed.
+        // Of those that come while one is handled, one waits; the others are lost, as on a processor.
         if self.nmi != Nmi::None {
             self.lapic.latch_one_nmi();
         }
         let is_over = match self.nmi {
             Nmi::None => true,
             Nmi::Handled => false,
+            // Elsewhere than at the IRET, or with another stack: then the IRET has been executed.
             Nmi::Returns { rip, rsp } => (registers.page.rip(), registers.page.gpr(4)) != (rip, rsp),
         };
         if is_over && !self.is_injecting(registers) && !is_in_shadow(registers) && self.lapic.take_nmi() {

@@ -80,6 +80,7 @@ impl<K: Kernel> Registers<K> {
         // Without the FPU's registers, which INIT leaves as they are (APM volume 2, 14.1.3).
         let all = Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS;
         self.page.mark(all | Groups::XCR0 | Groups::TPR);
+        // So nobody fetches them before the next run, which would put the state from before the reset there.
         self.page.set_exit_groups(all.bits());
     }
 
@@ -118,6 +119,7 @@ impl<K: Kernel> Registers<K> {
             // It is already, and has been changed.
             return;
         }
+        // An exit stores only what decoding takes, and the group is loaded as a whole.
         self.need(Groups::SYSTEM);
         self.page.set_system(enterable(self.page.system()));
     }
