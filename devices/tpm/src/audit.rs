@@ -10,6 +10,7 @@ impl Tpm {
     /// Adds a command and its response to the digest.
     pub(crate) fn audit_command(&mut self, command: &[u8], response: &[u8]) {
         let hash: Hash = self.permanent.audit_hash;
+        // Each digest that begins has a number of its own: a verifier sees it if one was thrown away.
         if self.volatile.audit_digest.is_empty() {
             self.permanent.audit_counter = self.permanent.audit_counter.wrapping_add(1);
             self.volatile.audit_digest = hash.zero();

@@ -10,6 +10,7 @@ impl Tpm {
     /// Lets the platform's time pass.
     pub(crate) fn tick(&mut self) {
         let now = self.platform.milliseconds();
+        // A platform's clock that goes back must not take the TPM's along.
         let passed = now.saturating_sub(self.volatile.time_seen);
         self.volatile.time_seen = now;
         // The clock stands between reset and TPM2_Startup; only the time runs (part 1, 36).

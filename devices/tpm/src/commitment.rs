@@ -16,7 +16,7 @@ use crate::secret::Secret;
 /// Commitments that can be open at a time (TPM_PT_SPLIT_MAX).
 pub(crate) const LIMIT: usize = 128;
 
-/// Bits drawn beyond a curve's order, so that the scalar is as good as even.
+/// Bytes drawn beyond a curve's order, so that the scalar is as good as even.
 const EXTRA_BYTES: usize = 8;
 
 /// The open commitments; they end with the power.
@@ -86,6 +86,7 @@ impl Tpm {
         let challenge = self.crypto.remainder(&order, &challenge).ok_or(Rc::NO_RESULT)?;
         let private = &key.secret()?.data;
         let sum = self.crypto.ecc_multiply_add(curve, &challenge, private, &scalar);
+        // Before the result is looked at: two signatures with one scalar would give the private key away.
         self.end_commitment(number);
         let s: Vec<u8> = sum.ok_or(Rc::NO_RESULT)?.to_vec();
         if s.iter().all(|byte| *byte == 0) {

@@ -63,6 +63,7 @@ pub(crate) fn execute(tpm: &mut Tpm, locality: u8, command: &[u8], response: &mu
     // Even a command that fails may have changed something: a count of failed tries.
     let committed = tpm.commit();
     if let Err(rc) = result.and(committed) {
+        // What `finish` had written already would report a success that the storage does not have.
         response.clear();
         // TPM_ST_RSP_COMMAND, the tag of TPM 1.2: software for that version then knows what it talks to (part
         // 3, 5.2).
@@ -84,11 +85,13 @@ struct Header<'a> {
 fn header<'a>(tpm: &Tpm, bytes: &'a [u8]) -> Result<Header<'a>> {
     let mut body = Reader::new(bytes);
     let short = |_| Rc::COMMAND_SIZE;
+    // The tag before the size: software for TPM 1.2 sends another tag, and must be told of that first.
     let tag = body.u16().map_err(short)?;
     if tag != st::SESSIONS && tag != st::NO_SESSIONS {
         return Err(Rc::BAD_TAG);
     }
     let size = body.u32().map_err(short)?;
+    // If they differ, caller and transport do not agree where the command ends.
     if size as usize != bytes.len() || bytes.len() > limit::COMMAND {
         return Err(Rc::COMMAND_SIZE);
     }
@@ -99,6 +102,7 @@ fn header<'a>(tpm: &Tpm, bytes: &'a [u8]) -> Result<Header<'a>> {
         return Err(Rc::FAILURE);
     }
     let command = table::find(code).ok_or(Rc::COMMAND_CODE)?;
+    // In failure mode TPM2_GetTestResult tells the reason, also if the start-up itself has failed.
     if !tpm.volatile.is_started && code != table::STARTUP && tpm.volatile.failure.is_none() {
         return Err(Rc::INITIALIZE);
     }
@@ -111,6 +115,7 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     for number in 1..=command.handles.len() {
         handles.push(body.u32().map_err(|rc| rc.handle(number))?);
     }
+    // All are read before the first is looked at: a command that ends within its handles is told just that.
     for (number, (value, spec)) in (1..).zip(handles.iter().zip(command.handles)) {
         tpm.check_handle(spec.kind, *value, number).map_err(|rc| rc.handle(number))?;
     }
@@ -132,7 +137,10 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
         call.uses = sessions(command, &mut body)?;
     }
     call.parameters = body.rest().to_vec();
+    // A second copy: digests are over the parameters as they came, and what gets decrypted is wiped at the
+    // end.
     let mut plain = Zeroizing::new(body.rest().to_vec());
+    // Out of the call meanwhile, which `authorize` changes while it reads them.
     let parameters = core::mem::take(&mut call.parameters);
     // HMACs are over the parameters as they came, still encrypted; and nothing is decrypted for a caller
     // whose HMAC is wrong (part 3, 5.6 and 5.7).
@@ -140,6 +148,7 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     call.parameters = parameters;
     decrypt(tpm, &call, &mut plain)?;
     call.r = Reader::new(&plain);
+    // Presence is asked for beside the platform's authorization, never in place of it.
     if tpm.permanent.presence.contains(&command.code)
         && call.handles.first() == Some(&crate::constants::handle::PLATFORM)
         && !tpm.platform.is_present()
@@ -163,6 +172,7 @@ fn sessions(command: &Command, body: &mut Reader) -> Result<Vec<Use>> {
 /// Decrypts the first parameter where a session is for that.
 fn decrypt(tpm: &Tpm, call: &Call, plain: &mut [u8]) -> Result<()> {
     let uses = &mut call.uses.iter().enumerate();
+    // At most one: `check_use` has refused a second session for the same purpose.
     let Some((at, one)) = uses.find(|(_, one)| has(one.attributes, session::DECRYPT)) else {
         return Ok(());
     };
@@ -172,6 +182,7 @@ fn decrypt(tpm: &Tpm, call: &Call, plain: &mut [u8]) -> Result<()> {
     // The size before the data is never encrypted, so that a command can be taken apart without a key (part
     // 1, 21).
     let data = plain.get_mut(2..2 + size).ok_or(Rc::SIZE.session(at + 1))?;
+    // In a command the caller's nonce is the newer one; in the response it is the older one.
     tpm.crypt_parameter(session, &one.auth, [&one.nonce, &session.nonce], data, true)
 }
 
@@ -183,6 +194,7 @@ fn finish(
     response: &mut Vec<u8>,
 ) -> Result<()> {
     let mut parameters = Zeroizing::new(core::mem::take(&mut call.out).into_vec());
+    // A command that failed does not come here: the digest is about what the TPM has done.
     if tpm.permanent.audited.contains(&command.code) {
         let code = command.code.to_be_bytes();
         let rp = tpm.digest(tpm.permanent.audit_hash, &[&[0; 4], &code, &parameters]);

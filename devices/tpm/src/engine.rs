@@ -103,6 +103,8 @@ impl Tpm {
             Some(permanent) => (permanent, false),
             None => {
                 let permanent = Permanent::manufacture(&*crypto, &mut drbg);
+                // Into both slots: while the second is empty, `Store::open` may take damage for a TPM that
+                // was never used.
                 store.write_both(&*crypto, &mut drbg, &permanent)?;
                 (permanent, true)
             }
@@ -149,6 +151,7 @@ impl Tpm {
     }
 
     pub(crate) fn fail(&mut self, reason: &'static str) -> Rc {
+        // The first reason stays, as later ones mostly follow from it.
         self.volatile.failure.get_or_insert(reason);
         Rc::FAILURE
     }
@@ -165,6 +168,8 @@ impl Tpm {
             return Ok(());
         }
         if self.store.write(&*self.crypto, &mut self.drbg, &self.permanent).is_err() {
+            // For good: from here on memory is ahead of the storage, and whatever a command reports could be
+            // lost.
             return Err(self.fail("the state can't be written"));
         }
         self.is_dirty = false;
@@ -178,6 +183,8 @@ impl Tpm {
             let mut entropy = zeroize::Zeroizing::new([0; 32]);
             match self.platform.entropy(&mut *entropy) {
                 Ok(()) => self.drbg.reseed(&*self.crypto, &[&*entropy]),
+                // This command goes on: the generator is far from what the standard allows without new
+                // entropy. The next one finds the TPM failed.
                 Err(_) => drop(self.fail("there is no entropy")),
             }
         }

@@ -19,6 +19,7 @@ impl Tpm {
             handle::PERMANENT => Ok(self.hierarchy(entity)?.auth.clone()),
             handle::NV => Ok(self.nv(entity)?.auth.clone()),
             handle::TRANSIENT | handle::PERSISTENT => {
+                // A sequence is no object: its value came with the command that started it.
                 if let Some(Slot::Sequence(sequence)) = self.slot(entity) {
                     return Ok(sequence.auth.clone());
                 }
@@ -82,6 +83,8 @@ impl Tpm {
                 Err(Rc::HIERARCHY)
             }
             handle::NV => self.check_index(value),
+            // Not loaded is a warning, no error: a resource manager loads the context and sends the command
+            // again.
             handle::TRANSIENT => {
                 if self.slot(value).is_some() {
                     Ok(())

@@ -40,6 +40,7 @@ impl Tpm {
     }
 
     pub(crate) fn hierarchy_mut(&mut self, which: u32) -> Result<&mut Hierarchy> {
+        // Who asks for it changes it, and all of a hierarchy is kept for good.
         self.touch();
         match which {
             handle::OWNER => Ok(&mut self.permanent.owner),
@@ -56,6 +57,7 @@ impl Tpm {
             handle::OWNER => self.volatile.enables.owner,
             handle::ENDORSEMENT => self.volatile.enables.endorsement,
             handle::PLATFORM => self.volatile.enables.platform,
+            // The null hierarchy and lockout can't be turned off.
             _ => true,
         }
     }

@@ -48,6 +48,7 @@ impl Tpm {
         let lockout = &mut self.permanent.lockout_state;
         if lockout.failed_tries > 0 && lockout.recovery_time > 0 {
             let step = u64::from(lockout.recovery_time) * SECOND;
+            // Time passes only when a command comes, so that several may be due at once.
             let count = now.saturating_sub(timers.since) / step;
             if count > 0 {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -97,6 +98,7 @@ impl Tpm {
             lockout.is_enabled = false;
             self.volatile.lockout.lockout_since = now;
         } else if lockout.recovery_time != 0 {
+            // Later tries do not move it: the wait belongs to the oldest one.
             if lockout.failed_tries == 0 {
                 self.volatile.lockout.since = now;
             }

@@ -180,6 +180,7 @@ impl Tpm {
     ) -> Result<()> {
         let index = self.nv_mut(index)?;
         change(index)?;
+        // The first write is saved even if the index is orderly: it changes the public area, and so the name.
         let is_first = !index.public.has(nv::WRITTEN);
         index.public.attributes |= nv::WRITTEN;
         if is_first || !index.public.has(nv::ORDERLY) || is_counter_due(index) {

@@ -84,7 +84,7 @@ impl Object {
         self.public.is_parent() && self.sensitive.is_some() && self.public.name_alg.is_some()
     }
 
-    /// A symmetric key's or sealed object's key for what is encrypted for its children.
+    /// The seed of the keys that protect its children.
     pub(crate) fn protection_seed(&self) -> Result<&[u8]> {
         Ok(&self.secret()?.seed)
     }

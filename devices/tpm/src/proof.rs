@@ -39,6 +39,7 @@ impl Tpm {
 
     /// Whether a ticket is this TPM's, about these values.
     pub(crate) fn is_ticket(&self, ticket: &Ticket, parts: &[&[u8]]) -> bool {
+        // With the tag, so that a ticket of one kind is none of another.
         let good = self.proof_digest(ticket.tag, ticket.hierarchy, parts);
         good.is_ok_and(|good| same(&good, &ticket.digest)) && self.is_enabled(ticket.hierarchy)
     }
@@ -51,6 +52,7 @@ impl Tpm {
         digest: &[u8],
         is_foreign: bool,
     ) -> Result<Ticket> {
+        // Such data could be a quote that no TPM made: without a ticket no restricted key signs them.
         if !is_foreign {
             return Ok(Ticket::null(st::HASHCHECK));
         }

@@ -70,6 +70,7 @@ impl Rc {
     /// The code, about parameter `number` (from 1). A code that has its number keeps it.
     pub(crate) const fn parameter(self, number: usize) -> Rc {
         let wide = Rc(self.0).numbered(PARAMETER, number);
+        // A parameter's number has four bits, those of handles and sessions have three.
         if self.is_format_one() && self.0 & (NUMBER_MASK | PARAMETER) == 0 && number > 7 {
             Rc(self.0 | PARAMETER | ((number as u32 & 15) << 8))
         } else {

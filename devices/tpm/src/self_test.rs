@@ -36,6 +36,7 @@ fn aes(crypto: &dyn Crypto) -> bool {
 /// A signature that has to verify, and one of another digest that must not.
 fn curves(crypto: &dyn Crypto) -> bool {
     Curve::ALL.into_iter().all(|curve| {
+        // Fixed, so that a fault shows each time; nothing else is ever signed with them.
         let (key, nonce) = ([3; 32], [5; 32]);
         let digest = [7; 32];
         let Some(public) = crypto.ecc_multiply(curve, None, &key) else { return false };
@@ -62,8 +63,10 @@ const RSA_CIPHER: [u8; 8] = [0x22, 0x7d, 0x69, 0xcb, 0x0f, 0xf3, 0xb7, 0x78];
 fn rsa(crypto: &dyn Crypto) -> bool {
     let (modulus, prime) = (from_hex(RSA_MODULUS), from_hex(RSA_PRIME));
     let mut message = [0x2a; 128];
+    // Below the modulus.
     message[0] = 0;
     let Some(cipher) = crypto.rsa_public(&modulus, 65537, &message) else { return false };
+    // The message stands in for the blind, which may be any number below the modulus.
     let plain = crypto.rsa_private(&modulus, 65537, &prime, &cipher, &message);
     cipher.starts_with(&RSA_CIPHER) && plain.is_some_and(|plain| plain == message)
 }

@@ -98,6 +98,8 @@ impl Tpm {
 
     /// Whether one more session can be started.
     pub(crate) fn check_free_session(&self) -> Result<()> {
+        // Codes of their own: against the first it helps to save a session, against the second only to end
+        // one.
         if self.loaded_sessions() >= limit::LOADED_SESSIONS {
             return Err(Rc::SESSION_MEMORY);
         }
@@ -164,6 +166,7 @@ impl Tpm {
         nonces: [&[u8]; 4],
         attributes: u8,
     ) -> Vec<u8> {
+        // `auth` is empty where the session is bound to the entity: see `includes_auth`.
         let key = Secret::joined(&[&session.key, auth]);
         let [newer, older, decrypt, encrypt] = nonces;
         let parts: [&[u8]; 6] = [digest, newer, older, decrypt, encrypt, &[attributes]];

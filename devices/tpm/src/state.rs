@@ -130,6 +130,7 @@ impl Store {
         if r.take(MAGIC.len()).map_err(content)? != MAGIC {
             return Err(OpenError::Content);
         }
+        // The HMAC was right, so that another version is a newer engine's and no damage.
         match r.u16().map_err(content)? {
             FORMAT => {}
             other => return Err(OpenError::Format(other)),

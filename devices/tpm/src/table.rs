@@ -168,6 +168,7 @@ impl Command {
         const PLACES: [(u8, u32); 4] = [(NV, 22), (EXTENSIVE, 23), (FLUSHED, 24), (HANDLE, 28)];
         let mut all = self.code | ((self.handles.len() as u32) << 25);
         let mut at = 0;
+        // A loop by hand, as a constant function has no iterators.
         while at < PLACES.len() {
             let (attribute, bit) = PLACES[at];
             if self.attributes & attribute != 0 {

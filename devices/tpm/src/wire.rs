@@ -103,6 +103,7 @@ impl Drop for Writer {
 
 impl Writer {
     pub(crate) fn new() -> Self {
+        // Room from the start: a vector that grows leaves its former bytes behind, and nobody wipes those.
         Writer { bytes: Vec::with_capacity(256) }
     }
 

@@ -105,6 +105,8 @@ impl Control {
                 self.is_established = false;
                 result(OK)
             }
+            // A command has ended before the next message is read, so that there is none to cancel; and what
+            // is volatile stays in the process.
             command::CANCEL | command::STORE_VOLATILE => result(OK),
             command::STOP => {
                 self.is_running = false;

@@ -83,6 +83,7 @@ pub fn open(tpmstate: &str, key: Option<&str>) -> Result<Tpm> {
     let folder =
         PathBuf::from(crate::options::value(tpmstate, "dir").context("--tpmstate dir=... is missing")?);
     ensure!(folder.is_dir(), "{} is no folder", folder.display());
+    // Without a key the HMAC under zeros is a checksum (`Tpm::open`).
     let key = key.map(read_key).transpose()?.unwrap_or_default();
     let (machine, files) = (Box::new(Machine(Instant::now())), Box::new(Files::new(&folder)));
     let tpm = Tpm::open(Box::new(RustCrypto), machine, files, &key)?;

@@ -157,6 +157,7 @@ impl Server {
         let count = match client.read(&mut buffer) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+            // Whatever went wrong with the connection, its client has gone.
             Err(_) => 0,
         };
         if count == 0 {
@@ -238,6 +239,7 @@ pub fn start_in_background() -> Result<()> {
         .spawn()?;
     let mut word = [0; READY.len()];
     let mut out = child.stdout.take().context("no standard output")?;
+    // Whoever started this may connect as soon as it has ended.
     out.read_exact(&mut word).context("the process in the background has ended")?;
     Ok(())
 }

@@ -39,6 +39,7 @@ pub(crate) fn sign(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let ticket = call.read(|r| Ticket::read(r, &[st::HASHCHECK]))?;
     call.end()?;
     let key = tpm.object(call.handle(0)).map_err(|_| Rc::KEY.handle(1))?.clone();
+    // A symmetric cipher has the same bit, where it means encryption.
     if !key.has(object::SIGN) || !can_sign(key.public.kind()) {
         return Err(Rc::KEY.handle(1));
     }
@@ -68,6 +69,7 @@ pub(crate) fn verify_signature(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !key.has(object::SIGN) {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
+    // A HMAC is verified with the secret itself.
     if key.public.kind() == alg::KEYEDHASH && key.sensitive.is_none() {
         return Err(Rc::HANDLE.handle(1));
     }
@@ -125,11 +127,13 @@ pub(crate) fn rsa_encrypt(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             tpm.oaep_encrypt(&key, hash, &message, &label)
         }
         alg::RSAES => {
+            // More than is needed: `padding::es` takes what the message leaves room for.
             let filling = tpm.random(size);
             let block = padding::es(&message, &filling, size).ok_or(too_long)?;
             tpm.rsa_public(&key, &block)
         }
         _ => {
+            // Without a padding the message is the number itself.
             let missing = size.checked_sub(message.len()).ok_or(too_long)?;
             tpm.rsa_public(&key, &[vec![0; missing], message].concat())
         }
@@ -215,6 +219,7 @@ pub(crate) fn ecc_parameters(_tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     for number in parameters(curve) {
         call.out.sized(&from_hex(number));
     }
+    // The cofactor.
     call.out.sized(&[1]);
     Ok(())
 }

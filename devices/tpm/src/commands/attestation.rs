@@ -42,6 +42,7 @@ impl Signer {
         given: Scheme,
         number: usize,
     ) -> Result<Self> {
+        // Nobody signs: the caller wants only what is in the structure.
         if call.handle(place) == handle::NULL {
             return Ok(Signer { key: None, scheme: given, qualifying });
         }
@@ -65,6 +66,7 @@ fn obfuscation(tpm: &Tpm, key: &Object) -> (u64, u32, u32) {
     if matches!(key.hierarchy, handle::ENDORSEMENT | handle::PLATFORM) {
         return (0, 0, 0);
     }
+    // Secret, and the same until TPM2_Clear: by one key the masked counts still go up.
     let proof = &tpm.permanent.owner.proof;
     let mask = kdfa(&*tpm.crypto, HASH, proof, "OBFUSCATE", [&key.qualified_name, &[]], 128);
     let mut r = crate::wire::Reader::new(&mask);
@@ -148,6 +150,7 @@ pub(crate) fn certify_creation(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     let signer = Signer::new(tpm, call, 0, qualifying, scheme, 3)?;
     let name = tpm.object(call.handle(1)).map_err(|_| Rc::HANDLE.handle(2))?.name.clone();
+    // A loaded object does not say where it was created; only the ticket does.
     if !tpm.is_ticket(&ticket, &[&name, &creation]) {
         return Err(Rc::TICKET.parameter(4));
     }
@@ -162,6 +165,7 @@ pub(crate) fn get_time(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let scheme = call.read(Scheme::read_signing)?;
     call.end()?;
     let signer = Signer::new(tpm, call, 1, qualifying, scheme, 2)?;
+    // Here too, or these would take the mask off the same counts in the structure's head.
     let (version, resets, restarts) = signer.key.as_ref().map_or((0, 0, 0), |key| obfuscation(tpm, key));
     attest(tpm, call, st::ATTEST_TIME, &signer, |tpm, w| {
         w.u64(tpm.time()).u64(tpm.permanent.clock);
@@ -201,6 +205,7 @@ pub(crate) fn get_command_audit_digest(tpm: &mut Tpm, call: &mut Call) -> Result
         w.u64(tpm.permanent.audit_counter).u16(hash.id());
         w.sized(&tpm.volatile.audit_digest).sized(&commands);
     })?;
+    // Unsigned, it has proved nothing to anybody, and goes on.
     if signer.key.is_some() {
         tpm.volatile.audit_digest.clear();
     }

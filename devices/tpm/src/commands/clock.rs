@@ -18,6 +18,7 @@ pub(crate) fn read(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn set(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let time = call.read(|r| r.u64())?;
     call.end()?;
+    // Set back, it would let policies hold again that had run out.
     if time > LATEST || time < tpm.permanent.clock {
         return Err(Rc::VALUE.parameter(1));
     }

@@ -23,6 +23,7 @@ fn hashed_point(tpm: &Tpm, key: &Object, curve: Curve, s2: &[u8], y2: Vec<u8>) -
     let prime = from_hex(parameters(curve)[0]);
     let x = tpm.crypto.remainder(&prime, &tpm.digest(hash, &[s2])).ok_or(Rc::NO_RESULT)?;
     let point = Point { x: x.to_vec(), y: y2 };
+    // The caller gives only y, so that this shows whether there is such a point at all.
     if tpm.crypto.ecc_is_on_curve(curve, &point) { Ok(Some(point)) } else { Err(Rc::ECC_POINT.parameter(2)) }
 }
 
@@ -40,6 +41,7 @@ pub(crate) fn commit(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     let p2 = hashed_point(tpm, &key, curve, &s2, y2)?;
     let p1 = (!p1.x.is_empty() || !p1.y.is_empty()).then_some(p1);
+    // As in `recover_secret`: a point of a weaker curve would give the scalar away.
     if p1.as_ref().is_some_and(|point| !tpm.crypto.ecc_is_on_curve(curve, point)) {
         return Err(Rc::ECC_POINT.parameter(1));
     }
@@ -53,6 +55,7 @@ pub(crate) fn commit(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if p1.is_some() || p2.is_none() {
         e = times(p1.as_ref(), &scalar)?;
     }
+    // Last, so that a command that fails uses up no number.
     let number = tpm.make_commitment();
     call.out.inside(|w| k.write(w)).inside(|w| l.write(w)).inside(|w| e.write(w)).u16(number);
     Ok(())
@@ -93,6 +96,7 @@ pub(crate) fn z_gen_2_phase(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if chosen != alg::ECDH || !(scheme == chosen || scheme == alg::NULL) {
         return Err(Rc::SCHEME.parameter(3));
     }
+    // Both, as each is multiplied by a secret.
     for (at, point) in (1..).zip(&points) {
         if !tpm.crypto.ecc_is_on_curve(curve, point) {
             return Err(Rc::ECC_POINT.parameter(at));

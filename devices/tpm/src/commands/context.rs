@@ -69,6 +69,7 @@ pub(crate) fn save(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             (saved, handle::NULL)
         }
     };
+    // Never the same twice: key and IV of the context are derived from it.
     let sequence = tpm.volatile.context_counter.checked_add(1).ok_or(Rc::TOO_MANY_CONTEXTS)?;
     tpm.volatile.context_counter = sequence;
     let identity = Identity { sequence, handle, hierarchy };
@@ -164,13 +165,16 @@ pub(crate) fn evict_control(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         return Err(Rc::VALUE.parameter(1));
     }
     let object = tpm.object(source).map_err(|_| Rc::ATTRIBUTES.handle(2))?.clone();
+    // One from outside has no ancestors here; one with stClear is to be gone after a restart.
     if object.is_external || object.is_st_clear || object.sensitive.is_none() {
         return Err(Rc::ATTRIBUTES.handle(2));
     }
     let is_platform = by == handle::PLATFORM;
+    // The null hierarchy has a new seed after each reset, so that nothing of it may stay.
     if object.hierarchy == handle::NULL || is_platform != (object.hierarchy == handle::PLATFORM) {
         return Err(Rc::HIERARCHY.handle(2));
     }
+    // Owner and platform have handles of their own, so that neither can take up the other's.
     if is_platform != (place >= handle::PLATFORM_PERSISTENT) {
         return Err(Rc::RANGE.parameter(1));
     }

@@ -31,6 +31,8 @@ impl Request {
             pcrs: call.read(pcr_selection::read)?,
         };
         call.end()?;
+        // In the private area the value is padded to this size, which hides its length
+        // (`Sensitive::marshal`).
         if request.given.auth.len() > request.public.name_alg.map_or(0, Hash::size) {
             return Err(Rc::SIZE.parameter(1));
         }
@@ -135,6 +137,7 @@ pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     check::attributes(&public, Some(&parent), true).map_err(|rc| rc.parameter(2))?;
     let name = public.name(&*tpm.crypto);
     let sensitive = tpm.unwrap(&parent, &name, &private).map_err(|rc| rc.parameter(1))?;
+    // Although it is wrapped for the parent: a parent that was imported has a seed that others may know.
     tpm.check_public(&public).map_err(|rc| rc.parameter(2))?;
     tpm.check_pair(&public, &sensitive).map_err(|rc| rc.parameter(2))?;
     let loaded = child(tpm, &parent, public, sensitive);
@@ -204,6 +207,7 @@ fn create_below(
         true => (label, context),
         false => read_derive(&mut Reader::new(&given.data)).map_err(|rc| rc.parameter(1))?,
     };
+    // Label and context stood in the place of the data, and are no secret of the new object.
     let auth = SensitiveCreate { auth: given.auth, data: Secret::default() };
     let sensitive = tpm.create_derived(&parent, &mut public, &auth, [&label, &context]).map_err(blame)?;
     Ok((child(tpm, &parent, public, sensitive), Vec::new()))
@@ -249,6 +253,7 @@ pub(crate) fn object_change_auth(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !parent.is_parent() || found != object.qualified_name {
         return Err(Rc::TYPE.handle(2));
     }
+    // The seed stays, and with it the public area and the name.
     let sensitive = Sensitive { auth, ..object.secret()?.clone() };
     let private = tpm.wrap(call.handle(1), &object.public, &sensitive)?;
     call.out.sized(&private);
@@ -262,6 +267,7 @@ pub(crate) fn unseal(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if found.public.kind() != alg::KEYEDHASH {
         return Err(Rc::TYPE.handle(1));
     }
+    // These make it a key, whose secret never leaves the TPM.
     if found.public.attributes & (object::SIGN | object::DECRYPT | object::RESTRICTED) != 0 {
         return Err(Rc::ATTRIBUTES.handle(1));
     }

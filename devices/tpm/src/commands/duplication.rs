@@ -31,6 +31,7 @@ impl Inner<'_> {
         let mut w = Writer::new();
         w.sized(&digest).raw(plain);
         let mut data = w.into_vec();
+        // The specification has no IV here; the digest in front makes what follows differ.
         encrypt(crypto, self.key, &ZERO_IV, &mut data, false)?;
         Ok(data.into())
     }
@@ -53,6 +54,7 @@ fn new_parent(tpm: &Tpm, call: &Call, place: usize) -> Result<Option<Object>> {
     }
     let wrong = Rc::TYPE.handle(place + 1);
     let parent = tpm.object(call.handle(place)).map_err(|_| wrong)?;
+    // It may be another TPM's: to encrypt for it takes its public key alone.
     if parent.public.is_parent() && parent.public.is_asymmetric() {
         Ok(Some(parent.clone()))
     } else {
@@ -108,6 +110,7 @@ pub(crate) fn duplicate(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         plain = Inner { hash, key: &key, name: &found.name }.seal(&*tpm.crypto, &plain)?;
     }
     let (wrapped, secret) = wrap_outer(tpm, call.handle(1), parent.as_ref(), &found.name, plain)?;
+    // A key of the caller's is not sent back over the wire.
     call.out.sized(if is_own { &key } else { &[] }).sized(&wrapped).sized(&secret);
     Ok(())
 }

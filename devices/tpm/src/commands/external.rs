@@ -14,6 +14,7 @@ use crate::wire::{Reader, Writer};
 /// TPM2_LoadExternal.
 pub(crate) fn load_external(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let sensitive = call.read(|r| {
+        // Not by `inside`, which refuses what is empty: here that is an object without a secret part.
         let mut inner = Reader::new(r.sized(limit::COMMAND)?);
         if inner.is_empty() {
             return Ok(None);
@@ -32,6 +33,7 @@ pub(crate) fn load_external(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     check::schemes(&public).map_err(|rc| rc.parameter(2))?;
     tpm.check_public(&public).map_err(|rc| rc.parameter(2))?;
     if let Some(sensitive) = &sensitive {
+        // A secret that is known outside gets no tickets of a hierarchy.
         if hierarchy != handle::NULL {
             return Err(Rc::HIERARCHY.parameter(3));
         }
@@ -45,6 +47,7 @@ pub(crate) fn load_external(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     let mut loaded = Object::new(&*tpm.crypto, public, sensitive, &hierarchy.to_be_bytes(), hierarchy);
     loaded.is_external = true;
+    // It has no ancestors.
     loaded.qualified_name = loaded.name.clone();
     call.out.sized(&loaded.name);
     call.out_handle = Some(tpm.load(Slot::Object(loaded))?);

@@ -123,6 +123,7 @@ pub(crate) fn clear(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     forget_objects(tpm, handle::OWNER);
     forget_objects(tpm, handle::ENDORSEMENT);
     let is_owners = |public: &crate::nv::NvPublic| !public.has(nv::PLATFORMCREATE);
+    // Collected first, as removing changes the map.
     let gone: Vec<u32> = tpm
         .permanent
         .nv

@@ -21,6 +21,7 @@ pub(crate) fn parameters(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let lockout = &mut tpm.permanent.lockout_state;
     (lockout.max_tries, lockout.recovery_time, lockout.lockout_recovery) =
         (max_tries, recovery_time, lockout_recovery);
+    // Time that passed under the old parameters is not worth the same under the new ones.
     tpm.restart_lockout_timers();
     tpm.touch();
     Ok(())

@@ -12,6 +12,7 @@ fn check_write(tpm: &Tpm, call: &Call, is_type: impl Fn(u32) -> bool) -> Result<
     let index = tpm.nv(call.handle(1))?;
     let is_right = is_type(index.public.kind());
     tpm.check_nv_write(call.handle(0), call.handle(1))?;
+    // After the authorization: of what type it is matters only to those who may write it.
     if is_right { Ok(()) } else { Err(Rc::ATTRIBUTES.handle(2)) }
 }
 
@@ -114,6 +115,7 @@ pub(crate) fn read(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn read_lock(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     match tpm.check_nv_read(call.handle(0), call.handle(1)) {
+        // To lock twice is no error here either.
         Err(Rc::NV_LOCKED) => return Ok(()),
         // An index can be locked for reading before it was ever written (part 3, 31.14).
         Err(Rc::NV_UNINITIALIZED) => {}

@@ -32,12 +32,15 @@ fn check(public: &NvPublic, by: u32) -> Result<()> {
         !has_any(READS),
         !has_any(WRITES),
         public.has(nv::PLATFORMCREATE) != is_platform,
-        // Who may remove it by a policy only is the platform.
+        // Nobody but the platform may define what only a policy removes.
         public.has(nv::POLICY_DELETE) && !is_platform,
+        // A restart would make the counter unwritten, and then it would return numbers that it had before.
         public.has(nv::CLEAR_STCLEAR) && kind == nv::COUNTER,
+        // One promises that the content stays for good, the other that a restart takes it away.
         public.has(nv::CLEAR_STCLEAR | nv::WRITEDEFINE),
         // A PIN can't be written with itself, nor be tried without end.
         public.is_pin() && has_any(nv::AUTHWRITE | nv::GLOBALLOCK | nv::WRITEDEFINE),
+        // It counts its own tries; counted by the protection as well, they would lock out everybody else.
         kind == nv::PIN_FAIL && !public.has(nv::NO_DA),
     ];
     if wrong.contains(&true) {

@@ -16,6 +16,7 @@ const DIGESTS: usize = 8;
 /// Whether a locality may extend a PCR.
 pub(crate) fn check_extend(locality: u8, index: u32) -> Result<()> {
     let allowed = attributes_of(index as usize).extend;
+    // Localities from 32 on have no bit, and extend nothing.
     if locality < 5 && allowed & (1 << locality) != 0 { Ok(()) } else { Err(Rc::LOCALITY) }
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn command_code(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let code = call.read(|r| r.u32())?;
     call.end()?;
     let (_, session) = session(tpm, call)?;
+    // A policy that names two commands could authorize neither.
     if session.policy.command.is_some_and(|command| command != code) {
         return Err(Rc::VALUE.parameter(1));
     }
@@ -128,6 +129,7 @@ pub(crate) fn duplication_select(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     let names = crypto.digest(session.hash, &[&object, &parent]);
     session.policy.tie(Tied::Names(names))?;
+    // Left out, the policy is good for any object that goes to this parent; this session is tied to both.
     let included: &[u8] = if includes { &object } else { &[] };
     let parts: [&[u8]; 3] = [included, &parent, &[u8::from(includes)]];
     extend(tpm, call, &parts, |policy| policy.command = Some(DUPLICATE))
@@ -141,6 +143,7 @@ pub(crate) fn or(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     })?;
     call.end()?;
     let (_, session) = session(tpm, call)?;
+    // A trial session was shown nothing: it computes what a policy's digest is going to be.
     if session.kind != Kind::Trial && !digests.contains(&session.policy.digest) {
         return Err(Rc::VALUE.parameter(1));
     }

@@ -72,6 +72,7 @@ impl Authorization {
         let (_, is_trial) = kind(tpm, call)?;
         update(tpm, call, call.code, name, &self.reference)?;
         restrict(tpm, call, &self.cp_hash, timeout)?;
+        // By a trial's ticket somebody could prove what was never shown.
         if self.expiration >= 0 || is_trial {
             call.out.u16(0);
             Ticket::null(tag).write(&mut call.out);
@@ -106,8 +107,7 @@ fn hierarchy_of(tpm: &Tpm, entity: u32) -> u32 {
     }
 }
 
-/// What makes a ticket useless: the next TPM Reset, where its timeout counts from a session's start, and each
-/// start.
+/// What ends a ticket beside its timeout: the next TPM Reset, where that counts from a session's start.
 fn ticket_epoch(tpm: &Tpm, timeout: &[u8; 8]) -> [u8; 8] {
     let is_bound = u64::from_be_bytes(*timeout) & UNTIL_RESET != 0;
     if is_bound { tpm.permanent.total_reset_count.to_be_bytes() } else { [0; 8] }
@@ -157,6 +157,7 @@ pub(crate) fn signed(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         let key = tpm.object(call.handle(0)).map_err(|_| Rc::HANDLE.handle(1))?;
         let hash = signature.hash().ok_or(Rc::SCHEME.parameter(5))?;
         let expiration = given.expiration.to_be_bytes();
+        // All that the signer grants: for which session, how long, for which command, and to what end.
         let parts: [&[u8]; 4] = [&given.nonce, &expiration, &given.cp_hash, &given.reference];
         let digest = tpm.digest(hash, &parts);
         if !tpm.verify(key, &digest, &signature).map_err(|rc| rc.parameter(5))? {
@@ -227,6 +228,8 @@ pub(crate) fn authorize(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             return Err(Rc::VALUE.parameter(4));
         }
     }
+    // The policy so far is replaced by who approved it: other policies can be approved later, and the
+    // entity's own stays the same.
     start_anew(tpm, call)?;
     update(tpm, call, call.code, &signer, &reference)
 }

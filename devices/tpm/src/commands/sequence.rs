@@ -92,6 +92,7 @@ pub(crate) fn event_complete(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !matches!(sequence(tpm, call.handle(1), 2)?.running, Running::Event(_)) {
         return Err(Rc::MODE.handle(2));
     }
+    // Before the sequence is taken out, which stays if this is the wrong locality.
     if pcr != handle::NULL {
         check_extend(call.locality, pcr)?;
     }

@@ -57,8 +57,10 @@ pub(crate) fn start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if matches!(symmetric, Symmetric::Aes { mode, .. } if mode != alg::CFB) {
         return Err(Rc::MODE.parameter(4));
     }
+    // Before the salt, whose decryption takes long.
     tpm.check_free_session()?;
     let (key, bind) = (call.handle(0), call.handle(1));
+    // Not authorized here: the caller shows by its HMACs that it knows the value (`check_hmac`).
     let bound_auth = match bind {
         handle::NULL => Secret::default(),
         bind => tpm.entity_auth(bind).map_err(|_| Rc::HANDLE.handle(2))?,

@@ -54,6 +54,7 @@ pub(crate) fn startup(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     tpm.volatile.is_started = true;
     tpm.volatile.clock_saved = tpm.permanent.clock;
     tpm.restart_lockout_timers();
+    // Saved with this command: whenever the power is lost from now on, the next start finds no shutdown.
     tpm.touch();
     Ok(())
 }
@@ -101,6 +102,7 @@ fn resume(tpm: &mut Tpm, kept: Kept) {
     tpm.volatile.startup_locality = kept.startup_locality;
     let [platform, owner, endorsement, platform_nv] = kept.enables;
     tpm.volatile.enables = Enables { platform, owner, endorsement, platform_nv };
+    // What was not kept, debug and dynamic PCRs, begins anew.
     let mut pcrs = Pcrs::new(&tpm.permanent.banks, kept.startup_locality);
     pcrs.counter = kept.pcr_counter;
     for (hash, index, value) in kept.pcrs {
@@ -118,12 +120,14 @@ fn take_over(tpm: &mut Tpm, kept: &Kept) {
     tpm.volatile.null.proof = kept.null_proof.clone();
     tpm.volatile.context_counter = kept.context_counter;
     tpm.volatile.audit_digest = kept.audit_digest.clone();
+    // Only those that were saved: the loaded ones went with the memory.
     let sessions = kept.sessions.iter();
     tpm.volatile.sessions = sessions.map(|(index, context)| (*index, SessionSlot::Saved(*context))).collect();
 }
 
 /// What TPM2_Startup(CLEAR) does each time.
 fn clear(tpm: &mut Tpm, locality: u8) {
+    // Then `hash_end` has made the PCRs anew already, and measured into one of them.
     let is_measured = tpm.volatile.startup_locality == 4;
     if !is_measured {
         tpm.volatile.startup_locality = locality;

@@ -125,6 +125,7 @@ fn crypt(tpm: &Tpm, call: &mut Call, request: Request) -> Result<()> {
     let cipher = tpm.crypto.aes(&key.secret()?.data).ok_or(Rc::KEY.handle(1))?;
     cipher_mode(&*cipher, chosen, &mut block, &mut data, is_decryption)
         .map_err(|rc| rc.parameter(data_number))?;
+    // The chaining value behind the last block, with which the caller can go on.
     call.out.sized(&data).sized(if has_iv { &block } else { &[] });
     Ok(())
 }

@@ -67,6 +67,7 @@ impl Projective {
 
     /// The coordinates; none at infinity.
     fn to_point(self) -> Option<Point> {
+        // None where z is zero, which it is at infinity alone.
         let inverse = self.z.invert().into_option()?;
         let coordinate = |of: Field| bytes(&of.mul(&inverse).retrieve());
         Some(Point { x: coordinate(self.x), y: coordinate(self.y) })
@@ -104,7 +105,9 @@ impl Projective {
         let mut product = Projective::INFINITY;
         for byte in scalar.as_ref() {
             for bit in (0..8).rev() {
+                // The formulas are good for doubling and for infinity too, so that nothing is decided here.
                 product = product.add(&product);
+                // Added each time and taken or not: neither time nor memory tells the bit.
                 let mut sum = product.add(self);
                 product.assign(&sum, Choice::from_u8_lsb(byte >> bit));
                 sum.zeroize();
@@ -123,6 +126,7 @@ where
     let mut padded = Zeroizing::new([0; SIZE]);
     padded.get_mut(SIZE.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
     let number = U256::from_be_slice(&*padded);
+    // Not reduced: that would be another number than the caller's.
     (number < *M::PARAMS.modulus().as_ref()).then_some(number)
 }
 
@@ -179,6 +183,7 @@ fn leftmost(digest: &[u8]) -> Scalar {
 pub(super) fn sign(key: &[u8], nonce: &[u8], digest: &[u8]) -> Option<EccSignature> {
     let (key, nonce) = (nonzero(key)?, nonzero(nonce)?);
     let commitment = Projective::GENERATOR.multiply(&nonce).to_point()?;
+    // A coordinate may be above the order; this reduces it.
     let r = Scalar::new(&U256::from_be_slice(&commitment.x));
     let inverse = Zeroizing::new(nonce.invert().into_option()?);
     let sum = Zeroizing::new(leftmost(digest).add(&r.mul(&key)));

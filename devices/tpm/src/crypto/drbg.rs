@@ -22,6 +22,7 @@ pub(crate) struct Drbg {
 
 impl Drbg {
     pub(crate) fn new(crypto: &dyn Crypto, seed: &[&[u8]]) -> Self {
+        // The standard's initial values.
         let mut drbg = Drbg { key: vec![0; 32].into(), value: vec![1; 32].into(), calls: 0 };
         drbg.reseed(crypto, seed);
         drbg

@@ -16,6 +16,7 @@ pub(crate) fn kdfa(
 ) -> Secret {
     let size = bits.div_ceil(8);
     let mut out: Vec<u8> = Vec::with_capacity(size + hash.size());
+    // Part of the input, so that a longer key does not begin as a shorter one.
     let length = (bits as u32).to_be_bytes();
     let mut counter = 0u32;
     while out.len() < size {

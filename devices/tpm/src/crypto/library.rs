@@ -68,6 +68,7 @@ where
     for<'a> &'a mut [u8; 16]: TryInto<&'a mut aes::cipher::Block<C>>,
 {
     fn encrypt(&self, block: &mut [u8; 16]) {
+        // Never fails: AES has blocks of 16 bytes, which the bound can't say.
         if let Ok(block) = block.try_into() {
             self.0.encrypt_block(block);
         }
@@ -82,6 +83,7 @@ where
 
 fn field<C: CurveArithmetic>(bytes: &[u8]) -> Option<FieldBytes<C>> {
     let mut field = FieldBytes::<C>::default();
+    // Callers give numbers with zeros in front or without.
     let bytes = bytes.get(bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len())..)?;
     let start = field.len().checked_sub(bytes.len())?;
     field.get_mut(start..)?.copy_from_slice(bytes);
@@ -144,6 +146,7 @@ fn sign<C: EcdsaCurve + CurveArithmetic>(key: &[u8], nonce: &[u8], digest: &[u8]
     let result = sign_prehashed::<C>(&key, &nonce, &leftmost::<C>(digest)?);
     key.zeroize();
     nonce.zeroize();
+    // Only now, as an early return would leave key and nonce in memory.
     let (r, s) = result.ok()?.0.split_bytes();
     Some(EccSignature { r: r.to_vec(), s: s.to_vec() })
 }

@@ -50,9 +50,11 @@ pub(crate) fn is_pss(crypto: &dyn Crypto, hash: Hash, digest: &[u8], block: &[u8
     let mut data = masked.to_vec();
     mgf1(crypto, hash, tag, &mut data);
     match (masked.first(), data.first_mut()) {
+        // Signing clears this bit, so that a block that has it set is none.
         (Some(first), Some(byte)) if first & 0x80 == 0 => *byte &= 0x7f,
         _ => return false,
     }
+    // Not in constant time, as nothing of a signature is secret.
     let Some(one) = data.iter().position(|byte| *byte != 0) else { return false };
     let salt = data.get(one + 1..).unwrap_or_default();
     data.get(one) == Some(&1) && same(&crypto.digest(hash, &[&[0; 8], digest, salt]), tag)
@@ -93,10 +95,12 @@ pub(crate) fn open_oaep(
     let (mut start, mut is_found) = (0u32, Choice::from(0));
     for (at, byte) in (0u32..).zip(body) {
         let is_one = byte.ct_eq(&1) & !is_found;
+        // Zeros alone may stand before the one.
         is_good &= is_found | is_one | byte.ct_eq(&0);
         start.conditional_assign(&(at + 1), is_one);
         is_found |= is_one;
     }
+    // If none was found, `start` is zero: the slice is good in any case, and nothing is decided yet.
     let message = body.get(start as usize..)?;
     bool::from(is_good & is_found).then(|| Zeroizing::new(message.to_vec()))
 }

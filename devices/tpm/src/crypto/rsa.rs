@@ -24,11 +24,13 @@ pub(super) fn public<const W: usize>(modulus: &[u8], exponent: u32, input: &[u8]
     if input >= *modulus {
         return None;
     }
+    // A modulus is public.
     let params = FixedMontyParams::new_vartime(modulus);
     Some(bytes(&power(&FixedMontyForm::new(&input, &params), exponent).retrieve()))
 }
 
 fn power<const W: usize>(base: &FixedMontyForm<W>, exponent: u32) -> FixedMontyForm<W> {
+    // A public exponent may show in the time.
     base.pow_bounded_exp(&U64::from_u32(exponent), 32 - exponent.leading_zeros())
 }
 
@@ -93,6 +95,7 @@ pub(super) fn private<const L: usize, const W: usize>(
     }
     let params = FixedMontyParams::new_vartime(modulus);
     let blind = FixedMontyForm::new(&Uint::<W>::from_be_slice(blind), &params);
+    // Only a multiple of one of the primes has none, which a random number is not.
     let unblind = blind.invert().into_option()?;
     let blinded = FixedMontyForm::new(&input, &params).mul(&power(&blind, exponent)).retrieve();
     let (mut of_p, mut of_q) = (part(p, exponent, &blinded)?, part(q, exponent, &blinded)?.retrieve());
@@ -132,9 +135,11 @@ fn remainders<const L: usize>(number: &Uint<L>) -> Vec<(u32, u32)> {
     let mut all = Vec::new();
     for divisor in (3..SIEVE).step_by(2) {
         if is_composite.get(divisor) == Some(&false) {
+            // Odd multiples alone, as even numbers are not looked at.
             is_composite.iter_mut().skip(divisor * 3).step_by(divisor * 2).for_each(|mark| *mark = true);
             let words = number.as_words().iter().rev();
             let rest = words.fold(0u64, |rest, word| {
+                // In halves, so that a remainder with 32 bits behind it fits into a word.
                 let upper = ((rest << 32) | (word >> 32)) % divisor as u64;
                 ((upper << 32) | (word & 0xffff_ffff)) % divisor as u64
             });
@@ -200,6 +205,7 @@ pub(super) fn find_prime<const L: usize>(
         // A common divisor would leave the exponent without an inverse, and the key without a private part.
         let is_coprime = have_no_divisor(rest.as_words().first().copied()?, exponent);
         let number = Odd::new(number).into_option()?;
+        // A carry would make the number longer than the key asks for.
         if carry.0 == 0 && is_coprime && is_probable_prime(number, bases) {
             return Some(Zeroizing::new(bytes(number.as_ref())));
         }

@@ -75,6 +75,7 @@ impl Crb {
         let Some((locality, register)) = Self::split(offset) else { return };
         if register >= DATA {
             let start = usize::try_from(register - DATA).unwrap_or(usize::MAX);
+            // What another locality sends and gets is not for this one.
             let is_visible = self.active == Some(locality);
             for (byte, found) in out.iter_mut().zip(self.buffer.iter().skip(start)) {
                 *byte = if is_visible { *found } else { 0xff };
@@ -127,6 +128,7 @@ impl Crb {
                     self.is_idle = false;
                 } else if value & GO_IDLE != 0 {
                     self.is_idle = true;
+                    // A response may hold what was unsealed, which whoever comes next must not find.
                     self.buffer.fill(0);
                 }
             }
@@ -155,6 +157,7 @@ impl Crb {
         if value & RELINQUISH != 0 && self.active == Some(locality) && !self.is_running {
             self.active = None;
         }
+        // A higher locality may take the TPM from a lower one, and from no other.
         let may_seize = self.active.is_none_or(|active| active < locality) && !self.is_running;
         if value & REQUEST_ACCESS != 0 && self.active.is_none() || value & SEIZE != 0 && may_seize {
             if let Some(active) = self.active {
@@ -176,6 +179,7 @@ impl Crb {
     /// Takes the response of the command that was started.
     pub fn respond(&mut self, response: &[u8]) {
         if self.is_running {
+            // A short response must not leave the rest of the command behind it.
             self.buffer.fill(0);
             self.buffer.iter_mut().zip(response).for_each(|(place, byte)| *place = *byte);
             (self.is_running, self.is_cancelled) = (false, false);

@@ -129,6 +129,7 @@ impl Fifo {
 
     fn status(&self) -> u32 {
         let (flags, burst) = match self.state {
+            // No burst: software keeps its bytes until there is room.
             State::Idle | State::Execution => (0, 0),
             State::Ready => (COMMAND_READY, BUFFER_BYTES),
             State::Reception => {
@@ -175,7 +176,9 @@ impl Fifo {
 
     fn write_access(&mut self, locality: u8, value: u8) -> Ready {
         let bit = 1 << locality;
+        // Software clears the bit by writing it.
         self.seized &= if value & SEIZED != 0 { !bit } else { 0xff };
+        // Written, the bit gives the TPM up, or takes a request back.
         if value & ACTIVE != 0 {
             self.requested &= !bit;
             if self.active == Some(locality) {

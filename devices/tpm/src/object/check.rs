@@ -96,10 +96,12 @@ pub(crate) fn origin(public: &Public, has_data: bool) -> Result<()> {
     match public.kind() {
         alg::KEYEDHASH => {
             let is_data = !public.has(object::SIGN) && !public.has(object::DECRYPT);
+            // Data to be sealed come from the caller.
             ensure(!(is_data && is_own), Rc::ATTRIBUTES)?;
             ensure(is_own != has_data, Rc::ATTRIBUTES)
         }
         alg::SYMCIPHER => ensure(is_own != has_data, Rc::ATTRIBUTES),
+        // A private key that a caller chose is one that somebody else may know.
         _ => ensure(is_own && !has_data, Rc::ATTRIBUTES),
     }
 }

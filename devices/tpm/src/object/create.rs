@@ -17,7 +17,7 @@ use crate::secret::Secret;
 use crate::structures::public::{Parameters, Public, Unique};
 use crate::structures::sensitive::{Sensitive, SensitiveCreate};
 
-/// Bits drawn beyond a curve's order.
+/// Bytes drawn beyond a curve's order.
 const EXTRA_BYTES: usize = 8;
 
 const PRIMARY_LABEL: &[u8] = b"primary object, format 1";
@@ -90,6 +90,7 @@ impl Tpm {
         given: &SensitiveCreate,
     ) -> Result<Sensitive> {
         let seed = Secret::from(self.random(64));
+        // A generator of its own, so that the same code makes objects of all kinds.
         let mut drbg = Drbg::new(&*self.crypto, &[&seed, b"ordinary object"]);
         generate(&*self.crypto, &mut drbg, public, given)
     }
@@ -119,6 +120,7 @@ impl Tpm {
         label_and_context: [&[u8]; 2],
     ) -> Result<Sensitive> {
         let [label, context] = label_and_context;
+        // The size is in the seed, so that bytes can't move between label and context.
         let size = (label.len() as u16).to_be_bytes();
         let mut template = public.clone();
         // Label and context may stand there or come with the caller's data; the same ones have to give the
@@ -134,7 +136,7 @@ impl Tpm {
         generate(&*self.crypto, &mut drbg, public, given)
     }
 
-    /// Whether a secret part belongs to a public part. Returns what is missing in an RSA key.
+    /// Checks that a secret part belongs to a public part.
     pub(crate) fn check_pair(&self, public: &Public, sensitive: &Sensitive) -> Result<()> {
         if sensitive.kind != public.kind() {
             return Err(Rc::TYPE);
@@ -195,6 +197,7 @@ impl Tpm {
 }
 
 fn is_same_point(one: &Point, other: &Point) -> bool {
+    // Coordinates come with zeros in front or without.
     let trimmed = |bytes: &[u8]| {
         let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
         bytes.get(start..).map(<[u8]>::to_vec)

@@ -12,7 +12,7 @@ use crate::structures::public::Parameters;
 use crate::structures::scheme::Scheme;
 use crate::structures::signature::Signature;
 
-/// Bits drawn beyond a curve's order, so that the scalar is as good as even (FIPS 186-5, A.2.1).
+/// Bytes drawn beyond a curve's order, so that the scalar is as good as even (FIPS 186-5, A.2.1).
 const EXTRA_BYTES: usize = 8;
 
 /// Draws after which a nonce of no use is an error; a single one is already less than likely.
@@ -121,6 +121,7 @@ impl Tpm {
         digest: &[u8],
     ) -> Result<EccSignature> {
         for _ in 0..TRIES {
+            // A new one for each try: a nonce that is used twice gives the private key away.
             let (point, nonce) = self.new_ecc_key(curve)?;
             let private = &key.secret()?.data;
             let signature = if scheme == alg::ECDSA {

@@ -40,6 +40,7 @@ impl Wrapping<'_> {
     }
 
     fn mac_key(&self, crypto: &dyn Crypto) -> Secret {
+        // Without the name, unlike the encryption's key: the HMAC covers the name itself.
         kdfa(crypto, self.hash, self.seed, "INTEGRITY", [&[], &[]], self.hash.size() * 8)
     }
 
@@ -67,6 +68,7 @@ impl Wrapping<'_> {
         let mut r = Reader::new(sealed);
         let mac = r.sized(limit::DIGEST)?;
         let good = crypto.hmac(self.hash, &mac_key, &[r.rest(), self.name]);
+        // Before anything of it is decrypted or parsed.
         if !same(&good, mac) {
             return Err(Rc::INTEGRITY);
         }
@@ -138,7 +140,7 @@ impl Tpm {
         }
     }
 
-    /// The secret that [`Tpm::share_secret`] made for a key. A symmetric key has it XORed or as it is.
+    /// The secret that [`Tpm::share_secret`] made for a key.
     pub(crate) fn recover_secret(&mut self, key: u32, encrypted: &[u8], label: &str) -> Result<Secret> {
         let key = self.object(key)?.clone();
         let hash = key.public.name_alg.ok_or(Rc::HASH)?;

@@ -43,6 +43,7 @@ pub(crate) fn read(area: &[u8]) -> Result<Vec<Use>> {
     let mut uses = Vec::new();
     while !r.is_empty() {
         let number = uses.len() + 1;
+        // Before it is read, so that an area of any length costs no more than three.
         ensure(number <= MOST, Rc::AUTHSIZE)?;
         let mut one = || {
             let handle = r.u32()?;
@@ -52,6 +53,7 @@ pub(crate) fn read(area: &[u8]) -> Result<Vec<Use>> {
             let nonce = r.bytes(limit::NONCE)?;
             let attributes = r.u8()?;
             ensure(attributes & session::RESERVED == 0, Rc::RESERVED_BITS)?;
+            // Secret, as with TPM_RS_PW it is the authorization value itself.
             let hmac = Secret::copy(r.sized(limit::DIGEST)?);
             Ok(Use { handle, nonce, attributes, hmac, entity: None, auth: Secret::default() })
         };
@@ -96,8 +98,10 @@ impl Tpm {
             return ensure(one.entity.is_some(), Rc::ATTRIBUTES);
         }
         let session = self.session(one.handle).map_err(|_| Rc::reference_session(at + 1))?;
+        // Only those in front: each pair is then looked at once.
         let others = || call.uses.iter().take(at);
         ensure(
+            // One session twice would need two nonces at a time, and has one.
             others().all(|other| index(other.handle) != index(one.handle) || other.is_password()),
             Rc::HANDLE,
         )?;
@@ -115,6 +119,7 @@ impl Tpm {
             ensure(session.symmetric != crate::structures::scheme::Symmetric::Null, Rc::SYMMETRIC)?;
         }
         if has(attributes, session::AUDIT) {
+            // The first use makes a session exclusive, so that it may ask to be.
             let is_first = session.audit.is_empty() || has(attributes, session::AUDIT_RESET);
             let is_exclusive = self.volatile.exclusive_audit == Some(index(one.handle));
             let wants_exclusive = has(attributes, session::AUDIT_EXCLUSIVE);
@@ -130,6 +135,7 @@ impl Tpm {
 
     fn check_authorization(&mut self, call: &mut Call, at: usize, parameters: &[u8]) -> Result<()> {
         let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
+        // A copy, since the checks change the TPM: tries and PINs are counted.
         let session = if one.is_password() { None } else { Some(self.session(one.handle)?.clone()) };
         let Some((entity, role)) = one.entity else {
             return self.check_hmac(call, at, session.as_ref(), parameters, None);
@@ -153,6 +159,7 @@ impl Tpm {
             None => self.check_value_available(entity, role, call)?,
         }
         let auth = self.entity_auth(entity).unwrap_or_default();
+        // As it is before the command, which may change it: parameters are decrypted with this one.
         if let Some(one) = call.uses.get_mut(at) {
             one.auth = auth;
         }
@@ -166,6 +173,7 @@ impl Tpm {
 
     fn check_password(&mut self, call: &Call, at: usize, entity: u32) -> Result<()> {
         let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
+        // Trailing zeros are cut from what was sent, as they were when the value was set.
         if one.auth.is(&Secret::auth(&one.hmac)) {
             return self.count_good_pin(entity);
         }
@@ -214,9 +222,11 @@ impl Tpm {
             return Err(self.wrong(handle::LOCKOUT));
         }
         if session.is_bound_to_protected && !entity.is_some_and(|entity| self.is_protected(entity)) {
+            // For no entity in particular: the one that the session was bound to need not be there any more.
             self.count_failed_try(handle::NULL);
             return Err(Rc::AUTH_FAIL);
         }
+        // Without an entity no value is in the HMAC's key, so nothing was guessed at.
         Err(entity.map_or(Rc::BAD_AUTH, |entity| self.wrong(entity)))
     }
 
@@ -271,6 +281,8 @@ impl Tpm {
     }
 
     fn check_policy_available(&self, entity: u32, role: Role, call: &Call) -> Result<()> {
+        // These attributes of an index are about reading and writing; an administrator's policy is always
+        // open.
         if handle::kind(entity) != handle::NV || role != Role::User {
             return Ok(());
         }

@@ -73,6 +73,7 @@ impl Policy {
         reference: &[u8],
     ) {
         self.extend(crypto, hash, &[&command.to_be_bytes(), name]);
+        // By itself, so that bytes can't move between the name and the reference.
         self.extend(crypto, hash, &[reference]);
     }
 
@@ -89,6 +90,7 @@ impl Policy {
 
     /// Ends the policy no later than at a time.
     pub(crate) fn limit(&mut self, timeout: u64) {
+        // The earliest wins: nothing that is shown later may prolong what was shown before.
         if timeout != 0 && (self.timeout == 0 || timeout < self.timeout) {
             self.timeout = timeout;
         }
@@ -121,6 +123,7 @@ impl Tpm {
             return Err(Rc::ATTRIBUTES);
         }
         let (hash, digest) = self.entity_policy(entity);
+        // No session's digest is ever empty, so that this would fail below; the code here says why.
         if digest.is_empty() {
             return Err(Rc::AUTH_UNAVAILABLE);
         }
@@ -163,6 +166,8 @@ impl Tpm {
     pub(crate) fn cp_hash(&self, hash: Hash, call: &Call, parameters: &[u8]) -> Vec<u8> {
         let code = call.code.to_be_bytes();
         let mut parts: Vec<&[u8]> = alloc::vec![&code];
+        // Names, not handles: whoever is between caller and TPM could load another object under the same
+        // handle.
         parts.extend(call.names.iter().map(Vec::as_slice));
         parts.push(parameters);
         self.digest(hash, &parts)

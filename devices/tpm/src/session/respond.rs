@@ -52,6 +52,7 @@ impl Tpm {
         let session = self.session(one.handle)?;
         let size = parameters.first_chunk().map_or(0, |size| usize::from(u16::from_be_bytes(*size)));
         let data = parameters.get_mut(2..2 + size).ok_or(Rc::SIZE)?;
+        // After the command: one that changes the value responds with the new one.
         let auth = self.present_auth(one);
         self.crypt_parameter(session, &auth, [&session.nonce, &one.nonce], data, false)
     }
@@ -59,6 +60,7 @@ impl Tpm {
     /// Extends the digest of a session that audits.
     fn update_audit(&mut self, call: &Call, parameters: &[u8]) {
         let auditing = call.uses.iter().find(|one| has(one.attributes, session::AUDIT));
+        // A command that no session audits ends the state of the one that had seen all.
         let Some(one) = auditing else {
             self.volatile.exclusive_audit = None;
             return;
@@ -74,6 +76,7 @@ impl Tpm {
         let index = index(one.handle);
         if is_first {
             self.volatile.exclusive_audit = Some(index);
+        // Another session has audited in between, so that neither has seen all commands.
         } else if self.volatile.exclusive_audit != Some(index) {
             self.volatile.exclusive_audit = None;
         }
@@ -111,6 +114,7 @@ impl Tpm {
             hmac = self.session_hmac(&found, &auth, &digest, nonces, attributes);
         }
         w.sized(&found.nonce).u8(attributes).sized(&hmac);
+        // Last: a session that ends still has its nonce and HMAC in this response.
         self.end_use(one)
     }
 

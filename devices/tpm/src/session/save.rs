@@ -35,6 +35,8 @@ impl Policy {
             2 => Tied::Names(r.bytes(limit::DIGEST)?),
             _ => Tied::Template(r.bytes(limit::DIGEST)?),
         };
+        // No more checks than these: a context is authenticated before it is read, so it is what `save`
+        // wrote.
         let needed = match r.u8()? {
             0 => Needed::Nothing,
             1 => Needed::Value,

@@ -147,10 +147,12 @@ impl Permanent {
     pub(super) fn decode(crypto: &dyn Crypto, bytes: &[u8]) -> Option<Permanent> {
         let mut r = Reader::new(bytes);
         let permanent = Permanent::read(crypto, &mut r).ok()?;
+        // Bytes behind the last field would be a field that this version does not know.
         r.is_empty().then_some(permanent)
     }
 
     fn read(crypto: &dyn Crypto, r: &mut Reader) -> Result<Permanent> {
+        // In the order of `encode`: the fields of such an expression are evaluated as they stand here.
         Ok(Permanent {
             owner: Hierarchy::read(r)?,
             endorsement: Hierarchy::read(r)?,

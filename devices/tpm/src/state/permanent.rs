@@ -88,6 +88,7 @@ impl Permanent {
             restart_count: 0,
             clock: 0,
             is_clock_safe: true,
+            // As after a shutdown, so that the first start finds nothing lost.
             orderly: Orderly::Clear,
             nv: BTreeMap::new(),
             max_counter: 0,

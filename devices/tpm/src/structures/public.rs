@@ -171,7 +171,7 @@ impl Public {
         }
     }
 
-    /// A restricted decryption key that is asymmetric or derives: what can have children.
+    /// A restricted decryption key: what can have children.
     pub(crate) const fn is_storage(&self) -> bool {
         self.has(object::RESTRICTED | object::DECRYPT) && !self.has(object::SIGN)
     }
