@@ -95,6 +95,7 @@ pub fn exit_thread() -> ! {
         // process.
         run_cache::of(&me).clear();
         channel::thread_ends(&me);
+        // Among the sleepers a reference would keep the thread, and with it its process, until that time.
         scheduler::forget_alarm(&me);
         me.set_ended();
         if me.process.remove_thread() {

@@ -145,6 +145,7 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     let root = PhysFrame::containing_address(PhysAddr::new_truncate(boot.page_table_root_gpa));
     image::start(root, boot.flags);
     entry::start(backend::marks(&boot));
+    // Before a processor is entered below: by this choice it gets its entry code for system calls.
     speculation::start(boot.flags & BOOT_FLAG_MITIGATIONS != 0);
     let cpus = start_memory(&boot)?;
     processor::prepare(0)?;
@@ -152,6 +153,7 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     processor::enter(0, root);
     log::info!("Plinth {} on {} processor(s) as the host says", env!("CARGO_PKG_VERSION"), cpus);
     start_apics()?;
+    // Before the other processors are started, whose time for that is told by the TSC.
     calibration::calibrate(backend::trusted_tsc_hz());
     backend::start().map_err(BootError::Platform)?;
     backend::init_cpu()?;

@@ -44,6 +44,8 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
         }
         index += 1;
         if let Some(accesses) = more {
+            // No further than the page that was just written to: of the next one it is not known whether it
+            // may be.
             let in_page = ((PAGE - place % PAGE) / BYTES).saturating_sub(1);
             // SAFETY: what has just been written lies in the user's half, and so does the rest of its page.
             index += unsafe { accesses.run(place + BYTES, in_page.min(count - index)) };
@@ -63,6 +65,7 @@ fn user_operation(
     let mut operation: Operation = user_copy::read_value(place)?;
     let status = execute(process, &mut operation, last);
     operation.status = status as i32;
+    // It has been executed: that its result cannot be written is told, but takes nothing back.
     user_copy::write_value(place, &operation)?;
     let more = if last || status != Status::Ok { None } else { PortAccesses::like(process, &operation) };
     Ok((status, operation.flags & FLAG_GO_ON != 0, more))

@@ -22,12 +22,14 @@ fn in_bytes(frames: u64) -> u64 {
 
 impl Execute for ProcessLimit {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
+        // Later it may have made others, which know of its limits what held when they were made.
         if target.same(process) || target.life() != Life::New {
             return Err(Status::WrongState);
         }
         let limit = match self.budget {
             budget::MEMORY => in_frames(self.limit),
             budget::PRIORITY if self.limit >= PRIORITIES as u64 => return Err(Status::BadArgument),
+            // A share of nothing would be a rest without an end.
             budget::SHARE if self.limit == 0 => return Err(Status::BadArgument),
             _ if self.budget >= budget::END => return Err(Status::BadArgument),
             _ => self.limit,

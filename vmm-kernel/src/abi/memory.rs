@@ -50,6 +50,7 @@ impl Execute for MemoryRange {
 
 /// Checks that a range is guest memory that a handle is for.
 fn check_part(memory: GuestMemory, gpa: u64, bytes: u64) -> Done {
+    // Both: a handle may be for a range with holes, where Plinth's own memory and the devices are.
     let is_there = memory.contains(gpa, bytes) && guest_memory::contains(gpa, bytes);
     if is_there { Ok(()) } else { Err(Status::NotFound) }
 }
@@ -81,6 +82,7 @@ impl Execute for MemoryMap {
 
 impl Execute for VmMap {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
+        // A handle to the VM is not enough: which memory a guest gets is for who may have that memory.
         let memory: GuestMemory = Process::find(process, self.memory, Rights::MAP)?;
         // A range that makes no sense is told before one that is not there.
         let range = GuestRange::try_new(self.gpa, self.bytes)?;

@@ -46,6 +46,7 @@ impl Execute for ProcessGrant {
             return Err(Status::WrongState);
         }
         let rights = Rights::from_bits(self.rights).ok_or(Status::BadArgument)?;
+        // By the rights that are to be given: a handle never allows more than the one that it was made of.
         let source = Process::to_give(process, self.source, rights)?;
         self.handle = child.handles.lock().insert_object(source.object, rights)?;
         Ok(())

@@ -28,6 +28,7 @@ impl Execute for SystemCreateVm {
 impl Execute for VcpuCreate {
     fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
         let vcpu = Vcpu::try_new(vm, self.cpu, process.serial, &process.account)?;
+        // Before its pages are mapped, which is not undone where the table has no room for a handle.
         let handle = process.handles.lock().insert(vcpu.clone(), Rights::all())?;
         self.handle = handle;
         map_shared(process, &vcpu, self.address).inspect_err(|_| {

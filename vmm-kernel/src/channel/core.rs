@@ -77,6 +77,7 @@ impl<T: Party> Core<T> {
     /// # Errors
     /// TimedOut: there is nothing, and it does not want to wait. Exhausted: too many wait.
     pub fn receive(&mut self, me: &Ref<T>, process: u64, may_wait: bool) -> Result<Next<T>, Status> {
+        // From the first time on, until the process ends: callers who wait rely on being told of its end.
         self.service = Service::By(process);
         // By turns, since either kind alone could go on for ever.
         if (!self.notified_last || self.callers.is_empty())

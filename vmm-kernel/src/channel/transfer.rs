@@ -43,6 +43,7 @@ impl Transfer for InMemory {
     fn send(&self, call: &mut Call) -> Result<(u64, bool), Status> {
         call.form = Form::Message;
         user_copy::read_into(self.address, &mut call.message)?;
+        // Taken out of the message: how long a caller waits is not for the server to know.
         let deadline_tsc = ::core::mem::take(&mut call.message.deadline_tsc);
         Ok((deadline_tsc, has_handles(&call.message.handles)))
     }

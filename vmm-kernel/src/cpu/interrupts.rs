@@ -170,6 +170,8 @@ pub fn build() {
     // mapped before the table is loaded.
     unsafe {
         idt.divide_error.set_handler_addr(stub(0));
+        // A stack of its own for each that may come at any instruction: behind SYSCALL, RSP is still the
+        // process's.
         idt.debug.set_handler_addr(stub(1)).set_stack_index(ist::DEBUG as u16);
         idt.non_maskable_interrupt.set_handler_addr(stub(2)).set_stack_index(ist::NMI as u16);
         idt.breakpoint.set_handler_addr(stub(3));

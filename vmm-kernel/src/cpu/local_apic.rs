@@ -110,6 +110,7 @@ pub fn stop_counting() {
 pub fn arm_timer(deadline_tsc: u64) {
     let ticks = deadline_tsc.saturating_sub(time::now());
     write(LVT_TIMER, u32::from(TIMER_VECTOR));
+    // Behind the vector: the timer counts from this write on, and one tick may be all there is.
     write(INITIAL_COUNT, time::apic_count(ticks));
 }
 

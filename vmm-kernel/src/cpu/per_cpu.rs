@@ -134,6 +134,7 @@ pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: Ph
 pub fn publish() {
     let cpu = this_cpu();
     if let Some(place) = AREAS.get(cpu.number as usize) {
+        // Release, for the acquiring look in `of`: who finds the area finds it filled.
         place.store(cpu.entry.this.get().cast_mut(), Ordering::Release);
     }
 }

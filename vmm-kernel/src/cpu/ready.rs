@@ -97,6 +97,7 @@ impl ReadyVcpu {
     /// Forgets which vCPU was selected: whichever is entered next, it is another than the one before.
     pub fn deselect(&self) {
         self.forget();
+        // No vCPU's word: none of the backend's pages is at address 0.
         self.of_vcpu.set(0);
     }
 

@@ -30,6 +30,7 @@ pub fn is_guarded() -> bool {
 
 /// Switches on what lasts, on this processor, if it is there.
 pub fn enable() {
+    // A leaf beyond the last one repeats another's bits, so it is asked for only if it is there.
     let automatic = cpuid(0x8000_0000, 0).eax >= 0x8000_0021 && cpuid(0x8000_0021, 0).eax & 1 << 8 != 0;
     if is_guarded() && automatic {
         // SAFETY: the processor has the bit, and it only makes predictions poorer.

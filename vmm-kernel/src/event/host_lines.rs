@@ -14,6 +14,7 @@ static BOUND: [SpinLock<Option<Ref<Event>>>; io_apic::LINES as usize] =
 /// Makes a line signal an event, on the first processor.
 pub fn bind(line: u8, event: Ref<Event>) -> Result<(), Status> {
     let place = BOUND.get(usize::from(line)).ok_or(Status::BadArgument)?;
+    // Before the line is opened: its first interrupt has to find the event.
     let before = place.lock().replace(event);
     // Behind the lock: what goes with the last reference takes locks of its own.
     drop(before);

@@ -145,6 +145,8 @@ impl Event {
         }
         scheduler::block(deadline_tsc);
         let mut state = self.state.lock();
+        // Who signals takes the waiter out. One that is still there was woken by its deadline, or by its
+        // process's end.
         if state.waiter.as_ref().is_some_and(|t| t.same(&me)) {
             state.waiter = None;
             return Err(Status::TimedOut);

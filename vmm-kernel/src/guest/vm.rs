@@ -22,7 +22,8 @@ use crate::platform::backend::vcpu::AddressSpace;
 use crate::sync::SpinLock;
 
 static VMS: Pool<Vm, VMS_MAX> = Pool::new();
-/// Guest physical addresses end here: what four levels of nested tables reach.
+/// Guest physical addresses end here: they take the lower half of what four levels of nested tables reach,
+/// which is all that is given back with the tables (`memory::graves`).
 const GPA_END: u64 = 1 << 47;
 /// The most pages a VM may have of its own.
 const OWN_PAGES_MAX: u64 = 256;
@@ -151,12 +152,15 @@ impl Vm {
         }
         let flags = flags(rights)?;
         let mut state = self.state.lock();
+        // All that is still to come of the range, and not this piece of it: one that cannot be had is refused
+        // before its first page.
         if state.own_pages + bytes / PAGE - first > OWN_PAGES_MAX {
             return Err(Status::Exhausted);
         }
         for page in first..first + now {
             let frame = state.tables.map_own(gpa + page * PAGE, flags, frames::allocate_zeroed)?;
             state.own_pages += 1;
+            // An address that wraps, below, is none of the user's half, and refused there like any other.
             let physical = frame.start_address().as_u64();
             space.map_foreign(address.wrapping_add(page * PAGE), physical, PAGE, Protection::ReadWrite)?;
         }

@@ -57,6 +57,7 @@ impl Bitmap {
     }
 
     fn index_of(&self, frame: PhysFrame) -> usize {
+        // An address below the window wraps to an index beyond the last, which is nobody's frame.
         (frame.start_address().as_u64().wrapping_sub(self.base) / PAGE) as usize
     }
 
@@ -98,6 +99,7 @@ impl Bitmap {
     }
 
     fn take_adjacent(&mut self, count: usize) -> Option<usize> {
+        // Bit by bit, from the first: it is for the boot, and for the memory of devices, which is taken once.
         let mut free = 0;
         let last = (0..self.frames).find(|&index| {
             free = if self.is_free(index) { free + 1 } else { 0 };

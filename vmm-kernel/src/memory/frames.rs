@@ -7,6 +7,7 @@ use super::{MemoryError, bitmap, temporary};
 
 /// Takes a zeroed frame.
 pub fn allocate_zeroed() -> Result<PhysFrame, MemoryError> {
+    // Cleared for whoever gets it: what is in it may be another process's or a guest's.
     let frame = bitmap::take()?;
     temporary::with_frame(frame, |words| words.fill(0));
     Ok(frame)

@@ -44,6 +44,8 @@ pub unsafe fn load_first(root: PhysFrame) {
 /// Has this processor forget what it has cached of its address space.
 pub fn reload() {
     let seen = checks::tlb::root_loads();
+    // Global pages stay cached. They are the kernel's, mapped once and for good; temporary pages are not
+    // global.
     let (root, flags) = Cr3::read();
     // SAFETY: it stays the same.
     unsafe { Cr3::write(root, flags) };

@@ -77,6 +77,7 @@ fn ensure_table(address: u64) -> Result<(), MemoryError> {
             continue;
         }
         let frame = bitmap::take()?;
+        // In place before it is cleared: the self-map is the only way to it. Nothing below it is in use yet.
         place.set(Entry::encode(frame.start_address(), Flags::PRESENT | Flags::WRITABLE).word());
         let table = (entry(address, level - 1) as u64) & !(PAGE - 1);
         // SAFETY: the new table has just become visible at this address, and nothing uses it yet.

@@ -208,6 +208,7 @@ impl Account {
     }
 
     fn add(&self, kind: Kind, amount: u64) -> bool {
+        // Relaxed below: the number alone counts, and nothing else is made visible by it.
         let limit = self.limit(kind as u32);
         let add = |used: u64| used.checked_add(amount).filter(|used| *used <= limit);
         Self::place(&self.used, kind as u32).fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
@@ -220,6 +221,8 @@ impl Account {
     /// Counts something here and above.
     pub fn charge(&self, kind: Kind, amount: u64) -> Result<(), Status> {
         for (count, account) in self.upwards().enumerate() {
+            // What is taken back was counted for a moment: another may have been refused for it, and nobody
+            // got too much.
             if !account.add(kind, amount) {
                 self.upwards().take(count).for_each(|account| account.remove(kind, amount));
                 return Err(kind.status());

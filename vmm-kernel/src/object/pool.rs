@@ -58,6 +58,7 @@ impl<T, const N: usize> Pool<T, N> {
         make: impl FnOnce(usize) -> Result<T, Status>,
     ) -> Result<Ref<T>, Status> {
         let claim = |s: &&Slot<T>| {
+            // Acquire: the object that was here before has been dropped altogether.
             s.count.claimed.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
         };
         let (index, slot) = self.slots.iter().enumerate().find(|(_, s)| claim(s)).ok_or(Status::Exhausted)?;
@@ -108,6 +109,7 @@ impl Count {
     /// One reference more.
     #[inline(always)]
     fn add(&self) {
+        // Relaxed: who makes a reference has one, so the object is there, and stays.
         let before = self.references.fetch_add(1, Ordering::Relaxed);
         // Every reference sits in a bounded table, so that 2^31 of them is a bug.
         assert!(before < u32::MAX / 2, "a reference count ran over");

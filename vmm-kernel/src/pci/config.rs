@@ -46,6 +46,7 @@ pub trait Config {
 
     /// Changes the command register, whatever the status says.
     fn set_command(&self, bits: u32) {
+        // Zeros for the status: a bit there is cleared by a one.
         self.write(COMMAND, bits & 0xffff);
     }
 }

@@ -38,6 +38,7 @@ impl Region {
         if let Some(base) = self.base {
             return Ok(base);
         }
+        // For good: a device may still write there after it was told to stop.
         let base = bitmap::take_adjacent(PAGES as usize)?.start_address().as_u64();
         self.base = Some(base);
         Ok(base)

@@ -61,6 +61,7 @@ struct State {
 /// # Errors
 /// As [`config::check`]; WrongState: it is claimed.
 pub fn sizes(address: Address) -> Result<[u32; bars::COUNT], Status> {
+    // Held while the BARs have all ones in them: nobody claims the function in that state.
     let claims = CLAIMS.lock();
     check_unclaimed(&claims[..], address)?;
     config::check(&address)?;

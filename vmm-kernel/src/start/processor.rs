@@ -54,6 +54,7 @@ pub fn enter(number: u32, space: PhysFrame) {
                 // Without it a machine check is a shutdown, which nobody can say a word about.
                 | Cr4Flags::MACHINE_CHECK_EXCEPTION,
         );
+        // NXE: without it the bit that forbids execution is a reserved one in every entry that has it.
         msr::write(msr::EFER, msr::read(msr::EFER) | 1 << 11);
     }
     fpu::enable();

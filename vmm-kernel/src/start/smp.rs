@@ -134,6 +134,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
     let frame = PhysFrame::containing_address(PhysAddr::new(START_PAGE));
     let tables = prepare_page(frame)?;
     let own = local_apic::id();
+    // One after the other: they share the start page, with what it says of stack and number.
     for apic_id in (0..count).filter(|id| *id != own) {
         if started.running as usize >= MAX_CPUS {
             break;

@@ -36,6 +36,8 @@ impl Alarm {
     #[must_use]
     pub fn set(&self, deadline_tsc: u64) -> bool {
         self.wanted.set(deadline_tsc);
+        // An earlier time among the sleepers will do: when it comes, the thread is put back there for the
+        // later one.
         deadline_tsc < self.listed.get()
     }
 

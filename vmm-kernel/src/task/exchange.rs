@@ -83,6 +83,8 @@ impl Call {
     /// A call begins, of whose message and handles it is known already. Returns its number.
     #[inline(always)]
     pub fn begin(&mut self, at: usize) -> u64 {
+        // Never the same again: a late reply to a call that was given up must not be taken for the next
+        // one's.
         self.number += 1;
         (self.progress, self.at) = (Progress::Open, at);
         self.number

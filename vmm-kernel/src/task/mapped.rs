@@ -23,6 +23,7 @@ impl Mapped {
     /// Keeps a VM, a vCPU and with it its VM, or a function of the host's.
     pub fn keep(&mut self, object: impl Into<AnyRef>) -> Result<(), Status> {
         let object = object.into();
+        // Once, however often its pages are mapped: there are as many places as there can be objects.
         if self.objects.iter().flatten().any(|kept| kept.same(&object)) {
             return Ok(());
         }

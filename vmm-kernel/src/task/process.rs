@@ -207,6 +207,7 @@ impl Process {
     /// Remembers who is to be told of its end. `false`: it has ended.
     pub fn watch(&self, watcher: AnyRef) -> Result<bool, Status> {
         let mut state = self.state.lock();
+        // Under the lock that its end takes: either the end finds the watcher, or this finds the end.
         let ended = matches!(state.life, Life::Ended(_));
         // An event that is given twice takes up one of the few places.
         let known = state.watchers.iter().flatten().any(|w| w.same(&watcher));
@@ -220,6 +221,7 @@ impl Process {
     /// From new to running: its first thread will begin at the address that is returned.
     pub fn start(&self) -> Result<u64, Status> {
         let mut state = self.state.lock();
+        // Asked and changed under one lock: of several that start it, one does.
         if state.life != Life::New {
             return Err(Status::WrongState);
         }

@@ -264,6 +264,7 @@ fn runs_with_share(cpu: &PerCpu) -> bool {
 }
 
 fn plan_quantum(cpu: &PerCpu) {
+    // A thread behind which nobody waits runs without a timer, and its guest without exits for one.
     if queue(cpu).any_ready() || runs_with_share(cpu) {
         let end = time::now() + time::tsc_hz() / 1000 * QUANTUM_MS;
         queue(cpu).next_wake.set(queue(cpu).next_wake.get().min(end));

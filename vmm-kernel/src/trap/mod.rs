@@ -41,6 +41,8 @@ extern "C" fn handle_paranoid_trap(frame: &mut Frame) {
 fn handle_interrupt(vector: u8) {
     match vector {
         local_apic::TIMER_VECTOR => {
+            // Before it is handled, here and below: on the way back to user mode another thread may get the
+            // processor, and until the end of this interrupt none of its class or a lower one would come.
             local_apic::end_of_interrupt();
             scheduler::timer_fired();
         }

@@ -43,6 +43,7 @@ pub fn build() -> Result<(PhysFrame, PhysFrame), MemoryError> {
     for index in 0..3 {
         temporary::with_frame(frame_at(io, index), |words| words.fill(u64::MAX));
     }
+    // All set to begin with, as for ports: what nobody has thought of exits.
     let msr = frames::allocate_contiguous(2)?;
     for index in 0..2 {
         temporary::with_frame(frame_at(msr, index), |words| words.fill(u64::MAX));

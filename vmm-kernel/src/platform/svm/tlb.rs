@@ -24,6 +24,7 @@ static FLUSH: AtomicU64 = AtomicU64::new(tlb_control::FLUSH_ALL);
 
 /// Looks what the processor offers; once, at boot.
 pub fn start() {
+    // The leaf is there: nested paging is in it, which this backend needs.
     if cpuid(0x8000_000a, 0).edx & FLUSH_BY_ASID != 0 {
         FLUSH.store(tlb_control::FLUSH_ASID, Ordering::Relaxed);
     }
