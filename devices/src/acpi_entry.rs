@@ -61,6 +61,8 @@ impl IsaDevice {
     ) -> Option<Self> {
         let letter = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'_';
         let [first, others @ ..] = &name;
+        // Checked, since a device in a process of its own says these: bytes of its choice must not become
+        // AML.
         let is_name = letter(first) && others.iter().all(|byte| letter(byte) || byte.is_ascii_digit());
         let (maker, product) = id.split_at(3);
         let is_digit = |byte: &u8| matches!(*byte, b'0'..=b'9' | b'A'..=b'F');

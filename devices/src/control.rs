@@ -39,6 +39,7 @@ impl Control {
     /// After MOV to CR0. Turning paging on activates long mode where EFER.LME is set, turning it off ends it.
     pub fn with_cr0(self, value: u64) -> Result<Self, GeneralProtection> {
         let has = |bit: u64| value & bit != 0;
+        // Only the change counts: with paging on already, EFER.LME and CR4.PAE can't be other than they are.
         let (on, off) = (has(PG) && self.cr0 & PG == 0, !has(PG) && self.cr0 & PG != 0);
         let (long, active) = (self.efer & LME != 0, self.efer & LMA != 0);
         // Each of these is #GP (APM 3, MOV CRn). 64-bit code cannot go on where long mode begins or ends.
@@ -50,6 +51,7 @@ impl Control {
         if refused {
             return Err(GeneralProtection);
         }
+        // LMA is nobody's to write: it says that both conditions hold.
         let active = if has(PG) && long { LMA } else { 0 };
         // ET reads as 1 whatever is written (APM 2, 3.1.1).
         Ok(Self { cr0: value & CR0_KNOWN | ET, efer: self.efer & !LMA | active, ..self })
@@ -62,6 +64,7 @@ impl Control {
 
     /// After MOV to CR4, of which the guest's CPUID offers `allowed` bits.
     pub fn with_cr4(self, value: u64, allowed: u64) -> Result<Self, GeneralProtection> {
+        // Long mode's tables are PAE's: without it the processor would have none that it can walk.
         if value & !allowed != 0 || self.efer & LMA != 0 && value & PAE == 0 {
             return Err(GeneralProtection);
         }

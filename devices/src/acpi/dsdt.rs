@@ -31,6 +31,7 @@ pub fn table(config: &AcpiConfig, entries: &[AcpiEntry]) -> Sdt {
             system.extend_from_slice(device);
         }
     }
+    // In `_SB`, beside the processors: everything else hangs below the bridge.
     root_bridge(config, entries, &mut system);
     aml.extend(Scope::raw("\\_SB_".into(), system));
     let mut table = header(*b"DSDT", 2);
@@ -74,6 +75,7 @@ fn windows(config: &AcpiConfig) -> Name {
     let bars = memory(pci::spec::WINDOW_GPA, pci::spec::WINDOW_LAST_GPA);
     let mut all: Vec<&dyn Aml> = vec![&buses, &configuration, &low, &high, &vga, &bars];
     let large = config.high_window.and_then(|(first, bytes)| {
+        // An empty window, or one that runs past the end, is left out instead of described wrongly.
         let last = first.checked_add(bytes.checked_sub(1)?)?;
         Some(AddressSpace::new_memory(AddressSpaceCacheable::NotCacheable, true, first, last, None))
     });

@@ -44,6 +44,7 @@ pub fn table(config: &AcpiConfig) -> Sdt {
 /// Type 0 where the ID fits, type 9 (x2APIC) where it does not. UIDs equal IDs.
 fn local_apic(body: &mut Vec<u8>, id: u32) {
     const ENABLED: u32 = 1;
+    // A guest that does not know x2APIC finds the others by the old structures.
     if id <= MAX_XAPIC_ID {
         body.extend_from_slice(&[0, 8, id as u8, id as u8]);
         body.extend_from_slice(&ENABLED.to_le_bytes());

@@ -99,6 +99,7 @@ impl AcpiTables {
         base: u64,
         limit_bytes: usize,
     ) -> Result<Self, AcpiError> {
+        // Beyond that the names of processor devices would repeat.
         if config.cpus > dsdt::MAX_CPUS {
             return Err(AcpiError::Cpus);
         }
@@ -128,6 +129,7 @@ impl AcpiTables {
         let mut bytes = Vec::new();
         Rsdp::new(OEM_ID, xsdt).to_aml_bytes(&mut bytes);
         bytes.extend(blob.bytes.into_iter().skip(Rsdp::len()));
+        // Only known at the end, as the devices bring as much as they like.
         if bytes.len() > limit_bytes {
             return Err(AcpiError::TooLarge { bytes: bytes.len() });
         }

@@ -14,6 +14,8 @@ impl LocalApic {
     /// Only xAPIC mode has the page.
     #[inline]
     pub fn mmio_offset(&self, gpa: u64) -> Option<u64> {
+        // One comparison for both ends, as below the page the difference is huge; without a page it always
+        // is.
         let offset = gpa.wrapping_sub(self.page);
         (offset < 0x1000).then_some(offset)
     }
@@ -50,6 +52,7 @@ impl LocalApic {
                 // kept).
                 self.icr &= u64::from(u32::MAX);
             }
+            // Others find this APIC by another ID, or not at all, from here on.
             self.publish();
         }
         Ok(())

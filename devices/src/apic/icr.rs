@@ -31,6 +31,7 @@ impl LocalApic {
         const ASSERT: u64 = 1 << 14;
         const LEVEL: u64 = 1 << 15;
         let icr = self.icr;
+        // The reserved mode sends nothing; what a processor does with it is not defined.
         let Some(delivery) = DeliveryMode::from_bits((icr >> 8) as u32) else { return };
         let shorthand = Shorthand::of(icr);
         let vector = icr as u8;
@@ -48,6 +49,7 @@ impl LocalApic {
             // Only vectors can be sent to oneself by shorthand (SDM, "Valid Combinations").
             Shorthand::Itself if vectored => self.self_ipi(vector),
             Shorthand::Itself => {}
+            // It would include the sender, to which only vectors may be sent.
             Shorthand::All if !vectored => {}
             _ => {
                 let destination = match (shorthand, self.is_x2apic()) {
@@ -68,6 +70,7 @@ impl LocalApic {
     pub(super) fn self_ipi(&mut self, vector: u8) {
         if vector < spec::FIRST_VECTOR {
             self.error(spec::ESR_SEND_ILLEGAL);
+        // One that software has disabled takes no vectors, its own no more than others'.
         } else if self.is_software_enabled() {
             self.request(vector);
         }

@@ -38,6 +38,7 @@ impl LocalApic {
             self.irr.set_word(word, self.irr.word(word as u32) | vectors);
             self.tmr.set_word(word, self.tmr.word(word as u32) & !vectors | level & vectors);
         }
+        // A processor latches one behind the one that it handles, and loses the rest.
         self.nmis = self.nmis.saturating_add(nmis).min(MAX_NMIS);
         self.extint |= flags & posted::EXTINT != 0;
         if flags & posted::LINT0 != 0 {
@@ -53,6 +54,7 @@ impl LocalApic {
         if flags & posted::INIT != 0 {
             self.accept_init();
         }
+        // A processor that runs ignores it: guests send two in a row, of which the second is then nobody's.
         if flags & posted::SIPI != 0 && self.waits_for_sipi {
             self.waits_for_sipi = false;
             self.sipi = Some(sipi_vector);
@@ -64,6 +66,7 @@ impl LocalApic {
         self.nmis = 0;
         self.extint = false;
         self.sipi = None;
+        // The registers of the processor itself are the vCPU's; it asks for this by `take_startup`.
         self.init = true;
         // The bootstrap processor starts at the reset vector instead (SDM 3, 9.4).
         self.waits_for_sipi = self.vcpu != 0;
@@ -99,6 +102,7 @@ impl LocalApic {
 
     /// The processor handles an NMI: of those that have come meanwhile it latches one, and loses the others.
     pub fn latch_one_nmi(&mut self) {
+        // The others would be delivered one after the other, which no processor does.
         self.nmis = self.nmis.min(1);
     }
 

@@ -75,6 +75,7 @@ impl LocalApic {
             id,
             apics,
             base: spec::DEFAULT_BASE | spec::BASE_ENABLE | if vcpu == 0 { spec::BASE_BSP } else { 0 },
+            // In step with `base`, from which it follows.
             page: spec::DEFAULT_BASE,
             tpr: 0,
             ldr: 0,
@@ -145,6 +146,7 @@ impl LocalApic {
             cluster: dfr_is_cluster(self.dfr),
         };
         self.apics.publish(self.vcpu, routing);
+        // Both words, as TPR is reset together with the rest.
         self.publish_priority();
     }
 
@@ -180,6 +182,7 @@ impl LocalApic {
         match DeliveryMode::from_bits(lvt >> 8) {
             Some(DeliveryMode::Fixed) => self.request(lvt as u8),
             Some(DeliveryMode::Nmi) => self.nmis = (self.nmis + 1).min(MAX_NMIS),
+            // At once: the owner itself is here, so nothing has to be posted.
             Some(DeliveryMode::Init) => self.accept_init(),
             // ExtINT is a level, looked at when the processor can take it. The rest is reserved here, or SMI.
             _ => {}

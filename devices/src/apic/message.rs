@@ -70,6 +70,7 @@ impl InterruptMessage {
         let delivery = match DeliveryMode::from_bits(data >> 8)? {
             // Only an IPI starts a processor.
             DeliveryMode::Startup => return None,
+            // The hint lets the system choose among the destinations, which is what lowest priority does.
             DeliveryMode::Fixed if address & REDIRECTION_HINT != 0 => DeliveryMode::LowestPriority,
             other => other,
         };

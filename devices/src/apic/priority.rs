@@ -59,6 +59,7 @@ impl LocalApic {
     #[inline]
     pub(super) fn ppr(&self) -> u32 {
         let in_service = self.isr.highest().map_or(0, u32::from);
+        // Of equal classes the TPR counts, with its lower bits.
         if self.tpr >> 4 >= in_service >> 4 { self.tpr } else { in_service & 0xf0 }
     }
 
@@ -83,6 +84,7 @@ impl LocalApic {
     #[inline]
     pub fn interrupt_above_service(&self) -> Option<u8> {
         let vector = self.irr.highest()?;
+        // What is in service stays so whatever CR8 is, so that it does hold the vector back.
         (vector >> 4 > self.isr.highest().unwrap_or(0) >> 4).then_some(vector)
     }
 
@@ -108,6 +110,7 @@ impl LocalApic {
     /// The EOI register was written: the highest vector in service is done.
     #[inline]
     pub(super) fn end_of_interrupt(&mut self, bus: &mut dyn ApicBus) {
+        // A guest may write one EOI too many, of which nothing comes.
         let Some(vector) = self.isr.highest() else { return };
         self.isr.remove(vector);
         // With suppression the guest tells the I/O APIC itself (SDM 3, SVR bit 12).

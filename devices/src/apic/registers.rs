@@ -27,6 +27,7 @@ impl LocalApic {
             // xAPIC IDs have eight bits, at the top.
             spec::ID => self.id << 24,
             spec::VERSION => spec::VERSION_VALUE,
+            // Computed at each read: it follows from two registers that change more often than it is read.
             spec::PPR => self.ppr(),
             spec::LDR => self.logical_destination(),
             spec::SVR => self.svr,
@@ -98,7 +99,9 @@ impl LocalApic {
     }
 
     fn set_lvt(&mut self, lvt: Lvt, value: u32, bus: &mut dyn ApicBus) {
+        // Status bits keep reading as idle, whatever is written.
         let mut value = value & self.lvt_writable(lvt);
+        // No entry can be unmasked until software has enabled the APIC.
         if !self.is_software_enabled() {
             value |= spec::LVT_MASKED;
         }

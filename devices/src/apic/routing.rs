@@ -30,6 +30,7 @@ impl Routing {
 
     pub fn from_bits(bits: u64) -> Self {
         let flag = |bit: u32| bits >> bit & 1 != 0;
+        // One word, so that who routes sees all of it as it was at one time.
         Self {
             logical_id: bits as u32,
             enabled: flag(32),
@@ -53,6 +54,7 @@ impl Routing {
         if destination > 0xff {
             return false;
         }
+        // Four bits name the cluster and four its members; the flat model has a bit for each of eight APICs.
         if self.cluster {
             destination >> 4 == self.logical_id >> 4 && destination & self.logical_id & 0xf != 0
         } else {
@@ -180,6 +182,7 @@ impl Apics {
         exclude_sender: bool,
         kicks: &mut dyn Kick,
     ) -> bool {
+        // Whom the shorthand leaves out is another matter than whom the kick leaves out.
         let excluded = exclude_sender.then_some(sender);
         Delivery { apics: self, message, sender: Some(sender), kicks }.run(excluded)
     }
@@ -187,6 +190,7 @@ impl Apics {
     /// Publishes what the owner of `vcpu` decided about its routing.
     pub(super) fn publish(&self, vcpu: usize, routing: Routing) {
         if let Some(apic) = self.get(vcpu) {
+            // With `Acquire` at the reader: who sees the new routing sees what was written before it.
             apic.routing.store(routing.to_bits(), Ordering::Release);
         }
     }

@@ -91,6 +91,8 @@ impl ApicShared {
         let mut taken =
             Posted { flags, sipi_vector: self.sipi_vector.load(Ordering::Relaxed), ..Posted::default() };
         if flags & posted::NMI != 0 {
+            // After the flag was taken: an NMI that comes between is counted here, and its flag finds none
+            // left.
             taken.nmis = self.nmis.swap(0, Ordering::AcqRel);
         }
         for word in (0..8).filter(|word| flags >> word & 1 != 0) {
@@ -107,6 +109,7 @@ impl ApicShared {
 
     /// Whether the owner must be kicked for `flags`: not if it has yet to look at what was posted before.
     fn post(&self, flags: u32) -> bool {
+        // Whoever finds zero is the first since the owner looked, and only that one kicks.
         self.posted.fetch_or(flags, Ordering::AcqRel) == 0
     }
 
@@ -185,6 +188,7 @@ pub struct Apics {
 impl Apics {
     /// One for each APIC ID given. vCPU 0 is the one whose LINT0 the PIC is wired to.
     pub fn new(ids: &[u32]) -> Result<Self, TooManyVcpus> {
+        // Number 255 could not be named by an 8-bit destination, where it is the broadcast.
         if ids.len() > MAX_VCPUS {
             return Err(TooManyVcpus);
         }

@@ -49,6 +49,7 @@ impl Timer {
     /// The period of one count in nanoseconds. Bits 3, 1, 0 of the divide configuration select 2, 4, ... 128,
     /// 1.
     fn count_ns(&self) -> u64 {
+        // Bit 2 of the register is none of the divider's.
         let bits = (self.divide & 3) | (self.divide >> 1 & 4);
         APIC_TIMER_TICK_NS << ((bits + 1) & 7)
     }
@@ -65,6 +66,7 @@ impl Timer {
 
     /// The current count register.
     pub fn current(&self, now_ns: u64) -> u32 {
+        // The count registers mean nothing in this mode; the deadline is an MSR.
         if self.mode == Mode::TscDeadline {
             return 0;
         }
@@ -116,12 +118,14 @@ impl Timer {
 
     /// A write of IA32_TSC_DEADLINE, with the TSC as it is now and its frequency.
     pub fn arm_tsc(&mut self, deadline: u64, tsc: u64, tsc_hz: u64, now_ns: u64) {
+        // Outside of the mode a write is ignored, and does not arm what a later change of mode would find.
         if self.mode != Mode::TscDeadline {
             return;
         }
         self.tsc_deadline = deadline;
         // 0 disarms.
         self.deadline_ns = (deadline != 0).then(|| {
+            // A deadline that has passed fires at once; the product of the largest ones needs 128 bits.
             let ticks = u128::from(deadline.saturating_sub(tsc));
             let wait_ns = (ticks * 1_000_000_000).div_ceil(u128::from(tsc_hz.max(1)));
             now_ns.saturating_add(u64::try_from(wait_ns).unwrap_or(u64::MAX))

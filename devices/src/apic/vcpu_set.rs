@@ -35,6 +35,8 @@ impl VcpuSet {
             let mut word = words[index];
             core::iter::from_fn(move || {
                 let bit = word.trailing_zeros() as usize;
+                // Takes the lowest bit away; of zero nothing is left, and 64 trailing zeros end the
+                // iteration.
                 word &= word.wrapping_sub(1);
                 (bit < 64).then_some(index * 64 + bit)
             })

@@ -17,6 +17,7 @@ impl LocalApic {
         match msr.wrapping_sub(spec::X2APIC_MSR_BASE) {
             spec::TPR => Ok(u64::from(self.tpr)),
             spec::ICR => Ok(self.icr),
+            // These are only in the other mode, or only written, and #GP here.
             spec::APR | spec::EOI | spec::RRD | spec::DFR | spec::ICR_HIGH => Err(GeneralProtection),
             register => self.read_register(register, bus).map(u64::from).ok_or(GeneralProtection),
         }
@@ -75,6 +76,7 @@ impl LocalApic {
     pub fn write_tsc_deadline(&mut self, value: u64, bus: &dyn ApicBus) -> Result<(), GeneralProtection> {
         let hz = self.config.tsc_deadline_hz.ok_or(GeneralProtection)?;
         self.timer.arm_tsc(value, bus.guest_tsc(), hz, bus.now_ns());
+        // The owner has to arm for another deadline, which may be earlier.
         self.changed = true;
         Ok(())
     }

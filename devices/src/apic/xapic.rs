@@ -18,6 +18,7 @@ impl LocalApic {
     #[cold]
     fn mmio_read_part(&mut self, offset: u64, width: Width, bus: &dyn ApicBus) -> u64 {
         let byte = offset & 0xf;
+        // The registers are 16 bytes apart; between them there is nothing.
         if byte >= 4 {
             return 0;
         }

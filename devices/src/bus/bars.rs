@@ -60,6 +60,7 @@ impl BarMap {
     pub fn place(&self, device: DeviceId, bar: u8, base: Option<u64>) {
         let is_it = |place: &&Place| place.claim.device == device && place.claim.bar == bar;
         if let Some(place) = self.places.iter().find(is_it) {
+            // One store of one number: a look-up sees the old place or the new one, and never a mixture.
             place.base.store(base.unwrap_or(NOWHERE), Ordering::Release);
         }
     }

@@ -7,6 +7,7 @@ use crate::capability::Width;
 #[inline]
 pub fn read_bytes(port: u16, width: Width, mut read: impl FnMut(u16) -> u8) -> u32 {
     let mut value = 0;
+    // The port number wraps, as the address lines of the bus do.
     for i in 0..(width.bytes() as u16).min(4) {
         value |= u32::from(read(port.wrapping_add(i))) << (8 * i);
     }

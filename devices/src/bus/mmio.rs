@@ -55,6 +55,7 @@ impl Range {
         if gpa < self.start || gpa > self.last {
             return None;
         }
+        // A range that is all of the address space has one byte more than a number can say.
         let remaining = (self.last - gpa).saturating_add(1);
         Some(Hit { device: self.device, offset: gpa - self.start, remaining })
     }
@@ -129,9 +130,11 @@ impl MmioMap {
         let mut at = hash(page, self.shift);
         while let Some(slot) = self.slots.get(at) {
             if slot.page == page {
+                // Copied into the slot, so that the common case reads nothing else.
                 return slot.range.hit(gpa).or_else(|| self.find_next(slot.next, gpa));
             }
             if slot.page == FREE.page {
+                // The end of what was put near this place: the page has no small range.
                 break;
             }
             at = (at + 1) & (self.slots.len() - 1);
@@ -147,6 +150,7 @@ impl MmioMap {
     }
 
     fn find_large(&self, gpa: u64) -> Option<Hit> {
+        // Ranges do not overlap, so that only the last one that starts here or before can have the byte.
         let after = self.large.partition_point(|r| r.start <= gpa);
         self.large.get(after.checked_sub(1)?)?.hit(gpa)
     }

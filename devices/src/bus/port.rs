@@ -64,6 +64,7 @@ impl PortMap {
     /// The owner of one port; `None` if it is absent.
     #[inline]
     pub fn owner(&self, port: u16) -> Option<DeviceId> {
+        // In bounds for every port: the table has as many entries as there are ports.
         let id = self.owners[usize::from(port)];
         (id != ABSENT).then_some(DeviceId(id))
     }
@@ -76,6 +77,7 @@ impl PortMap {
         if width == Width::Byte {
             return Some(first);
         }
+        // An access that leaves the space at its end has no owner as a whole, and is split.
         let last = port.checked_add(width.bytes() as u16 - 1)?;
         (self.owner(last) == Some(first)).then_some(first)
     }

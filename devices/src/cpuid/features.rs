@@ -4,6 +4,7 @@
 const fn bits(list: &[u32]) -> u32 {
     let mut mask = 0;
     let mut i = 0;
+    // A loop by index, as iterators do not run at compile time.
     while i < list.len() {
         mask |= 1 << list[i];
         i += 1;

@@ -12,6 +12,7 @@ pub fn crystal_ratio(tsc_hz: u64, crystal_hz: u32) -> (u32, u32) {
     let mut best = (u64::MAX, 1, 1);
     // 4096 denominators are plenty; a TSC slower than the crystal would allow more.
     for denominator in 1..=4096u64 {
+        // Half of the crystal is added, so that the division rounds to the nearest.
         let numerator = (u128::from(tsc_hz) * u128::from(denominator) + u128::from(crystal / 2))
             .checked_div(u128::from(crystal))
             .and_then(|n| u64::try_from(n).ok())

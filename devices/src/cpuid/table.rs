@@ -80,6 +80,7 @@ impl CpuidTable {
     /// them, read 0.
     #[inline]
     pub fn lookup(&self, leaf: u32, subleaf: u32, live: &Live) -> Leaf {
+        // With the APIC off some leaves differ, and the general way finds out which.
         match self.slot(leaf) {
             Some(slot) if slot.is_plain && !live.is_apic_off => slot.plain,
             Some(slot) => self.lookup_subleaf(slot, leaf, subleaf, live),
@@ -115,6 +116,7 @@ impl CpuidTable {
     }
 
     fn lookup_subleaf(&self, slot: &Slot, leaf: u32, subleaf: u32, live: &Live) -> Leaf {
+        // For most leaves ECX means nothing, and guests leave anything in it.
         let index = if slot.indexed { subleaf } else { 0 };
         if index >= u32::from(slot.count) {
             return self.past_the_end(leaf, subleaf);
@@ -134,6 +136,7 @@ impl CpuidTable {
     /// CR4 bits the guest may set (MOV faults on others): those of features that it is told of (APM volume 2,
     /// 3.1.3; SDM volume 3, 2.5).
     pub fn allowed_cr4(&self) -> u64 {
+        // The features as such: OSXSAVE and OSPKE, which follow CR4, are not asked for here.
         let of = |leaf| self.lookup(leaf, 0, &Live::default());
         let (basic, seven) = (of(1), of(7));
         f::CR4
@@ -192,6 +195,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(host: &'a mut dyn FnMut(u32, u32) -> Leaf, policy: &CpuidPolicy) -> Self {
+        // The host is asked directly here, since `ask` needs the answers.
         let leaf_0 = host(0, 0);
         let (features, max_extended) = (host(1, 0), host(EXTENDED, 0).eax);
         // A host may offer XSAVE without the leaf that describes it, or the other way round.
@@ -235,6 +239,7 @@ impl<'a> Builder<'a> {
             is_plain: plain.is_some(),
             plain: plain.unwrap_or_default(),
         };
+        // Two tables, as the numbers in between are nobody's.
         let place = if leaf < EXTENDED {
             self.table.basic.get_mut(leaf as usize)
         } else {
@@ -274,6 +279,7 @@ impl<'a> Builder<'a> {
             ecx &= !(1 << f::AVX | 1 << 12 | 1 << 29);
         }
         if self.table.xsave.xcr0 == 0 {
+            // A host that offers the instruction without the leaf that describes it gets neither shown.
             ecx &= !(1 << f::XSAVE);
         }
         // APIC and MTRRs are emulated, and PAT comes with nested paging, whatever the host says.
@@ -323,6 +329,7 @@ impl<'a> Builder<'a> {
         if self.table.xsave.xcr0 == 0 {
             return;
         }
+        // XSAVES stays hidden: its MSR would have to be switched.
         let instructions = self.ask(0x0d, 1).eax & f::LEAF_D1_EAX;
         let mut entries = Vec::new();
         entries.push(Entry { leaf: self.table.xsave.main_leaf(), fill: Fill::StandardSize });
@@ -335,6 +342,7 @@ impl<'a> Builder<'a> {
     fn frequencies(&mut self) {
         let (denominator, numerator) = frequency::crystal_ratio(self.policy.tsc_hz, CRYSTAL_HZ);
         self.put(0x15, Fill::Nothing, Leaf { eax: denominator, ebx: numerator, ecx: CRYSTAL_HZ, edx: 0 });
+        // The field has 16 bits.
         let mhz = (self.policy.tsc_hz / 1_000_000).min(0xffff) as u32;
         self.put(0x16, Fill::Nothing, Leaf { eax: mhz, ebx: mhz, ecx: 100, edx: 0 });
     }
@@ -387,6 +395,7 @@ impl<'a> Builder<'a> {
         }
         let mut answer = Leaf { eax: 0, ebx: host.ebx, ecx, edx };
         if self.vendor == Vendor::Amd {
+            // AMD repeats the signature here, without the type field that leaf 1 masks as well.
             answer.eax = basic.eax & 0x0fff_0fff;
             answer.ecx |= f::EXT1_ECX_TOPOLOGY;
             answer.edx |= (basic.edx & f::LEAF1_EDX | f::LEAF1_EDX_EMULATED) & f::EXT1_EDX_COPY;

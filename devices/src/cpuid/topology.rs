@@ -23,6 +23,7 @@ impl CpuidPolicy {
         let level = host.eax >> 5 & 7;
         // Each vCPU is a core of its own, and cores share the third level.
         let sharing = if level >= 3 { self.cpus.max(1).next_power_of_two() - 1 } else { 0 };
+        // Six bits, which count the IDs that cores may have rather than the cores.
         let cores = (self.cpus.max(1).next_power_of_two() - 1).min(0x3f);
         Leaf { eax: host.eax & 0x3ff | (sharing & 0xfff) << 14 | cores << 26, edx: host.edx & 7, ..host }
     }

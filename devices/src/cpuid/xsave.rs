@@ -62,12 +62,15 @@ impl XsaveAreas {
     /// Bytes of the compacted area for the components in `enabled`.
     pub fn compacted_bytes(&self, enabled: u64) -> u32 {
         self.enabled_areas(enabled).fold(BASE_BYTES, |end, area| {
+            // The compacted form has no fixed places: each follows the one before, aligned where it asks for
+            // that.
             let start = if area.ecx & 2 != 0 { end.next_multiple_of(64) } else { end };
             start + area.eax
         })
     }
 
     fn enabled_areas(&self, enabled: u64) -> impl Iterator<Item = &Leaf> {
+        // What the guest has set in XCR0 was checked, but this table must not index by it in any case.
         let enabled = enabled & self.xcr0;
         self.areas.iter().enumerate().filter(move |(i, _)| *i >= 2 && enabled & 1 << i != 0).map(|(_, a)| a)
     }

@@ -53,6 +53,7 @@ impl<B: SerialBackend + Send> PortDevice for DebugPort<B> {
     }
 
     fn port_read(&mut self, port: u16, width: Width, _platform: &mut dyn Platform) -> u32 {
+        // Firmware asks for this value before it writes.
         bus::read_bytes(port, width, |_| PRESENT)
     }
 

@@ -54,6 +54,7 @@ pub struct LegacyReplacement(Arc<AtomicBool>);
 impl LegacyReplacement {
     /// Whether it has.
     pub fn is_on(&self) -> bool {
+        // Nothing else is ordered by it: a line that changes hands a moment later is as good.
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -116,6 +117,7 @@ impl Hpet {
             if !timer.take_match(now) {
                 continue;
             }
+            // The status bit is for levels; an edge leaves nothing to clear.
             if timer.is_level() {
                 self.status |= 1 << index;
                 if timer.interrupts() {
@@ -171,6 +173,7 @@ impl Hpet {
         let now_ns = platform.now_ns();
         self.counter = self.counter(now_ns);
         self.started_ns = now_ns;
+        // Before the change, as afterwards nobody knows which lines they were.
         let released: [Option<u8>; TIMERS] = core::array::from_fn(|index| self.line(index));
         self.configuration = (self.configuration & !mask | value & mask) & (spec::ENABLE | spec::LEGACY);
         self.legacy.0.store(self.configuration & spec::LEGACY != 0, Ordering::Relaxed);
@@ -182,6 +185,7 @@ impl Hpet {
                 drive(platform, line, true);
             }
         }
+        // The distances to the matches were from the counter as it stood before.
         self.rearm(now_ns);
     }
 
@@ -203,6 +207,7 @@ impl Hpet {
         mask: u64,
         platform: &mut dyn Platform,
     ) {
+        // The write may route the timer elsewhere.
         let before = self.line(index);
         let now = self.counter(platform.now_ns());
         let Some(timer) = self.timers.get_mut(index) else { return };
@@ -282,6 +287,7 @@ impl MmioDevice for Hpet {
 
 impl TimedDevice for Hpet {
     fn deadline_ns(&self) -> Option<u64> {
+        // A counter that stands reaches no comparator.
         if !self.runs() {
             return None;
         }

@@ -141,6 +141,7 @@ impl I8042 {
 
     fn write_output_port(&mut self, value: u8, platform: &mut dyn Platform) {
         self.a20 = value & output_port::A20 != 0;
+        // The pin is active low, and the guest's reset with it.
         if value & output_port::NOT_RESET == 0 {
             platform.power(PowerEvent::Reset);
         }
@@ -157,7 +158,7 @@ impl I8042 {
             0xa8 => self.ram[0] &= !config::AUXILIARY_DISABLED,
             // Auxiliary port test: clock line stuck low, there is no such port.
             0xa9 => self.reply(0x01),
-            // Self test passed; it resets the configuration.
+            // Self test passed, which the system flag says from here on.
             0xaa => {
                 self.ram[0] |= status::SYSTEM;
                 self.reply(0x55);
@@ -208,7 +209,9 @@ impl I8042 {
 
     fn update(&mut self, platform: &mut dyn Platform) {
         let keyboard = self.output.is_some_and(|output| output.flags & status::AUXILIARY == 0);
+        // The auxiliary port's line is not driven: there is no such port.
         let level = keyboard && self.config() & config::KEYBOARD_INTERRUPT != 0;
+        // Only changes are driven, as each takes the router's lock.
         if level != self.line_level {
             self.line_level = level;
             platform.set_line(KEYBOARD_LINE, level);

@@ -112,6 +112,8 @@ impl IoApic {
     fn service_level(&mut self, pin: u8, sink: &mut dyn MessageSink) {
         let asserted = self.asserted >> pin & 1 != 0;
         let Some(entry) = self.entries.get_mut(usize::from(pin)) else { return };
+        // With remote IRR set the last one has not been ended: a second message would be one interrupt too
+        // many.
         let due = asserted && is_level(*entry) && *entry & (spec::MASKED | spec::REMOTE_IRR) == 0;
         if due
             && let Some(message) = message_of(*entry)
@@ -178,6 +180,7 @@ impl IoApic {
         let Some((pin, shift)) = self.selected_entry() else { return };
         let Some(entry) = self.entries.get_mut(usize::from(pin)) else { return };
         let half = u64::from(u32::MAX) << shift;
+        // Remote IRR and the delivery status are the chip's own; a guest writes back what it has read.
         let writable = spec::WRITABLE & half;
         *entry = *entry & !writable | u64::from(value) << shift & writable;
         if !is_level(*entry) {

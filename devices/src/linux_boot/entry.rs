@@ -73,6 +73,7 @@ const TASK: u16 = 0x20;
 /// Null, null, code, data, task. The code segment is 64-bit or 32-bit as the mode asks.
 pub(super) fn gdt(mode: EntryMode) -> Vec<u8> {
     let code: u64 = match mode {
+        // Present, code, accessed; L in one, D in the other, as both together are reserved.
         EntryMode::Long64 => 0x00af_9b00_0000_ffff,
         EntryMode::Protected32 => 0x00cf_9b00_0000_ffff,
     };

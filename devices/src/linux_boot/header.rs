@@ -98,6 +98,8 @@ impl BzImage {
         if version < 0x206 {
             return Err(ImageError::TooOld { version });
         }
+        // From here on all fields are read from the copy, which has them all: where the header ends early,
+        // zeros.
         let raw = copy_header(head)?;
         if field::<1>(&raw, h::LOADFLAGS) as u8 & spec::LOADED_HIGH == 0 {
             return Err(ImageError::LoadedLow);
@@ -109,6 +111,7 @@ impl BzImage {
     fn with_extent(raw: [u8; h::END_MAX], version: u16, payload: Range<u64>) -> Result<Self, ImageError> {
         let relocatable = field::<1>(&raw, h::RELOCATABLE) != 0;
         let stated = field::<4>(&raw, h::KERNEL_ALIGNMENT);
+        // An address is rounded up by it later, which needs a power of two.
         if relocatable && !stated.is_power_of_two() {
             return Err(ImageError::Alignment { alignment: stated as u32 });
         }
@@ -119,6 +122,7 @@ impl BzImage {
         } else {
             (spec::HIGH_ADDRESS, payload_bytes.saturating_mul(4))
         };
+        // `init_size` is the file's word, and must not make room for less than is copied.
         let memory_bytes = init_bytes.max(payload_bytes);
         // Both numbers are the file's: a sum that wraps would look small.
         let fits = preferred_gpa >= spec::HIGH_ADDRESS && preferred_gpa.checked_add(memory_bytes).is_some();

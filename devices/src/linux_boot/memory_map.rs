@@ -44,6 +44,7 @@ const FOUR_GIB: u64 = 1 << 32;
 pub fn pc_memory_map(low_bytes: u64, high_bytes: u64) -> Vec<MemoryRange> {
     let range =
         |start: u64, end: u64, kind| MemoryRange { gpa: start, bytes: end.saturating_sub(start), kind };
+    // RAM under ECAM or the APICs would be found by the guest and never be reached.
     let low_bytes = low_bytes.min(crate::pci::spec::ECAM_GPA);
     let (ecam, ecam_bytes) = (crate::pci::spec::ECAM_GPA, crate::pci::spec::ECAM_BYTES);
     let mut map = Vec::from([
@@ -61,6 +62,7 @@ pub fn pc_memory_map(low_bytes: u64, high_bytes: u64) -> Vec<MemoryRange> {
 
 /// Whether a range is all RAM. Ranges of the map that adjoin are not joined.
 pub(super) fn is_ram(map: &[MemoryRange], gpa: u64, bytes: u64) -> bool {
+    // Both numbers may come from a kernel file.
     let Some(end) = gpa.checked_add(bytes) else { return false };
     map.iter().any(|r| r.kind == MemoryKind::Ram && r.gpa <= gpa && end <= r.end())
 }
@@ -87,6 +89,7 @@ pub(super) fn highest_fit(
     let candidates = ram.flat_map(|r| {
         [r.end(), taken.start].map(|end| {
             let start = end.min(r.end()).min(ceiling).checked_sub(bytes)? & !0xfff;
+            // The kernel unpacks itself into what is taken, over whatever lies there.
             let free = start + bytes <= taken.start || start >= taken.end;
             (start >= r.gpa && start >= MIB && free).then_some(start)
         })

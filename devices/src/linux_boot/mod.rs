@@ -129,6 +129,7 @@ impl BootPlan {
         if !memory_map::is_ram(request.memory, layout::START, layout::END - layout::START) {
             return Err(BootError::LowMemory);
         }
+        // What can be refused is refused before anything is placed.
         check_command_line(request)?;
         let kernel = place_kernel(request)?;
         let initrd = place_initrd(request, &kernel)?;
@@ -184,6 +185,7 @@ fn place_initrd(request: &BootRequest<'_>, kernel: &Range<u64>) -> Result<Range<
     }
     let none = BootError::InitrdMemory { bytes };
     let anywhere = request.kernel.xloadflags & spec::XLF_CAN_BE_LOADED_ABOVE_4G != 0;
+    // The header names the last byte; the search wants the end.
     let low = request.kernel.initrd_last_gpa.saturating_add(1);
     let find = |ceiling| memory_map::highest_fit(request.memory, ceiling, bytes, kernel);
     // Below 4 GiB first, where every kernel finds it.

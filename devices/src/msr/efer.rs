@@ -24,6 +24,7 @@ pub fn check_efer(current: u64, value: u64, paging: bool) -> Result<u64, EferErr
     if value & !(SCE | LME | LMA | NXE) != 0 {
         return Err(EferError::Reserved);
     }
+    // The tables in use are of one form; the mode changes while there is none.
     if paging && (current ^ value) & LME != 0 {
         return Err(EferError::LmeWithPaging);
     }

@@ -141,6 +141,7 @@ impl MsrFile {
                 let kept = self.stored(rule, msr) & !writable;
                 self.store(rule, msr, kept | value & writable)
             }
+            // As a processor does; a guest that probes for what is supported relies on the fault.
             Kind::Mtrr { register, .. } if !register.accepts(msr, value) => MsrWrite::Fault,
             Kind::Mtrr { .. } => self.store(rule, msr, value),
         }

@@ -47,10 +47,12 @@ impl ConfigSpace {
         if !bar.bytes.is_power_of_two() || bar.bytes < 4096 || bar.bytes > 1 << 31 || !has_room {
             return self;
         }
+        // Bits below the size stay zero whatever is written: that is how a guest finds the size.
         let writable = !(bar.bytes - 1);
         match bar.kind {
             BarKind::Memory32 => self.allow(register(index), &(writable as u32).to_le_bytes()),
             BarKind::Memory64 => {
+                // The type field: 64 bits wide, and not prefetchable.
                 self.set(register(index), &[0b100]);
                 self.allow(register(index), &writable.to_le_bytes());
             }

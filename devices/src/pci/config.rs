@@ -62,12 +62,14 @@ impl ConfigSpace {
     /// there is no room for it.
     pub fn add_capability(&mut self, id: u8, body: &[u8]) -> Option<u16> {
         let at = self.next_capability;
+        // Checked before anything is written, so that a list is never left half-made.
         let end = at.checked_add(2)?.checked_add(u16::try_from(body.len()).ok()?)?;
         if usize::from(end) > self.bytes.len() {
             return None;
         }
         self.set(at, &[id, 0]);
         self.set(at + 2, body);
+        // Linked only now, when what it points to is there.
         self.set(self.last_pointer, &[at as u8]);
         self.set(STATUS, &[STATUS_CAPABILITIES]);
         self.last_pointer = at + 1;
@@ -102,6 +104,7 @@ impl ConfigSpace {
     pub fn write(&mut self, offset: u16, width: Width, value: u32) {
         for i in 0..4.min(width.bytes() as u16) {
             let at = usize::from(offset.wrapping_add(i));
+            // Beyond the 256 bytes there is nothing to write.
             if let (Some(byte), Some(mask)) = (self.bytes.get_mut(at), self.writable.get(at)) {
                 *byte = *byte & !mask | (value >> (8 * i)) as u8 & mask;
             }

@@ -117,6 +117,7 @@ impl PciHost {
     /// What a CONFIG_DATA access is for, if CONFIG_ADDRESS is enabled.
     fn target(&self, port: u16) -> Option<Target> {
         let [register, devfn, bus, _] = self.address.to_le_bytes();
+        // The lower two bits of the address come from the port within CONFIG_DATA.
         let offset = u16::from(register & 0xfc) + (port & 3);
         let is_data = port >= spec::CONFIG_DATA && self.address & spec::ADDRESS_ENABLE != 0;
         is_data.then_some(Target { bus, devfn, offset })

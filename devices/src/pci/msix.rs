@@ -53,6 +53,7 @@ impl MsiX {
         if !(1..=VECTORS_MAX).contains(&vectors) {
             return None;
         }
+        // The field holds the number of vectors less one.
         let mut body = Vec::from((vectors - 1).to_le_bytes());
         for place in [table, pending] {
             body.extend_from_slice(&(place.offset & !7 | u32::from(place.bar & 7)).to_le_bytes());
@@ -145,6 +146,7 @@ impl MsiX {
         if width == Width::Qword {
             self.set_table_dword(offset.saturating_add(4), (value >> 32) as u32);
         }
+        // The store may have taken a mask away.
         self.send_pending(space, platform);
     }
 

@@ -96,6 +96,7 @@ impl Chip {
 
     /// The input of the highest priority in `set`.
     fn highest(&self, set: u8) -> Option<u8> {
+        // Priorities rotate: the input behind the lowest one is the highest.
         let first = (self.lowest + 1) & 7;
         let rank = set.rotate_right(u32::from(first)).trailing_zeros() as u8;
         (set != 0).then_some((first + rank) & 7)
@@ -125,9 +126,11 @@ impl Chip {
     pub fn acknowledge(&mut self) -> Option<u8> {
         let irq = self.request()?;
         let bit = 1 << irq;
+        // The edge is used up. A level, if that is what it is, keeps requesting by itself.
         self.edges &= !bit;
         if !self.auto_eoi {
             self.isr |= bit;
+        // The interrupt has ended already, so this is where the rotation belongs.
         } else if self.rotate_on_auto_eoi {
             self.lowest = irq;
         }
@@ -148,6 +151,7 @@ impl Chip {
     }
 
     pub fn read_command(&mut self) -> u8 {
+        // The poll command holds for one read, of whichever port.
         if core::mem::take(&mut self.poll) {
             return self.poll_word();
         }

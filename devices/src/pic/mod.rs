@@ -39,6 +39,7 @@ impl PicPair {
     /// Drives input `irq`, 0 to 15 but for the cascade.
     pub fn set_irq(&mut self, irq: u8, level: bool) {
         match irq {
+            // No device is wired there: the slave's output is, which `update_cascade` drives.
             CASCADE => {}
             0..=7 => self.master.set_input(irq, level),
             8..=15 => self.slave.set_input(irq - 8, level),
@@ -48,6 +49,7 @@ impl PicPair {
     }
 
     fn update_cascade(&mut self) {
+        // After each change of the slave: the master's input must follow at once, as a wire does.
         let output = self.slave.output();
         self.master.set_input(CASCADE, output);
     }

@@ -6,6 +6,7 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 
 /// The clocks completed by `ns`.
 pub(super) fn clocks_of(ns: u64) -> u64 {
+    // In two parts, so that no product is beyond 64 bits.
     let (seconds, rest) = (ns / NS_PER_SECOND, ns % NS_PER_SECOND);
     seconds * PIT_HZ + rest * PIT_HZ / NS_PER_SECOND
 }

@@ -130,12 +130,14 @@ impl Counter {
 
     /// The counting element's value, as read: binary or BCD.
     fn count(&self, now: u64) -> u16 {
+        // What a counter shows before it was loaded is not defined.
         let Some((reload, elapsed)) = self.position(now) else { return 0 };
         let value = wave::value(self.mode, self.modulus(), reload, elapsed);
         if self.bcd { wave::to_bcd(value) } else { value as u16 }
     }
 
     pub fn latch_count(&mut self, now: u64) {
+        // A count that is latched stays until it is read, however often the command comes.
         if self.latched_count.is_none() {
             self.latched_count = Some(self.count(now));
         }
@@ -175,6 +177,7 @@ impl Counter {
         let first_of_two = self.access == ReadWrite::Both && !self.read_high;
         let takes_high = self.access == ReadWrite::High || self.read_high;
         self.read_high = first_of_two;
+        // Both bytes of a latched count are of one moment.
         if !first_of_two {
             self.latched_count = None;
         }
@@ -210,6 +213,7 @@ impl Counter {
         let count = if count == 0 { modulus } else { count.max(least) };
         self.apply_reload(now);
         if self.is_triggered() {
+            // The count waits for the trigger, whenever that comes.
             self.next_reload = Some((u64::MAX, count));
             return;
         }
@@ -277,6 +281,7 @@ impl Counter {
 
     /// Whether the output rose by `now` since the last call; more than once counts as once.
     pub fn take_rise(&mut self, now: u64) -> bool {
+        // Only what an interrupt hangs on is scheduled; the pin itself is computed when somebody looks.
         let Some(rise) = self.rise else { return false };
         if now < rise {
             return false;
@@ -284,6 +289,7 @@ impl Counter {
         self.apply_reload(now);
         self.rise = match self.run {
             Run::Since(start) if self.is_periodic() => {
+                // From the start and not from now: rises stay in phase however late this is.
                 let periods = now.saturating_sub(start) / self.reload + 1;
                 Some(start + periods * self.reload)
             }

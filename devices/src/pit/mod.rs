@@ -82,6 +82,7 @@ impl Pit {
 
     fn read_control_b(&self, now: u64) -> u8 {
         let [_, _, counter2] = &self.counters;
+        // Old software counts these changes to wait some microseconds.
         let refresh = if (now / spec::REFRESH_CLOCKS) & 1 != 0 { spec::REFRESH } else { 0 };
         let out2 = if counter2.output(now) { spec::OUT2 } else { 0 };
         self.control_b | refresh | out2

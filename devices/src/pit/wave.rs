@@ -5,6 +5,7 @@ pub(super) fn output(mode: u8, gate: bool, reload: u64, elapsed: u64) -> bool {
     match mode {
         0 | 1 => elapsed >= reload,
         2 => !gate || elapsed % reload != reload - 1,
+        // An odd count has the longer half high.
         3 => !gate || elapsed % reload < reload.div_ceil(2),
         _ => elapsed != reload,
     }

@@ -70,6 +70,7 @@ impl Pm {
     fn update(&mut self, platform: &mut dyn Platform) {
         let enabled = self.control & spec::CONTROL_SCI_EN != 0;
         let level = enabled && self.status.bits() & self.enable.bits() != 0;
+        // Only changes are driven, as each takes the router's lock.
         if level != self.sci_level {
             self.sci_level = level;
             platform.set_line(spec::SCI_LINE, level);
@@ -135,6 +136,7 @@ impl Pm {
     fn write_reset_control(&mut self, value: u8, platform: &mut dyn Platform) {
         // A guest chooses the kind of reset with the bit clear, and then sets it: only the change resets.
         let rising = value & !self.reset_control & spec::RESET_CPU != 0;
+        // The other bits are reserved.
         self.reset_control = value & 0x0e;
         if rising {
             platform.power(PowerEvent::Reset);
@@ -176,6 +178,7 @@ impl PortDevice for Pm {
         if port == spec::PM_TIMER && width == Width::Dword {
             return self.timer_width.value(now_ns);
         }
+        // Not before the timer's own value, which needs no status and is read by the thousand.
         self.catch_up(now_ns);
         let value = bus::read_bytes(port, width, |p| self.read_byte(p, now_ns));
         self.update(platform);

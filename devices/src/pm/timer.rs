@@ -44,6 +44,7 @@ impl TimerWidth {
 
     /// The first nanosecond at which the most significant bit has changed `count` times.
     pub(super) fn carry_ns(self, count: u64) -> u64 {
+        // So late that nobody waits for it.
         let Some(ticks) = count.checked_mul(1 << (self.bits() - 1)) else {
             return u64::MAX;
         };

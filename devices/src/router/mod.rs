@@ -76,6 +76,7 @@ impl Router {
 
     /// Drives a line. Lines there are none of are ignored.
     pub fn set_line(&mut self, line: u8, level: bool) {
+        // Before the I/O APIC: pin 0 is the PIC's output, and follows from it.
         if line < 16 {
             self.pic.set_irq(line, level);
             self.update_pic_output();
@@ -90,6 +91,7 @@ impl Router {
     pub fn set_intx(&mut self, line: u8, function: u8, level: bool) {
         let index = usize::from(line.wrapping_sub(spec::INTX_FIRST_LINE));
         let Some(holders) = self.holders.get_mut(index) else { return };
+        // A number beyond 63 holds nothing, and cannot disturb the others.
         let bit = 1u64.checked_shl(function.into()).unwrap_or(0);
         *holders = if level { *holders | bit } else { *holders & !bit };
         let level = *holders != 0;

@@ -39,6 +39,7 @@ impl Fields {
         let of_day = seconds.rem_euclid(DAY_S);
         let days = seconds.div_euclid(DAY_S);
         let since_march = days + EPOCH_DAYS;
+        // 400 years have 146,097 days; the quotient is right or off by one, which the next lines put right.
         let mut year = (since_march * 400).div_euclid(146_097);
         if days_before_march(year) > since_march {
             year -= 1;
@@ -92,6 +93,7 @@ impl Alarm {
     pub fn next_after(&self, seconds: i64) -> Option<i64> {
         let matches = |wanted: Option<u8>, is: i64| wanted.is_none_or(|wanted| i64::from(wanted) == is);
         let mut at = seconds.checked_add(1)?;
+        // An alarm that does not match within a day matches never.
         let end = at.checked_add(DAY_S)?;
         while at < end {
             let of_day = at.rem_euclid(DAY_S);

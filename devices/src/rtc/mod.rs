@@ -90,6 +90,7 @@ impl Rtc {
 
     /// Seconds since 1970 now, and nanoseconds since that second began.
     fn time(&self, now_ns: u64) -> (i64, u64) {
+        // A clock that stands shows what the guest writes to it, and has no fraction.
         if self.stopped() {
             return (self.anchor_s, 0);
         }
@@ -136,6 +137,7 @@ impl Rtc {
         // Both top bits set: any value matches.
         let field = |index: u8| {
             let value = self.memory.get(usize::from(index)).copied().unwrap_or(0xff);
+            // Before decoding: these are codes and no numbers.
             (value < 0xc0).then_some(value)
         };
         Alarm {
@@ -168,6 +170,8 @@ impl Rtc {
 
     /// Sets the flags of what has happened since the last call.
     fn catch_up(&mut self, now_ns: u64) {
+        // Before the return below: while the divider is held time passes as well, and must not be made up
+        // for.
         let seen_ns = core::mem::replace(&mut self.seen_ns, now_ns);
         // Nothing counts while the divider is held.
         if self.divider_reset() {
@@ -232,6 +236,7 @@ impl Rtc {
             | spec::CENTURY => self.write_time(index, value, now_ns),
             spec::REGISTER_A => self.write_register_a(value & !spec::A_UIP, now_ns),
             spec::REGISTER_B => self.write_register_b(value, now_ns),
+            // Both are read-only.
             spec::REGISTER_C | spec::REGISTER_D => {}
             _ => {
                 if let Some(byte) = self.memory.get_mut(usize::from(index)) {
@@ -242,6 +247,7 @@ impl Rtc {
     }
 
     fn write_time(&mut self, index: u8, value: u8, now_ns: u64) {
+        // One field changes at a time; the others are of now.
         let (seconds, phase_ns) = self.time(now_ns);
         let mut fields = Fields::from_unix(seconds);
         match index {
@@ -366,6 +372,7 @@ impl TimedDevice for Rtc {
             && !self.divider_reset()
             && let Some(hz) = self.periodic_hz()
         {
+            // From where the flags are right, not from now, or a period between would never be noticed.
             let next = self.periods(hz, self.seen_ns).saturating_add(1);
             consider(
                 (next / hz).saturating_mul(NS_PER_S).saturating_add((next % hz * NS_PER_S).div_ceil(hz)),

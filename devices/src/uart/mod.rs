@@ -50,6 +50,7 @@ struct Fifo {
 
 impl Fifo {
     fn push(&mut self, byte: u8) {
+        // Callers look for room first.
         if let Some(slot) = self.bytes.get_mut((self.head + self.len) % spec::FIFO_BYTES) {
             *slot = byte;
             self.len += 1;
@@ -117,6 +118,7 @@ impl<B: SerialBackend> Uart<B> {
 
     /// Takes what input there is room for.
     fn receive(&mut self) {
+        // The byte stays with the back end until there is room: a full FIFO loses nothing.
         while self.can_receive()
             && let Some(byte) = self.backend.receive()
         {
@@ -152,6 +154,7 @@ impl<B: SerialBackend> Uart<B> {
             Interrupt::LineStatus
         } else if self.ier.contains(Ier::RDA) && self.rx.len >= self.trigger_level() {
             Interrupt::DataAvailable
+        // At once, without the four character times of real hardware: see the module's header.
         } else if self.ier.contains(Ier::RDA) && self.rx.len > 0 {
             Interrupt::CharacterTimeout
         } else if self.ier.contains(Ier::THRE) && self.thre_pending {
@@ -236,6 +239,7 @@ impl<B: SerialBackend> Uart<B> {
     }
 
     fn read_iir(&mut self) -> u8 {
+        // Only this one is acknowledged by the read; the others are by what the guest does about them.
         let interrupt = self.pending();
         // Reading IIR is the acknowledgement of this interrupt alone.
         if interrupt == Interrupt::TransmitterEmpty {

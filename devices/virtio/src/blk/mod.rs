@@ -70,6 +70,7 @@ pub struct Block<D> {
 impl<D: Disk> Block<D> {
     /// A block device.
     pub fn new(disk: D, config: BlockConfig) -> Self {
+        // Made once, so that a request takes no memory.
         Self { disk, config, chain: Chain::default(), buffer: vec![0; BUFFER_BYTES] }
     }
 
@@ -121,6 +122,7 @@ impl<D: Disk> VirtioDevice for Block<D> {
     }
 
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        // All that there is: for what comes before the ring is empty, a driver need not notify again.
         while queues.pop(queue, &mut self.chain)? {
             let written = request::carry_out(
                 &mut self.disk,

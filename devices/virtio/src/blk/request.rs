@@ -136,6 +136,7 @@ impl<D: Disk, M: GuestMemory> Request<'_, D, M> {
         }
         for _ in 0..ranges {
             let mut range = [0; RANGE_BYTES as usize];
+            // Copied before it is looked at, so that the guest can't change it between check and use.
             data.read(self.memory, &mut range)?;
             let range = u128::from_le_bytes(range);
             let (sector, sectors, flags) = (range as u64, (range >> 64) as u32, (range >> 96) as u32);

@@ -48,6 +48,7 @@ impl<T: Terminal> Console<T> {
     fn send<M: GuestMemory>(&mut self, memory: &M) -> Result<(), RingError> {
         let mut data = self.chain.readable();
         loop {
+            // In parts, as the guest says how long its buffers are.
             let part = data.read(memory, &mut self.buffer)?;
             match self.buffer.get(..part) {
                 Some(part) if !part.is_empty() => self.terminal.take(part),
@@ -58,12 +59,14 @@ impl<T: Terminal> Console<T> {
 
     /// Gives the guest what there is for it, as far as it has room.
     fn receive<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        // In this order: a chain that was taken must be given back.
         while self.terminal.has_input() && queues.pop(RECEIVE, &mut self.chain)? {
             let mut data = self.chain.writable();
             let mut written = 0;
             while data.left() > 0 && self.terminal.has_input() {
                 let room = self.buffer.len().min(data.left() as usize);
                 let Some(room) = self.buffer.get_mut(..room) else { break };
+                // A terminal that says more than there was room for must not reach behind the buffer.
                 let given = self.terminal.give(room).min(room.len());
                 // A terminal that has input but gives none must not hold the vCPU here.
                 if given == 0 {

@@ -58,6 +58,7 @@ impl<L: Link> Net<L> {
 
     /// Frames that are too long, or have no header, go nowhere.
     fn send<M: GuestMemory>(&mut self, memory: &M) -> Result<(), RingError> {
+        // Of all that the guest sends, or a frame that is too long would go out cut.
         let bytes = self.chain.readable_bytes() as usize;
         self.chain.readable().read(memory, &mut self.buffer)?;
         if let Some(frame) = self.buffer.get(HEADER_BYTES..bytes).filter(|frame| !frame.is_empty()) {

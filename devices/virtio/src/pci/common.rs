@@ -35,6 +35,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
     fn common_dword(&self, offset: u64) -> u32 {
         let state = &self.state;
         let words = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+        // A queue that there is not has a size of 0: so drivers find out how many there are.
         let queue = self.selected();
         let area = |area: u64| half(area, (offset >> 2 & 1) as u32);
         match offset {
@@ -89,6 +90,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
             }
             // A queue is disabled by a reset alone (4.1.4.3.2).
             (common::QUEUE_ENABLE, Width::Word) if value == 1 => self.enable_queue(platform),
+            // Any number is taken; whether it can be one is looked at when the queue is enabled.
             (common::QUEUE_SIZE, Width::Word) => self.set_up_queue(|queue| queue.size = value as u16),
             (0x20..0x38, Width::Dword) => self.write_area(offset, value as u32),
             (0x20..0x38, Width::Qword) if offset & 7 == 0 => {
@@ -120,6 +122,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
 
     fn write_status(&mut self, value: u8, platform: &mut dyn PciPlatform) {
         if value == 0 {
+            // In this access: a driver waits for the status to read 0, and may take its memory back then.
             return self.reset(platform);
         }
         let had = self.state.status;

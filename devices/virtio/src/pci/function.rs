@@ -26,6 +26,7 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
     }
 
     fn config_write(&mut self, offset: u16, width: Width, value: u32, platform: &mut dyn PciPlatform) {
+        // First, as all below go by what it says now.
         self.space.write(offset, width, value);
         if let Some(msix) = &mut self.msix {
             msix.config_written(&self.space, platform);
@@ -51,6 +52,7 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
                 isr.into()
             }
             spec::DEVICE => {
+                // Byte by byte: fields have any width, and a load may be across two of them.
                 let byte = |i: u64| u64::from(self.device.config(inside + i)) << (8 * i);
                 (0..width.bytes()).map(byte).sum()
             }

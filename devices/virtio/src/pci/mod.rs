@@ -98,6 +98,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         let bar = Bar { kind: BarKind::Memory64, bytes: spec::BAR_BYTES };
         let mut space = ConfigSpace::new(&identity).with_bar(spec::BAR, bar);
         space.set(pci::INTERRUPT_PIN, &[1]);
+        // No more than `Queues::touched` has bits for.
         let queues = device.queues().min(spec::QUEUES_MAX);
         let (table, pending) = (spec::TABLE as u32, spec::PENDING as u32);
         let msix = MsiX::add(
@@ -218,6 +219,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
     /// The device can't go on; the driver hears of it.
     fn give_up(&mut self, error: RingError, platform: &mut dyn PciPlatform) {
         self.last_error = Some(error);
+        // From here on nothing of the driver's memory is touched until it resets the device (`is_running`).
         self.state.status |= status::NEEDS_RESET;
         // Before DRIVER_OK no notification is sent (2.1.2).
         if self.has_status(status::DRIVER_OK) {
@@ -235,6 +237,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         match &mut self.msix {
             Some(msix) if msix.is_enabled() => msix.signal(vector, &self.space, platform),
             _ => {
+                // The pin may be shared, so that the driver asks here whether it was this device.
                 self.state.isr |= isr;
                 self.update_pin(platform);
             }

@@ -25,6 +25,7 @@ impl<D: VirtioDevice, M: GuestMemory + Send> VirtioPci<D, M> {
             4 => Width::Dword,
             _ => return None,
         };
+        // At each access, as the driver may have written anything there since the last one.
         let is_inside = start.is_multiple_of(width.bytes()) && start < spec::BAR_BYTES;
         (bar == u64::from(spec::BAR) && is_inside).then_some((start, width))
     }

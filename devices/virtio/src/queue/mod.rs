@@ -144,6 +144,7 @@ impl Queue {
     /// When the ring, or what it leads to, is none that a driver may make.
     pub fn pop(&mut self, memory: &impl GuestMemory, chain: &mut Chain) -> Result<bool, RingError> {
         let Some(ring) = &mut self.ring else { return Ok(false) };
+        // Only an empty ring asks for notifications: while there is work, the next look finds what was added.
         for is_armed in [false, true] {
             let found = match ring {
                 Ring::Split(ring) => ring.pop(memory, chain)?,
@@ -188,6 +189,7 @@ impl Queue {
 
 /// Whether an index in a ring, moved from `old` to `new`, has passed `event` (2.7.7.2).
 fn has_passed(event: u16, new: u16, old: u16) -> bool {
+    // Indices run on past 16 bits, so that only distances can be compared.
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
 }
 

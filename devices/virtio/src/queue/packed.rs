@@ -115,6 +115,7 @@ impl Packed {
                 break;
             }
         }
+        // Only now: of a chain that was refused nothing is taken.
         self.available = place;
         Ok(true)
     }
@@ -133,6 +134,7 @@ impl Packed {
             return Err(RingError::Indirect);
         }
         for index in 0..indirect_entries(bytes)? {
+            // The product fits: `indirect_entries` has bounded the index.
             let at = table.checked_add(u64::from(index * DESCRIPTOR_BYTES)).ok_or(RingError::NotMemory)?;
             let Descriptor { gpa, bytes, words: [_, flags] } = Descriptor::read(memory, at)?;
             if flags & INDIRECT != 0 {
@@ -157,6 +159,7 @@ impl Packed {
 
     pub fn push(&mut self, memory: &impl GuestMemory, chain: &Chain, written: u32) -> Result<(), RingError> {
         let at = self.at(self.used);
+        // The address stays as the driver left it, which looks at ID, length and flags alone.
         memory.write(at + LENGTH, &written.to_le_bytes())?;
         memory.store_u16(at + ID, chain.id)?;
         let wrap = if self.used.wrap { AVAILABLE | USED } else { 0 };

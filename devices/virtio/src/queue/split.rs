@@ -79,6 +79,7 @@ impl Split {
                 if is_indirect || !self.format.indirect || flags & NEXT != 0 {
                     return Err(RingError::Indirect);
                 }
+                // From here on indices are of the other table, and so is their bound.
                 entries = indirect_entries(bytes)?;
                 (table, index, is_indirect) = (gpa, 0, true);
                 continue;

@@ -42,6 +42,7 @@ impl<E: Entropy> Rng<E> {
             let Some(wanted) = self.buffer.get_mut(..wanted) else { break };
             let made = self.source.fill(wanted).min(wanted.len());
             written += data.write(memory, wanted.get(..made).unwrap_or_default())?;
+            // The source has no more now: the driver takes what there is, and asks again.
             if made < wanted.len() {
                 break;
             }
