@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod device_link;
+pub mod host_devices;
 pub mod loader;
 pub mod virtio;
 
@@ -13,10 +14,12 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 6] = [
+    let own: [Target; 8] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
+        ("host_queue", host_devices::queue),
+        ("host_scan", host_devices::scan),
         ("loader_file", loader::file),
         ("loader_host", loader::host),
         ("virtio_block", virtio::block),
@@ -33,6 +36,9 @@ pub fn max_bytes(target: &str) -> usize {
     match target {
         "decode" => 18,
         "abi_operation" => 68,
+        // A hundred steps.
+        "kernel_channels" => 400,
+        "kernel_mappings" => 601,
         "loader_file" | "loader_host" | "kernel_registers" => 1024,
         "kernel_elf" => 2048,
         // The four bytes in front of an XSAVE area, and all of that.
@@ -46,6 +52,9 @@ pub fn max_bytes(target: &str) -> usize {
 pub fn slowness(target: &str) -> u64 {
     match target {
         "kernel_registers" => 20,
+        // Lists of steps, with tables to be walked behind them.
+        "kernel_mappings" => 200,
+        "kernel_channels" => 20,
         // It has a machine to make, and memory to clear.
         "virtio_block" => 10,
         _ => 1,

@@ -11,7 +11,7 @@
 //! Where a server waits on the caller's processor, a call and its reply count no references and see no queue:
 //! the reference by which the processor keeps its thread goes to where that will wait, and back.
 
-mod core;
+pub(crate) mod core;
 mod names;
 mod notifications;
 mod receive;

@@ -16,16 +16,26 @@ use crate::memory::{frames, host_map, temporary};
 pub use crate::platform::backend::fuzz_target::load_registers;
 use crate::task::elf;
 
+mod channels;
+mod mappings;
+mod pci;
 #[cfg(test)]
 mod tests;
+
+pub use channels::run as use_channels;
+pub use mappings::run as use_mappings;
+pub use pci::claim_function;
 
 /// A name, and what is done with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 7] = [
+    ("kernel_channels", use_channels),
     ("kernel_elf", load_elf),
     ("kernel_host_map", parse_host_map),
+    ("kernel_mappings", use_mappings),
+    ("kernel_pci", claim_function),
     ("kernel_registers", load_registers),
     ("kernel_xsave", merge_xsave),
 ];

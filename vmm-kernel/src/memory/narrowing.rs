@@ -51,6 +51,11 @@ impl<'a, C: Cached> Narrowing<'a, C> {
         Ok(!self.range.is_empty())
     }
 
+    /// What of the range is not done yet.
+    pub fn left(&self) -> Range<u64> {
+        self.range.clone()
+    }
+
     fn settle(&mut self) {
         if self.stale.is_any() {
             let change = self.of.tables_change();

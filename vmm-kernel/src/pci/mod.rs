@@ -22,7 +22,7 @@ use crate::sync::SpinLock;
 pub mod bars;
 pub mod config;
 mod dma;
-mod message;
+pub mod message;
 
 static FUNCTIONS: Pool<Function, FUNCTIONS_MAX> = Pool::new();
 /// The most messages that a function has bound.

@@ -230,6 +230,12 @@ impl HandleTable {
         self.entries.get(handle as usize).and_then(Option::as_ref).ok_or(Status::BadHandle)
     }
 
+    /// What is given to another by one of them, which has at least these rights and may be given.
+    pub fn to_give(&self, handle: Handle, rights: Rights) -> Result<Entry, Status> {
+        let given = self.get(handle)?.clone();
+        if given.rights.contains(rights | Rights::GRANT) { Ok(given) } else { Err(Status::NoRight) }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.entries.iter().flatten().count()

@@ -29,12 +29,20 @@ impl Passed {
     /// handles.
     #[cold]
     pub fn of(process: &Ref<Process>, handles: &[Handle; MESSAGE_HANDLES]) -> Result<Option<Self>, Status> {
+        Self::collect(handles, |handle| Process::to_give(process, handle, Rights::empty()))
+    }
+
+    /// The same, where `to_give` finds what a handle names, if it may be passed.
+    pub fn collect(
+        handles: &[Handle; MESSAGE_HANDLES],
+        to_give: impl Fn(Handle) -> Result<Entry, Status>,
+    ) -> Result<Option<Self>, Status> {
         if !has_handles(handles) {
             return Ok(None);
         }
         let mut passed = Self::new();
         for (place, handle) in passed.entries.iter_mut().zip(handles).filter(|(_, handle)| **handle != 0) {
-            *place = Some(Process::to_give(process, *handle, Rights::empty())?);
+            *place = Some(to_give(*handle)?);
         }
         Ok(Some(passed))
     }

@@ -177,10 +177,7 @@ impl Process {
         if handle == HANDLE_SELF {
             return Err(Status::BadHandle);
         }
-        let given = process.handles.lock().get(handle)?.clone();
-        if !given.rights.contains(rights | Rights::GRANT) {
-            return Err(Status::NoRight);
-        }
+        let given = process.handles.lock().to_give(handle, rights)?;
         // Processes that hold each other and were never started would never go.
         if Ref::<Self>::of(&given).is_some_and(|given| given.life() == Life::New) {
             return Err(Status::WrongState);
