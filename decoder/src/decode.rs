@@ -158,6 +158,7 @@ impl Decoding {
         cursor: &mut Cursor,
         immediate: &mut u64,
     ) -> Result<Operand, Rejection> {
+        // Without a ModRM byte no slot asks for it.
         let reg = modrm.map_or(0, |modrm| modrm.reg | self.prefixes.rex_r());
         Ok(match slot {
             Slot::None => Operand::None,

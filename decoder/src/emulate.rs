@@ -117,6 +117,7 @@ impl Abort {
 /// most `max_iterations` (at least one).
 #[inline(always)]
 pub fn emulate(instruction: &Instruction, machine: &mut impl Machine, max_iterations: u32) -> Outcome {
+    // What nearly every access is; nothing has changed where this returns nothing.
     if let Some(plain) = instruction.plain()
         && let Some(single_step) = plain.emulate(machine)
     {
@@ -159,6 +160,7 @@ impl<M: Machine> Emulation<'_, M> {
                 // The source may be in memory, and so may fault: only the emulator can tell.
                 return Ok(Outcome::Intercepted { value: self.source()? });
             }
+            // Apart from the rest, so that the common families stay in one short function.
             _ => return self.run_rare(),
         }
         Ok(self.done())

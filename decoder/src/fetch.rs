@@ -48,6 +48,7 @@ impl Code {
     /// # Errors
     /// The [`FetchError`] of the first byte that is wanted; [`FetchError::Unsupported`] is none of them.
     pub fn extend(&mut self, machine: &mut impl Machine) -> Result<(), FetchError> {
+        // From where the last round ended, and checked again: the next page has a translation of its own.
         let offset = machine.rip().wrapping_add(u64::from(self.length));
         let (linear, within_limit) = linear(machine, offset)?;
         // With the rights of a fetch: tables and code may be others than when the processor fetched.
@@ -73,6 +74,7 @@ impl Code {
     /// Takes 15 bytes in two reads.
     #[inline]
     fn fill(&mut self, machine: &mut impl Machine, gpa: u64) -> Result<(), FetchError> {
+        // A sixteenth byte is read, which is in the same page and is thrown away.
         let mut read = |gpa| machine.read(gpa, Size::B8).ok_or(FetchError::NotRam { gpa });
         let window = u128::from(read(gpa)?) | u128::from(read(gpa.wrapping_add(8))?) << 64;
         self.bytes = (window & u128::MAX >> 8).to_le_bytes();
@@ -100,6 +102,7 @@ impl Code {
 #[inline]
 pub fn fetch(machine: &mut impl Machine, code: &mut Code) -> Result<Instruction, FetchError> {
     let (mode, processor) = (machine.mode(), machine.processor());
+    // Bytes that an earlier exit left are another instruction's.
     *code = Code::EMPTY;
     // Two pages at most hold 15 bytes; the third round can't be reached.
     for _ in 0..3 {

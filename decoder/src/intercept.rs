@@ -60,6 +60,7 @@ fn skip_prefixes(bytes: &[u8], mode: Mode) -> Option<u8> {
 /// The length from the opcode on. No prefix of [`skip_prefixes`] is part of it: PAUSE's F3 has been skipped.
 #[inline]
 fn suffix_length(intercept: Intercept, rest: &[u8]) -> Option<u8> {
+    // The opcode is compared, not taken for granted: another vCPU may have put other code there.
     let two_byte = |second: u8| (rest.starts_with(&[0x0f, second])).then_some(2);
     let three_byte = |third: u8| (rest.starts_with(&[0x0f, 0x01, third])).then_some(3);
     match intercept {

@@ -154,6 +154,7 @@ pub fn translate(
 ) -> Result<Translation, WalkError> {
     // Bounded: a guest that changes its tables without end must not keep the vCPU's thread here.
     for _ in 0..ATTEMPTS {
+        // From CR3 again each time, since what changed may be any of the entries.
         let mut translation = walk(memory, paging, linear, access)?;
         // An entry that is not what it was may map elsewhere or allow less: the whole walk is made anew.
         if access.is_probe() || translation.trace.mark(memory, access.kind() == Kind::Write) {
@@ -214,6 +215,7 @@ fn entries_of_eight(
             let gpa = (value & entry::ADDRESS & !offset) | (linear & offset);
             return Ok(rights.translation(gpa, 1 << shift, trace));
         }
+        // Bits beyond the guest's physical addresses have been found reserved, so that none is left in here.
         table = value & entry::ADDRESS;
         level -= 1;
     }

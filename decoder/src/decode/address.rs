@@ -85,6 +85,7 @@ impl Address {
         if modrm.rm == SIB {
             let sib = ModRm::read(cursor)?;
             base = sib.rm;
+            // Before the comparison below, as REX.X makes another register of number 4.
             let index = sib.reg | (rex & 2) << 2;
             // Without REX.X number 4 is no index; with it, it is R12, an index like others.
             if index != SIB {
@@ -92,6 +93,7 @@ impl Address {
                 address.scale = sib.mode;
             }
         } else if modrm.mode == 0 && modrm.rm == NO_BASE && mode == Mode::Bits64 {
+            // 64-bit code has given this encoding a meaning of its own; with a SIB byte it is as it was.
             address.base = Register::Rip;
         }
         // RIP-relative, and SIB without a base. REX.B is not looked at: R13 has no such form either.
@@ -108,6 +110,7 @@ impl Address {
 }
 
 fn default_segment(base: u8) -> Segment {
+    // R12 and R13, which share their lower bits with these, have DS: the whole number is compared.
     if base == BP || base == SP { Segment::Ss } else { Segment::Ds }
 }
 

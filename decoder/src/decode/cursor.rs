@@ -22,6 +22,7 @@ impl<'a> Cursor<'a> {
     /// The next byte, which stays unread.
     #[inline]
     pub(super) fn peek(&self) -> Result<u8, Rejection> {
+        // Before the bytes are asked for: the sixteenth is too many even if it was not fetched.
         if self.position >= MAX_LENGTH {
             return Err(Rejection::TooLong);
         }
@@ -40,6 +41,7 @@ impl<'a> Cursor<'a> {
         let start = usize::from(self.position);
         let length = size.bytes() as usize;
         let value = match self.bytes.get(start..start + length) {
+            // By pattern, so that no length is looked at twice.
             Some(&[a]) => a.into(),
             Some(&[a, b]) => u16::from_le_bytes([a, b]).into(),
             Some(&[a, b, c, d]) => u32::from_le_bytes([a, b, c, d]).into(),

@@ -53,6 +53,7 @@ impl Width {
     pub(super) fn size(self, prefixes: &Prefixes, mode: Mode) -> Size {
         let narrow = prefixes.narrow_size(mode);
         match self {
+            // REX.W goes before an operand-size prefix.
             Width::Full if prefixes.rex_w() => Size::B8,
             Width::Narrow if prefixes.rex_w() => Size::B4,
             Width::Full | Width::Narrow => narrow,
@@ -179,6 +180,7 @@ pub(super) fn read(
     if opcode != 0x0f {
         return one_byte(opcode, cursor, mode);
     }
+    // SSE's moves come before the two-byte opcodes, since a mandatory prefix selects among them.
     match cursor.next()? {
         0x38 => three_byte(cursor.next()?, prefixes),
         0x01 => group_7(cursor, prefixes),
@@ -196,6 +198,7 @@ fn one_byte(opcode: u8, cursor: &mut Cursor, mode: Mode) -> Result<Form, Rejecti
     // Ports are 32 bits wide at most, so REX.W does not make them wider.
     let io = if width == BYTE { BYTE } else { Width::Narrow };
     Ok(match opcode {
+        // Eight rows of the same eight columns; the last two columns are prefixes and old instructions.
         0x00..=0x3f => match opcode & 7 {
             0 | 1 => Form::new(arithmetic(opcode >> 3), width, Rm, Reg),
             2 | 3 => Form::new(arithmetic(opcode >> 3), width, Reg, Rm),
@@ -215,6 +218,7 @@ fn one_byte(opcode: u8, cursor: &mut Cursor, mode: Mode) -> Result<Form, Rejecti
         0x86 | 0x87 => Form::new(Xchg, width, Rm, Reg).with(Attributes::LOCK),
         0x88 | 0x89 => Form::new(Mov, width, Rm, Reg),
         0x8a | 0x8b => Form::new(Mov, width, Reg, Rm),
+        // Its other encodings are XOP's.
         0x8f if group(cursor)? == 0 => Form::new(Pop, Width::Stack, Rm, Slot::None),
         0xa0 | 0xa1 => Form::new(Mov, width, Accumulator, Moffs),
         0xa2 | 0xa3 => Form::new(Mov, width, Moffs, Accumulator),
@@ -223,6 +227,7 @@ fn one_byte(opcode: u8, cursor: &mut Cursor, mode: Mode) -> Result<Form, Rejecti
         0xaa | 0xab => Form::new(Stos, width, Slot::None, Slot::None),
         0xac | 0xad => Form::new(Lods, width, Slot::None, Slot::None),
         0xae | 0xaf => Form::new(Scas, width, Slot::None, Slot::None),
+        // The other encodings are those of transactional memory, or none.
         0xc6 | 0xc7 if group(cursor)? == 0 => Form::new(Mov, width, Rm, Immediate),
         0xe4 | 0xe5 => Form::new(In, io, Accumulator, Byte),
         0xe6 | 0xe7 => Form::new(Out, io, Byte, Accumulator),
@@ -257,6 +262,7 @@ fn movsxd(prefixes: &Prefixes, mode: Mode, vendor: Vendor) -> Form {
 
 /// The operation within a group: ModRM.reg, ModRM staying unread.
 fn group(cursor: &Cursor) -> Result<u8, Rejection> {
+    // It is read again, whole, with the operands.
     Ok(ModRm::new(cursor.peek()?).reg)
 }
 
@@ -292,6 +298,7 @@ fn two_byte(opcode: u8, cursor: &mut Cursor, prefixes: &Prefixes) -> Result<Form
         0xc3 if prefixes.mandatory() == Mandatory::None => {
             Form::new(Mov, Width::FourOrEight, Rm, Reg).needing(Features::SSE2)
         }
+        // The group has state instructions and random numbers besides.
         0xc7 if group(cursor)? == 1 => cmpxchg_pair(prefixes),
         _ => return Err(Rejection::Unsupported),
     })
@@ -328,6 +335,7 @@ fn group_7(cursor: &mut Cursor, prefixes: &Prefixes) -> Result<Form, Rejection> 
     if ModRm::new(modrm).reg == 6 {
         return Ok(Form::new(Operation::Lmsw, Width::Fixed(Size::B2), Slot::None, Slot::Rm));
     }
+    // With another prefix the same bytes are other instructions, or none.
     let operation = match (modrm, prefixes.mandatory()) {
         (0xd1, Mandatory::None) => Operation::Xsetbv,
         (0xd9, Mandatory::None) => Operation::Vmmcall,

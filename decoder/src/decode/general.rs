@@ -26,6 +26,7 @@ pub fn prepare() {
 pub(super) fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<Instruction, Rejection> {
     let full = read(bytes, mode, processor.vendor)?;
     let entry = table::find(&full).ok_or(Rejection::Unsupported)?.on(processor);
+    // String instructions have other kinds, but those are the short tables'.
     let has_memory = full.op_kinds().any(|kind| kind == OpKind::Memory);
     if !has_memory && !entry.operation.uses_stack() {
         return Err(Rejection::NoMemory);
@@ -51,6 +52,7 @@ fn read(bytes: &[u8], mode: Mode, vendor: Vendor) -> Result<Full, Rejection> {
         Mode::Bits32 => 32,
         Mode::Bits64 => 64,
     };
+    // At address 0, so that what is relative can be told from the result by the length alone.
     let mut decoder = Decoder::with_ip(bitness, bytes, 0, options);
     let full = decoder.decode();
     match decoder.last_error() {
@@ -63,6 +65,7 @@ fn read(bytes: &[u8], mode: Mode, vendor: Vendor) -> Result<Full, Rejection> {
 
 /// `None` for what the table should not have let through.
 fn convert(full: &Full, entry: Entry, mode: Mode, processor: Processor) -> Option<Instruction> {
+    // A size that the emulator does not know is refused here, as nothing behind this looks at it.
     let (size, memory_size) = sizes::of(full, entry.operation)?;
     let (destination, source) = operands(full);
     let mut instruction = Instruction {
@@ -72,6 +75,7 @@ fn convert(full: &Full, entry: Entry, mode: Mode, processor: Processor) -> Optio
         vendor: processor.vendor,
         size,
         memory_size,
+        // Of those without a memory operand; `set_address` knows better.
         address_size: default_address_size(mode),
         attributes: entry.attributes,
         destination,
@@ -125,6 +129,7 @@ fn register(name: Name) -> Operand {
     if name.is_segment_register() {
         Operand::Segment(number)
     } else if name.is_mm() {
+        // Masked, so that what indexes registers is in bounds whatever the full decoder returns.
         Operand::Mmx(number & 7)
     } else if name.is_xmm() {
         Operand::Xmm(number & 15)

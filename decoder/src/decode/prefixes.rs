@@ -54,6 +54,7 @@ impl Prefixes {
             repeat: Repeat::None,
             segment: None,
         };
+        // Ends with the bytes, or at the fifteenth.
         while prefixes.take(cursor.peek()?, mode) {
             cursor.next()?;
         }
@@ -113,6 +114,7 @@ impl Prefixes {
 
     /// Two or four bytes, as operand-size prefix and mode say, without REX.W.
     pub(super) fn narrow_size(&self, mode: Mode) -> Size {
+        // The prefix selects the size that the mode has not.
         if self.operand == (mode == Mode::Bits16) { Size::B4 } else { Size::B2 }
     }
 

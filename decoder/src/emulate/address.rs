@@ -17,6 +17,7 @@ impl<M: Machine> Emulation<'_, M> {
     #[inline]
     pub(super) fn effective_address(&self) -> u64 {
         let instruction = self.instruction;
+        // Sums wrap, and are cut to the address size only at the end, as a processor does it.
         let part = |register| match register {
             Register::None => 0,
             Register::Gpr(number) => self.machine.gpr(number),
@@ -37,6 +38,7 @@ impl<M: Machine> Emulation<'_, M> {
             (Mode::Bits64, Segment::Fs | Segment::Gs) => {
                 self.machine.segment(segment).base.wrapping_add(offset)
             }
+            // Neither base nor wrapping at 4 GiB.
             (Mode::Bits64, _) => offset,
             _ => self.machine.segment(segment).base.wrapping_add(offset) & 0xffff_ffff,
         }

@@ -24,6 +24,7 @@ impl<M: Machine> Emulation<'_, M> {
             // RORX; no other operation comes here.
             _ => {
                 let count = self.instruction.immediate as u32 & (size.bits() - 1);
+                // Twice behind each other: what leaves below comes in above.
                 let whole = u128::from(value) << size.bits() | u128::from(value);
                 (whole >> count) as u64
             }
@@ -72,6 +73,7 @@ impl<M: Machine> Emulation<'_, M> {
             Operation::Blsr => (value & value.wrapping_sub(1), value == 0),
             Operation::Bextr => {
                 let (start, length) = (other as u32 & 0xff, other as u32 >> 8 & 0xff);
+                // The start may be beyond the register, where there are zeros.
                 let shifted = value.checked_shr(start).unwrap_or(0);
                 (shifted & low_bits(length), false)
             }

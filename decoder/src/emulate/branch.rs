@@ -14,6 +14,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// The target is checked before anything is pushed.
     pub(super) fn call(&mut self) -> Result<Outcome> {
         let size = self.instruction.size;
+        // Of the instruction as it was fetched, whatever memory holds by now.
         let next = self.next_rip();
         let target = match (self.instruction.operation, self.instruction.source) {
             (Operation::CallRelative, _) => next.wrapping_add(self.instruction.immediate),
@@ -67,6 +68,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn peek_stack<const COUNT: usize>(&mut self, size: Size) -> Result<[u64; COUNT]> {
         let mut places = [None; COUNT];
         for (place, index) in places.iter_mut().zip(0..) {
+            // All places before the first load, as a device's answer can't be given back.
             *place =
                 Some(self.stack_place(size.bytes().wrapping_mul(index), size, crate::walk::Kind::Read)?);
         }

@@ -13,6 +13,7 @@ impl<M: Machine> Emulation<'_, M> {
         let value = self.load(place);
         let bits = instruction.size.bits();
         let trailing = value.trailing_zeros().min(bits);
+        // The value is in a number of 64 bits, whose upper zeros are not the operand's.
         let leading = value.leading_zeros() - (64 - bits.min(64));
         let found = match instruction.operation {
             // Of zero, they leave the destination as it is (APM 3, BSF), which Intel's processors do too: the

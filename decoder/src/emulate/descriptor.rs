@@ -150,6 +150,7 @@ impl<M: Machine> Emulation<'_, M> {
             }
             (state.base, state.limit)
         };
+        // The lower three bits are the table and the privilege level.
         let offset = u32::from(selector & !7);
         if is_null(selector) || offset + 7 > limit {
             return Ok(None);
@@ -169,6 +170,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     /// The processor's own access to a linear address.
     pub(super) fn system_place(&mut self, linear: u64, size: Size, kind: Kind) -> Result<Place> {
+        // A supervisor's access whatever CPL is, and without the way out that RFLAGS.AC gives explicit ones.
         let access = Access::implicit(kind);
         // In long mode the tables' bases have 64 bits, whatever code runs.
         let mask = if self.is_long() { u64::MAX } else { Mode::Bits32.linear_mask() };
@@ -204,6 +206,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     /// Sets a bit of a descriptor's type, atomically where it is in RAM.
     pub(super) fn set_type_bit(&mut self, descriptor: Descriptor, bit: u16) -> Result<()> {
+        // The byte with the type alone, so that nothing else of the descriptor can be overwritten.
         let place = self.system_place(descriptor.linear.wrapping_add(5), Size::B1, Kind::Write)?;
         let old = descriptor.low >> 40 & 0xff;
         let new = old | u64::from(bit);

@@ -122,8 +122,10 @@ impl<M: Machine> Emulation<'_, M> {
         }
         let gate = self.gate(event)?;
         let target = self.handler(gate)?;
+        // Of the interrupted program, so before anything of it changes.
         let values = self.frame(event, gate, target, flags);
         let is_long = self.is_long();
+        // Never an outer one: `handler` has refused that.
         let is_inner = target.cpl() != self.machine.cpl();
         // An IST changes the stack at the same level, too (APM 2, 8.9.4).
         let stack = if is_inner || gate.ist != 0 {
@@ -158,6 +160,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// The interrupt vectors of real mode: offset and segment.
     fn deliver_real(&mut self, event: Event, flags: u64) -> Result<Outcome> {
         let table = self.machine.descriptor_table(Table::Idt);
+        // Fits: the last vector is at 3FCh.
         let at = u16::from(event.vector) * 4;
         if at + 3 > table.limit {
             return Err(Exception::GENERAL_PROTECTION.into());
@@ -196,6 +199,7 @@ impl<M: Machine> Emulation<'_, M> {
             kind::INTERRUPT_GATE | kind::TRAP_GATE if is_long => Size::B8,
             kind::INTERRUPT_GATE | kind::TRAP_GATE => Size::B4,
             kind::INTERRUPT_GATE_16 | kind::TRAP_GATE_16 if !is_long => Size::B2,
+            // The size is never used: a task gate ends below, behind the checks that come before.
             kind::TASK_GATE if !is_long => Size::B1,
             _ => return Err(refused(vector::GENERAL_PROTECTION)),
         };
@@ -225,6 +229,7 @@ impl<M: Machine> Emulation<'_, M> {
         let wants_long = SegmentState::LONG | SegmentState::BIG;
         let is_long_code = code.attributes() & wants_long == SegmentState::LONG;
         let is_good = code.is_code() && code.dpl() <= cpl && (!self.is_long() || is_long_code);
+        // Conforming code takes over the level of whoever it interrupts.
         let level = if code.is_conforming() { cpl } else { code.dpl() };
         // Virtual-8086 code is interrupted by code of level 0 only.
         let is_virtual = self.machine.rflags() & FLAG_VM != 0;

@@ -39,6 +39,7 @@ impl<M: Machine> Emulation<'_, M> {
         let new = self.value(self.instruction.source);
         let accumulator = self.value(Operand::Gpr(AX));
         let place = self.operand_place(Kind::Write)?;
+        // Stored in any case, as a processor does: with its own value where the comparison fails.
         let old = self.modify(place, |old| if old == accumulator { new } else { old })?;
         // Written only then: a move of four bytes to RAX would clear its upper half.
         if old != accumulator {
@@ -62,6 +63,7 @@ impl<M: Machine> Emulation<'_, M> {
             self.modify(place, |old| if old == expected { new } else { old })?.into()
         };
         let is_equal = found == expected;
+        // Only then: the registers hold the value already, and writing four bytes would clear upper halves.
         if !is_equal {
             self.set(Operand::Gpr(AX), found as u64);
             self.set(Operand::Gpr(DX), (found >> half.bits()) as u64);

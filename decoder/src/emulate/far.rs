@@ -41,6 +41,7 @@ impl<M: Machine> Emulation<'_, M> {
             let target = self.direct_target(found, offset)?;
             return self.enter_code(target);
         }
+        // The offset of the pointer counts for nothing: a gate has its own.
         let (found, offset) = self.gate_target(found)?.0;
         let cpl = self.machine.cpl();
         // A jump never changes the privilege level, through a gate neither: there would be no way back.
@@ -70,6 +71,7 @@ impl<M: Machine> Emulation<'_, M> {
         let cpl = self.machine.cpl();
         if found.is_conforming() || found.dpl() == cpl {
             let target = self.code_target(found, cpl, offset)?;
+            // On the stack as the target's mode has it, which may be wider than the caller's.
             self.in_mode(self.mode_of(target.state), |inner| inner.push_return(gate.size))?;
             return self.enter_code(target);
         }
@@ -130,6 +132,7 @@ impl<M: Machine> Emulation<'_, M> {
         if !is_good {
             return Err(Exception::GENERAL_PROTECTION.into());
         }
+        // After the checks: a selector that is refused leaves no trace in the table.
         let state = self.set_accessed(found)?;
         let offset = offset & mode.linear_mask();
         Ok(Target { selector: found.selector & !3 | u16::from(cpl), state, offset })
@@ -235,6 +238,7 @@ impl<M: Machine> Emulation<'_, M> {
             Size::B2
         };
         let bytes = size.bytes() + if is_long { 0 } else { 2 };
+        // The TSS is the guest's, and may end before the place that is wanted.
         if offset + bytes - 1 > tss.limit.into() {
             return Err(Exception::of_selector(vector::INVALID_TSS, selector).into());
         }
@@ -262,6 +266,7 @@ impl<M: Machine> Emulation<'_, M> {
         let mode = self.mode_of(target.state);
         self.machine.set_segment(Segment::Ss, selector, state);
         self.machine.set_cpl(target.cpl());
+        // The stack's limits and page rights are the target's, and are checked as such.
         let pushed = self.in_mode(mode, |inner| {
             inner.set_stack_pointer(pointer);
             inner.push_all(values, size)
@@ -313,6 +318,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     pub(super) fn return_far(&mut self) -> Result<Outcome> {
         let size = self.instruction.size;
+        // Bytes of parameters that the caller has pushed.
         let released = self.instruction.immediate;
         let [offset, selector] = self.peek_stack(size)?;
         if !self.is_protected() {
@@ -337,6 +343,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn return_target(&mut self, selector: u16, offset: u64) -> Result<Target> {
         let found = self.far_descriptor(selector)?;
         let level = rpl(selector);
+        // A return never raises privileges: the selector on the stack may be anybody's.
         let is_allowed = found.is_code()
             && level >= self.machine.cpl()
             && if found.is_conforming() { found.dpl() <= level } else { found.dpl() == level };

@@ -22,6 +22,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// Pushes values, the first one first. The stack is checked for all of them before one is stored.
     pub(super) fn push_all(&mut self, values: &[u64], size: Size) -> Result<()> {
         let below = |index: u64| size.bytes().wrapping_mul(index).wrapping_neg();
+        // All are checked first: a fault in the middle would leave a part on the stack.
         for (index, _) in (1..).zip(values) {
             self.stack_place(below(index), size, Kind::Write)?;
         }
@@ -98,6 +99,7 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         let values: [u64; 8] = self.peek_stack(size)?;
         for (number, value) in (0..8).rev().zip(values) {
+            // What PUSHA stored in its place is passed over.
             if number != SP {
                 self.set(Operand::Gpr(number), value);
             }
@@ -109,6 +111,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn push_flags(&mut self) -> Result<()> {
         let size = self.instruction.size;
         let flags = self.machine.rflags();
+        // A program is shown neither.
         let mut pushed = flags & !(FLAG_VM | FLAG_RF);
         if flags & FLAG_VM != 0 && flags & FLAG_IOPL != FLAG_IOPL {
             self.check_virtual_flags()?;
@@ -135,6 +138,7 @@ impl<M: Machine> Emulation<'_, M> {
             self.pop_virtual_flags()?;
             return Ok(self.done_with_flags_before(flags));
         }
+        // Read before rSP moves: a fault leaves it as it was.
         let [popped] = self.peek_stack(size)?;
         let cpl = u64::from(self.machine.cpl());
         let mut mask = CHANGEABLE & size.mask();
@@ -186,6 +190,7 @@ impl<M: Machine> Emulation<'_, M> {
             self.stack_place(slot(index + 1), size, Kind::Write)?;
         }
         self.stack_place(slot(slots), size, Kind::Write)?;
+        // The new top as well, so that the fault comes here and not at the first push of the function.
         self.stack_place(slot(slots).wrapping_sub(bytes), size, Kind::Write)?;
         let frame = self.machine.gpr(SP).wrapping_sub(size.bytes()) & width.mask();
         let base = self.value(Operand::Gpr(BP));

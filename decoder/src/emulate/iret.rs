@@ -26,6 +26,7 @@ impl<M: Machine> Emulation<'_, M> {
         if !self.is_long() && size == Size::B4 && cpl == 0 && flags & FLAG_VM != 0 {
             return self.return_to_virtual(offset, selector as u16, flags);
         }
+        // By the privilege level as it is before the return, which changes it.
         let flags = self.returned_flags(before, flags);
         let target = self.return_target(selector as u16, offset)?;
         // 64-bit code always has SS and rSP there.
@@ -98,6 +99,7 @@ impl<M: Machine> Emulation<'_, M> {
         const LIMIT: u64 = 0xffff;
         // All of them are read before anything changes, since any may fault.
         let [_, _, _, pointer, ss, es, ds, fs, gs] = self.peek_stack(Size::B4)?;
+        // Virtual-8086 code has segments of 64 KiB, whatever the frame says.
         if offset > LIMIT {
             return Err(Exception::GENERAL_PROTECTION.into());
         }

@@ -74,6 +74,7 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn place(&mut self, segment: Segment, offset: u64, size: Size, kind: Kind) -> Result<Place> {
         let linear = self.checked(segment, offset, size, kind)?;
         let access = Access::explicit(kind, self.machine.cpl(), self.machine.rflags());
+        // The common case, without the checks of a second page.
         if PAGE_BYTES - linear % PAGE_BYTES >= size.bytes() {
             let gpa = self.translate(linear, access, segment)?;
             return Ok(Place { gpa, next: 0, split: size.bytes(), size });
@@ -146,6 +147,7 @@ impl<M: Machine> Emulation<'_, M> {
         let split = PAGE_BYTES - linear % PAGE_BYTES;
         // Outside 64-bit mode addresses wrap at 4 GiB, within an operand too.
         let next = linear.wrapping_add(split) & self.instruction.mode.linear_mask();
+        // In 64-bit mode the second page's address may be beyond the canonical ones while the first is not.
         self.check_segment(segment, offset, next, size, access.kind())?;
         // The first page is only asked about first: its dirty bit must stay clear if the second one faults.
         self.translate(linear, access.probe(), segment)?;
@@ -181,6 +183,7 @@ impl<M: Machine> Emulation<'_, M> {
     #[inline]
     pub(super) fn store_piece(&mut self, gpa: u64, size: Size, value: u64) {
         let value = value & size.mask();
+        // Asked at the access itself, as what was RAM at the translation may not be any more.
         if self.machine.write(gpa, size, value).is_none() {
             self.machine.device_write(gpa, size, value);
         }
@@ -240,6 +243,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Ok(old);
         };
         for _ in 0..ATTEMPTS {
+            // From the value that was found, which may be another one in each round.
             let new = change(old) & place.size.mask();
             match self.machine.compare_exchange(place.gpa, place.size, old, new) {
                 Some(found) if found == old => return Ok(old),

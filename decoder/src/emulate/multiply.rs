@@ -68,6 +68,7 @@ impl<M: Machine> Emulation<'_, M> {
             }
             (quotient as u64, (dividend % divisor) as u64)
         } else {
+            // The sign of the dividend is that of the pair, not of a number of 128 bits.
             let unused = 128 - 2 * size.bits();
             let dividend = (dividend << unused) as i128 >> unused;
             let divisor = signed(size, divisor);
@@ -78,6 +79,7 @@ impl<M: Machine> Emulation<'_, M> {
             }
             (quotient as u64, (dividend.wrapping_rem(divisor)) as u64)
         };
+        // Bytes have no pair of registers: quotient and remainder share AX.
         if size == Size::B1 {
             self.set_register(AX, Size::B2, quotient & 0xff | (remainder & 0xff) << 8);
         } else {

@@ -92,7 +92,9 @@ impl Plain {
         };
         match self.value {
             Value::To(number) => {
+                // Before anything changes, so that the general way can start from the same state.
                 let gpa = explicit(machine, Kind::Read)?;
+                // What is known to be a device is not looked for in RAM first.
                 let value = if machine.is_device(gpa) {
                     machine.device_read(gpa, self.size)
                 } else {

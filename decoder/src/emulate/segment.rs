@@ -50,6 +50,7 @@ impl<M: Machine> Emulation<'_, M> {
         let (segment, offset) = (self.instruction.segment, self.effective_address());
         let behind = offset.wrapping_add(size.bytes()) & self.instruction.address_size.mask();
         let first = self.place(segment, offset, size, Kind::Read)?;
+        // Both places before either load: a device's answer can't be given back.
         let second = self.place(segment, behind, Size::B2, Kind::Read)?;
         Ok((self.load(first), self.load(second) as u16))
     }
@@ -108,6 +109,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// SS for code at `cpl`; `otherwise` is the exception for selectors that do not fit.
     pub(super) fn stack_segment(&mut self, selector: u16, cpl: u8, otherwise: u8) -> Result<SegmentState> {
         if is_null(selector) {
+            // 64-bit code needs no stack segment, but programs at level 3 may not be without one.
             let is_allowed = self.instruction.mode == Mode::Bits64 && cpl < 3 && rpl(selector) == cpl;
             if !is_allowed {
                 return Err(Exception::of_selector(otherwise, 0).into());
@@ -143,6 +145,7 @@ impl<M: Machine> Emulation<'_, M> {
     }
 
     fn is_visible(&mut self, found: Descriptor) -> bool {
+        // The selector may have been handed on by somebody with fewer rights.
         let privilege = self.machine.cpl().max(rpl(found.selector));
         let is_privileged = found.is_conforming() || privilege <= found.dpl();
         let is_long = self.is_long();
@@ -195,6 +198,7 @@ impl<M: Machine> Emulation<'_, M> {
             let state = self.machine.segment(segment);
             let is_conforming = state.attributes & SegmentState::CODE != 0
                 && state.attributes & super::descriptor::CONFORMING != 0;
+            // Left as they are, the less privileged code could read through them what it may not.
             if dpl(state.attributes) < cpl && !is_conforming {
                 let null = self.null_segment(segment);
                 self.machine.set_segment(segment, 0, null);

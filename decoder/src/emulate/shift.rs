@@ -43,6 +43,7 @@ impl<M: Machine> Emulation<'_, M> {
             _ => (false, self.value_of(COUNT)),
         };
         let count = masked(count, size);
+        // Before the change of memory, which may be tried more than once.
         let filler = self.value(instruction.source);
         self.change(|old| shifted_double(is_left, size, old, filler, count))
     }

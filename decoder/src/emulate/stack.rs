@@ -9,6 +9,7 @@ const SP: u8 = 4;
 impl<M: Machine> Emulation<'_, M> {
     pub(super) fn push(&mut self) -> Result<()> {
         let size = self.instruction.size;
+        // Before the stack is looked at: an operand that faults shows first.
         let value = self.source()?;
         let width = self.stack_width();
         // Only the bits of the stack's width count and change: with a 16-bit stack segment the upper half
@@ -25,6 +26,7 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         let width = self.stack_width();
         let before = self.machine.gpr(SP);
+        // Translated, not read yet: the value is loaded when nothing can fault any more.
         let stack = self.place(Segment::Ss, before & width.mask(), size, Kind::Read)?;
         self.set_register(SP, width, before.wrapping_add(size.bytes()));
         // A fault of the destination has to leave rSP as it was.

@@ -45,6 +45,7 @@ impl<M: Machine> Emulation<'_, M> {
             left -= 1;
             // Each time: a fault finds the count of what is left.
             self.set_register(CX, size, left);
+            // After the count: the element that ended the comparison counts too.
             if self.is_over() {
                 break;
             }

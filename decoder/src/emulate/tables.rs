@@ -31,6 +31,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     /// CR4.UMIP: user code is not told where system structures are.
     fn check_user_mode_prevention(&self) -> Result<()> {
+        // Without the bit programs may read these registers, as they always could.
         let is_prevented = self.machine.paging().cr4 & CR4_UMIP != 0 && self.machine.cpl() != 0;
         if is_prevented { Err(Exception::GENERAL_PROTECTION.into()) } else { Ok(()) }
     }
@@ -101,6 +102,7 @@ impl<M: Machine> Emulation<'_, M> {
         // Before TR is loaded: if another vCPU has taken the TSS meanwhile, nothing has happened here.
         self.set_type_bit(found, BUSY)?;
         let mut state = found.state();
+        // The register holds the descriptor as it is in memory now.
         state.attributes |= BUSY;
         self.machine.set_system_segment(SystemSegment::Tr, selector, state);
         Ok(())

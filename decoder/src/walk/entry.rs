@@ -30,8 +30,10 @@ pub(super) const fn shift(level: u32) -> u32 {
 /// them).
 #[inline]
 pub(super) fn reserved(paging: &Paging, is_pae: bool) -> u64 {
+    // The shifts below are defined for these alone.
     let physical_bits = u32::from(paging.physical_bits.clamp(32, 52));
     let end = if is_pae { 63 } else { 52 };
+    // Without the feature the bit is reserved like any other.
     let no_execute = if paging.efer & EFER_NXE == 0 { NO_EXECUTE } else { 0 };
     bits(physical_bits, end) | no_execute
 }
@@ -47,6 +49,7 @@ pub(super) fn reserved_in_large(paging: &Paging, level: u32) -> u64 {
     match level {
         // Bit 12 of a large page is PAT.
         2 => bits(13, shift(2)),
+        // A guest that is not offered such pages finds the bit reserved.
         3 if paging.gigabyte_pages => bits(13, shift(3)),
         _ => LARGE,
     }

@@ -132,6 +132,7 @@ impl Rights {
     /// Takes away what `value`, an entry, doesn't allow.
     #[inline]
     pub(super) fn narrow(&mut self, value: u64) {
+        // A right holds if every level gives it, a ban if any level has it.
         self.common &= value;
         self.any |= value;
     }
@@ -160,6 +161,7 @@ impl Rights {
     /// Checks the access against everything gathered.
     #[inline]
     pub(super) fn check(&self, paging: &Paging, linear: u64, access: Access) -> Result<(), WalkError> {
+        // Found out in any case: the error code names the key even where other rights are missing.
         let is_key_violation = self.violates_key(paging, access);
         if self.allows(paging, access) && !is_key_violation {
             return Ok(());
@@ -171,6 +173,7 @@ impl Rights {
     #[inline]
     fn allows(&self, paging: &Paging, access: Access) -> bool {
         let is_user = access.has(Access::USER);
+        // CR0.WP and EFLAGS.AC loosen the rules for the supervisor alone.
         if is_user && !self.user() {
             return false;
         }

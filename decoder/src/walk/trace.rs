@@ -48,6 +48,7 @@ impl Trace {
         for (level, (gpa, value)) in entries.skip(usize::from(self.unmarked)) {
             let dirty = if is_write && level == leaf { entry::DIRTY } else { 0 };
             let wanted = *value | entry::ACCESSED | dirty;
+            // Nearly always: no write, so that no vCPU takes the cache line from others for nothing.
             if wanted == *value {
                 continue;
             }
@@ -56,6 +57,7 @@ impl Trace {
             if memory.compare_exchange(*gpa, self.size, *value, wanted) != Some(*value) {
                 return false;
             }
+            // The trace has to say what memory holds now, or a cache would find it changed at the next look.
             *value = wanted;
         }
         true

@@ -21,6 +21,7 @@ pub(super) fn of(full: &Full, operation: Operation) -> Option<(Size, Size)> {
         CacheLine => both(Size::B1),
         MovVector | MovVectorHalf => Some((Size::B16, from_bytes(memory)?)),
         MovMmx => Some((Size::B8, from_bytes(memory)?)),
+        // Those with a memory operand have that operand's size.
         _ if operation.uses_stack() && memory == 0 => both(stack_size(full)?),
         _ => {
             let memory = from_bytes(memory)?;

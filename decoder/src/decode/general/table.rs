@@ -30,6 +30,7 @@ impl Entry {
 pub(super) fn find(full: &Full) -> Option<Entry> {
     let always = |operation| (operation, Features::empty());
     let mnemonic = full.mnemonic();
+    // Most have one meaning for each mnemonic; where operands or CPUID decide, the later steps look.
     let (operation, needs) = integer(mnemonic)
         .or_else(|| by_operands(full))
         .or_else(|| stack(mnemonic))
