@@ -87,6 +87,7 @@ impl Client {
     fn send(&self, request: Request, handle: u32, deadline_tsc: u64) -> Result<Disk, Failure> {
         let words = request.to_words();
         let mut message = Message { deadline_tsc, handles: [handle, 0, 0, 0], words, ..Message::default() };
+        // A reply that is late as well: whether it was done is not known then, and the caller repeats it.
         self.channel.call(&mut message).map_err(Failure::Gone)?;
         // Handles were not asked for.
         for handle in message.handles.into_iter().filter(|handle| *handle != 0) {

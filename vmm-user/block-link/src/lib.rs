@@ -141,12 +141,14 @@ impl Request {
 impl Sectors {
     /// Whether a disk has them all, and there is one at least.
     pub fn are_of(self, disk: &Disk) -> bool {
+        // Checked: both numbers are a client's.
         self.count > 0 && self.first.checked_add(self.count).is_some_and(|end| end <= disk.capacity)
     }
 
     /// The words of a memory of so many bytes that their data take from an offset on, as indices. `None`: the
     /// memory does not have them all, or the offset is no multiple of eight.
     pub fn words(self, offset: u64, bytes: u64) -> Option<core::ops::Range<usize>> {
+        // Checked, as a client may give any numbers: a sum that wrapped would lie within the memory.
         let end = self.count.checked_mul(SECTOR_BYTES)?.checked_add(offset)?;
         let index = |at: u64| usize::try_from(at / 8).ok();
         let is_there = offset.is_multiple_of(8) && end <= bytes;
@@ -168,6 +170,7 @@ pub fn reply_to_words(reply: Reply) -> Words {
 /// What a message replies. A refusal that there is not is a disk that failed.
 pub fn reply_from_words(words: &Words) -> Result<Disk, Refusal> {
     match words[0] {
+        // An ability that this client does not know is of no use to it.
         0 => Ok(Disk { capacity: words[1], abilities: Abilities::from_bits_truncate(words[2]) }),
         2 => Err(Refusal::Wrong),
         3 => Err(Refusal::Unable),

@@ -87,6 +87,7 @@ impl Claim {
     /// Takes the words of an answer apart. `None`: nonsense.
     pub fn read(words: &Words) -> Option<Self> {
         let [head, one, two, three] = *words;
+        // All of the word, as in an answer: bits without a meaning are nonsense until they get one.
         if head & !0xff00 != code::DONE.into() {
             return None;
         }
@@ -115,6 +116,7 @@ fn pack(text: &[u8]) -> u64 {
 fn unpack<const BYTES: usize>(word: u64) -> Option<[u8; BYTES]> {
     let bytes = word.to_le_bytes();
     let (text, rest) = bytes.split_first_chunk::<BYTES>()?;
+    // What is behind a text is zero, so that each text has one form in words.
     rest.iter().all(|byte| *byte == 0).then_some(*text)
 }
 

@@ -129,6 +129,7 @@ impl<C: Call> RemoteDevice<C> {
             deadline_ns: NEVER,
             counts: Counts::default(),
         };
+        // Guest time has not begun: the board is still being made.
         device.greet(0).map_err(|loss| match loss {
             Loss::Silent(silence) => ConnectError::Silent(silence),
             Loss::Nonsense | Loss::Replaced => ConnectError::Nonsense,
@@ -213,6 +214,7 @@ impl<C: Call> RemoteDevice<C> {
     /// The device has something to tell, or its process has ended or begun.
     pub fn look(&mut self, platform: &mut dyn Platform) {
         if self.health == Health::Bad {
+            // Whoever rings may be a new process: one more try is worth the time that it may take.
             self.health = Health::Gone;
         }
         self.ask(Ask::Look.words(), 0, platform);
@@ -230,6 +232,7 @@ impl<C: Call> RemoteDevice<C> {
         if self.health == Health::Up {
             match self.attempt(ask, mask, platform) {
                 Ok(value) => return Some(value),
+                // It is asked once more below, since where one has ended its successor may be there already.
                 Err(loss) => self.lose(loss, platform),
             }
         }

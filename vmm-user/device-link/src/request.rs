@@ -174,6 +174,7 @@ fn port(place: u64) -> Option<u16> {
 
 #[inline(always)]
 fn port_width(width: Width) -> Option<Width> {
+    // No instruction accesses a port by eight bytes.
     (width != Width::Qword).then_some(width)
 }
 

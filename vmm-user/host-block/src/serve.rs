@@ -18,6 +18,7 @@ fn describe(disk: &Disk) -> block_link::Disk {
     abilities.set(Abilities::WRITE, !disk.features.contains(Features::READ_ONLY));
     abilities.set(
         Abilities::DISCARD,
+        // To discard sectors changes what is read of them: it takes a disk that may be written.
         abilities.contains(Abilities::WRITE) && disk.features.contains(Features::DISCARD),
     );
     block_link::Disk { capacity: disk.capacity, abilities }
@@ -121,12 +122,14 @@ pub fn serve(disk: &mut Disk, endpoint: Endpoint, requests: Option<u32>) -> Driv
         match received {
             Ok(Received::Call) => {}
             Ok(Received::Notification) => {
+                // What came has overwritten the deadline with zero.
                 message.deadline_tsc = u64::MAX;
                 received = endpoint.receive(&mut message);
                 continue;
             }
             Err(status) => return status.into(),
         }
+        // For tests: a request without time ends as one at a device that is silent.
         if requests == Some(calls) {
             disk.request_ticks = 0;
         }

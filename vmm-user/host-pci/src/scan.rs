@@ -88,6 +88,7 @@ pub fn functions(bus: &impl Bus) -> impl Iterator<Item = Found> {
 /// Where functions that nobody has claimed decode memory, or pass it on: first and last byte.
 pub fn decoded(bus: &impl Bus) -> impl Iterator<Item = (u32, u32)> {
     functions(bus)
+        // What decodes nothing is nowhere, whatever its BARs say.
         .filter(|found| bus.read(found.number, register::COMMAND) & DECODES_MEMORY != 0)
         .flat_map(|found| bars(bus, found.number).chain(windows(bus, found.number)))
 }
@@ -97,6 +98,7 @@ fn is_bridge(bus: &impl Bus, function: u32) -> bool {
 }
 
 fn bars(bus: &impl Bus, function: u32) -> impl Iterator<Item = (u32, u32)> {
+    // Without sizes it is claimed, and the kernel holds its places against ours; or it is a bridge.
     let sizes = bus.sizes(function).unwrap_or_default();
     sizes.into_iter().zip(0..).filter(|(bytes, _)| *bytes != 0).map(move |(bytes, bar)| {
         let start = bus.read(function, register::BAR0 + 4 * bar) & !0xf;

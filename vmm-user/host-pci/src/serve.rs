@@ -21,6 +21,7 @@ pub struct KernelBus(pub Handle);
 impl Bus for KernelBus {
     fn read(&self, function: u32, offset: u32) -> u32 {
         let read = PciRead { function, offset, value: 0, reserved: 0 };
+        // All ones, as the bus itself gives them where nobody is.
         call(self.0, read).map_or(u32::MAX, |read| read.value)
     }
 
@@ -37,6 +38,8 @@ fn claim(pci: Handle, wanted: Wanted) -> Result<Handle, Status> {
     // The kernel says why not.
     let sizes = call(pci, PciBars { function, ..PciBars::default() })?;
     let sizes = [sizes.bytes0, sizes.bytes1, sizes.bytes2, sizes.bytes3, sizes.bytes4, sizes.bytes5];
+    // Nobody but this process sees to it that a BAR does not lie on that of a function which nobody has
+    // claimed: the kernel knows the claimed ones alone.
     let taken: Vec<_> = scan::decoded(&bus).collect();
     for attempt in 0..ATTEMPTS {
         let from = WINDOW.start + attempt * STEP;
@@ -77,6 +80,7 @@ pub fn serve(pci: Handle, endpoint: Endpoint, wanted: Wanted) {
                 }
                 next
             }
+            // A reply goes out without waiting, above: that nothing else came is what most calls end with.
             Ok(Received::Notification) | Err(Status::TimedOut) => {
                 message.deadline_tsc = u64::MAX;
                 endpoint.receive(&mut message)

@@ -90,6 +90,7 @@ impl Disk {
         let done = Event::try_new()?;
         function.bind(0, done)?;
         transport.start_queue(0, &queue, 0)?;
+        // Last: from here on the device may use what it was told of (3.1.1).
         transport.ready();
         Ok(Self {
             transport,
@@ -111,6 +112,7 @@ impl Disk {
         let bytes = size_of_val(words) as u64;
         let data = Buffer { physical: self.data.physical, bytes: bytes as u32, is_written: true };
         let outcome = self.request(Kind::Read, sector, bytes, Some(data))?;
+        // Only then: after a failure the memory still holds the data of an earlier request.
         if outcome == Outcome::Done && !self.data.window.copy_out(0, words) {
             return Ok(Outcome::Failed);
         }

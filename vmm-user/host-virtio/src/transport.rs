@@ -70,6 +70,7 @@ impl Transport {
             if syscall::tsc() > deadline_tsc {
                 return Err(DriverError::Silent);
             }
+            // The host may take its time, and others need not wait for that.
             syscall::yield_now();
         }
         Ok(())

@@ -125,6 +125,7 @@ fn amount(text: &str) -> Option<u64> {
         Some(digits) => (digits, if text.ends_with('K') { 1 << 10 } else { 1 << 20 }),
         None => (text, 1),
     };
+    // Checked: a limit that wrapped would be a small one, and the mistake be found far from here.
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
@@ -184,6 +185,7 @@ impl Reader {
             let words: Vec<&str> = line.split_whitespace().collect();
             let error = |what| ConfigError { line: index + 1, what };
             if let ["include", name] = words[..] {
+                // One level and no more: two files that include each other would never end.
                 let files = files.ok_or(error("what is included includes nothing more"))?;
                 let more = files(name).ok_or(error("there is no such file to include"))?;
                 self.read(&more, None)?;

@@ -57,6 +57,7 @@ pub fn program(start: &Start) -> u32 {
         let text = runtime::process::open(files, name).and_then(runtime::process::read).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())
     };
+    // What is no text becomes a letter that no statement has, and so a mistake in its own line.
     match config::parse(&String::from_utf8_lossy(&text), &read) {
         Ok(config) => supervise::run(start, files, &config),
         Err(error) => {

@@ -79,12 +79,15 @@ impl Wires {
 
     /// What the device's process gets.
     fn of_device(&self) -> [(&'static str, Handle, Rights); 2] {
+        // CREATE, to bind events of its own there.
         [("endpoint", self.endpoint.0, Rights::WAIT | Rights::CREATE), ("bell", self.bell.0, Rights::SIGNAL)]
     }
 
     /// What the process gets whose device it is.
     fn of_owner(&self) -> [(&'static str, Handle, Rights); 3] {
         [
+            // To call by. Of the bell, WRITE to bind it to a vCPU, WAIT for the start, and SIGNAL for what
+            // came before that.
             ("channel", self.channel.0, Rights::SIGNAL),
             ("bell", self.bell.0, Rights::SIGNAL | Rights::WAIT | Rights::WRITE),
             ("complaint", self.complaint.0, Rights::SIGNAL),
@@ -147,6 +150,7 @@ impl Init<'_> {
         wires: &[Wired<'_>],
     ) -> Result<(), Status> {
         let mut page = String::new();
+        // First, since the handles below count already.
         for (budget, limit) in self.budgets(config) {
             call(child, ProcessLimit { budget, reserved: 0, limit })?;
         }
@@ -160,6 +164,7 @@ impl Init<'_> {
                 for (name, source, rights) in wires.of_device() {
                     give(child, name, source, rights, &mut page)?;
                 }
+                // A device serves by a thread on each processor, where its callers are.
                 page += &format!("set cpus {}\n", self.info().cpus);
             } else if device.role == Role::Device(index) {
                 for (name, source, rights) in wires.of_owner() {
@@ -309,6 +314,7 @@ impl Init<'_> {
             }
             // The kernel gives the key that was bound: which child, and what about it.
             let index = (message.key & !COMPLAINT) as usize;
+            // One that is over may still be complained of, by a signal that was on its way.
             let Some(child) = children.get_mut(index).filter(|c| !c.ended) else { continue };
             if message.key & COMPLAINT != 0 {
                 complained_of(child);

@@ -24,6 +24,7 @@ pub trait Views {
 
 /// The answer to a line.
 pub fn to(line: &[u8], views: &impl Views) -> String {
+    // Whole before its first byte is sent: a failure in the middle leaves no half of an answer.
     match Request::parse(line).and_then(|request| items(request, views)) {
         Ok(items) => items + OK + "\n",
         Err(mistake) => error(mistake),

@@ -107,6 +107,8 @@ impl Views for Kernel {
             match self.process(serial) {
                 Ok(record) => {
                     all.push(shown(&record));
+                    // By serial numbers, which are never used twice: processes that come and go meanwhile
+                    // shift nothing.
                     serial = record.serial.saturating_add(1);
                 }
                 Err(Status::NotFound) => return Ok(all),

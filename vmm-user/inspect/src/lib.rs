@@ -57,6 +57,7 @@ fn serve(serial: &Serial, kernel: &Kernel) -> Result<core::convert::Infallible, 
     let mut lines = Lines::new();
     loop {
         let byte = serial.receive()?;
+        // By single bytes: what the host sends comes in whatever pieces, and a line may be of any length.
         match lines.take(byte) {
             None => {}
             Some(Line::Whole(line)) => serial.send(answer::to(&line, kernel).as_bytes())?,

@@ -62,6 +62,7 @@ impl PortDevice for BenchDevice {
     }
 
     fn port_write(&mut self, port: u16, _: Width, value: u32, _: &mut dyn Platform) {
+        // So that an exit of HLT can be measured: with a wait there would be an interrupt in each.
         if port == CONTROL {
             HALT_ENDS.store(value & 1 != 0, Ordering::Relaxed);
         }

@@ -61,6 +61,7 @@ fn random() -> u64 {
 }
 
 fn strikes(rate: &AtomicU64) -> bool {
+    // There is no rest by zero, which stands for never.
     random().checked_rem(rate.load(Ordering::Relaxed)).is_some_and(|rest| rest == 0)
 }
 

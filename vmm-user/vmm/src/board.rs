@@ -157,6 +157,7 @@ impl Board {
             bars: parts.bars,
             functions: parts.functions,
             slots: parts.devices.into_iter().zip(0..).map(slot).collect(),
+            // Apart from the others: whenever one deadline changes, those of all timers are compared.
             timed: parts.timed.clone(),
             inputs: parts.inputs,
             router,

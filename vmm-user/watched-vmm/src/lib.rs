@@ -59,6 +59,7 @@ fn answer(endpoint: Handle) {
 
 fn run_vcpu(vcpu: &mut Vcpu) -> u32 {
     let shared = vcpu.shared();
+    // By whichever vCPU is first: earlier the board is not complete, and has no names.
     let watched = WATCHED.call_once(|| Watched {
         names: Names::of(&shared.board),
         tables: shared.vcpus.iter().map(|_| Mutex::new(Table::new())).collect(),

@@ -26,6 +26,7 @@ pub fn serve(endpoint: Handle, watched: impl Fn() -> Option<&'static Watched>) -
                 came = endpoint.reply_and_receive(&mut message);
             }
             Ok(Received::Notification) => {
+                // What came has overwritten the deadline with zero.
                 message.deadline_tsc = u64::MAX;
                 came = endpoint.receive(&mut message);
             }

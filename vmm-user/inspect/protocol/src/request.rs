@@ -64,6 +64,7 @@ impl Request {
         if line.len() > REQUEST_MAX {
             return Err(Mistake::TooLong);
         }
+        // Whoever is at the other end of the line may send any bytes.
         let line = core::str::from_utf8(line).map_err(|_| Mistake::Unknown)?;
         let number = |text: &str| u64::parse(text).ok_or(Mistake::Number);
         match line.split_once(' ') {

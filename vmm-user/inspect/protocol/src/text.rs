@@ -59,6 +59,7 @@ impl Value for Option<u64> {
 fn escape(bytes: &[u8], to: &mut String) {
     for byte in bytes {
         match byte {
+            // Fields end at a blank and items at a line's end: neither may be in a value.
             b' ' => to.push_str("\\_"),
             b'\n' => to.push_str("\\n"),
             b'\\' => to.push_str("\\\\"),

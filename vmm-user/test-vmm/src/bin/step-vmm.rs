@@ -24,6 +24,8 @@ fn program(start: &Start) -> u32 {
 fn run_vcpu(vcpu: &mut Vcpu) -> u32 {
     let (forgets, submits) = (FORGETS.load(Ordering::Relaxed), SUBMITS.load(Ordering::Relaxed));
     loop {
+        // A loop of its own, and not a switch in the measured program's: with two copies of the loop in there
+        // the compiler inlines other functions.
         if let Some(reason) = vcpu.step(&bench::Halt) {
             return reason;
         }

@@ -23,6 +23,7 @@ impl Vcpu {
 
     #[inline(never)]
     fn plan(&mut self) -> ControlFlow<u32> {
+        // With interrupts alone, deadline, halt and batch are as they were planned.
         if self.events.attention != Attention::INTERRUPTS || self.events.has_posted() {
             return self.plan_all();
         }

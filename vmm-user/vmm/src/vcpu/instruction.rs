@@ -36,6 +36,7 @@ impl Vcpu {
     /// The instruction at RIP is done, and has this length.
     pub(super) fn complete_after(&mut self, length: u8) {
         self.complete_at(
+            // Outside 64-bit mode an address has 32 bits, and wraps there.
             self.registers.page.rip().wrapping_add(u64::from(length)) & self.registers.mode().linear_mask(),
         );
     }

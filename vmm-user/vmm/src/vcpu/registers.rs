@@ -265,6 +265,7 @@ impl<K: Kernel> Registers<K> {
     /// Executes the batch now, without a run.
     #[cold]
     pub fn submit(&mut self) {
+        // Forgotten right behind: what fails below is logged, and not executed once more by the next run.
         let mut operations = self.page.operations(self.batched);
         self.batched = 0;
         let kernel = self.kernel;

@@ -64,6 +64,7 @@ fn arp_reply(frame: &[u8]) -> Option<Vec<u8>> {
 
 /// The IP header's sum is the same with source and target exchanged.
 fn echo_reply(frame: &[u8]) -> Option<Vec<u8>> {
+    // A header without options, since the places of what follows it are fixed.
     let is_echo = field(frame, at::IP_VERSION) == Some([0x45])
         && field(frame, at::IP_PROTOCOL) == Some([ICMP])
         && field(frame, at::IP_TARGET) == Some(IP)

@@ -35,6 +35,7 @@ fn next() -> Option<u64> {
                 options(nomem, nostack),
             );
         }
+        // A processor without a number at hand says so by CF, and the value is none then.
         (is_valid != 0).then_some(value)
     })
 }

@@ -25,6 +25,7 @@ impl Events {
     /// Injects an event at the next entry, which wakes the guest.
     #[inline]
     pub fn inject(&mut self, registers: &mut Registers<impl Kernel>, event: EventInjection) {
+        // Whatever the event is, it ends HLT.
         self.halted = false;
         registers.page.set_injection(event);
         registers.page.mark(Groups::INJECTION);

@@ -62,6 +62,7 @@ impl Events {
     /// The guest is about to execute the handler's IRET. Returns whether an NMI waits for that to be done.
     pub fn nmi_returns(&mut self, registers: &mut Registers<impl Kernel>) -> bool {
         self.set_nmi(registers, Nmi::Returns { rip: registers.page.rip(), rsp: registers.page.gpr(4) });
+        // Before it is asked: an NMI that another vCPU posts is only seen by this.
         self.lapic.sync();
         self.lapic.nmi_pending()
     }
