@@ -102,6 +102,7 @@ impl Bench {
         let ended = machine.run(&self.qemu, &console, limit)?;
         let said = read_text(&console);
         let raw = rows::raw(name, &said);
+        // A machine that was late or broke has no rows, and old ones stay as they are.
         if !raw.contains(" ROW ") {
             let end = last_lines(&said, 25);
             bail!("the benchmark of {name} gave no rows, and ended with {}:\n{end}", ended.outcome);

@@ -168,7 +168,7 @@ fn judge(outcome: Outcome, console: &str, log: &str) -> Option<Finding> {
         return Some(Finding { words: line.trim().to_owned(), stood_still: false });
     }
     let legal = match outcome {
-        // Without that word it was a snippet's doing, by a port that it met: as legal as a reset.
+        // The guest's own end, or a snippet's doing, by a port that it met: as legal as a reset.
         Outcome::PowerOff => true,
         Outcome::TripleFault => {
             // Only what the VMM has logged was the guest's own: one of Plinth's would end QEMU in the same

@@ -35,6 +35,7 @@ pub fn output(command: &mut Command) -> Result<String> {
         return String::from_utf8(output.stdout).with_context(|| format!("the output of {}", typed(command)));
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Always an error here; the words come before the status in what is shown.
     check(command, output.status).context(last_lines(&said, SHOWN))?;
     Ok(said)
 }

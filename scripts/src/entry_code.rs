@@ -66,6 +66,7 @@ impl Walk {
     pub fn new(gdb: Gdb, qmp: Qmp, places: Places) -> Result<Self> {
         let (breakpoints, known, tried) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         let mut walk = Self { gdb, qmp, places, breakpoints, known, tried, is_closed: false };
+        // Interrupts all come through one place; system calls have two, with and without mitigations.
         let calls = walk.places.system_calls();
         for start in calls.iter().map(|range| range.start).chain([walk.places.common()]) {
             walk.stop_at(start)?;
@@ -107,6 +108,7 @@ impl Walk {
         if is_new {
             self.gdb.break_at(address)?;
         }
+        // Other breakpoints stay: that one of them comes first is a mistake, and is seen below.
         let found = self.next_entry()?;
         if is_new {
             self.gdb.unbreak(address)?;
@@ -140,6 +142,7 @@ impl Walk {
         match &self.bytes(rip)?[..] {
             code::CLGI => self.is_closed = true,
             code::STGI => self.is_closed = false,
+            // A step would end in the guest.
             code::VMRUN => return self.run_to(rip + code::VMRUN.len() as u64),
             _ => {}
         }
@@ -220,6 +223,7 @@ impl Walk {
     /// An NMI before the next instruction. It must be taken there (or, where GIF is clear, as soon as it is
     /// set), and leave every register as it was.
     fn nmi_before(&mut self, now: Registers) -> Result<Registers> {
+        // For `tried_in`, which counts by them.
         self.bytes(now.rip)?;
         let inside = self.nmi()?;
         let frame = Frame::read(&mut self.gdb, inside.rsp())?;
@@ -228,6 +232,7 @@ impl Walk {
             ensure!((frame.rip, frame.rsp) == (now.rip, now.rsp()), "the NMI came at {:#x}", frame.rip);
             inside.ensure_as_before(&now)?;
         }
+        // The NMI has been taken, so that GIF is set.
         self.is_closed = false;
         let after = self.handle(&inside, &frame)?;
         frame.ensure_gone_back(&after)?;
@@ -260,6 +265,7 @@ impl Walk {
             now = self.nmi()?;
             let again = Frame::read(&mut self.gdb, now.rsp())?;
             ensure!(again == *frame, "a second NMI came at {again:x?}, not {frame:x?}");
+            // The second NMI comes after the first handler's return: it must find what that one has found.
             now.ensure_as_before(inside)?;
         }
         Ok(now)
@@ -343,6 +349,7 @@ impl Walk {
     /// # Errors
     /// When the debugger refuses.
     pub fn let_go(mut self) -> Result<()> {
+        // Detaching takes all breakpoints away and lets the machine run.
         self.gdb.ask("D")?;
         Ok(())
     }

@@ -146,6 +146,7 @@ impl Fuzz {
     fn copied(&self, command: &mut Command, log: &Path) -> Result<bool> {
         let typed = typed(command);
         let what = || format!("cannot run {typed}");
+        // One pipe for both, so that what was printed stays in order.
         let (mut reader, writer) = io::pipe().with_context(what)?;
         let both = writer.try_clone().with_context(what)?;
         let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;

@@ -27,6 +27,7 @@ fn files() -> Result<Vec<PathBuf>> {
         for entry in folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // A link leads to what is read elsewhere, or outside.
             if path.is_symlink() || name.starts_with('.') {
                 continue;
             }

@@ -34,6 +34,7 @@ impl Image {
     /// # Errors
     /// When there is no such recipe.
     pub fn new(project: &Project, recipe: &str) -> Result<Self> {
+        // A plain name is the project's: no file of the user's folder is taken for it by chance.
         let file = if recipe.contains('/') || recipe.ends_with(".json") {
             PathBuf::from(recipe)
         } else {

@@ -102,6 +102,7 @@ impl Initramfs {
     pub fn add_virtio_drivers(&mut self, project: &Project, release: &str) -> Result<()> {
         self.folder("modules");
         for (name, contents) in kernel::modules(project, release, &VIRTIO)? {
+            // The number in the name is the order in which the guest loads them.
             let number = VIRTIO.iter().position(|module| *module == name).unwrap_or(VIRTIO.len());
             self.program(&format!("modules/{number:02}-{name}.ko"), contents);
         }

@@ -4,6 +4,7 @@
 /// part is left out.
 pub fn tail(log: &str, count: usize) -> String {
     let lines: Vec<_> = log.lines().collect();
+    // The last such line: firmware says it of each device that it tries.
     let first = lines.iter().rposition(|line| line.starts_with("Booting from")).map_or(0, |at| at + 1);
     let ours = &lines[first..];
     ours[ours.len().saturating_sub(count)..].join("\n")

@@ -60,6 +60,7 @@ pub fn folder(project: &Project) -> PathBuf {
 pub fn all(project: &Project) -> Result<Vec<Mutant>> {
     let folder = folder(project);
     let entries = std::fs::read_dir(&folder).with_context(|| format!("no list in {}", folder.display()))?;
+    // A set: the file system's order is any.
     let files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<BTreeSet<_>, _>>()?;
     let mut all = Vec::new();
     for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "toml")) {
@@ -83,6 +84,7 @@ impl Mutant {
         let text = read(&root.join(&self.file))?;
         let count = text.matches(&self.from).count();
         ensure!(count == 1, "the text to replace occurs {count} times in {}", self.file.display());
+        // Such a mutant would survive for ever.
         ensure!(self.from != self.to, "nothing would change");
         Ok(text.replacen(&self.from, &self.to, 1))
     }

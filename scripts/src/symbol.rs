@@ -28,6 +28,7 @@ pub fn range(program: &Path, name: &str) -> Result<Range<u64>> {
     let what = || format!("the end of {name} in {}", program.display());
     let bytes = std::fs::read(program).with_context(what)?;
     let file = object::File::parse(&*bytes).with_context(what)?;
+    // Not the next in the table, which has no order.
     let behind = file.symbols().map(|symbol| symbol.address()).filter(|other| *other > start).min();
     Ok(start..behind.with_context(what)?)
 }

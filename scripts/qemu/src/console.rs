@@ -17,6 +17,7 @@ pub fn stamp(from: impl Read, to: &mut File, began: Instant) -> io::Result<()> {
         while matches!(line.last(), Some(b'\n' | b'\r')) {
             line.pop();
         }
+        // When the line ended, not when it began: only then is it whole.
         let since = began.elapsed();
         let mut stamped = format!("{}.{:03} ", since.as_secs(), since.subsec_millis()).into_bytes();
         stamped.append(&mut line);
@@ -37,6 +38,7 @@ pub fn read_text(path: &Path) -> String {
 /// [`QemuError::Late`] when that takes longer than `limit`.
 pub fn wait_for(path: &Path, text: &str, limit: Duration) -> Result<(), QemuError> {
     let end = Instant::now() + limit;
+    // All of it each time: what is waited for may be cut in two between two looks.
     while !read_text(path).contains(text) {
         if Instant::now() >= end {
             return Err(QemuError::Late { what: format!("\"{text}\" in {}", path.display()), limit });

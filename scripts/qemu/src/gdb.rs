@@ -63,6 +63,7 @@ impl Gdb {
     pub fn stopped(&mut self) -> Result<String, QemuError> {
         loop {
             let answer = self.receive()?;
+            // Anything else that comes is left over, or output of the stub's.
             if answer.starts_with(['T', 'S']) {
                 return Ok(answer);
             }
@@ -154,6 +155,7 @@ impl Gdb {
     pub fn registers(&mut self) -> Result<[u64; 17], QemuError> {
         let bytes = self.all_registers()?;
         let mut registers = [0; 17];
+        // The first registers all have 8 bytes; behind RIP the sizes change.
         let words = bytes.as_chunks::<8>().0;
         if words.len() < registers.len() {
             return Err(QemuError::Protocol(format!("the debugger stub gave {} registers", words.len())));
@@ -181,6 +183,7 @@ impl Gdb {
     /// The next packet's contents. Its acknowledgement is sent with it, checksums of a local socket are not
     /// checked.
     fn receive(&mut self) -> Result<String, QemuError> {
+        // What stands before a packet is the acknowledgement of ours.
         while self.byte()? != b'$' {}
         let mut packet = Vec::new();
         loop {

@@ -100,6 +100,8 @@ impl Machine {
     /// Counts instructions instead of time: a tick of the time-stamp counter is an executed instruction, and
     /// two runs of the same machine agree.
     pub fn deterministic(mut self) -> Self {
+        // Time passes with instructions, and is skipped where the processor sleeps; clock and chance are not
+        // the host's.
         let flags = ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-seed", "1"];
         self.more.extend(flags.map(OsString::from));
         self
@@ -110,6 +112,7 @@ impl Machine {
     /// # Errors
     /// [`QemuError::NoIgvm`], if the machine boots by a loader that this QEMU lacks.
     pub fn command(&self, qemu: &Qemu) -> Result<Vec<OsString>, QemuError> {
+        // QEMU itself would only say that it has no such property.
         if matches!(self.boot, Boot::Igvm { .. }) && !qemu.has_igvm_loader() {
             return Err(QemuError::NoIgvm { path: qemu.path().into(), version: qemu.version() });
         }
@@ -132,6 +135,7 @@ impl Machine {
         let cpu = self.cpu.as_deref().unwrap_or_else(|| qemu.cpu_model());
         add(command, &["-M", &machine, "-accel", qemu.accelerator(self.processors), "-cpu", cpu]);
         add(command, &["-m", &self.memory_mib.to_string(), "-smp", &self.processors.to_string()]);
+        // Without QEMU's own choice of devices, so that each version has the same; and a reset is an end.
         add(command, &["-nodefaults", "-display", "none", "-no-reboot"]);
         add(command, &["-device", &format!("isa-debug-exit,iobase={:#x},iosize=0x04", self.exit_port)]);
     }
@@ -194,6 +198,7 @@ fn with_path(option: &str, path: &Path) -> OsString {
     let mut whole = OsString::from(option);
     match path.to_str() {
         Some(text) => whole.push(text.replace(',', ",,")),
+        // A path that is no text can't be searched for commas: as it is.
         None => whole.push(path),
     }
     whole

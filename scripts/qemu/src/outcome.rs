@@ -47,6 +47,7 @@ const VALUES: [(i32, Outcome); 8] = [
 impl Outcome {
     /// The meaning of QEMU's status.
     pub fn of_status(status: i32) -> Self {
+        // No value that is written to the device gives 0: the lowest bit is always set.
         if status == 0 {
             return Self::Quit;
         }

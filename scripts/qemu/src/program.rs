@@ -76,6 +76,7 @@ impl Qemu {
             return Err(QemuError::TooOld { path: path.into(), version });
         }
         check_svm(path)?;
+        // By asking, not by the version: the loader may have been left out of the build.
         let objects = output(path, &["-object", "help"]).map(|said| said.stdout).unwrap_or_default();
         let igvm = String::from_utf8_lossy(&objects).split_whitespace().any(|word| word == "igvm-cfg");
         Ok(Self { path: path.into(), version, igvm })
@@ -119,6 +120,7 @@ impl Qemu {
 /// TCG must be built in and must offer AMD's nested virtualisation. Started stopped, with its monitor's input
 /// at an end, QEMU ends at once with status 0 if the model can be had.
 fn check_svm(path: &Path) -> Result<(), QemuError> {
+    // With `enforce`, QEMU ends when the model lacks one of these; otherwise it would only warn.
     let arguments =
         ["-M", "q35", "-accel", "tcg", "-cpu", "max,+svm,+npt,enforce", "-nodefaults", "-display"];
     let mut child = Command::new(path)
@@ -157,6 +159,7 @@ fn siblings(root: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let mut folders: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    // The file system's order is any.
     folders.sort();
     folders
 }

@@ -31,6 +31,7 @@ impl Qmp {
         if greeting.get("QMP").is_none() {
             return Err(QemuError::Protocol(format!("the control socket began with {greeting}")));
         }
+        // QEMU takes no other command before this one.
         qmp.execute("qmp_capabilities", &Value::Null)?;
         Ok(qmp)
     }
@@ -88,6 +89,7 @@ pub fn connect(socket: &Path, limit: Duration) -> Result<UnixStream, QemuError> 
             Err(error) if Instant::now() >= end => {
                 return Err(QemuError::Io { what: format!("connecting to {}", socket.display()), error });
             }
+            // Not there yet, or there and nobody listens yet.
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }

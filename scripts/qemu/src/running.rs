@@ -129,6 +129,7 @@ impl Running {
             }
             std::thread::sleep(LOOK);
         };
+        // Before the console's rest is read: that is no time of the machine's.
         let took = self.began.elapsed();
         if let Some(console) = self.console.take() {
             let copied = console.join().map_err(|_| QemuError::Protocol("the console's copy".to_owned()))?;
@@ -145,6 +146,7 @@ impl Running {
     fn stop(&mut self) {
         // One that has ended already can't be killed, and need not be.
         let _ = self.child.kill();
+        // Until it is gone it may still write its files.
         let _ = self.child.wait();
     }
 }

@@ -10,6 +10,7 @@ pub fn shell(command: &[OsString]) -> String {
         if !word.is_empty() && word.chars().all(plain) {
             word.into_owned()
         } else {
+            // Within single quotes nothing has a meaning but their end.
             format!("'{}'", word.replace('\'', "'\\''"))
         }
     };

@@ -34,6 +34,7 @@ impl Qmp {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        // The machine would run slowly for ever, and fill the disk.
         self.command("log none")?;
         self.command(&format!("{single} off"))
     }

@@ -59,6 +59,7 @@ fn verdict(line: &str, now: &BTreeMap<String, f64>) -> Result<Verdict> {
     let Some(cost) = now.get(id) else {
         return Ok(Verdict { line: format!("{id}: no such row any more"), good: false });
     };
+    // The constant is for rows of a few instructions, where rounding alone is more than that share.
     let good = *cost <= expected * 1.02 + 0.05;
     let word = match good {
         false => "too much",
@@ -73,6 +74,7 @@ fn verdict(line: &str, now: &BTreeMap<String, f64>) -> Result<Verdict> {
 pub fn compare_flat(rows: &[Row]) -> (usize, Vec<String>) {
     let (mut compared, mut wrong) = (0, Vec::new());
     for row in rows {
+        // Batches, and rows that were not run with more devices, have nothing to compare.
         let (Some(plain), Some(_)) = (row.cost(Column::Plinth), row.cost(Column::PlinthDevices)) else {
             continue;
         };

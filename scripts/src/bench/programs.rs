@@ -50,6 +50,7 @@ impl Bench {
             &self.folder.join("floor.elf"),
         )?;
         let mut gcc = Command::new("gcc");
+        // Static: the initramfs has no libraries.
         gcc.args(["-O2", "-Wall", "-Wextra", "-static", "-o"]).arg(self.folder.join("peer"));
         output(gcc.arg(benches.join("peer/peer.c"))).context("the peer under KVM could not be built")?;
         Ok(())

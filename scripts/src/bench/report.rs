@@ -80,6 +80,7 @@ impl Bench {
 /// The document with other tables between its marks.
 fn with_tables(document: &str, tables: &str) -> Option<String> {
     let begin = document.find("<!-- results begin")?;
+    // Behind the whole line of the mark, which says more than its beginning.
     let begin = begin + document[begin..].find('\n')? + 1;
     let end = begin + document[begin..].find("<!-- results end")?;
     Some(format!("{}{tables}{}", &document[..begin], &document[end..]))

@@ -98,6 +98,7 @@ impl Bench {
     /// When the recipe or the configuration is not there.
     pub fn process_image(&self, append: String) -> Result<Image> {
         let config = read(&self.project.root.join("vmm-user/config/bench.conf"))?
+            // The VMM's own device would answer at the same port.
             .replace("  set bench-devices yes\n", "")
             + "device benchmark process\n  file test-device-host\n  grant log w\n";
         let host = self.project.programs().join("test-device-host");

@@ -46,6 +46,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         let settings: Vec<_> = settings.iter().map(String::as_str).collect();
         abi::part_with(case, &qemu, options.kernel, options.processors, &settings)
     });
+    // Of a check that passes too, which the suite itself says nothing of.
     for line in suite.checked().iter().flat_map(|checked| checked.words.lines()) {
         say::print(format_args!("{line}\n"))?;
     }

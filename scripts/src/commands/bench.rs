@@ -58,6 +58,7 @@ fn loader(name: &str) -> Result<Loader, String> {
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(options.qemu.as_deref())?;
     let igvm = options.loader == Loader::Igvm;
+    // Before anything is built: the sides that need it come late.
     if igvm && !qemu.has_igvm_loader() {
         return Err(QemuError::NoIgvm { path: qemu.path().into(), version: qemu.version() }.into());
     }
@@ -76,6 +77,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         bar.inc(1);
     }
     bar.finish_and_clear();
+    // Also those of sides that were run before.
     let rows = bench.rows()?;
     let report = bench.report(&rows)?;
     if options.accept {

@@ -43,6 +43,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
             match host.boot(&lie, &case.sibling(&seed.to_string())) {
                 Ok(End::Ran) => ran += 1,
                 Ok(End::Refused(_)) => refused += 1,
+                // A finding ends nothing: the other seeds are wanted as well.
                 Err(error) => findings.push(format!("seed {seed}: {lie}: {error:#}")),
             }
             bar.inc(1);

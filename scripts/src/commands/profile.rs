@@ -49,6 +49,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     spinner.finish_and_clear();
     let unit = if options.functions { Unit::Function } else { Unit::File };
     let stages = if options.stages { Some(Stages::read(project)?) } else { None };
+    // Only now, so that the spinner is gone when there is an error to show.
     let profile = profile::profile(&bench, &options.row, &counts?, unit, stages.as_ref())?;
     if options.json {
         say::print(format_args!("{}\n", serde_json::to_string_pretty(&profile)?))?;

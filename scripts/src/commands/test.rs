@@ -33,6 +33,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     };
     let mut groups: Vec<_> =
         GROUPS.iter().chain([&mutants::GROUP]).filter(|group| wanted(group.name)).collect();
+    // The numbers in the names are the order.
     groups.sort_by_key(|group| group.name);
     if options.list {
         groups.iter().try_for_each(|group| say::print(format_args!("{}\n", group.name)))?;
@@ -43,6 +44,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let mut suite = Suite::new(project, &project.work.join("tests"))?;
     for group in groups {
         if let Err(error) = (group.run)(&mut suite, &qemu) {
+            // A group that does not even begin is a failure that is counted, and the others still run.
             suite.check(group.name, |_| Err(error));
         }
     }

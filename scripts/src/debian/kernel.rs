@@ -27,6 +27,7 @@ pub fn fetch(project: &Project, release: &str) -> Result<PathBuf> {
         return Ok(vmlinuz);
     }
     match refresh(project, release, &folder) {
+        // An old kernel is better than none where there is no network.
         Err(error) if vmlinuz.exists() => {
             say::say(format_args!("keeping the kernel of release {release} fetched before: {error:#}"));
             Ok(vmlinuz)
@@ -103,6 +104,7 @@ fn refresh(project: &Project, release: &str, folder: &Path) -> Result<()> {
 
 /// The first version, newest first, of a release.
 fn of_release(versions: Vec<String>, release: &str) -> Option<String> {
+    // With the dot: release 6.1 is no beginning of 6.12.
     let start = format!("{release}.");
     versions.into_iter().find(|version| release == "newest" || version.starts_with(&start))
 }

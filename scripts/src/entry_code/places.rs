@@ -32,6 +32,7 @@ impl Places {
     pub fn of(kernel: &Path) -> Result<Self> {
         let place = |name: &str| symbol::range(kernel, name);
         let calls = ["syscall_entry", "sys_run_entry", "svm_enter"];
+        // The twins with mitigations are entered instead of the plain ones where those are on.
         let guarded = calls.map(|name| place(&format!("{name}_guarded")));
         Ok(Self {
             stubs: place("interrupt_stubs")?,
@@ -61,6 +62,7 @@ impl Places {
     pub fn is_walked(&self, rip: u64) -> bool {
         let contain =
             [&self.stubs, &self.common].into_iter().chain(&self.calls).any(|range| range.contains(&rip));
+        // Their stubs lie among the others.
         contain && !self.is_paranoid(rip)
     }
 

@@ -73,6 +73,7 @@ impl Registers {
             let (then, now) = (before.word(index), self.word(index));
             ensure!(then == now, "register {index} was {then:#x} and is {now:#x}, at {:#x}", self.rip);
         }
+        // From DS on: CS and SS before it are the interrupt's to change.
         let rest = |registers: &Self| registers.bytes.get(DS..).map(<[u8]>::to_vec);
         ensure!(
             rest(self) == rest(before),

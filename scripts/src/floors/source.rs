@@ -70,6 +70,7 @@ impl Source {
 
     /// Adds a file, by its path from `src` without `.rs`.
     pub fn add(&mut self, file: &str, text: &str) -> Result<()> {
+        // Both ways of naming a module's file give the same module.
         let file = file.strip_suffix("/mod").unwrap_or(file);
         let names: Names = match file {
             "lib" => Names::new(),
@@ -145,6 +146,7 @@ impl Source {
         (is_first, depth): (bool, usize),
     ) -> bool {
         let (Some(module), [name, behind @ ..]) = (self.modules.get(at), rest) else { return false };
+        // Names that pass each other on in a circle would have no end.
         if depth > 8 {
             return false;
         }
@@ -155,6 +157,7 @@ impl Source {
                 return false;
             }
             let found = self.follow(at, &full, files, depth + 1);
+            // A file that passes a name on is depended on as well as the one that has it.
             if found && !is_first {
                 files.insert(module.file.clone());
             }
@@ -225,6 +228,7 @@ impl Reader<'_> {
         for token in tokens {
             match token {
                 TokenTree::Ident(name) => {
+                    // A name that does not follow `::` begins another path.
                     if colons != 2 {
                         self.add_path(&mut path);
                     }
@@ -244,6 +248,7 @@ impl Reader<'_> {
 
     fn add_path(&mut self, path: &mut Names) {
         let path = std::mem::take(path);
+        // A name alone is a local one, or came in by `use`, which is seen there.
         if path.len() > 1 {
             self.module().paths.insert(path);
         }
@@ -287,6 +292,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        // A module in a file of its own is read there.
         if is_for_tests(&item.attrs) || item.content.is_none() {
             return;
         }

@@ -109,6 +109,7 @@ impl Client {
             self.send(&format!("\n{request}\n"))?;
             if let Some(version) = self.greeting(&format!("{request} "))? {
                 return match version.parse() {
+                    // The greeting's own end is still to come.
                     Ok(VERSION) => self.answer(&request).map(drop),
                     _ => Err(AskError::Version(version)),
                 };

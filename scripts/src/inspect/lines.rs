@@ -31,6 +31,7 @@ impl Lines {
     /// Those of `from`, but for its own limits of time.
     pub fn next(&mut self, from: &mut impl Read, deadline: Instant) -> io::Result<Received> {
         loop {
+            // What is there already comes first, whatever the time.
             if let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.bytes.drain(..=end).take(end).collect();
                 return Ok(Received::Line(String::from_utf8_lossy(&line).into_owned()));

@@ -37,6 +37,7 @@ impl Shown<'_> {
     fn span(&self) -> Option<f64> {
         let (now, before) = (self.now.machine.as_ref()?, self.before?.machine.as_ref()?);
         let span = seconds(now.now_tsc.saturating_sub(before.now_tsc), now);
+        // Two looks at the same tick would have anything a second.
         (span > 0.0).then_some(span)
     }
 
@@ -53,6 +54,7 @@ impl Shown<'_> {
             size(process.memory_bytes),
             seconds(process.run_tsc, machine)
         )?;
+        // By its number: a name may be another process by now.
         let before =
             self.before.and_then(|b| b.processes.as_ref()?.iter().find(|p| p.serial == process.serial));
         if let (Some(span), Some(before)) = (self.span(), before) {

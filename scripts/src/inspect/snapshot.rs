@@ -75,6 +75,7 @@ pub fn look(client: &mut Client, views: &[View], last: &Snapshot) -> Result<Snap
 fn present<T>(answer: Result<T, AskError>) -> Result<Option<T>, AskError> {
     match answer {
         Ok(value) => Ok(Some(value)),
+        // The image was built without it: nothing is wrong.
         Err(AskError::Refused { word, .. }) if word == "absent" => Ok(None),
         Err(error) => Err(error),
     }

@@ -43,6 +43,7 @@ const COLOURS: [&str; 8] =
 
 /// Exits a second between two samples, for each reason of `order`, the rest behind them.
 fn rates(before: &Sample, after: &Sample, order: &[String]) -> Vec<f64> {
+    // Two looks may have the same time.
     let span = (after.at - before.at).max(1e-6);
     let rate = |reason: &str| after.count(reason).saturating_sub(before.count(reason)) as f64 / span;
     let mut all: Vec<f64> = order.iter().map(|reason| rate(reason)).collect();
@@ -61,6 +62,7 @@ fn order(last: &Sample) -> Vec<String> {
 /// The picture: bars of exits a second, one upon the other, from sample to sample; `title` above.
 pub fn svg(samples: &[Sample], title: &str) -> String {
     let end = samples.last().map_or(1.0, |last| last.at).max(1e-3);
+    // By the whole boot, so that a reason has one colour all the time.
     let order = samples.last().map(order).unwrap_or_default();
     let spans: Vec<(f64, f64, Vec<f64>)> = samples
         .iter()
@@ -75,6 +77,7 @@ pub fn svg(samples: &[Sample], title: &str) -> String {
         for (rate, colour) in rates.iter().zip(COLOURS) {
             let height = rate / most * HEIGHT;
             bottom -= height;
+            // A bar that nobody sees would only make the file larger.
             if height >= 0.05 {
                 let (x, width) = (LEFT + from / end * WIDTH, (to - from) / end * WIDTH);
                 // Writing to a string can't fail, here and below.

@@ -179,6 +179,7 @@ impl Lie {
             }
         }
         let mut bytes: Vec<u8> = entries.into_iter().flat_map(Entry::bytes).collect();
+        // Zeros end the map; what has no room any more leaves it without an end.
         bytes.resize(truth.len().max(24), 0);
         bytes.truncate(truth.len());
         bytes

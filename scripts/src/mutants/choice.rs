@@ -17,6 +17,7 @@ pub fn rotating(project: &Project, all: Vec<Mutant>, records: &[Record], count: 
 fn choose(seed: &str, all: Vec<Mutant>, records: &[Record], count: usize) -> Vec<Mutant> {
     let is_killed = |mutant: &Mutant| records.iter().any(|record| record.name == mutant.name);
     let mut killed: Vec<_> = all.into_iter().filter(is_killed).collect();
+    // By hash, so that another commit has others.
     killed.sort_by_key(|mutant| hash(seed, &mutant.name));
     killed.truncate(count);
     killed

@@ -52,6 +52,7 @@ impl TryFrom<String> for Killer {
                 Ok(Self::Unit { package: package.to_owned(), filter: filter.to_owned() })
             }
             ["check", group, name] => Ok(Self::Check { group: group.to_owned(), name: name.to_owned() }),
+            // A part's name may have blanks.
             [abi, processors, ref part @ ..] if !part.is_empty() => {
                 let variant = VARIANTS.iter().find(|(name, _)| *name == abi).map(|(_, variant)| *variant);
                 let variant = variant.with_context(|| format!("\"{text}\" is no killer"))?;

@@ -140,6 +140,7 @@ impl Workshop {
     /// Runs a killer. An error says that it did not come to its end, so that nothing is known.
     fn run(&self, killer: &Killer, label: &str, limit: Duration) -> Result<Ended> {
         let folder = self.project.work.join(label);
+        // A suite of one check: its words are wanted, not its lines.
         let suite = Suite::new(&self.project, &folder)?.quiet();
         // A check may be one boot long: both end by the same time.
         let mut suite = suite.with_check_limit(limit).with_boot_limit(limit);

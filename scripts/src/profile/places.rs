@@ -34,6 +34,7 @@ impl Places {
         let lines = Loader::new(program).map_err(|error| anyhow!("{error}")).with_context(what)?;
         let bytes = std::fs::read(program).with_context(what)?;
         let file = object::File::parse(&*bytes).with_context(what)?;
+        // By its section: symbols of assembly have no kind.
         let is_code = |symbol: &object::Symbol<'_, '_>| {
             let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
             section.is_some_and(|section| section.kind() == SectionKind::Text)
@@ -82,6 +83,7 @@ impl Places {
     fn symbol(&self, address: u64) -> Option<&str> {
         let (last, _) = self.symbols.last_key_value()?;
         let (_, name) = self.symbols.range(..=address).next_back()?;
+        // What lies behind the last symbol may be another program's.
         (address < *last).then_some(name)
     }
 }

@@ -79,6 +79,7 @@ impl Case {
         if booted.outcome == outcome {
             return Ok(());
         }
+        // The reason is nearly always in the log's last lines.
         self.note(log::tail(&booted.log_text(), 40));
         bail!("ended with {}, not {outcome}", booted.outcome);
     }

@@ -93,6 +93,7 @@ impl Case {
     /// When it can't be started or fails.
     pub fn run(&mut self, command: &mut Command) -> Result<String> {
         let output = captured(command)?;
+        // Noted before the status is looked at: the words of a failure are wanted most.
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         self.note(format_args!("{said}{}", String::from_utf8_lossy(&output.stderr)));
         if !output.status.success() {

@@ -38,6 +38,7 @@ impl Limit {
     }
 
     fn stop(&mut self) -> bool {
+        // The watch sees the channel close, and ends at once.
         self.end = None;
         // A watch that panicked has watched nothing: better a check that fails than one without a limit.
         self.watch.take().is_some_and(|watch| watch.join().unwrap_or(true))

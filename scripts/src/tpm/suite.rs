@@ -31,6 +31,7 @@ fn source(folder: &Path) -> Result<PathBuf> {
     );
     write(&stub.join("Cargo.toml"), manifest)?;
     write(&stub.join("src/lib.rs"), "")?;
+    // Cargo fetches the crate, checks it, and says where it has it.
     let mut metadata = Command::new("cargo");
     metadata.args(["metadata", "--format-version", "1"]).current_dir(&stub);
     let metadata: serde_json::Value = serde_json::from_str(&command::output(&mut metadata)?)?;

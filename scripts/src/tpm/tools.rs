@@ -90,6 +90,7 @@ fn is_as_expected(mark: Mark, ours: &Outcome, theirs: &Outcome) -> bool {
     let is_same = ours.has_succeeded == theirs.has_succeeded;
     is_same
         && match mark {
+            // What such a command prints has chance in it, a key or a nonce.
             Mark::Success => ours.has_succeeded,
             Mark::Output => ours.has_succeeded && ours.output == theirs.output,
             Mark::Refusal => !ours.has_succeeded && ours.code == theirs.code,
@@ -105,6 +106,7 @@ pub fn compare(project: &Project, program: &Path) -> Result<Compared> {
     let folders = ["plinth", "swtpm"].map(|name| folder.join(name));
     folders.iter().try_for_each(|folder| make_folder(folder))?;
     let [ours, theirs] = &folders;
+    // Side by side: each command mostly waits for its TPM.
     let theirs = thread::scope(|scope| {
         let theirs = scope.spawn(|| run_all(Path::new("swtpm"), theirs).context("swtpm"));
         let ours = run_all(program, ours)?;

@@ -8,6 +8,7 @@ const SECURITY_SUITES: [&str; 2] = ["bookworm-security", "trixie-security"];
 
 /// The first mirror in what `apt-get update --print-uris` prints whose address ends so.
 pub fn mirror(uris: &str, suffix: &str) -> Option<String> {
+    // Lines are `'MIRROR/dists/SUITE/...' FILE ...`.
     let addresses = uris.lines().filter_map(|line| line.strip_prefix('\'')?.split_once("/dists/"));
     let mut mirrors = addresses.map(|(mirror, _)| mirror);
     mirrors.find(|mirror| mirror.ends_with(&format!("/{suffix}"))).map(str::to_owned)

@@ -50,6 +50,7 @@ fn parents() -> HashMap<u32, u32> {
 /// The parent in a line of `/proc/N/stat`, "N (NAME) STATE PARENT ..."; none for one that has ended. The name
 /// may have any letters in it.
 fn parent_of(stat: &str) -> Option<u32> {
+    // From the end, as the name may have parentheses in it.
     let mut words = stat.rsplit_once(") ")?.1.split(' ');
     let state = words.next()?;
     let parent = words.next()?.parse().ok()?;
