@@ -17,5 +17,8 @@ pub mod status;
 pub mod syscall;
 pub mod xcr0;
 
+#[cfg(test)]
+mod tests;
+
 /// Version of this ABI: changed when anything above changes its meaning.
 pub const ABI_VERSION: u32 = 1;

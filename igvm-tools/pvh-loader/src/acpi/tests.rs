@@ -103,6 +103,45 @@ fn what_is_not_trusted() {
     }
 }
 
+/// Each check of the RSDP by itself: a wrong signature whose sum is right, and a wrong sum alone.
+#[test]
+fn the_rsdp() {
+    type Change = fn(&mut [u8]);
+    let cases: [(Change, Option<u32>); 5] = [
+        (|_| (), Some(2)),
+        (|rsdp| (rsdp[0], rsdp[1]) = (b'S', b'R'), None),
+        (|rsdp| rsdp[8] ^= 1, None),
+        // Without an XSDT, and where the sum of all of it is wrong, the RSDT counts.
+        (|rsdp| rsdp[24..].fill(0), Some(1)),
+        (|rsdp| rsdp[32] ^= 1, Some(1)),
+    ];
+    for (index, (change, expected)) in cases.into_iter().enumerate() {
+        let mut memory = memory(2, &madt(&[&apic(1), &apic(1)]));
+        memory.put(RSDT, &table(b"RSDT", &(MADT as u32 + 0x100).to_le_bytes()));
+        memory.put(MADT + 0x100, &madt(&[&apic(1)]));
+        let mut rsdp = rsdp(2);
+        change(&mut rsdp);
+        if index == 3 {
+            balance(&mut rsdp, 32);
+        }
+        memory.put(RSDP, &rsdp);
+        assert_eq!(count_processors(&memory, RSDP), expected, "case {index}");
+    }
+}
+
+#[test]
+fn lengths_of_tables() {
+    for (bytes, fine) in [(0, false), (35, false), (36, true), (0x1_0000, true), (0x1_0001, false)] {
+        let mut memory = TestMemory::new(0x1000, 0x2_0000);
+        memory.bytes.fill(0);
+        memory.put(0x1000, b"APIC");
+        memory.put(0x1004, &u32::to_le_bytes(bytes));
+        let sum = sum(memory.slice(0x1000, 8).unwrap());
+        memory.put(0x1009, &[sum.wrapping_neg()]);
+        assert_eq!(super::table(&memory, 0x1000, b"APIC").is_some(), fine, "{bytes:#x}");
+    }
+}
+
 #[test]
 fn entries_of_odd_lengths_end_the_list() {
     for tail in [&[0u8, 0][..], &[0, 1], &[0], &[0, 9, 0, 0, 1, 0, 0, 0], &[0, 7, 0, 0, 1, 0, 0], &[9, 255]] {

@@ -63,6 +63,27 @@ fn registers() {
     }
 }
 
+/// Each bit of the registers that have needed and forbidden ones, the other way round.
+#[test]
+fn bits_that_may_be_changed() {
+    type Register = fn(&mut IgvmNativeVpContextX64) -> &mut u64;
+    let registers: [(&str, Register, u64); 4] = [
+        ("CR0", |c| &mut c.cr0, 0x0005_003e), // AM, WP, NE, ET, TS, EM, MP
+        ("CR4", |c| &mut c.cr4, 0x6d8),       // OSXMMEXCPT, OSFXSR, PGE, MCE, PSE, DE
+        ("EFER", |c| &mut c.efer, 0x801),     // NXE, SCE
+        ("RFLAGS", |c| &mut c.rflags, 0xcd5), // OF, DF, SF, ZF, AF, PF, CF
+    ];
+    for (name, register, free) in registers {
+        for bit in 0..64 {
+            let mut context = context(RIP, 0x20_4000);
+            *register(&mut context) ^= 1 << bit;
+            let value = *register(&mut context);
+            let expected = if free >> bit & 1 != 0 { Ok(()) } else { Err(self::register(name, value)) };
+            assert_eq!(check(&context), expected, "{name}, bit {bit}");
+        }
+    }
+}
+
 #[test]
 fn entry_and_stack() {
     // Identity-like tables for the last 2 GiB: one 1 GiB page at RIP.

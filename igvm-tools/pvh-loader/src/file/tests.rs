@@ -26,9 +26,10 @@ fn patched(at: usize, bytes: &[u8]) -> FileError {
 
 #[test]
 fn a_sound_file() {
-    for file in [FileBuilder::sound(), FileBuilder::sound().second()] {
+    for (version, file) in [(1, FileBuilder::sound()), (2, FileBuilder::sound().second())] {
         let bytes = file.build();
         let file = IgvmFile::parse(&bytes).unwrap();
+        assert_eq!((file.version(), file.header_bytes()), (version, 0xf8));
         let directives: Vec<_> = file.directives().map(Result::unwrap).collect();
         let data: Vec<u8> = (0..4096).map(|index| (index + 1) as u8).collect();
         assert_eq!(
@@ -61,9 +62,11 @@ fn bytes_after_the_file_are_not_the_files() {
 fn what_is_for_other_platforms_is_skipped() {
     let file = FileBuilder::sound()
         .without(1)
+        .first(0x8000_0199, &[1u64]) // unknown and optional
         .first(0x101, &[0u64, pair(2, 0)]) // guest policy
         .first(1, &platform(2, 2, 2, 1, 0x1000)) // SEV-SNP
         .first(1, &native())
+        .first(0x8000_0500, &[1u64])
         .header(0x302, &page(0x123, 2, 5))
         .header(0x303, &[1, pair(2, 9)])
         .header(0x304, &vp(2, 5, 1))
@@ -71,7 +74,10 @@ fn what_is_for_other_platforms_is_skipped() {
         .header(0x30b, &[pair(2, 0); 4]) // ID block
         .header(0x8000_0399, &[1u64]) // unknown and optional
         .header(0x8000_0299, &[1u64]);
-    assert_eq!(parse(&file.build()), Ok(()));
+    let bytes = file.build();
+    let file = IgvmFile::parse(&bytes).unwrap();
+    let platforms: Vec<_> = file.platforms().map(|platform| platform.compatibility_mask).collect();
+    assert_eq!(platforms, [1, 2]);
 }
 
 #[test]
@@ -139,6 +145,11 @@ fn variable_headers() {
             matches!(parse(&file), Err(FileError::Unsupported { kind: k, .. }) if k == kind),
             "{kind:#x}"
         );
+    }
+    // An ID block for NATIVE, and one too short to say for what.
+    for content in [&[1u8, 0, 0, 0, 0, 0, 0, 0][..], &[2, 0, 0]] {
+        let file = FileBuilder::sound().header(0x30b, content).build();
+        assert!(matches!(parse(&file), Err(FileError::Unsupported { kind: 0x30b, .. })), "{content:?}");
     }
 }
 
@@ -242,6 +253,14 @@ fn parameter_areas() {
         refusal(|file| file.replace(0x301, &[0x2000, pair(7, DATA)])),
         FileError::Unsupported { .. }
     ));
+    // Up to the last byte.
+    for (kind, offset) in [(0x307, 0x1ffc), (0x30c, 0x1fe8), (0x313, 0x1ffc)] {
+        assert_eq!(
+            parse(&FileBuilder::sound().replace(kind, &[pair(7, offset)]).build()),
+            Ok(()),
+            "{kind:#x}"
+        );
+    }
     let many =
         |count| (0..count).fold(FileBuilder::sound(), |file, index| file.header(0x301, &area(100 + index)));
     assert_eq!(parse(&many(15).build()), Ok(()));

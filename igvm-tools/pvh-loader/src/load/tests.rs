@@ -26,6 +26,7 @@ fn pages_and_parameters() {
     assert_eq!(bytes(0x20_0000, 4), [1, 2, 3, 4]);
     assert!(bytes(0x20_1000, 0x1000).iter().all(|byte| *byte == 0), "a page of zeros");
     assert_eq!(bytes(0x20_2000, 12), [3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(memory.read_u32(0x20_0000), Some(0x0403_0201));
     assert_eq!(memory.read_u64(0x20_2108), Some(0x400), "pages of RAM");
     assert!(bytes(0x20_2118, 0x1ee8).iter().all(|byte| *byte == 0), "the rest of the area");
     assert!(bytes(0x20_4000, 0x3000).iter().all(|byte| *byte == 0xee), "behind the area");

@@ -47,6 +47,7 @@ fn what_does_not_fit() {
         assert_eq!(survey(&file, end).map(|_| ()), Err(error));
     }
     assert!(survey(&page_at(0x14_0000), 0x100_0000).is_ok() && survey(&page_at(0x1000), 0x100_0000).is_ok());
+    assert!(survey(&page_at(0xffff_f000), 1 << 32).is_ok(), "the last page within reach");
     let scattered = (0..64).fold(FileBuilder::sound(), |file, index| {
         file.header(0x302, &page(0x40_0000 + index * 0x2000, 1, 0)) //
     });
@@ -82,6 +83,9 @@ fn a_file_in_its_own_way() {
     ] {
         assert_eq!(survey.new_place(now), expected, "{now:?}");
     }
+    // The first megabyte has room, and is left alone.
+    let small = self::survey(&FileBuilder::sound(), 0x21_0000).unwrap();
+    assert_eq!(small.new_place(file(0x18_0000, 0x8_1000)), Err(SurveyError::NoRoom(0x8_1000)));
 }
 
 #[test]
