@@ -166,6 +166,7 @@ impl<T: Party> Core<T> {
 
     /// A process ends. Whether it served the endpoint: then nobody does, and all callers are to be told.
     pub fn close(&mut self, process: u64) -> bool {
+        // Others may have handles to it: the end of a process that did not serve is nothing to its callers.
         let closes = self.service == Service::By(process);
         if closes {
             self.service = Service::Closed;

@@ -102,6 +102,7 @@ impl Channel {
             self.call_far(number, deadline_tsc)?;
         }
         let mut call = me.call.lock();
+        // Woken without a reply: its time is over, or it was woken for nothing and waits on.
         if call.open().is_some() {
             drop(call);
             wait_on(me, deadline_tsc);

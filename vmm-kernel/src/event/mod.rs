@@ -82,6 +82,7 @@ impl Event {
     /// Signals it.
     pub fn signal(&self) {
         let (waiter, binding) = {
+            // Where nobody waits it is kept for who comes next, and once, however often it is signalled.
             let mut state = self.state.lock();
             let (waiter, binding) = (state.waiter.take(), state.binding.as_ref().map(Bound::target));
             if waiter.is_none() && binding.is_none() {

@@ -110,6 +110,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn goes_on(&self, end: u64) -> bool {
+        // Without room for its frames no leaf is taken out: given back before all processors have forgotten
+        // them, they would be somebody else's while a guest still writes there.
         self.at < self.end.min(end) && self.steps > 0 && !self.stale.is_full()
     }
 

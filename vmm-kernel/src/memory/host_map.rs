@@ -158,6 +158,7 @@ struct Entry {
 impl Entry {
     /// The bytes it covers; `None` where it reaches past `limit`, in pages.
     fn range(&self, limit: u64) -> Option<Range> {
+        // The host's numbers. Below the limit, which is far from 64 bits, neither product overflows.
         let end = self.start.checked_add(self.pages).filter(|end| *end <= limit)?;
         Some(Range { start: self.start * PAGE, end: end * PAGE })
     }

@@ -38,6 +38,7 @@ pub enum Protection {
 
 impl Protection {
     fn flags(self) -> Flags {
+        // None of them is both writable and executable: a process makes no code of its data.
         let base = Flags::PRESENT | Flags::USER_ACCESSIBLE;
         match self {
             Self::Read => base | Flags::NO_EXECUTE,
@@ -73,6 +74,7 @@ impl Space {
     /// An address space with nothing in its lower half. Somebody pays for what will be there.
     pub fn try_new(kernel_root: PhysFrame, payer: Payer) -> Result<Self, MemoryError> {
         let tables = Tables::try_new(payer)?;
+        // Before anybody can load it: the kernel goes on running in there.
         tables.share_kernel(kernel_root);
         let root = tables.root();
         Ok(Self { tables: SpinLock::new(tables), root, pages: AtomicU64::new(0) })

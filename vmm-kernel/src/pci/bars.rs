@@ -159,6 +159,7 @@ pub fn write(config: &impl Config, sizes: &[Sized; COUNT], places: &Places) -> R
             return Err(Status::HostFault);
         }
         if size.is_wide {
+            // The window for BARs lies below 4 GiB.
             config.write(register(bar + 1), 0);
             if config.read(register(bar + 1)) != 0 {
                 return Err(Status::HostFault);

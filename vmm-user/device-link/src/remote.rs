@@ -205,6 +205,7 @@ impl<C: Call> RemoteDevice<C> {
 
     /// The deadline has come.
     pub fn expire(&mut self, platform: &mut dyn Platform) {
+        // The answer has the next one, and a device that is lost has none.
         self.deadline_ns = NEVER;
         if self.health == Health::Up {
             self.ask(Ask::Look.words(), 0, platform);

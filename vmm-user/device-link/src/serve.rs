@@ -101,6 +101,8 @@ impl<D: Device> Server<D> {
                 0
             }
             _ => {
+                // Both, as a look does not say for which of them it is; a device with nothing to do does
+                // nothing.
                 <D::Input as Input<D>>::input(device, &mut desk);
                 <D::Timer as Timer<D>>::expire(device, &mut desk);
                 0

@@ -79,6 +79,8 @@ pub fn run(start: &Start, requests: Option<u32>) -> u32 {
         }
     };
     log::info!("a disk of {} sectors, {:?}", disk.capacity, disk.features);
+    // Whatever it is, the process ends with it: init starts another, which claims the disk anew and resets
+    // it.
     let error = serve::serve(&mut disk, endpoint, requests);
     log::error!("{error}");
     1

@@ -92,6 +92,8 @@ impl Transport {
             self.common.write_u32(register::DEVICE_FEATURE_SELECT, half);
             u64::from(self.common.read_u32(register::DEVICE_FEATURE))
         });
+        // No more than is known here: an agreed feature that the driver did not act on would be taken for a
+        // promise.
         let agreed = (offered[1] << 32 | offered[0]) & (wanted | VERSION_1 | ACCESS_PLATFORM);
         if agreed & VERSION_1 == 0 {
             return Err(DriverError::Lacks("version 1 of virtio"));

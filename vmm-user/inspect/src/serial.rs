@@ -96,6 +96,8 @@ impl Serial {
         while !self.has_room.get() {
             self.has_room.set(self.read(register::LINE_STATUS)? & TRANSMITTER_EMPTY != 0);
             if !self.has_room.get() {
+                // Asleep in between: this process is there to look on, and takes no time from those it looks
+                // at.
                 let deadline_tsc = syscall::tsc().saturating_add(self.look_tsc);
                 match call(self.never.0, EventWait { deadline_tsc }) {
                     Ok(_) | Err(Status::TimedOut) => {}

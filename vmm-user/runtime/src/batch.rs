@@ -49,6 +49,7 @@ impl Batch {
 
     /// Executes them in one call and forgets them. Nothing to do is done.
     pub fn submit(&mut self) -> Result<(), (Status, usize)> {
+        // Forgotten whatever comes of them: submitted once more, those that succeeded would be done twice.
         let count = core::mem::take(&mut self.count);
         match self.operations.get_mut(..count) {
             Some(operations) if count > 0 => syscall::batch(operations),

@@ -20,6 +20,7 @@ impl Start {
         let text = page.get(..end).and_then(|t| core::str::from_utf8(t).ok()).unwrap_or("");
         let mut start = Self::default();
         for line in text.lines() {
+            // At most three parts, as there may be blanks in what a setting says.
             let mut words = line.splitn(3, ' ');
             match (words.next(), words.next(), words.next()) {
                 (Some("handle"), Some(name), Some(number)) => {

@@ -19,6 +19,7 @@ macro_rules! access {
             match self.place(offset, size_of::<$type>() as u64) {
                 // SAFETY: within the window, which is mapped for the life of the process; aligned.
                 Some(address) => unsafe { (address as *const $type).read_volatile() },
+                // As a bus gives where nobody is: how far a device's registers go is the host's word.
                 None => <$type>::MAX,
             }
         }
@@ -74,6 +75,7 @@ impl Window {
     #[must_use]
     pub fn copy_in(&self, offset: u64, words: &[AtomicU64]) -> bool {
         let is_there = self.words(offset, words);
+        // Each word once, in no order that anybody may rely on: others change them meanwhile.
         if is_there {
             let at = |index: usize| offset + 8 * index as u64;
             let words = words.iter().enumerate();

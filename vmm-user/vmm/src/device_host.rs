@@ -65,6 +65,7 @@ impl Host {
     /// Has a host's interrupt ring the bell: the device looks for its input when it is called for that.
     pub fn listen(&self, interrupt: Handle) -> Result<(), Status> {
         let event = Event::try_new()?;
+        // The key says nothing: no other event is bound there.
         self.endpoint.bind(event, 0)?;
         call(interrupt, InterruptBind { event: event.0, reserved: 0 }).map(|_| ())
     }

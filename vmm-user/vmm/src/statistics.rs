@@ -29,6 +29,7 @@ impl Statistics {
     }
 
     fn count_target(&mut self, key: (u32, u64), count: u64) {
+        // What is known goes on being counted when no more is told apart.
         if let Some(known) = self.by_target.get_mut(&key) {
             *known += count;
         } else if self.by_target.len() < TARGETS_MAX {

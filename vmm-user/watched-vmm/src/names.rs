@@ -25,6 +25,7 @@ impl Names {
     pub fn handler(&self, why: u32, place: Option<u64>) -> &'static str {
         let owner = match (why, place) {
             (reason::PORT, Some(port)) => u16::try_from(port).ok().and_then(|p| self.board.owner_of_port(p)),
+            // Not the board's: each vCPU's own is at that page, and no lock is taken for it.
             (reason::MEMORY, Some(LOCAL_APIC)) => return "local APIC",
             (reason::MEMORY, Some(page)) => self.board.owner_of_page(page),
             _ => return "vmm",

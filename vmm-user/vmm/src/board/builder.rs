@@ -221,6 +221,7 @@ impl Builder {
 
     fn place_function_at(&mut self, devfn: u8, mut function: impl PciFunction + 'static) -> Option<DeviceId> {
         let name = function.name();
+        // Counted from 0, in the order in which they are added: each has its bit of a shared line by it.
         let number = self.functions.iter().flatten().count();
         if number >= FUNCTIONS_MAX {
             return self.misplaced(BoardError::BusFull { function: name });
