@@ -41,6 +41,7 @@ pub fn write(layout: Layout) -> Result<Vec<u8>, ImageError> {
     directives.push(IgvmDirectiveHeader::RequiredMemory {
         gpa: layout.window.gpa,
         compatibility_mask: NATIVE,
+        // The format has 32 bits for it.
         number_of_bytes: u32::try_from(layout.window.bytes)
             .map_err(|_| ImageError::TooLarge(layout.window.bytes))?,
         vtl2_protectable: false,
@@ -119,6 +120,7 @@ fn vp_context(layout: &Layout) -> IgvmNativeVpContextX64 {
     context.rip = layout.entry;
     context.rsp = layout.stack_top;
     context.rdi = BOOT_PAGE_VIRTUAL;
+    // Plinth's loader needs it there: its last instruction moves RAX to CR3.
     context.rax = layout.page_table_root;
     context.cr3 = layout.page_table_root;
     // The bit that is always set, and no other: interrupts stay off until there is an IDT.

@@ -114,6 +114,7 @@ impl Inspection {
         for directive in file.directives() {
             inspection.add(&directive?, &mut areas)?;
         }
+        // When the context is known: its CR3 and RDI lead to the boot page.
         let contents = Contents::new(file)?;
         inspection.plinth = contents.plinth(&inspection.context);
         Ok(inspection)
@@ -142,6 +143,7 @@ impl Inspection {
 
     fn page(&mut self, gpa: u64, data: bool) {
         match self.pages.last_mut() {
+            // Only neighbours in the file's order, so that a file which is out of order shows.
             Some(run) if run.gpa.checked_add(run.pages * PAGE_BYTES) == Some(gpa) => {
                 run.pages += 1;
                 run.data_pages += u64::from(data);

@@ -90,6 +90,7 @@ pub fn parse(file: &[u8]) -> Result<Kernel, KernelError> {
     }
     let loadable = headers.iter().filter(|header| header.p_type(endian) == elf::PT_LOAD);
     let mut segments = loadable
+        // Linkers leave empty segments; they would share a page with a neighbour.
         .filter(|header| header.p_memsz(endian) != 0)
         .map(|header| segment(header, endian, file))
         .collect::<Result<Vec<_>, _>>()?;
@@ -134,6 +135,7 @@ fn segment(
     let contents = header.data(endian, file).map_err(|()| {
         KernelError::Elf(format!("the contents of the segment at {start:#x} are not in the file"))
     })?;
+    // Page tables map whole pages.
     let address = start - start % PAGE_BYTES;
     let end = start.checked_add(get(header.p_memsz)).and_then(whole_pages);
     let bytes = end

@@ -321,6 +321,7 @@ impl Builder {
 }
 
 fn entry(file: &File, gpa: u64, kind: u32) -> DirectoryEntry {
+    // Its length was checked: nothing is cut off.
     let mut name = [0; NAME_BYTES];
     for (place, byte) in name.iter_mut().zip(file.name.bytes()) {
         *place = byte;

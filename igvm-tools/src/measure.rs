@@ -76,6 +76,7 @@ fn digest<H: Digest>(file: &IgvmFile<'_>) -> Result<Vec<u8>, FileError> {
                 let gpa = inserted.map_or(0, |(_, place)| place.start);
                 numbers(&mut hash, record::PARAMETER_INSERT, [area.into(), gpa]);
             }
+            // All of its bytes, those that no loader sets too: a file that differs there is another file.
             Directive::VpContext { registers } => {
                 numbers(&mut hash, record::VP_CONTEXT, [0, registers.len() as u64]);
                 hash.update(registers);

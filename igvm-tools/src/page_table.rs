@@ -84,6 +84,7 @@ impl PageTables {
         access: Permission,
         mut pages: impl FnMut() -> Option<u64>,
     ) -> Result<(), MapError> {
+        // What is mapped there would be taken for a table.
         if index(address, 3) == SELF_MAP_SLOT {
             return Err(MapError::SelfMap(address));
         }
@@ -102,6 +103,7 @@ impl PageTables {
             };
         }
         let entry = self.entry(table, index(address, 0));
+        // The later one would take the page from the first without a word.
         if *entry != 0 {
             return Err(MapError::Twice(address));
         }

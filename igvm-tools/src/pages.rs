@@ -20,6 +20,7 @@ impl Pages {
     /// # Errors
     /// [`Claimed`] if any of the pages is already there.
     pub fn add(&mut self, gpa: u64, bytes: &[u8], total: u64) -> Result<(), Claimed> {
+        // Behind the bytes there are empty chunks, that is pages of zeros, as many as are asked for.
         let chunks = bytes.chunks(PAGE_BYTES as usize).chain(std::iter::repeat(&[][..]));
         let count = total.max(bytes.len() as u64).div_ceil(PAGE_BYTES);
         for (index, chunk) in (0..count).zip(chunks) {

@@ -37,6 +37,7 @@ fn loaded_end(file: &[u8]) -> Option<usize> {
     if segments.is_empty() || segments.iter().any(|segment| segment.data(endian, file).is_err()) {
         return None;
     }
+    // Linkers may put the table behind the contents.
     let table = header.e_phoff(endian) + size_of_val(segments) as u64;
     let contents = segments.iter().map(|segment| segment.p_offset(endian) + segment.p_filesz(endian));
     let end = contents.chain([table, HEADER_BYTES]).max()?;

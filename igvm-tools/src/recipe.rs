@@ -118,6 +118,7 @@ impl Loaded {
             overrides::apply(&mut recipe, &mut blame, one)?;
         }
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        // The recipe's own folder last: who builds says where things are.
         let roots = roots.iter().cloned().chain([folder]).collect();
         Ok(Self { recipe, blame, roots })
     }
@@ -170,6 +171,7 @@ impl Loaded {
     fn programs(&self) -> Result<Vec<File>, RecipeError> {
         let mut files = self.files("files", &self.recipe.files)?;
         for file in &mut files {
+            // The guest's payload is left as it is: what its files mean is the guest's affair.
             file.data = program::without_unloaded(std::mem::take(&mut file.data));
         }
         Ok(files)

@@ -63,12 +63,14 @@ fn encodings() -> impl Iterator<Item = Vec<u8>> {
     let opcodes = escapes.flat_map(|escape| (0..=0xff).map(move |opcode| (escape, opcode)));
     SELECTORS.into_iter().flat_map(move |selector| {
         opcodes.clone().flat_map(move |(escape, opcode)| {
+            // Zeros behind it, enough for any displacement and immediate.
             modrms().map(move |modrm| [selector, escape, &[opcode, modrm], &[0; 8]].concat())
         })
     })
 }
 
 fn record(forms: &mut Forms, bytes: &[u8], mode: Mode) {
+    // The full decoder, which names it below, reads as Intel's do.
     let processor = Processor::full(Vendor::Intel);
     let Ok(instruction) = decoder::decode(bytes, mode, processor) else { return };
     let info = full::decode(bytes, mode).code().op_code();

@@ -40,6 +40,7 @@ pub fn difference(ours: &Instruction, bytes: &[u8]) -> Option<&'static str> {
         ("memory", memory_agrees(ours, &full)),
         ("size", sizes_agree(ours, &full)),
     ];
+    // In this order: where the lengths differ, the rest says nothing.
     checks.iter().find(|check| !check.1).map(|check| check.0)
 }
 
@@ -135,6 +136,7 @@ fn mnemonics(ours: &Instruction) -> Option<&'static [Mnemonic]> {
 }
 
 fn operands_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
+    // The full decoder names their memory operands, ours has none.
     if is_string(ours.operation) {
         return true;
     }
@@ -149,6 +151,7 @@ fn operand_agrees(ours: &Instruction, operand: Operand, full: &iced_x86::Instruc
     let is_dx = matches!(ours.operation, Operation::In | Operation::Out) && register == Full::DX;
     match operand {
         Operand::None => false,
+        // A port's number is in DX, however wide the access is.
         Operand::Gpr(number) if is_dx => number == 2,
         // LMSW reads 16 bits of a register that is named by the operand-size prefix.
         Operand::Gpr(number) if ours.operation == Operation::Lmsw => {
@@ -159,6 +162,7 @@ fn operand_agrees(ours: &Instruction, operand: Operand, full: &iced_x86::Instruc
         Operand::Memory => full.op_kind(index) == OpKind::Memory,
         Operand::Immediate => {
             let value = full.try_immediate(index);
+            // As far as the operand goes: the two extend the sign to different lengths.
             value.is_ok_and(|value| (value ^ ours.immediate) & ours.size.mask() == 0)
         }
         Operand::Xmm(number) => register == Full::XMM0 + u32::from(number),
@@ -174,6 +178,7 @@ fn gpr(number: u8, size: Size) -> Full {
     let number = u32::from(number);
     match size {
         Size::B1 if number < 4 => Full::AL + number,
+        // In the full decoder's order AH to BH stand between BL and SPL.
         Size::B1 => Full::SPL + (number - 4),
         Size::B2 => Full::AX + number,
         Size::B4 => Full::EAX + number,
@@ -183,6 +188,7 @@ fn gpr(number: u8, size: Size) -> Full {
 
 fn locks_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
     let locked = ours.attributes.contains(Attributes::LOCK);
+    // XCHG with memory locks without the prefix; the full decoder reports the prefix alone.
     if ours.operation == Operation::Xchg { locked } else { locked == full.has_lock_prefix() }
 }
 
@@ -197,6 +203,7 @@ fn repetitions_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
     if is_string(ours.operation) {
         (has(Attributes::REP), has(Attributes::REPNE)) == (rep, repne)
     } else {
+        // Elsewhere the bytes are mandatory prefixes, or mean nothing.
         !has(Attributes::REP) && !has(Attributes::REPNE)
     }
 }
@@ -236,10 +243,12 @@ fn addresses_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
         Register::Rip if size == Size::B4 => Full::EIP,
         Register::Rip => Full::RIP,
     };
+    // The full decoder has added the next address already.
     let relative = if ours.base == Register::Rip { full.next_ip() } else { 0 };
     let displacement = ours.displacement.wrapping_add(relative);
     name(ours.base) == full.memory_base()
         && name(ours.index) == full.memory_index()
+        // Without an index a scale means nothing.
         && (ours.index == Register::None || 1 << ours.scale == full.memory_index_scale())
         && (displacement ^ full.memory_displacement64()) & size.mask() == 0
         && (relative != 0 || displacement_size_agrees(ours, full))

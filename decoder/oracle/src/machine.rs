@@ -181,6 +181,7 @@ impl TestMachine {
     fn bytes_mut(&mut self, gpa: u64, bytes: u64) -> Option<&mut [u8]> {
         let offset = (gpa % PAGE_BYTES) as usize;
         let end = offset + bytes as usize;
+        // The emulator promises never to cross a page: neighbours may be anything.
         assert!(end <= PAGE_BYTES as usize, "access crosses a page: {gpa:x}, {bytes}");
         self.ram.get_mut(&(gpa / PAGE_BYTES)).map(|page| &mut page[offset..end])
     }
@@ -221,6 +222,7 @@ impl GuestMemory for TestMachine {
 
     fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()> {
         assert!(size != Size::B16);
+        // The emulator promises to give no more bits than the size has.
         assert_eq!(value & !size.mask(), 0);
         self.write_ram(gpa, size.bytes(), value.into())
     }
@@ -231,6 +233,7 @@ impl GuestMemory for TestMachine {
     }
 
     fn compare_exchange_wide(&mut self, gpa: u64, expected: u128, new: u128) -> Option<u128> {
+        // As CMPXCHG16B demands it; the emulator has to fault otherwise.
         assert_eq!(gpa % 16, 0);
         self.exchange(gpa, 16, expected, new)
     }

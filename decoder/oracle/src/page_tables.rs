@@ -56,6 +56,7 @@ impl Builder {
             Style::Four => (0x20, 0xd00),
             Style::Five => (0x1020, 0xd00),
         };
+        // PSE, PAE and LA57: the others are the test's.
         machine.paging.cr4 = (machine.paging.cr4 & !0x1030) | cr4;
         machine.paging.efer = efer;
         machine.put(base, &[0; 4096]);
@@ -84,6 +85,7 @@ impl Builder {
                 break;
             }
             if self.get(machine, entry) & 1 == 0 {
+                // A PAE root's entries have no rights: these bits are reserved there.
                 let rights = if self.style == Style::Pae && level == 0 { 1 } else { 7 };
                 machine.put(self.next_table, &[0; 4096]);
                 self.set(machine, entry, self.next_table | rights);

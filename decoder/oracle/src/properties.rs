@@ -53,9 +53,11 @@ pub fn check_decode(bytes: &[u8], mode: Mode, processor: Processor) {
             assert_eq!(difference, None, "{ours:?}\n{:?}", full::decode(bytes, mode));
             let (exact, _) = bytes.split_at(usize::from(ours.length));
             assert_eq!(decoder::decode(exact, mode, processor), Ok(ours));
+            // Not one byte less is enough: no more are looked at than it has.
             let shorter = &exact[..exact.len() - 1];
             assert_eq!(decoder::decode(shorter, mode, processor), Err(Rejection::Truncated));
         }
+        // Fifteen bytes are as many as there can be.
         Err(Rejection::Truncated) => assert!(bytes.len() < 15),
         Err(rejection) => {
             let shorter = bytes.split_last().map_or(bytes, |(_, rest)| rest);

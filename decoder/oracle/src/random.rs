@@ -21,6 +21,7 @@ impl Random {
 
     /// The next number below `end`, which is not 0.
     pub fn below(&mut self, end: u64) -> u64 {
+        // Slightly uneven, which does not matter for tests.
         self.bits() % end
     }
 

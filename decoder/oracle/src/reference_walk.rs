@@ -76,6 +76,7 @@ pub(crate) fn walk(memory: &mut impl GuestMemory, paging: &Paging, linear: u64, 
         if has_reserved(style, shift, large, paging, entry) {
             return Ending::Fault(access | 1 | 8);
         }
+        // A PAE root's entries have no rights to be judged.
         if !(style == Style::Pae && level == 0) {
             path.push(entry);
         }
@@ -150,6 +151,7 @@ fn judge(paging: &Paging, path: &[u64], style: Style, request: Request) -> Optio
     denied |= !is_data && !request.user && user_page && smep;
     denied |= is_data && !request.user && user_page && smap && !request.ac;
 
+    // A key is the leaf's; upper entries have other things there.
     let key = (path[path.len() - 1] >> 59 & 15) as u32;
     let pke = bit(paging.cr4, 22) && matches!(style, Style::Four | Style::Five);
     let access_disabled = bit(paging.pkru.into(), 2 * key);

@@ -60,6 +60,7 @@ impl SmallMachine {
             bytes.copy_from_slice(&value.to_le_bytes());
         }
         let mut device = ram;
+        // So that a device and RAM are told apart.
         device.reverse();
         SmallMachine {
             gprs: [0; 16],
@@ -89,6 +90,7 @@ impl SmallMachine {
         assert!(gpa % 4096 + bytes <= 4096, "access crosses a page: {gpa:x}, {bytes}");
         let start = gpa as usize % SMALL_BYTES;
         let bank = self.bank(gpa);
+        // Nearly always, and faster than byte by byte.
         if let Some(window) = bank.get(start..).and_then(|rest| rest.first_chunk()) {
             return u128::from_le_bytes(*window) & u128::MAX >> (128 - 8 * bytes);
         }

@@ -33,9 +33,11 @@ pub fn count_processors(memory: &impl Memory, rsdp: u64) -> Option<u32> {
 
 /// The XSDT if there is one, else the RSDT, and the size of its entries.
 fn root_table(memory: &impl Memory, rsdp: u64) -> Option<(&[u8], usize)> {
+    // What the start information says where there are no tables.
     if rsdp == 0 {
         return None;
     }
+    // The part that revision 0 has, with a checksum of its own.
     let first = memory.slice(rsdp, 20)?;
     if first.get(..8)? != b"RSD PTR " || sum(first) != 0 {
         return None;
@@ -58,6 +60,7 @@ fn table<'a>(memory: &'a impl Memory, address: u64, signature: &[u8; 4]) -> Opti
         return None;
     }
     let bytes = number(header, 4, 4)?;
+    // Before the sum: the length is the host's, and all of the table is read for it.
     if bytes < HEADER_BYTES as u64 || bytes > MAX_TABLE_BYTES.into() {
         return None;
     }
@@ -68,6 +71,7 @@ fn table<'a>(memory: &'a impl Memory, address: u64, signature: &[u8; 4]) -> Opti
 fn count_entries(mut entries: &[u8]) -> u32 {
     let mut count = 0;
     while let [kind, bytes, ..] = *entries {
+        // An entry of less than its own header would never come to an end.
         let Some((entry, rest)) = entries.split_at_checked(usize::from(bytes)).filter(|_| bytes >= 2) else {
             break;
         };

@@ -46,6 +46,7 @@ macro_rules! note {
 
 /// Called by the entry code, once, on the boot processor, with the first 4 GiB mapped by identity.
 extern "C" fn start(start_info: u64) -> ! {
+    // First: whatever goes wrong from here on can be said.
     serial::initialize();
     match launch(start_info) {
         Ok(never) => match never {},
@@ -58,6 +59,7 @@ struct GivenUp;
 
 fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     let mut memory = physical::take();
+    // Copied, as all that the host says is: loading may overwrite it.
     let info = StartInfo::read(&memory, start_info).map_err(give_up)?;
     let facts = host_facts(&memory, &info)?;
     let module = info.first_module(&memory).map_err(give_up)?;
@@ -70,6 +72,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     };
     let bytes = memory.file(place).ok_or(GivenUp)?;
     let file = IgvmFile::parse(bytes).map_err(give_up)?;
+    // Before anything is written: until here a refusal leaves the machine as it was.
     let survey = Survey::new(&file, &facts.memory_map, physical::loader()).map_err(give_up)?;
     // Pages are copied out of the file while they are written, so none may be written over it.
     let file = match survey.new_place(place).map_err(give_up)? {

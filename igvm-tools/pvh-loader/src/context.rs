@@ -78,6 +78,7 @@ pub fn check(context: &IgvmNativeVpContextX64) -> Result<(), ContextError> {
     control("RFLAGS", context.rflags, bits::RFLAGS_NEEDED, bits::RFLAGS_ALLOWED)?;
     // A page, below 4 GiB because the survey lets nothing else be loaded; no PCID, no cache bits.
     control("CR3", context.cr3, 0, 0xffff_f000)?;
+    // The bridge has one instruction, and it takes CR3 from RAX.
     if context.rax != context.cr3 {
         return Err(ContextError::RaxIsNotCr3 { rax: context.rax, cr3: context.cr3 });
     }
@@ -134,12 +135,14 @@ pub fn check_processor(context: &IgvmNativeVpContextX64, processor: Processor) -
 /// # Errors
 /// [`ContextError::EntryUnmapped`], [`ContextError::StackUnmapped`].
 pub fn check_mapped(context: &IgvmNativeVpContextX64, memory: &impl Memory) -> Result<(), ContextError> {
+    // In what was loaded alone: tables that happened to lie in memory are nobody's promise.
     let entry = walk::translate(memory, context.cr3, context.rip).filter(|entry| entry.executable);
     if entry.and_then(|entry| memory.slice(entry.gpa, 1)).is_none() {
         return Err(ContextError::EntryUnmapped(context.rip));
     }
     // An image may come without a stack and make one.
     if context.rsp != 0 {
+        // Where the first push goes: RSP itself is behind the stack.
         let slot = context.rsp.wrapping_sub(8);
         let stack = walk::translate(memory, context.cr3, slot).filter(|stack| stack.writable);
         if !canonical(slot) || stack.is_none() {
@@ -185,6 +188,7 @@ fn segments(context: &IgvmNativeVpContextX64) -> Result<(), ContextError> {
     // G, D, present, data, writable.
     let data = context.data_attributes & !IGNORED | ACCESSED == 0xc093
         && selector_ok(context.data_selector)
+        // One selector would mean one descriptor for both.
         && context.data_selector != context.code_selector
         && context.data_base == 0
         && context.data_limit == u32::MAX;

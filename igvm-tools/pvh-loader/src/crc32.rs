@@ -24,6 +24,7 @@ const fn table() -> [u32; 256] {
 pub fn checksum(pieces: &[&[u8]]) -> u32 {
     let mut value = !0u32;
     for byte in pieces.iter().copied().flatten() {
+        // A byte, so that the index is always in the table.
         let index = (value as u8 ^ byte) as usize;
         value = (value >> 8) ^ TABLE[index];
     }

@@ -59,6 +59,7 @@ impl<const N: usize> Extents<N> {
     /// # Errors
     /// [`Full`] if it touches nothing and there is no room for another.
     pub fn insert(&mut self, new: Extent) -> Result<(), Full> {
+        // An empty one would stand in the list as a gap of nothing.
         if new.start >= new.end {
             return Ok(());
         }
@@ -111,6 +112,8 @@ impl<const N: usize> Extents<N> {
                 }
                 match taken.iter().copied().flatten().find(|one| one.overlaps(place)) {
                     None => return Some(start),
+                    // Below it and anew: what lies there may be taken as well. Each step goes down, so that
+                    // this ends.
                     Some(obstacle) => end = obstacle.start,
                 }
             }

@@ -73,6 +73,8 @@ impl<'a> IgvmFile<'a> {
                 offset: fixed.variable_header_offset,
                 bytes: fixed.variable_header_size,
             })?;
+        // Before the headers are read: what is damaged is told as that, not as the first thing that makes no
+        // sense.
         check_checksum(bytes, version, &fixed, headers)?;
 
         let mut file = Self { bytes, version, headers, headers_offset, native_mask: 0 };
@@ -142,6 +144,7 @@ impl<'a> IgvmFile<'a> {
             let usable = platform.platform_version == IGVM_NATIVE_PLATFORM_VERSION
                 && platform.shared_gpa_boundary == 0
                 && platform.highest_vtl == 0;
+            // Two NATIVE platforms would be two images in one file.
             if !usable || mask.is_some() {
                 return Err(FileError::NativePlatform { offset: header.offset });
             }
@@ -173,6 +176,7 @@ impl<'a> IgvmFile<'a> {
                 }
             }
         }
+        // Without one there is nothing to start; of two, one would be passed over in silence.
         if contexts == 1 { Ok(()) } else { Err(FileError::VpContexts(contexts)) }
     }
 
@@ -198,6 +202,7 @@ impl<'a> IgvmFile<'a> {
         let data_start = self.headers_offset + self.headers.len();
         start
             .checked_add(PAGE_BYTES as usize)
+            // Headers are not data: no page has them as its contents.
             .filter(|_| start >= data_start)
             .and_then(|end| self.bytes.get(start..end))
             .map(Some)
@@ -248,6 +253,7 @@ impl<'a> Iterator for Headers<'a> {
             return None;
         }
         let header = self.split();
+        // Where the next header begins is not known.
         if header.is_err() {
             self.rest = &[];
         }

@@ -97,6 +97,7 @@ impl StartInfo {
         if info.magic != START_MAGIC {
             return Err(StartError::Magic(gpa));
         }
+        // Later versions only add fields at the end.
         if info.version == 0 {
             return Err(StartError::Version(info.version));
         }

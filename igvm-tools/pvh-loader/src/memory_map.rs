@@ -75,6 +75,7 @@ impl MemoryMap {
                 end: exact.end.checked_next_multiple_of(PAGE_BYTES).ok_or(wraps)?,
             }
         };
+        // RAM of less than a page: nothing is left of it.
         if extent.start >= extent.end {
             return Ok(());
         }
@@ -93,6 +94,7 @@ impl MemoryMap {
     /// [`MapError::Overlap`] if RAM is claimed twice, or claimed and reserved.
     pub fn finish(mut self) -> Result<Self, MapError> {
         let all = self.entries.get_mut(..self.used).unwrap_or(&mut []);
+        // No promise of the protocol says that they come in order.
         all.sort_unstable_by_key(|entry| entry.extent.start);
         let mut map = Self::default();
         for entry in self.entries() {

@@ -31,6 +31,7 @@ pub struct AreaTooSmall {
 pub fn write(area: &mut [u8], parameter: Parameter, facts: &HostFacts) -> Result<(), AreaTooSmall> {
     let entries = facts.memory_map.entries().len();
     let too_small = AreaTooSmall { entries };
+    // The file was checked for this; without that the slice would have to panic.
     let room = area.get_mut(parameter.offset as usize..).ok_or(too_small)?;
     match parameter.kind {
         ParameterKind::MemoryMap => memory_map(room, &facts.memory_map).ok_or(too_small),

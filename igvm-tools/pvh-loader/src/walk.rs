@@ -29,6 +29,7 @@ pub fn translate(memory: &impl Memory, cr3: u64, address: u64) -> Option<Mapping
     for level in (0..4u32).rev() {
         let shift = 12 + 9 * level;
         let index = (address >> shift) & 0x1ff;
+        // The tables are the file's: one that is not in memory maps nothing.
         let entry = memory.read_u64(table + index * 8)?;
         if entry & PRESENT == 0 {
             return None;

@@ -75,6 +75,7 @@ impl<'a> Contents<'a> {
     /// The boot page that the context's RDI points to, and the directory.
     pub fn plinth(&self, context: &ContextInfo) -> Option<Plinth> {
         let boot = self.read_virtual(context.cr3, context.rdi, size_of::<BootPage>())?;
+        // Another's image may have anything where RDI points.
         let boot = BootPage::read_from_bytes(&boot).ok().filter(|boot| boot.magic == BOOT_MAGIC)?;
         let stride = size_of::<DirectoryEntry>();
         let files = (0..u64::from(boot.directory_entries))
@@ -98,6 +99,7 @@ impl<'a> Contents<'a> {
     }
 
     fn file(&self, entry: &DirectoryEntry) -> ImageFile {
+        // Padded with zeros, none if the name is as long as may be.
         let name = entry.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
         let kind = match entry.kind {
             file_kind::SYSTEM => "system".to_owned(),
@@ -133,6 +135,7 @@ impl<'a> Contents<'a> {
         while result.len() < bytes {
             let at = address.checked_add(result.len() as u64)?;
             let chunk = ((bytes - result.len()) as u64).min(PAGE_BYTES - at % PAGE_BYTES);
+            // Page by page: neighbours in virtual memory need not be neighbours in the file.
             let physical = walk::translate(self, cr3, at)?.gpa;
             result.extend_from_slice(self.slice(physical, chunk)?);
         }

@@ -46,6 +46,7 @@ impl Display for Inspection {
 
 impl Display for Plinth {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        // Both numbers are the file's.
         let used = self.image_end_gpa.saturating_sub(self.window_gpa);
         let debug = if self.debug { ", debug" } else { "" };
         let shortcuts = if self.shortcuts { "" } else { ", no shortcuts" };

@@ -67,6 +67,7 @@ impl LayoutError {
 
 /// Alignment, order and overlap of window and payload.
 pub(super) fn places(parts: &Parts) -> Result<(), LayoutError> {
+    // Saturating: what does not fit is beyond the highest end then, and is refused as that.
     let window_end = parts.window_base.saturating_add(parts.window_bytes);
     for (field, value, fits) in [
         ("layout.window_base", parts.window_base, parts.window_base >= LOWEST_GPA),

@@ -74,6 +74,7 @@ impl<'de> Deserialize<'de> for Source {
                     if key != "text" {
                         return Err(de::Error::unknown_field(&key, &["text"]));
                     }
+                    // JSON allows it, and the second one would count in silence.
                     if text.replace(map.next_value()?).is_some() {
                         return Err(de::Error::duplicate_field("text"));
                     }

@@ -4,6 +4,7 @@
 ///
 /// Levels are separated by dots, two at most: `layout.window_base`, `files.init.json`, `kernel`.
 pub fn line_of(text: &str, field: &str) -> usize {
+    // Two at most, as names of files may have dots.
     let levels: Vec<&str> = field.splitn(2, '.').collect();
     let mut scanner = Scanner { rest: text, line: 1, depth: 0 };
     let mut found = 0;

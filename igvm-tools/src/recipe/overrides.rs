@@ -54,6 +54,7 @@ pub fn apply(recipe: &mut Recipe, blame: &mut Blame, assignment: &str) -> Result
 
 /// Replaces an entry in its place, or adds one at the end.
 fn set_entry(entries: &mut Entries, name: &str, value: &str) {
+    // An empty file can still be said: `text:`.
     if value.is_empty() {
         entries.0.retain(|(other, _)| other != name);
         return;

@@ -7,6 +7,7 @@ use std::hint::black_box;
 /// The harness's instructions are those of no work.
 fn count(work: fn(&mut Vcpu)) -> std::io::Result<u64> {
     let mut vcpu = Vcpu::new();
+    // Behind a black box, or the compiler would do a part of the work before it is counted.
     count::instructions(|| black_box(work)(&mut vcpu))
 }
 

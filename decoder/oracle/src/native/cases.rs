@@ -44,6 +44,7 @@ impl Case {
     /// A case of `form`, unless the prefixes that were drawn make something else of it.
     pub(super) fn draw(form: &Form, processor: Processor, random: &mut Random) -> Option<Case> {
         let mut code = form.bytes(&prefixes(form.mode, random), modrm(form.reg, random));
+        // Any bytes: they are SIB, displacement and immediate, as far as the form has such.
         code.extend(random.bits().to_le_bytes());
         code.extend(random.bits().to_le_bytes());
         code.truncate(15);
@@ -61,6 +62,7 @@ impl Case {
             xmm: core::array::from_fn(|_| u128::from(random.bits()) << 64 | u128::from(random.bits())),
             mmx: core::array::from_fn(|_| random.bits()),
         };
+        // DF, in a part of the cases: strings go down.
         if random.below(4) == 0 {
             registers.rflags |= 1 << 10;
         }
@@ -68,6 +70,7 @@ impl Case {
             registers.rflags |= 1 << 18;
         }
         let (selectors, segments) = segments(form.mode, random);
+        // Not up to the page's end: the breakpoint behind the instruction has to be in it.
         let offset = random.below(0xf00);
         registers.rip = if form.mode == Mode::Bits64 { CODE + offset } else { offset };
         let fills = Vec::new();
@@ -100,6 +103,7 @@ impl Case {
         if let Operand::Gpr(number) = instruction.source
             && is_bit(instruction.operation)
         {
+            // Bits around the operand: any number of 64 bits would be far outside the data.
             let bits = random.below(2048) as i64 - 1024;
             self.registers.gprs[usize::from(number)] = bits as u64;
         }
@@ -126,9 +130,11 @@ impl Case {
         } else {
             self.point(SI, instruction.segment, instruction.address_size, random);
             self.point(DI, Segment::Es, instruction.address_size, random);
+            // Few, since repetitions without end would leave the data; zero is one of them.
             self.registers.gprs[CX] = random.below(12) | random.bits() & !instruction.address_size.mask();
         }
         if self.mode != Mode::Bits64 {
+            // Other code has neither upper halves nor registers above the seventh.
             self.registers.gprs = self.registers.gprs.map(|value| value & 0xffff_ffff);
             self.registers.gprs[8..].fill(0);
         }
@@ -158,6 +164,7 @@ impl Case {
                     1 << 63,
                 ]);
             }
+            // Just below a border, so that operands cross it.
             1..=4 => page - random.below(18),
             5..=6 => page + random.below(PAGE),
             _ => page + (random.below(PAGE) & !0xf),
@@ -171,6 +178,7 @@ impl Case {
             fill.fill(random.choose(&[0, 0xff, 0x80, 0x7f, 1]));
         }
         fill.iter_mut().skip(8).zip(&self.aim).for_each(|(to, from)| *to = *from);
+        // Around the target, as bit tests and strings that go down reach below it.
         self.fills.push((target.wrapping_sub(8), fill));
         // What does not fit in there.
         for (chunk, at) in self.aim.iter().skip(24).copied().collect::<Vec<_>>().chunks(32).zip(0..) {
@@ -191,6 +199,7 @@ impl Case {
             Operation::Iret => vec![next, cs, flags, self.target(random), ss],
             _ => vec![next, cs],
         };
+        // What was put for IRET's stack may lie over the frame.
         self.fills.clear();
         self.aim = values.iter().flat_map(|value| value.to_le_bytes()[..size].to_vec()).collect();
         if instruction.source == Operand::Immediate {
@@ -242,6 +251,7 @@ impl Case {
             Register::Gpr(index) => self.registers.gprs[usize::from(index)] << instruction.scale,
             _ => 0,
         };
+        // The register that is free takes what the others leave.
         let rest = offset.wrapping_sub(instruction.displacement);
         match (instruction.base, instruction.index) {
             (Register::Gpr(base), _) => self.set(base.into(), size, rest.wrapping_sub(index), random),
@@ -260,10 +270,12 @@ impl Case {
         let bitness = full::bitness(self.mode);
         let mut decoder = iced_x86::Decoder::new(bitness, &self.code, iced_x86::DecoderOptions::NONE);
         let instruction = decoder.decode();
+        // Only the full decoder tells where the displacement is.
         let offsets = decoder.get_constant_offsets(&instruction);
         let start = offsets.displacement_offset();
         let end = start + offsets.displacement_size();
         self.code[start..end].copy_from_slice(&wanted.to_le_bytes()[..end - start]);
+        // Anew, as its bytes have changed.
         self.instruction = decoder::decode(&self.code, self.mode, self.processor).ok();
     }
 
@@ -340,6 +352,7 @@ fn prefixes(mode: Mode, random: &mut Random) -> Vec<u8> {
 
 /// ModRM with `reg`, and memory in most cases.
 fn modrm(reg: u8, random: &mut Random) -> u8 {
+    // Registers alone say little about memory, and are compared elsewhere.
     let mode = if random.below(64) == 0 { 3 } else { random.below(3) as u8 };
     mode << 6 | reg << 3 | random.below(8) as u8
 }
@@ -367,5 +380,6 @@ fn segments(mode: Mode, random: &mut Random) -> (Selectors, [SegmentState; 6]) {
         gs: gs.selector,
         gs_base: 0,
     };
+    // The fourth for FS, which the harness keeps: no case uses it.
     (selectors, [es.state, code.state, stack.state, ds.state, ds.state, gs.state])
 }

@@ -109,10 +109,12 @@ fn try_case(form: &Form, random: &mut Random, twin: &mut Twin, report: &mut Repo
         None => Outcome::Exception(decoder::Exception::UNDEFINED_OPCODE),
     };
     let other_fault = source_fault(&case, twin, outcome);
+    // Not given to the processor: it might write into this program, or go on somewhere in it.
     if twin.is_unsafe || matches!(outcome, Outcome::Stop(_)) || is_lost(&case, twin, outcome) {
         undo(twin);
         return;
     }
+    // Only now, when the case is known to be run.
     mapping::set_code(case.offset, &case.code);
     let ending = processor::run(&case.registers, &case.selectors);
     report.cases += 1;
@@ -128,6 +130,7 @@ fn try_case(form: &Form, random: &mut Random, twin: &mut Twin, report: &mut Repo
         Ok(Agreement::SourceFault) => report.source_faults += 1,
         Err(difference) => {
             report.differences.push(describe(&difference, &case, twin, outcome, &ending));
+            // From the processor, so that one difference is not found again in every case after it.
             undo(twin);
         }
     }
@@ -233,12 +236,14 @@ fn compare_registers(
 ) -> Result<Agreement, String> {
     let (expected, start) = (&twin.registers, case.registers.rip);
     let found = &ending.registers;
+    // A breakpoint is a trap: RIP is behind it.
     let rip = if ending.vector == BREAKPOINT { found.rip.wrapping_sub(1) } else { found.rip };
     let end = match outcome {
         Outcome::Done { .. } => (BREAKPOINT, 0, 0),
         Outcome::Exception(exception) => fault(exception),
         other => return Err(format!("unexpected: {other:?}")),
     };
+    // Otherwise it is an earlier fault's.
     let cr2 = if ending.vector == vector::PAGE_FAULT { ending.cr2 } else { 0 };
     let found_end = (ending.vector, ending.error_code, cr2);
     let agreement = if end == found_end {
@@ -296,6 +301,7 @@ fn source_fault(case: &Case, twin: &mut Twin, outcome: Outcome) -> Option<Fault>
     let repeats = Attributes::REP | Attributes::REPNE;
     let attributes = cmps.attributes.difference(repeats);
     let lods = Instruction { operation: Operation::Lods, attributes, ..cmps };
+    // A copy: what is tried here is not part of the case.
     let mut other = twin.clone();
     let outcome = decoder::emulate(&lods, &mut other, 1);
     // The processor reads there if rSI's operand comes first.
@@ -376,6 +382,7 @@ fn undefined_of_shift(instruction: &Instruction, rcx: u64) -> u64 {
     use Operation::*;
     let count = shift_count(instruction, rcx);
     let rotates = matches!(instruction.operation, Rol | Ror | Rcl | Rcr);
+    // A count of zero changes no flag, and a rotation none but CF and OF.
     let af = if rotates || count == 0 { 0 } else { AF };
     let of = if count <= 1 { 0 } else { OF };
     let cf = if !rotates && count >= instruction.size.bits().into() { CF } else { 0 };

@@ -46,6 +46,7 @@ fn stop() {
 }
 
 fn steps(child: libc::pid_t) -> Result<u64> {
+    // The first stop is the end of the warming up.
     if wait(child)? != libc::SIGSTOP {
         return Err(Error::other("the work did not begin"));
     }

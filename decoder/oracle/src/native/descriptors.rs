@@ -103,6 +103,7 @@ fn gdt() -> [u64; LDT_ENTRIES] {
 fn encoded(segment: &Descriptor) -> u64 {
     let state = segment.state;
     let attributes = u64::from(state.attributes);
+    // A table has it in pages where the granularity bit says so.
     let limit = u64::from(if attributes & 1 << 11 != 0 { state.limit >> 12 } else { state.limit });
     (limit & 0xffff)
         | (state.base & 0xff_ffff) << 16

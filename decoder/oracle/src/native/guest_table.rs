@@ -98,6 +98,7 @@ fn draw(form: &Form, random: &mut Random) -> Option<Case> {
             if uses_port(&instruction) {
                 case.registers.gprs[DX] = PORT;
             }
+            // What processors or TCG are free to do otherwise would show as a difference.
             let is_left_out = compare::is_result_undefined(&instruction, case.registers.gprs[1])
                 || has_wrong_prefixes(&case, &instruction)
                 || depends_on_upper_half_of_esp(&case, &instruction);

@@ -38,6 +38,7 @@ pub(super) fn allows(right: Right, kind: Kind) -> bool {
 
 fn map(address: u64, bytes: usize) {
     let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+    // Fixed, since segments and cases name the addresses; never over what is there.
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE | libc::MAP_POPULATE;
     // SAFETY: a new mapping, which fails if there is one already.
     let found = unsafe { libc::mmap(address as *mut libc::c_void, bytes, protection, flags, -1, 0) };
@@ -61,6 +62,7 @@ pub(super) fn set_up() {
     map(DATA, DATA_BYTES);
     for (page, &right) in (0..).zip(&RIGHTS) {
         let address = DATA + page * PAGE;
+        // Before its right is taken away.
         store(address, &[0; PAGE as usize]);
         protect(address, right);
     }

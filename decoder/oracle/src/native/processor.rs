@@ -104,6 +104,7 @@ pub(super) fn run(registers: &Registers, selectors: &Selectors) -> Ending {
     // SAFETY: the handler changes nothing of this thread's state that it doesn't restore before the second
     // return.
     unsafe { libc::raise(libc::SIGUSR1) };
+    // Rust's code goes on with flat segments.
     load_segments(&Selectors::default());
     // SAFETY: as above.
     let shared = unsafe { (*SHARED.0.get()).as_ref() };
@@ -155,6 +156,7 @@ extern "C" fn handle(_signal: libc::c_int, _info: *mut libc::siginfo_t, context:
         *xmm = shared.registers.xmm.map(u128::to_le_bytes);
         set_mmx(fpu, &shared.registers.mmx);
     }
+    // The first signal enters, the second leaves.
     shared.is_running = !shared.is_running;
 }
 
@@ -184,6 +186,7 @@ fn set_mmx(fpu: *mut libc::_libc_fpstate, values: &[u64; 8]) {
     }
     // SAFETY: as above; the kernel stores the header of the extended state behind it.
     unsafe {
+        // Or the kernel would load the state of a reset instead of what is here.
         *fpu.byte_add(STATES).cast::<u64>() |= 3;
         fpu.byte_add(STATUS_WORD).cast::<u16>().write_unaligned(0);
         fpu.byte_add(TAGS).cast::<u16>().write_unaligned(0xff);

@@ -83,6 +83,7 @@ pub fn check_emulate(input: &EmulateInput) -> Option<Outcome> {
         assert_eq!(changed, 0, "only status flags and RF change");
     }
     check_short_cut(&instruction, &before, outcome, &machine);
+    // Page tables that are a device are not RAM, and a walk would end otherwise.
     if before.paging.cr0 >> 31 & 1 == 0 {
         check_device(&instruction, &before, outcome, &machine);
     }
@@ -124,6 +125,7 @@ fn assert_unchanged(after: &SmallMachine, before: &SmallMachine) {
     let is_paging = before.paging.cr0 >> 31 & 1 != 0;
     let mut expected = *before;
     if is_paging {
+        // Marks are checked by themselves.
         expected.ram = after.ram;
         assert!(only_marks_added(&before.ram, &after.ram), "more than marks changed");
     }

@@ -62,6 +62,7 @@ pub fn check_fetch(input: &FetchInput) -> bool {
     assert_eq!(code.bytes(), &bytes[..length]);
     assert_eq!(machine, reference);
     assert!(only_marks_added(&before.ram, &machine.ram));
+    // Whether the bytes are code or not: fetching has no other trace.
     assert_eq!(SmallMachine { ram: before.ram, ..machine }, before);
     expected.is_ok()
 }

@@ -92,6 +92,7 @@ pub fn check_walk(input: &WalkInput) {
     let ending = match found {
         Ok(translation) => Ending::Found(translation.gpa, translation.page_bytes),
         Err(WalkError::Fault { error_code, address }) => {
+            // Outside long mode addresses have 32 bits.
             assert!(address == input.linear || address == input.linear & 0xffff_ffff);
             Ending::Fault(error_code)
         }
@@ -126,6 +127,7 @@ fn check_marks(memory: &mut SmallMachine, paging: &Paging, linear: u64, access: 
     assert!(only_marks_added(&before.ram, &memory.ram));
     let is_write = access.kind() == Kind::Write;
     assert!(dirty_bits_added(&before.ram, &memory.ram) <= u32::from(is_write), "only the leaf gets dirty");
+    // A PAE root's entries have no accessed bit.
     for &(_, value) in entries.iter().skip(usize::from(is_pae)) {
         assert_eq!(value >> 5 & 1, 1);
     }

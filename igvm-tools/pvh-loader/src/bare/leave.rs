@@ -77,6 +77,7 @@ pub fn leave(context: &IgvmNativeVpContextX64, gdt: [u64; GDT_ENTRIES]) -> ! {
         gdtr: TablePointer::new(context.gdtr_limit, context.gdtr_base),
         idtr: TablePointer::new(context.idtr_limit, context.idtr_base),
     };
+    // Only now: until the structure was made, the table had no address.
     departure.own_gdt.base = (&raw const departure.gdt) as u64;
     // SAFETY: the identity mapping keeps every address valid until the last instruction; the bridge is in
     // place; the context's control registers are ones every processor with long mode takes, and keep paging
@@ -91,6 +92,7 @@ fn build_bridge(switch: u64) {
     for (byte, code) in bridge.code.iter_mut().skip((switch % PAGE) as usize).zip(SWITCH_CODE) {
         *byte = code;
     }
+    // Identity-mapped, so that the pointer is the physical address.
     let code = bridge.code.as_ptr() as u64;
     let mut pool = bridge.tables.iter_mut();
     let tables = &raw mut loader_tables;
@@ -115,6 +117,7 @@ fn map<'a>(
     let mut table = root;
     for shift in [39, 30, 21] {
         let entry = &mut table[(address >> shift) as usize % 512];
+        // The second page shares with the first one what tables it can.
         if *entry == 0 {
             let Some(fresh) = pool.next() else { return };
             *entry = fresh.as_ptr() as u64 | PRESENT_WRITABLE;

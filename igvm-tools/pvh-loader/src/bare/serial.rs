@@ -32,6 +32,7 @@ impl fmt::Write for Log {
 
 /// Sets 115200 baud, 8 data bits, no parity, one stop bit, no interrupts.
 pub fn initialize() {
+    // Interrupts off, divisor 1 while DLAB is set, format, FIFOs, DTR and RTS.
     for (register, value) in [(1, 0x00), (3, 0x80), (0, 0x01), (1, 0x00), (3, 0x03), (2, 0x07), (4, 0x03)] {
         ports::write(COM1 + register, value);
     }
@@ -40,6 +41,7 @@ pub fn initialize() {
 impl fmt::Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
+            // A terminal would go down, but not to the line's beginning.
             if byte == b'\n' {
                 put(b'\r');
             }

@@ -49,6 +49,7 @@ impl ParameterAreas {
     }
 
     fn declare(&mut self, index: u32, bytes: u64) -> Result<(), FileError> {
+        // A number names one area for the whole file, an inserted one too.
         if self.find(index).is_some() {
             return Err(FileError::AreaState(index));
         }
@@ -74,6 +75,7 @@ impl ParameterAreas {
 
     fn insert(&mut self, index: u32, gpa: u64) -> Result<(Area, Extent), FileError> {
         let area = self.open(index)?;
+        // What would be written into it now would come too late.
         area.inserted = true;
         let extent = Extent::new(gpa, area.bytes).ok_or(FileError::AreaState(index))?;
         Ok((*area, extent))

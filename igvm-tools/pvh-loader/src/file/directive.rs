@@ -109,6 +109,7 @@ impl<'a> IgvmFile<'a> {
             .content
             .get(..4)
             .and_then(|mask| u32::read_from_bytes(mask).ok())
+            // A header too short for a mask is not taken for another platform's.
             .is_none_or(|mask| self.applies(mask))
     }
 
@@ -117,6 +118,7 @@ impl<'a> IgvmFile<'a> {
         if !self.applies(page.compatibility_mask) {
             return Ok(None);
         }
+        // Only of what applies: the rest may follow rules that are not known here.
         aligned(header, page.gpa)?;
         if page.reserved != 0 || page.flags.reserved() != 0 {
             return Err(FileError::Reserved { offset: header.offset });

@@ -86,6 +86,7 @@ impl Form {
     /// What it is, if it is accepted.
     fn instruction(&self, processor: Processor) -> Option<Instruction> {
         let mut bytes = self.bytes(&[], self.reg << 3 | 7);
+        // Enough for any form: what is too short would be no form.
         bytes.extend([0; 10]);
         decoder::decode(&bytes, self.mode, processor).ok()
     }
