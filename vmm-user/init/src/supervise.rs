@@ -267,6 +267,7 @@ impl Init<'_> {
         wired: &[Wired<'a>],
     ) -> Result<Child<'a>, Status> {
         let end = Event::try_new()?;
+        // Before it starts: one that ends at once is heard of.
         self.inbox.bind(end, index as u64)?;
         let handle = self.launch(index, config, end, wired)?;
         Ok(Child { config, handle, end, wires, restarts: 0, ended: false })

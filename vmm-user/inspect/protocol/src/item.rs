@@ -48,6 +48,7 @@ macro_rules! items {
                 let item = Self {
                     $($field: {
                         let (name, value) = words.next()?.split_once('=')?;
+                        // By name and in order: of another version's line no field is taken for another.
                         if name != stringify!($field) {
                             return None;
                         }

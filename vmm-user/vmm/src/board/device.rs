@@ -112,6 +112,7 @@ impl SharedRouter {
     ) -> R {
         let mut router = self.0.lock();
         let result = call(&mut router, access);
+        // With the router still locked: behind it another thread's access would take these kicks for its own.
         access.take_kicks(&mut router);
         result
     }

@@ -55,6 +55,7 @@ impl BoardDevice for Host {
 
 impl Bus for BoardAccess<'_> {
     fn config_read(&mut self, devfn: u8, offset: u16, width: Width) -> Option<u32> {
+        // The host's lock is held here and the function's comes inside it; no function takes the host's.
         self.board.config_read(devfn, offset, width, self)
     }
 

@@ -54,6 +54,7 @@ impl Disk for RamDisk {
     }
 
     fn write_zeroes(&mut self, offset: u64, bytes: u64) -> Result<(), DiskError> {
+        // By pieces, since a guest may name any length of its disk.
         let mut done = 0;
         while done < bytes {
             let part = (bytes - done).min(ZEROES.len() as u64);
