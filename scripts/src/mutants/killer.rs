@@ -11,7 +11,7 @@ use crate::tests::abi::Variant;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Killer {
-    /// `unit PACKAGE [FILTER]`: unit tests of a package, on the host.
+    /// `unit PACKAGE [FILTER]`: tests of a package on the host, its library's and those beside it.
     Unit {
         /// The package.
         package: String,
