@@ -24,7 +24,7 @@ impl ApicBus for Bus {
         1_000_000
     }
 
-    fn guest_tsc(&self) -> u64 {
+    fn host_tsc(&self) -> u64 {
         1_000_000
     }
 

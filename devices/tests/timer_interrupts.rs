@@ -41,7 +41,7 @@ impl ApicBus for Board {
         self.now_ns
     }
 
-    fn guest_tsc(&self) -> u64 {
+    fn host_tsc(&self) -> u64 {
         self.now_ns
     }
 

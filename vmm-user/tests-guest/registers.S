@@ -54,6 +54,67 @@ part_msrs:
     wrmsr
 9:  must 13
     say "every MSR read and written"
+    call time_stamps
+    ret
+
+/* IA32_TSC, TSC_ADJUST (3Bh) and RDTSC tell one time, and a deadline (6E0h) comes in it. */
+time_stamps:
+    xor eax, eax
+    xor edx, edx
+    mov ecx, 0x3b
+    wrmsr
+    rdtsc
+    shl rdx, 32
+    lea r13, [rdx + rax]            /* a time of the host's */
+    mov ecx, 0x3b
+    xor eax, eax
+    mov edx, 0x10000
+    wrmsr                           /* 2^48 ahead of it */
+    rdtsc
+    shl rdx, 32
+    lea r14, [rdx + rax]
+    shr rdx, 48
+    must_be edx, 1
+    mov ecx, 0x10
+    rdmsr
+    shl rdx, 32
+    or rax, rdx
+    cmp rax, r14
+    jae 1f
+    call wrong
+1:  xor eax, eax
+    mov edx, 0x20000
+    wrmsr                           /* now it is 2^49, so the adjustment is less by the host's time */
+    mov ecx, 0x3b
+    rdmsr
+    shl rdx, 32
+    or rax, rdx
+    mov r14, 0x2000000000000
+    sub r14, r13
+    cmp rax, r14
+    jbe 1f
+    call wrong
+1:  mov ecx, 0x1b
+    rdmsr
+    bt eax, 10
+    jc 2f                           /* the timer's register is in the page */
+    mov rbx, APIC
+    mov dword ptr [rbx + 0xf0], 0x1ff
+    mov dword ptr [rbx + 0x320], 0x500ef    /* masked, TSC-deadline mode */
+    rdtsc
+    add eax, 10000
+    adc edx, 0
+    mov ecx, 0x6e0
+    wrmsr
+1:  rdmsr                           /* 0 once its time has come */
+    or eax, edx
+    jnz 1b
+    mov dword ptr [rbx + 0x320], 0x100ef
+2:  xor eax, eax
+    xor edx, edx
+    mov ecx, 0x3b
+    wrmsr
+    say "the TSC moved, and its deadline came"
     ret
 
 /* Every port, in and out, in three widths. What resets or switches off is only told nothing. */

@@ -54,6 +54,8 @@ pub struct LocalApic {
     pub(super) icr: u64,
     pub(super) lvt: [u32; 7],
     pub(super) timer: Timer,
+    /// What the guest's TSC is ahead of the host's, modulo 2^64. INIT leaves both as they are.
+    tsc_offset: u64,
     /// NMIs that wait, at most [`MAX_NMIS`](super::shared::MAX_NMIS).
     pub(super) nmis: u8,
     pub(super) extint: bool,
@@ -91,6 +93,7 @@ impl LocalApic {
             icr: 0,
             lvt: [spec::LVT_MASKED; 7],
             timer: Timer::default(),
+            tsc_offset: 0,
             nmis: 0,
             extint: false,
             init: false,
@@ -211,13 +214,33 @@ impl LocalApic {
         let now_ns = bus.now_ns();
         if self.timer.mode == Mode::TscDeadline
             && let Some(hz) = self.config.tsc_deadline_hz
-            && self.timer.tsc_deadline > bus.guest_tsc()
+            && self.timer.tsc_deadline > self.guest_tsc(bus)
         {
-            // The guest set its TSC back since, or rounding brought us here early.
-            self.timer.arm_tsc(self.timer.tsc_deadline, bus.guest_tsc(), hz, now_ns);
+            // Rounding brought us here early.
+            self.timer.arm_tsc(self.timer.tsc_deadline, self.guest_tsc(bus), hz, now_ns);
             return;
         }
         self.advance_timer(now_ns);
+    }
+
+    /// The guest's time-stamp counter.
+    pub(super) fn guest_tsc(&self, bus: &dyn ApicBus) -> u64 {
+        bus.host_tsc().wrapping_add(self.tsc_offset)
+    }
+
+    /// What the guest's TSC is ahead of the host's, modulo 2^64.
+    pub fn tsc_offset(&self) -> u64 {
+        self.tsc_offset
+    }
+
+    /// Moves the guest's TSC against the host's: a deadline that waits is reached sooner or later by it.
+    pub fn set_tsc_offset(&mut self, offset: u64, bus: &dyn ApicBus) {
+        self.expire(bus);
+        self.tsc_offset = offset;
+        if let Some(hz) = self.config.tsc_deadline_hz {
+            self.timer.arm_tsc(self.timer.tsc_deadline, self.guest_tsc(bus), hz, bus.now_ns());
+            self.changed = true;
+        }
     }
 
     pub(super) fn advance_timer(&mut self, now_ns: u64) {

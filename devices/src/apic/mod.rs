@@ -63,8 +63,9 @@ pub trait Kick {
 pub trait ApicBus: Kick {
     /// Guest time in nanoseconds; the same clock as `Platform::now_ns`. Asked for by timer registers only.
     fn now_ns(&self) -> u64;
-    /// The guest's time-stamp counter. Asked for only when TSC-deadline mode is configured and in use.
-    fn guest_tsc(&self) -> u64;
+    /// The time-stamp counter that the guest's is an offset from. Asked for only when TSC-deadline mode is
+    /// configured and in use.
+    fn host_tsc(&self) -> u64;
     /// The EOI of a level-triggered vector, which the I/O APIC waits for.
     fn end_of_interrupt(&mut self, vector: u8);
 }

@@ -68,14 +68,18 @@ impl LocalApic {
     }
 
     /// Reads IA32_TSC_DEADLINE; #GP if TSC-deadline mode is not configured.
-    pub fn read_tsc_deadline(&self) -> Result<u64, GeneralProtection> {
+    pub fn read_tsc_deadline(&mut self, bus: &dyn ApicBus) -> Result<u64, GeneralProtection> {
+        // A masked timer has no deadline that the vCPU waits for, and yet its register is 0 afterwards.
+        self.expire(bus);
         self.config.tsc_deadline_hz.map(|_| self.timer.tsc_deadline).ok_or(GeneralProtection)
     }
 
     /// Writes IA32_TSC_DEADLINE; #GP if TSC-deadline mode is not configured.
     pub fn write_tsc_deadline(&mut self, value: u64, bus: &dyn ApicBus) -> Result<(), GeneralProtection> {
         let hz = self.config.tsc_deadline_hz.ok_or(GeneralProtection)?;
-        self.timer.arm_tsc(value, bus.guest_tsc(), hz, bus.now_ns());
+        // The last deadline may have passed since the guest was left: its interrupt is not lost.
+        self.expire(bus);
+        self.timer.arm_tsc(value, self.guest_tsc(bus), hz, bus.now_ns());
         // The owner has to arm for another deadline, which may be earlier.
         self.changed = true;
         Ok(())

@@ -13,15 +13,15 @@ const fn bits(list: &[u32]) -> u32 {
 }
 
 /// Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, XSAVE, AVX, F16C,
-/// RDRAND. Not: DTES64, MONITOR (3), VMX (5), PDCM, PCID (17, until TLB tags are ours to test), TSC-deadline
-/// (24), hypervisor (31).
+/// RDRAND. Not: DTES64, MONITOR (3), VMX (5), PDCM, PCID (17, until TLB tags are ours to test), hypervisor
+/// (31).
 pub const LEAF1_ECX: u32 = bits(&[0, 1, 9, 12, 13, 19, 20, 22, 23, 25, XSAVE, AVX, 29, 30]);
 /// Leaf 1 ECX: XSAVE.
 pub const XSAVE: u32 = 26;
 /// Leaf 1 ECX: AVX.
 pub const AVX: u32 = 28;
-/// Leaf 1 ECX: x2APIC, emulated whatever the host has.
-pub const LEAF1_ECX_X2APIC: u32 = bits(&[21]);
+/// Leaf 1 ECX: x2APIC and TSC-deadline, emulated whatever the host has.
+pub const LEAF1_ECX_EMULATED: u32 = bits(&[21, 24]);
 /// Leaf 1 ECX: follows CR4.OSXSAVE.
 pub const LEAF1_ECX_OSXSAVE: u32 = bits(&[27]);
 
@@ -41,9 +41,10 @@ pub const LEAF1_EDX_HTT: u32 = bits(&[28]);
 pub const LEAF6_EAX_ARAT: u32 = bits(&[2]);
 
 /// Leaf 7 EBX: FSGSBASE, BMI1, AVX2, SMEP, BMI2, ERMS, AVX512F, AVX512DQ, RDSEED, ADX, SMAP, AVX512_IFMA,
-/// CLFLUSHOPT, CLWB, AVX512CD, SHA, AVX512BW, AVX512VL. Not: TSC_ADJUST (1), INVPCID, resource control, MPX,
-/// processor trace.
+/// CLFLUSHOPT, CLWB, AVX512CD, SHA, AVX512BW, AVX512VL. Not: INVPCID, resource control, MPX, processor trace.
 pub const LEAF7_EBX: u32 = bits(&[0, 3, 5, 7, 8, 9, 16, 17, 18, 19, 20, 21, 23, 24, 28, 29, 30, 31]);
+/// Leaf 7 EBX: TSC_ADJUST, emulated whatever the host has.
+pub const LEAF7_EBX_EMULATED: u32 = bits(&[1]);
 /// Leaf 7 EBX: what needs AVX-512 state.
 pub const LEAF7_EBX_AVX512: u32 = bits(&[16, 17, 21, 28, 30, 31]);
 /// Leaf 7 EBX: what needs AVX state.

@@ -273,7 +273,7 @@ impl<'a> Builder<'a> {
     fn leaf_1(&mut self) {
         let host = self.ask(1, 0);
         let cpus = self.policy.cpus;
-        let mut ecx = host.ecx & f::LEAF1_ECX | f::LEAF1_ECX_X2APIC;
+        let mut ecx = host.ecx & f::LEAF1_ECX | f::LEAF1_ECX_EMULATED;
         if self.table.xsave.xcr0 & f::XCR0_AVX == 0 {
             // AVX, FMA and F16C fault without the state.
             ecx &= !(1 << f::AVX | 1 << 12 | 1 << 29);
@@ -317,7 +317,8 @@ impl<'a> Builder<'a> {
         if xcr0 & f::XCR0_PKRU == 0 {
             ecx &= !(1 << f::PKU);
         }
-        let (ebx, ecx, edx) = (main.ebx & ebx, main.ecx & ecx, main.edx & f::LEAF7_EDX);
+        let ebx = main.ebx & ebx | f::LEAF7_EBX_EMULATED;
+        let (ecx, edx) = (main.ecx & ecx, main.edx & f::LEAF7_EDX);
         // Subleaf 1: AVX_VNNI, AVX512_BF16, fast zero-length and short REP forms.
         let more_eax = if main.eax >= 1 { more.eax & more_eax } else { 0 };
         let fill = if ecx & 1 << f::PKU != 0 { Fill::Ospke } else { Fill::Nothing };

@@ -60,6 +60,10 @@ pub enum MsrRead {
     Lapic,
     /// By the VMM: the guest's TSC.
     Tsc,
+    /// By the VMM: what the guest's TSC was moved by since power-on.
+    TscAdjust,
+    /// By the local APIC's timer, in either mode of the APIC.
+    TscDeadline,
     /// By the vCPU's switched state.
     Vcpu(VcpuMsr),
     /// Nowhere: give 0, log once.
@@ -75,6 +79,10 @@ pub enum MsrWrite {
     Lapic,
     /// For the VMM: sets the guest's TSC. To be accepted; Windows stops otherwise.
     Tsc,
+    /// For the VMM: moves the guest's TSC by the difference to what was there.
+    TscAdjust,
+    /// For the local APIC's timer.
+    TscDeadline,
     /// For the vCPU's switched state.
     Vcpu(VcpuMsr),
     /// The guest gets #GP(0).
@@ -117,6 +125,8 @@ impl MsrFile {
         match rule.kind {
             Kind::Lapic => MsrRead::Lapic,
             Kind::Tsc => MsrRead::Tsc,
+            Kind::TscAdjust => MsrRead::TscAdjust,
+            Kind::TscDeadline => MsrRead::TscDeadline,
             Kind::Vcpu(register) => MsrRead::Vcpu(register),
             Kind::Constant(value) | Kind::Ignored(value) => MsrRead::Value(value),
             Kind::Stored { .. } | Kind::Mtrr { .. } => MsrRead::Value(self.stored(rule, msr)),
@@ -130,6 +140,8 @@ impl MsrFile {
         match rule.kind {
             Kind::Lapic => MsrWrite::Lapic,
             Kind::Tsc => MsrWrite::Tsc,
+            Kind::TscAdjust => MsrWrite::TscAdjust,
+            Kind::TscDeadline => MsrWrite::TscDeadline,
             // VMRUN refuses a PAT with a type that there is not, which would end the vCPU.
             Kind::Vcpu(VcpuMsr::Pat) if !pat_is_valid(value) => MsrWrite::Fault,
             Kind::Vcpu(register) => MsrWrite::Vcpu(register),

@@ -12,6 +12,10 @@ pub enum Kind {
     Lapic,
     /// The time stamp counter.
     Tsc,
+    /// How far software has moved it.
+    TscAdjust,
+    /// When the local APIC's timer fires in TSC-deadline mode.
+    TscDeadline,
     /// Switched state.
     Vcpu(VcpuMsr),
     /// Reads as this; a write faults.
@@ -87,14 +91,15 @@ const DE_CFG: u64 = 1 << 1;
 /// VM_CR: SVM disabled and locked.
 const VM_CR: u64 = 1 << 4 | 1 << 3;
 
-const UNNUMBERED: [Rule; 68] = [
+const UNNUMBERED: [Rule; 70] = [
     one(0x0000_0010, Kind::Tsc),
     one(0x0000_0017, Kind::Ignored(0)), // platform ID
     one(0x0000_001b, Kind::Lapic),
     one(0x0000_002a, Kind::Ignored(0)),  // power-on configuration
     one(0x0000_003a, Kind::Constant(1)), // feature control: locked, VMX off
+    one(0x0000_003b, Kind::TscAdjust),
     run(0x0000_0048, 0x0000_0049, Kind::Ignored(0)), // SPEC_CTRL, PRED_CMD: not offered, written by some
-    one(0x0000_0079, Kind::Ignored(0)),  // microcode update
+    one(0x0000_0079, Kind::Ignored(0)),              // microcode update
     one(0x0000_008b, Kind::Ignored(MICROCODE)),
     run(0x0000_00c1, 0x0000_00c8, Kind::Ignored(0)), // performance counters
     one(0x0000_00ce, Kind::Ignored(0)),              // platform information
@@ -123,6 +128,7 @@ const UNNUMBERED: [Rule; 68] = [
     one(0x0000_0345, Kind::Constant(0)),             // PERF_CAPABILITIES
     run(0x0000_038d, 0x0000_0390, Kind::Ignored(0)), // fixed counter control
     run(0x0000_0400, 0x0000_047f, Kind::Ignored(0)), // machine check banks
+    one(0x0000_06e0, Kind::TscDeadline),
     run(0x0000_0800, 0x0000_08ff, Kind::Lapic),
     one(0xc000_0080, Kind::Vcpu(Efer)),
     one(0xc000_0081, Kind::Vcpu(Star)),

@@ -10,6 +10,8 @@ fn reads() {
     let cases = [
         (0x10, Tsc),
         (0x1b, Lapic),
+        (0x3b, TscAdjust),
+        (0x6e0, TscDeadline),
         (0x8b, Value(0x0100_0065)),
         (0xfe, Value(0x508)),
         (0x174, Vcpu(VcpuMsr::SysenterCs)),

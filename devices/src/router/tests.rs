@@ -30,7 +30,7 @@ impl ApicBus for Bus<'_> {
     fn now_ns(&self) -> u64 {
         0
     }
-    fn guest_tsc(&self) -> u64 {
+    fn host_tsc(&self) -> u64 {
         0
     }
     fn end_of_interrupt(&mut self, vector: u8) {

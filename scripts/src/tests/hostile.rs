@@ -15,7 +15,7 @@ use crate::testing::{Booted, Case, Suite};
 type Part = (u32, u32, &'static str);
 
 const PARTS: [Part; 18] = [
-    (0, 1, "every MSR read and written"),
+    (0, 1, "the TSC moved, and its deadline came"),
     (1, 1, "every port read and written"),
     (2, 1, "memory that is not there is not there"),
     (3, 1, "every instruction on every place"),

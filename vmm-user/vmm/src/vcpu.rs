@@ -137,8 +137,7 @@ impl ApicBus for Bus<'_, '_> {
         self.board.clock.now_ns()
     }
 
-    fn guest_tsc(&self) -> u64 {
-        // TSC-deadline mode is not offered.
+    fn host_tsc(&self) -> u64 {
         syscall::tsc()
     }
 
@@ -154,7 +153,7 @@ impl Vcpu {
             index,
             registers: Registers::new(created.page, SystemCalls { handle: created.handle, index }),
             shared,
-            events: Events::new(&shared.board.apics, index)?,
+            events: Events::new(&shared.board.apics, index, shared.board.clock.tsc_hz())?,
             emulator: Emulator::new(&cpuid)?,
             cpuid,
             msrs: MsrFile::new(),

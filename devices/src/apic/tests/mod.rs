@@ -34,7 +34,7 @@ impl ApicBus for Bus {
         self.now_ns
     }
 
-    fn guest_tsc(&self) -> u64 {
+    fn host_tsc(&self) -> u64 {
         self.tsc
     }
 

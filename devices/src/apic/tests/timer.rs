@@ -145,7 +145,7 @@ fn tsc_deadline_is_absent_unless_configured() {
     let mut machine = Machine::xapic(1);
     machine.store(0, spec::LVT_TIMER, 0xef | TSC_DEADLINE);
     assert_eq!(machine.load(0, spec::LVT_TIMER), 0xef);
-    assert_eq!(machine.local[0].read_tsc_deadline(), Err(GeneralProtection));
+    assert_eq!(machine.local[0].read_tsc_deadline(&machine.bus), Err(GeneralProtection));
     assert_eq!(machine.local[0].write_tsc_deadline(0, &machine.bus), Err(GeneralProtection));
 }
 
@@ -173,7 +173,9 @@ fn tsc_deadlines() {
         let mut machine = tsc_machine();
         machine.local[0].write_tsc_deadline(deadline, &machine.bus).unwrap();
         assert_eq!(machine.local[0].deadline_ns(), at_ns, "deadline {deadline}");
-        assert_eq!(machine.local[0].read_tsc_deadline(), Ok(deadline));
+        // One that has passed when it is written fires at once.
+        let left = if at_ns == Some(0) { 0 } else { deadline };
+        assert_eq!(machine.local[0].read_tsc_deadline(&machine.bus), Ok(left));
         assert_eq!(machine.load(0, spec::TIMER_CURRENT), 0);
     }
 }
@@ -189,11 +191,70 @@ fn tsc_deadline_fires_once_and_disarms() {
     (machine.bus.now_ns, machine.bus.tsc) = (1500, 3000);
     machine.local[0].expire(&machine.bus);
     assert_eq!(machine.pending(), [Some(0xef)]);
-    assert_eq!((machine.local[0].read_tsc_deadline(), machine.local[0].deadline_ns()), (Ok(0), None));
+    assert_eq!(
+        (machine.local[0].read_tsc_deadline(&machine.bus), machine.local[0].deadline_ns()),
+        (Ok(0), None)
+    );
     // Leaving the mode disarms.
     machine.local[0].write_tsc_deadline(9000, &machine.bus).unwrap();
     machine.store(0, spec::LVT_TIMER, 0xef);
-    assert_eq!((machine.local[0].read_tsc_deadline(), machine.local[0].deadline_ns()), (Ok(0), None));
+    assert_eq!(
+        (machine.local[0].read_tsc_deadline(&machine.bus), machine.local[0].deadline_ns()),
+        (Ok(0), None)
+    );
     machine.local[0].write_tsc_deadline(9000, &machine.bus).unwrap();
     assert_eq!(machine.local[0].deadline_ns(), None);
+}
+
+#[test]
+fn a_deadline_is_in_the_guests_time() {
+    // The TSC is moved before the deadline is written, then again while it waits: written, moved to, when it
+    // fires.
+    for (before, deadline, after, at_ns) in [
+        (0u64, 3000, 1000u64, Some(500)),
+        (0, 3000, 2000, Some(0)),
+        (0, 3000, 0u64.wrapping_sub(1000), Some(1500)),
+        (5000, 7000, 5000, Some(500)),
+        (5000, 7000, 0, Some(3000)),
+        (5000, 0, 0, None),
+    ] {
+        let mut machine = tsc_machine();
+        machine.local[0].set_tsc_offset(before, &machine.bus);
+        machine.local[0].write_tsc_deadline(deadline, &machine.bus).unwrap();
+        machine.local[0].set_tsc_offset(after, &machine.bus);
+        assert_eq!(machine.local[0].deadline_ns(), at_ns, "{before} {deadline} {after}");
+        assert_eq!(machine.local[0].tsc_offset(), after);
+        let left = if at_ns == Some(0) { 0 } else { deadline };
+        assert_eq!(machine.local[0].read_tsc_deadline(&machine.bus), Ok(left));
+    }
+    // In another mode nothing waits for it.
+    let mut machine = tsc_machine();
+    machine.store(0, spec::LVT_TIMER, 0xef);
+    machine.local[0].set_tsc_offset(1000, &machine.bus);
+    assert_eq!(machine.local[0].deadline_ns(), None);
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_not_lost() {
+    // Whatever the guest does next, before the vCPU has looked at its timer.
+    let next: [fn(&mut Machine); 3] = [
+        |machine| assert_eq!(machine.local[0].read_tsc_deadline(&machine.bus), Ok(0)),
+        |machine| machine.local[0].write_tsc_deadline(0, &machine.bus).unwrap(),
+        |machine| machine.local[0].set_tsc_offset(0u64.wrapping_sub(9000), &machine.bus),
+    ];
+    for next in next {
+        let mut machine = tsc_machine();
+        machine.local[0].write_tsc_deadline(3000, &machine.bus).unwrap();
+        (machine.bus.now_ns, machine.bus.tsc) = (1000, 3000);
+        next(&mut machine);
+        assert_eq!(machine.pending(), [Some(0xef)]);
+        assert_eq!(machine.local[0].read_tsc_deadline(&machine.bus), Ok(0));
+    }
+    // Masked, the register tells it alone.
+    let mut machine = tsc_machine();
+    machine.store(0, spec::LVT_TIMER, 0xef | TSC_DEADLINE | spec::LVT_MASKED);
+    machine.local[0].write_tsc_deadline(3000, &machine.bus).unwrap();
+    (machine.bus.now_ns, machine.bus.tsc) = (1000, 3000);
+    assert_eq!(machine.local[0].read_tsc_deadline(&machine.bus), Ok(0));
+    assert_eq!(machine.pending(), [None]);
 }

@@ -44,10 +44,9 @@ pub struct Events {
 }
 
 impl Events {
-    /// Of a vCPU after power-on. `None` if there is no such vCPU.
-    pub fn new(apics: &'static Arc<Apics>, index: usize) -> Option<Self> {
-        // TSC-deadline mode is one of the features that CPUID hides.
-        let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: None };
+    /// Of a vCPU after power-on, whose TSC has this frequency. `None` if there is no such vCPU.
+    pub fn new(apics: &'static Arc<Apics>, index: usize, tsc_hz: u64) -> Option<Self> {
+        let config = LocalApicConfig { physical_address_bits: PHYSICAL_BITS, tsc_deadline_hz: Some(tsc_hz) };
         Some(Self {
             lapic: LocalApic::new(apics.clone(), index, config)?,
             posted: apics.get(index)?,

@@ -49,10 +49,18 @@ impl Vcpu {
                 self.finish(&access);
                 value.ok()
             }
-            MsrRead::Tsc => {
-                self.registers.need(Groups::MSRS);
-                // As the guest's RDTSC reads it, which does not exit and adds the same offset.
-                Some(syscall::tsc().wrapping_add(self.registers.page.msrs().tsc_offset))
+            // As the guest's RDTSC reads it, which does not exit and adds the same offset.
+            MsrRead::Tsc => Some(syscall::tsc().wrapping_add(self.events.lapic.tsc_offset())),
+            // Both begin as 0 at power-on, and a write of either moves both by the same (SDM volume 3,
+            // "Time-Stamp Counter Adjustment"): so they are one.
+            MsrRead::TscAdjust => Some(self.events.lapic.tsc_offset()),
+            MsrRead::TscDeadline => {
+                let board = &self.shared.board;
+                let mut access = board.access();
+                let value = self.events.lapic.read_tsc_deadline(&Bus { board, access: &mut access });
+                self.events.lapic_written(&mut self.registers);
+                self.finish(&access);
+                value.ok()
             }
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
             // No #GP: systems probe registers by the processor's model, and not each probe is ready for a
@@ -85,11 +93,17 @@ impl Vcpu {
                 self.finish(&access);
                 result.is_ok()
             }
-            MsrWrite::Tsc => {
-                // The host's TSC is what Plinth and the other vCPUs tell the time by: only the guest's view
-                // moves.
-                self.registers.change_msrs(|msrs| msrs.tsc_offset = value.wrapping_sub(syscall::tsc()));
-                true
+            // The host's TSC is what Plinth and the other vCPUs tell the time by: only the guest's view
+            // moves.
+            MsrWrite::Tsc => self.move_tsc(value.wrapping_sub(syscall::tsc())),
+            MsrWrite::TscAdjust => self.move_tsc(value),
+            MsrWrite::TscDeadline => {
+                let board = &self.shared.board;
+                let mut access = board.access();
+                let result = self.events.lapic.write_tsc_deadline(value, &Bus { board, access: &mut access });
+                self.events.lapic_written(&mut self.registers);
+                self.finish(&access);
+                result.is_ok()
             }
             MsrWrite::Vcpu(register) => self.write_register(register, value),
             MsrWrite::Unknown => {
@@ -97,6 +111,17 @@ impl Vcpu {
                 true
             }
         }
+    }
+
+    /// Sets what the guest's TSC is ahead of the host's.
+    fn move_tsc(&mut self, offset: u64) -> bool {
+        self.registers.change_msrs(|msrs| msrs.tsc_offset = offset);
+        let board = &self.shared.board;
+        let mut access = board.access();
+        self.events.lapic.set_tsc_offset(offset, &Bus { board, access: &mut access });
+        self.events.lapic_written(&mut self.registers);
+        self.finish(&access);
+        true
     }
 
     fn read_register(&mut self, register: VcpuMsr) -> u64 {

@@ -16,6 +16,7 @@ const TIMER_COUNT: u64 = 0x380;
 /// The processor that sends it.
 const SELF: u64 = 1 << 18;
 const IF: u64 = 0x200;
+const TSC_HZ: u64 = 1_000_000_000;
 
 /// Nothing besides the local APIC.
 struct NoBus;
@@ -29,7 +30,7 @@ impl ApicBus for NoBus {
         0
     }
 
-    fn guest_tsc(&self) -> u64 {
+    fn host_tsc(&self) -> u64 {
         0
     }
 
@@ -47,7 +48,7 @@ struct Vcpu {
 impl Vcpu {
     fn new() -> Self {
         let apics: &'static Arc<Apics> = Box::leak(Box::new(Arc::new(Apics::new(&[0]).unwrap())));
-        let mut events = Events::new(apics, 0).unwrap();
+        let mut events = Events::new(apics, 0, TSC_HZ).unwrap();
         events.lapic.enter_virtual_wire();
         let mut registers = registers();
         registers.page.set_rflags(IF);
@@ -381,7 +382,7 @@ fn what_was_on_its_way_ends_with_a_reset() {
 #[test]
 fn a_processor_that_was_not_started_is_stopped() {
     let apics: &'static Arc<Apics> = Box::leak(Box::new(Arc::new(Apics::new(&[0, 1]).unwrap())));
-    let stopped = [0, 1].map(|index| Events::new(apics, index).unwrap().is_stopped());
+    let stopped = [0, 1].map(|index| Events::new(apics, index, TSC_HZ).unwrap().is_stopped());
     assert_eq!(stopped, [false, true]);
-    assert!(Events::new(apics, 2).is_none());
+    assert!(Events::new(apics, 2, TSC_HZ).is_none());
 }

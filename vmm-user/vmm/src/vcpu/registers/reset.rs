@@ -68,7 +68,10 @@ impl<K: Kernel> Registers<K> {
             gdtr: table,
             idtr: table,
         });
-        self.page.set_msrs(MsrRegisters { pat: RESET_PAT, ..MsrRegisters::default() });
+        // INIT leaves the time-stamp counter as it is (APM volume 2, 14.1.3): vCPUs that a guest starts anew
+        // tell the same time as those that ran on.
+        let tsc_offset = self.page.msrs().tsc_offset;
+        self.page.set_msrs(MsrRegisters { pat: RESET_PAT, tsc_offset, ..MsrRegisters::default() });
         // x87, which cannot be switched off (APM volume 2, 11.5.2).
         self.page.set_xcr0(1);
         self.page.set_cr8(0);
