@@ -25,6 +25,7 @@ impl Tpm {
     /// _TPM_Hash_End: resets the PCRs of a dynamic launch and extends PCR 17, or, before TPM2_Startup, PCR 0.
     pub fn hash_end(&mut self) {
         let Some(hashers) = self.volatile.drtm.take() else { return };
+        // Before TPM2_Startup it is the platform's own first code that was measured.
         let index = if self.volatile.is_started { DRTM } else { 0 };
         if self.volatile.is_started {
             (0..COUNT).filter(|at| attributes_of(*at).is_drtm).for_each(|at| self.volatile.pcrs.reset(at));

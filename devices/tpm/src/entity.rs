@@ -107,6 +107,7 @@ impl Tpm {
     /// An index of a hierarchy that is off can't be seen.
     fn check_index(&self, value: u32) -> Result<()> {
         let index = self.nv(value)?;
+        // An index belongs to who defined it, and can't be seen while that hierarchy is off.
         let is_platforms = index.public.has(nv::PLATFORMCREATE);
         let is_on =
             if is_platforms { self.volatile.enables.platform_nv } else { self.volatile.enables.owner };
@@ -151,6 +152,7 @@ impl Tpm {
     fn session_handles(&self, are_loaded: bool) -> Vec<u32> {
         let all = self.volatile.sessions.iter().filter_map(|(index, slot)| match slot {
             SessionSlot::Loaded(session) if are_loaded => Some(handle::first(session.handle_kind()) | index),
+            // Of what kind a saved one is only its context says.
             SessionSlot::Saved(_) if !are_loaded => Some(handle::first(handle::HMAC_SESSION) | index),
             _ => None,
         });

@@ -93,6 +93,7 @@ impl Object {
 /// The qualified name of an object: a digest over all its ancestors' names (part 1, 16).
 pub(crate) fn qualified(crypto: &dyn Crypto, hash: Option<Hash>, parent: &[u8], name: &[u8]) -> Vec<u8> {
     let Some(hash) = hash else { return Vec::new() };
+    // Over the parent's qualified name, so that it stands for all ancestors.
     [&hash.id().to_be_bytes()[..], &crypto.digest(hash, &[parent, name])].concat()
 }
 

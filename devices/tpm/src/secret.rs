@@ -23,6 +23,7 @@ impl Secret {
 
     /// An authorization value: without trailing zeros, which don't count (part 1, 19.6.4.3).
     pub(crate) fn auth(bytes: &[u8]) -> Self {
+        // Zeros at the end don't count: callers may have padded the value.
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         Secret::copy(bytes.get(..end).unwrap_or_default())
     }
@@ -35,6 +36,7 @@ impl Secret {
 
 /// Compares in constant time what may be compared with a secret.
 pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+    // In constant time: an early end would tell how much was right.
     one.ct_eq(other).into()
 }
 
@@ -60,6 +62,7 @@ impl Drop for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the bytes: what is printed may end up in a log.
         write!(f, "Secret({} bytes)", self.0.len())
     }
 }

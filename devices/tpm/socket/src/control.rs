@@ -72,6 +72,7 @@ impl Control {
             command::GET_CAPABILITY => (CAPABILITIES.to_be_bytes().to_vec(), Next::Go),
             command::INIT => {
                 tpm.power_on();
+                // Power-on ends what an earlier client has chosen, too.
                 (self.locality, self.is_running) = (0, true);
                 result(OK)
             }
@@ -98,6 +99,7 @@ impl Control {
             }
             command::HASH_END => {
                 tpm.hash_end();
+                // Set by a dynamic launch, until firmware resets it.
                 self.is_established = true;
                 result(OK)
             }

@@ -37,6 +37,7 @@ impl Files {
 impl Storage for Files {
     fn read(&mut self, slot: usize) -> Result<Vec<u8>, PlatformError> {
         match fs::read(self.paths.get(slot).ok_or(PlatformError)?) {
+            // Nothing was written to the slot yet.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             other => other.map_err(|_| PlatformError),
         }
@@ -53,13 +54,16 @@ fn write_through(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()
     let is_new = !path.exists();
     let mut file = fs::File::create(path)?;
     file.write_all(bytes)?;
+    // On the disk before the other slot may be written: one whole state is there at any moment.
     file.sync_all()?;
+    // A new file's name lies in the folder, and would be lost with the power.
     if is_new { fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 fn read_key(option: &str) -> Result<[u8; 32]> {
     let path = crate::options::value(option, "file").context("--key file=... is missing")?;
     let bytes = fs::read(path).with_context(|| format!("the key {path} can't be read"))?;
+    // 32 bytes are the key itself; 64 digits can't be mistaken for it.
     if let Ok(key) = bytes.as_slice().try_into() {
         return Ok(key);
     }

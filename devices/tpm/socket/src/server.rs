@@ -165,8 +165,10 @@ impl Server {
             return Ok(false);
         }
         self.pending.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        // One read may bring a part of a command, or several.
         while let Some(size) = whole(&self.pending) {
             let command: Vec<u8> = self.pending.drain(..size).collect();
+            // Stopped by the control channel, it is like a TPM without power.
             if !self.control_state.is_running {
                 self.data_client = None;
                 return Ok(false);
@@ -204,6 +206,7 @@ impl Server {
                 RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
                 _ => None,
             });
+            // The client has made a pair of sockets, and passes one end.
             self.data_client = given.map(Into::into);
         }
         let mut writer: fs::File = client.try_clone()?.into();
@@ -219,6 +222,7 @@ impl Server {
 fn whole(pending: &[u8]) -> Option<usize> {
     let size = pending.get(2..6).and_then(|size| size.try_into().ok()).map(u32::from_be_bytes)?;
     if !(10..=BUFFER).contains(&size) {
+        // No size that could be waited for: the TPM refuses all of it at once.
         return Some(pending.len());
     }
     (pending.len() >= size as usize).then_some(size as usize)
@@ -233,6 +237,7 @@ pub fn start_in_background() -> Result<()> {
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--daemon" && argument != "-d");
     let mut child = Command::new(std::env::current_exe()?)
         .args(arguments)
+        // A server in the foreground prints nothing; only this one is waited for.
         .env(READY, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -97,6 +97,7 @@ fn rsa_key(tpm: &Tpm, call: &Call, given: Scheme) -> Result<(Object, Scheme)> {
     }
     let own = key.public.parameters.scheme();
     let scheme = if own.is_null() { given } else { own };
+    // A scheme that the key has can be named again, but not replaced.
     let is_other = !own.is_null() && !given.is_null() && given != own;
     if is_other || !(scheme.is_null() || scheme.decrypts()) {
         return Err(Rc::SCHEME.parameter(2));
@@ -108,6 +109,7 @@ fn rsa_key(tpm: &Tpm, call: &Call, given: Scheme) -> Result<(Object, Scheme)> {
 fn label(call: &mut Call) -> Result<Vec<u8>> {
     call.read(|r| {
         let label = r.bytes(limit::LABEL)?;
+        // A label is a text with its final zero; an empty one is none.
         if label.last().is_none_or(|last| *last == 0) { Ok(label) } else { Err(Rc::VALUE) }
     })
 }
@@ -178,6 +180,7 @@ fn ecc_key(tpm: &Tpm, call: &Call) -> Result<(Object, Curve, Point)> {
 pub(crate) fn ecdh_key_gen(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     let (_, curve, point) = ecc_key(tpm, call)?;
+    // For this exchange alone: the private part is forgotten at the end.
     let (ephemeral, private) = tpm.new_ecc_key(curve)?;
     let shared = tpm.crypto.ecc_multiply(curve, Some(&point), &private).ok_or(Rc::NO_RESULT)?;
     call.out.inside(|w| shared.write(w)).inside(|w| ephemeral.write(w));

@@ -56,6 +56,7 @@ impl Signer {
     }
 
     fn hash(&self) -> Hash {
+        // Where nobody signs, a quote has a digest all the same.
         self.scheme.hash.unwrap_or(HASH)
     }
 }
@@ -63,6 +64,8 @@ impl Signer {
 /// What is added to counts and version when somebody else than the privacy administrator's key signs, so that
 /// attestations by different keys can't be told to be one TPM's (part 1, 36.7).
 fn obfuscation(tpm: &Tpm, key: &Object) -> (u64, u32, u32) {
+    // These hierarchies' keys name the TPM anyway; by the counts of others, two keys could be told to be of
+    // one TPM.
     if matches!(key.hierarchy, handle::ENDORSEMENT | handle::PLATFORM) {
         return (0, 0, 0);
     }
@@ -120,6 +123,7 @@ pub(crate) fn quote(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let mut selections = call.read(pcr_selection::read)?;
     call.end()?;
     let signer = Signer::new(tpm, call, 0, qualifying, scheme, 2)?;
+    // The structure has to say what the digest is over: what is not there is not selected.
     tpm.volatile.pcrs.filter(&mut selections);
     let digest = tpm.volatile.pcrs.digest(&*tpm.crypto, signer.hash(), &selections);
     attest(tpm, call, st::ATTEST_QUOTE, &signer, |_, w| {
@@ -186,6 +190,7 @@ pub(crate) fn get_session_audit_digest(tpm: &mut Tpm, call: &mut Call) -> Result
     if digest.is_empty() {
         return Err(Rc::TYPE.handle(3));
     }
+    // Without it, commands that the session did not audit may have come in between.
     let is_exclusive = tpm.volatile.exclusive_audit == Some(crate::session::index(audited));
     attest(tpm, call, st::ATTEST_SESSION_AUDIT, &signer, |_, w| {
         w.yes_no(is_exclusive).sized(&digest);
@@ -224,6 +229,7 @@ pub(crate) fn nv_certify(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if size > limit::NV_BUFFER {
         return Err(Rc::VALUE.parameter(3));
     }
+    // The name, since a handle may be defined again as something else.
     let name = index.public.name(&*tpm.crypto);
     if size == 0 && offset == 0 {
         let digest = tpm.digest(signer.hash(), &[&index.data]);

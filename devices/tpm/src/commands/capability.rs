@@ -41,6 +41,7 @@ fn list<T>(
     write: impl Fn(&mut Writer, &T),
 ) {
     let (count, size) = limits;
+    // No more than fits a response: the caller asks again from behind the last one.
     let most = (count as usize).min(LIST / size);
     let cut = all.get(..most.min(all.len())).unwrap_or_default();
     out.yes_no(cut.len() < all.len()).u32(capability).list(cut, write);

@@ -13,6 +13,7 @@ use crate::rc::{Rc, Result};
 
 /// The point whose x-coordinate is the digest of `s2` modulo the field's prime; none of empty parts.
 fn hashed_point(tpm: &Tpm, key: &Object, curve: Curve, s2: &[u8], y2: Vec<u8>) -> Result<Option<Point>> {
+    // The two are one point: x comes from the first, y is the second.
     if s2.is_empty() != y2.is_empty() {
         return Err(Rc::SIZE.parameter(3));
     }
@@ -52,6 +53,7 @@ pub(crate) fn commit(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if let Some(point) = &p2 {
         (k, l) = (times(Some(point), private)?, times(Some(point), &scalar)?);
     }
+    // Without any point the generator is taken.
     if p1.is_some() || p2.is_none() {
         e = times(p1.as_ref(), &scalar)?;
     }
@@ -65,6 +67,7 @@ pub(crate) fn commit(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn ec_ephemeral(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let curve = call.read(Curve::read)?;
     call.end()?;
+    // Under no key's name: which key it is used with is decided later.
     let scalar = tpm.next_commitment(curve, &[])?;
     let point = tpm.crypto.ecc_multiply(curve, None, &scalar).ok_or(Rc::NO_RESULT)?;
     let number = tpm.make_commitment();
@@ -107,6 +110,7 @@ pub(crate) fn z_gen_2_phase(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let times = |point, scalar| tpm.crypto.ecc_multiply(curve, Some(point), scalar).ok_or(Rc::NO_RESULT);
     let [static_point, ephemeral_point] = &points;
     let (z1, z2) = (times(static_point, private)?, times(ephemeral_point, &ephemeral)?);
+    // Once only: an ephemeral key of two exchanges would be none.
     tpm.end_commitment(number);
     call.out.inside(|w| z1.write(w)).inside(|w| z2.write(w));
     Ok(())

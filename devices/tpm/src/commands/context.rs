@@ -41,8 +41,10 @@ impl Identity {
 
     /// The integrity value: good until the next TPM Reset, or TPM Restart for what has stClear.
     fn mac(&self, tpm: &Tpm, encrypted: &[u8]) -> Result<Vec<u8>> {
+        // Only what has stClear ends with a restart.
         let clears = if self.handle == ST_CLEAR { tpm.volatile.clear_count } else { 0 };
         let mut w = Writer::new();
+        // A reset ends every context.
         w.u64(tpm.permanent.total_reset_count).u32(clears).u64(self.sequence).u32(self.handle);
         let proof = tpm.proof(self.hierarchy)?;
         Ok(tpm.crypto.hmac(HASH, proof, &[b"CONTEXT", w.as_slice(), encrypted]))
@@ -100,6 +102,7 @@ pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !hierarchies.contains(&identity.hierarchy) {
         return Err(about(Rc::VALUE));
     }
+    // What was saved before the hierarchy was turned off must not come back.
     if !tpm.is_enabled(identity.hierarchy) {
         return Err(about(Rc::HIERARCHY));
     }
@@ -127,6 +130,7 @@ pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 
 /// A saved session can be loaded once, and only its last context.
 fn load_session(tpm: &mut Tpm, handle: u32, sequence: u64, r: &mut Reader) -> Result<u32> {
+    // Of a session only the newest context: an older one would bring back nonces that were used.
     let is_last = matches!(tpm.volatile.sessions.get(&index(handle)),
         Some(SessionSlot::Saved(last)) if *last == sequence);
     if !is_last {
@@ -179,6 +183,7 @@ pub(crate) fn evict_control(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         return Err(Rc::RANGE.parameter(1));
     }
     if handle::kind(source) == handle::PERSISTENT {
+        // A persistent object is removed by naming it twice.
         if source != place {
             return Err(Rc::HANDLE.handle(2));
         }

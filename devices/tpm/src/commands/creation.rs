@@ -66,6 +66,7 @@ fn write_creation(
     };
     w.sized(&request.outside);
     let digest = tpm.digest(hash, &[w.as_slice()]);
+    // By it TPM2_CertifyCreation knows that the object was made here.
     let ticket = tpm.ticket(st::CREATION, created.hierarchy, &[&created.name, &digest])?;
     call.out.sized(w.as_slice()).sized(&digest);
     ticket.write(&mut call.out);
@@ -136,6 +137,7 @@ pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     tpm.check_free_slot()?;
     check::attributes(&public, Some(&parent), true).map_err(|rc| rc.parameter(2))?;
     let name = public.name(&*tpm.crypto);
+    // The name is in the HMAC: with another's public part the private one is refused.
     let sensitive = tpm.unwrap(&parent, &name, &private).map_err(|rc| rc.parameter(1))?;
     // Although it is wrapped for the parent: a parent that was imported has a seed that others may know.
     tpm.check_public(&public).map_err(|rc| rc.parameter(2))?;
@@ -203,6 +205,7 @@ fn create_below(
         return Err(Rc::TYPE.parameter(2));
     }
     check::attributes(&public, Some(&parent), true).map_err(|rc| rc.parameter(2))?;
+    // Given there, they are hidden from who sees the template.
     let (label, context) = match given.data.is_empty() {
         true => (label, context),
         false => read_derive(&mut Reader::new(&given.data)).map_err(|rc| rc.parameter(1))?,

@@ -27,6 +27,7 @@ struct Inner<'a> {
 
 impl Inner<'_> {
     fn seal(&self, crypto: &dyn Crypto, plain: &[u8]) -> Result<Secret> {
+        // With the name, so that it can't be passed off as another object's.
         let digest = crypto.digest(self.hash, &[plain, self.name]);
         let mut w = Writer::new();
         w.sized(&digest).raw(plain);
@@ -103,6 +104,7 @@ pub(crate) fn duplicate(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if key.len() != size && !key.is_empty() {
         return Err(Rc::SIZE.parameter(1));
     }
+    // Who gives no key lets the TPM draw one, and is told it.
     let is_own = key.is_empty() && size != 0;
     let key = if is_own { Secret::from(tpm.random(size)) } else { key };
     let mut plain = found.secret()?.marshal(hash.size());
@@ -194,6 +196,7 @@ pub(crate) fn import(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     // Although the wrapping was authentic: anybody can make one who knows the parent's public key.
     tpm.check_public(&public).map_err(|rc| rc.parameter(2))?;
     tpm.check_pair(&public, &sensitive).map_err(|rc| rc.parameter(3))?;
+    // From here on it is an ordinary child, for TPM2_Load.
     let private = tpm.wrap(call.handle(0), &public, &sensitive)?;
     call.out.sized(&private);
     Ok(())

@@ -79,6 +79,7 @@ pub(crate) fn make_credential(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if credential.len() > hash.size() {
         return Err(Rc::SIZE.parameter(1));
     }
+    // Only the key's TPM recovers the seed; the name in the wrapping says for which of its objects.
     let (seed, secret) = tpm.share_secret(call.handle(0), "IDENTITY")?;
     let mut w = Writer::new();
     w.sized(&credential);

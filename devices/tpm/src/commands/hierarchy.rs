@@ -62,6 +62,7 @@ pub(crate) fn change_auth(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn pp_commands(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let (set, clear) = (call.read(read_codes)?, call.read(read_codes)?);
     call.end()?;
+    // Presence is asked for beside the platform's authorization, so that other commands can't have it.
     let can_be = |code: &u32| {
         let command = crate::table::find(*code);
         command.is_some_and(|command| command.handles.iter().any(|spec| spec.kind.allows(handle::PLATFORM)))
@@ -137,6 +138,7 @@ pub(crate) fn clear(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     // and contexts of before (part 3, 24.6).
     let seed = tpm.permanent.endorsement.seed.clone();
     tpm.permanent.endorsement = Hierarchy { seed, ..new_hierarchy(tpm) };
+    // The next owner does not know the value of the last one.
     tpm.permanent.lockout = Hierarchy::default();
     tpm.permanent.lockout_state = Lockout::DEFAULT;
     (tpm.permanent.reset_count, tpm.permanent.restart_count) = (0, 0);
@@ -154,6 +156,7 @@ pub(crate) fn clear(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 pub(crate) fn clear_control(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let is_disabled = call.read(|r| r.yes_no())?;
     call.end()?;
+    // Lockout may forbid TPM2_Clear; to allow it again is the platform's affair.
     if !is_disabled && call.handle(0) == handle::LOCKOUT {
         return Err(Rc::AUTH_FAIL);
     }

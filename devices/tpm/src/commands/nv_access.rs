@@ -50,6 +50,7 @@ pub(crate) fn set_bits(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     check_write(tpm, call, |kind| kind == nv::BITS)?;
     tpm.write_nv(call.handle(1), |index| {
+        // Set for good: only with the index are they cleared.
         index.set_number(index.number() | bits);
         Ok(())
     })
@@ -62,6 +63,7 @@ pub(crate) fn extend(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     check_write(tpm, call, |kind| kind == nv::EXTEND)?;
     let index = tpm.nv(call.handle(1))?;
     let hash = index.public.name_alg;
+    // Like a PCR it begins with zeros, whatever the memory holds.
     let before = if index.public.has(nv::WRITTEN) { index.data.to_vec() } else { hash.zero() };
     let new = Secret::from(tpm.digest(hash, &[&before, data]));
     tpm.write_nv(call.handle(1), |index| {

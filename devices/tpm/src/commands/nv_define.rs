@@ -28,7 +28,9 @@ fn check(public: &NvPublic, by: u32) -> Result<()> {
     let is_platform = by == handle::PLATFORM;
     let kind = public.kind();
     let wrong = [
+        // States are the TPM's to set.
         has_any(STATES),
+        // What nobody may read, or write, would be of no use.
         !has_any(READS),
         !has_any(WRITES),
         public.has(nv::PLATFORMCREATE) != is_platform,
@@ -84,6 +86,7 @@ pub(crate) fn define_space(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 /// Removes an index. A counter's value is remembered, so that no later one falls behind it.
 pub(crate) fn remove(tpm: &mut Tpm, index: u32) {
     if let Some(index) = tpm.permanent.nv.remove(&index) {
+        // Remembered for `increment`: a counter that is defined anew goes on above it.
         if index.public.kind() == nv::COUNTER && index.public.has(nv::WRITTEN) {
             tpm.permanent.max_counter = tpm.permanent.max_counter.max(index.number());
         }

@@ -16,6 +16,7 @@ const DUPLICATE: u32 = 0x14b;
 
 /// The policy session of a command, which is the last of its handles.
 pub(crate) fn session<'a>(tpm: &'a mut Tpm, call: &Call) -> Result<(&'a dyn Crypto, &'a mut Session)> {
+    // In each of these commands the policy session is the last handle.
     let handle = call.handles.last().copied().unwrap_or(handle::NULL);
     let Tpm { crypto, volatile, .. } = tpm;
     match volatile.sessions.get_mut(&crate::session::index(handle)) {
@@ -52,6 +53,7 @@ pub(crate) fn restart(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     let time = tpm.time();
     let (_, session) = session(tpm, call)?;
+    // Key and nonce stay: whoever uses the session can go on with it.
     session.policy = Policy::new(session.hash, time);
     Ok(())
 }
@@ -65,6 +67,7 @@ pub(crate) fn auth_value(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 /// TPM2_PolicyPassword.
 pub(crate) fn password(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
+    // By the other command's code: an entity's policy leaves open how the value is proved.
     extend_by(tpm, call, AUTH_VALUE, &[], |policy| policy.needed = Needed::Password)
 }
 

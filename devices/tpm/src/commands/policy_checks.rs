@@ -34,6 +34,7 @@ pub(crate) fn pcr(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     let parts: [&[u8]; 3] = [&call.code.to_be_bytes(), w.as_slice(), &digest];
     session.policy.extend(crypto, session.hash, &parts);
+    // Compared once more when the session is used: PCRs may have changed by then.
     session.policy.pcr_counter = Some(counter);
     Ok(())
 }

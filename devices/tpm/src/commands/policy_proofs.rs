@@ -44,6 +44,7 @@ impl Authorization {
         let length = u64::from(self.expiration.unsigned_abs()) * 1000;
         match length {
             0 => 0,
+            // Without the nonce it is a time of the TPM's, not a length from the session's start on.
             length if self.nonce.is_empty() => length,
             length => start.saturating_add(length),
         }
@@ -199,6 +200,7 @@ pub(crate) fn ticket(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !tpm.is_ticket(&ticket, &parts) {
         return Err(Rc::TICKET.parameter(5));
     }
+    // The digest is as if the command itself had been called: policies need not know of tickets.
     let code = if ticket.tag == st::AUTH_SIGNED { SIGNED } else { SECRET };
     update(tpm, call, code, &name, &reference)?;
     restrict(tpm, call, &cp_hash, ends)
@@ -283,6 +285,7 @@ pub(crate) fn authorize_nv(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             return Err(Rc::HASH);
         }
         let (_, session) = session(tpm, call)?;
+        // Who may write the index changes the policy, and the entity's own stays the same.
         if session.policy.digest != digest {
             return Err(Rc::VALUE);
         }

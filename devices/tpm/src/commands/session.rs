@@ -50,6 +50,7 @@ pub(crate) fn start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let symmetric = call.read(Symmetric::read_session)?;
     let hash = call.read(Hash::read)?;
     call.end()?;
+    // A short nonce would come again before long.
     if caller.len() < LEAST_NONCE || caller.len() > hash.size() {
         return Err(Rc::SIZE.parameter(1));
     }
@@ -68,6 +69,7 @@ pub(crate) fn start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let salt = salt(tpm, key, &encrypted)?;
     let nonce = tpm.random(caller.len());
     let mut session_key = Secret::default();
+    // Otherwise the key is empty, and HMACs rest on the entity's value alone.
     if key != handle::NULL || bind != handle::NULL {
         let secret = Secret::joined(&[&bound_auth, &salt]);
         session_key = kdfa(&*tpm.crypto, hash, &secret, "ATH", [&nonce, &caller], hash.size() * 8);

@@ -79,6 +79,7 @@ fn reset(tpm: &mut Tpm, locality: u8) {
     // Saved contexts and bound tickets have this count in their HMAC, and end here.
     tpm.permanent.total_reset_count = tpm.permanent.total_reset_count.saturating_add(1);
     tpm.permanent.restart_count = 0;
+    // Without a time to wait for, a reset is the only way out.
     if tpm.permanent.lockout_state.lockout_recovery == 0 {
         tpm.permanent.lockout_state.is_enabled = true;
     }
@@ -226,6 +227,7 @@ pub(crate) fn incremental_self_test(_tpm: &mut Tpm, call: &mut Call) -> Result<(
         (0..count).try_for_each(|_| r.u16().and_then(known))
     })?;
     call.end()?;
+    // All was tested at the start: nothing is left to do.
     call.out.u32(0);
     Ok(())
 }

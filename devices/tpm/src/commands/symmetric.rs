@@ -47,6 +47,7 @@ pub(crate) fn hmac_key(tpm: &Tpm, call: &Call, given: Option<Hash>, number: usiz
     if !key.has(object::SIGN) {
         return Err(Rc::KEY.handle(1));
     }
+    // The key's own algorithm counts; only a key without one lets the caller choose.
     let hash = scheme.hash.or(given).ok_or(Rc::VALUE.parameter(number))?;
     if given.is_some_and(|given| given != hash) {
         return Err(Rc::VALUE.parameter(number));

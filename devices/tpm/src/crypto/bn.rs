@@ -122,6 +122,7 @@ fn number<M>(bytes: &[u8], _: &M) -> Option<U256>
 where
     M: crypto_bigint::modular::ConstMontyParams<{ U256::LIMBS }>,
 {
+    // Callers give numbers with zeros in front or without.
     let bytes = bytes.get(bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len())..)?;
     let mut padded = Zeroizing::new([0; SIZE]);
     padded.get_mut(SIZE.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
@@ -172,6 +173,7 @@ pub(super) fn multiply_add(a: &[u8], b: &[u8], c: &[u8]) -> Option<Zeroizing<Vec
 
 /// The leftmost bytes of a digest as a scalar. The order fills its bytes, so that no bits are cut off.
 fn leftmost(digest: &[u8]) -> Scalar {
+    // ECDSA takes as many bits as the order has, from the left.
     let cut = digest.get(..SIZE).unwrap_or(digest);
     let mut padded = [0; SIZE];
     padded.iter_mut().rev().zip(cut.iter().rev()).for_each(|(to, from)| *to = *from);
@@ -188,12 +190,14 @@ pub(super) fn sign(key: &[u8], nonce: &[u8], digest: &[u8]) -> Option<EccSignatu
     let inverse = Zeroizing::new(nonce.invert().into_option()?);
     let sum = Zeroizing::new(leftmost(digest).add(&r.mul(&key)));
     let s = inverse.mul(&sum);
+    // Such a signature is thrown away; the caller draws another nonce.
     let is_useful = r != Scalar::ZERO && s != Scalar::ZERO;
     is_useful.then(|| EccSignature { r: bytes(&r.retrieve()), s: bytes(&s.retrieve()) })
 }
 
 /// See [`super::Crypto::ecdsa_verify`].
 pub(super) fn verify(key: &Point, digest: &[u8], signature: &EccSignature) -> Option<bool> {
+    // Zeros could verify for any digest and any key.
     let (r, s) = (nonzero(&signature.r)?, nonzero(&signature.s)?);
     let inverse = s.invert().into_option()?;
     let one = Projective::GENERATOR.multiply(&leftmost(digest).mul(&inverse));

@@ -22,6 +22,7 @@ pub(crate) fn kdfa(
     while out.len() < size {
         counter += 1;
         let [u, v] = contexts;
+        // The zero ends the label, so that it does not run into the contexts.
         out.extend(crypto.hmac(hash, key, &[&counter.to_be_bytes(), label.as_bytes(), &[0], u, v, &length]));
     }
     out.truncate(size);
@@ -69,6 +70,7 @@ pub(crate) fn mgf1(crypto: &dyn Crypto, hash: Hash, seed: &[u8], target: &mut [u
 
 /// The obfuscation by exclusive or (part 1, 11.4.7.3); it is its own inverse.
 pub(crate) fn obfuscate(crypto: &dyn Crypto, hash: Hash, key: &[u8], nonces: [&[u8]; 2], data: &mut [u8]) {
+    // With both nonces, so that no mask is used twice.
     let mask = kdfa(crypto, hash, key, "XOR", nonces, data.len() * 8);
     data.iter_mut().zip(mask.iter()).for_each(|(byte, mask)| *byte ^= mask);
 }

@@ -57,6 +57,7 @@ fn hmac<D: Digest>(key: &[u8], parts: &[&[u8]], block: usize) -> Vec<u8> {
     pad.iter_mut().for_each(|byte| *byte ^= 0x36);
     let inner = parts.iter().fold(D::new().chain_update(&*pad), |hash, part| hash.chain_update(part));
     let inner = inner.finalize();
+    // From the inner padding to the outer one: the key is kept nowhere else.
     pad.iter_mut().for_each(|byte| *byte ^= 0x36 ^ 0x5c);
     D::new().chain_update(&*pad).chain_update(inner).finalize().to_vec()
 }
@@ -134,6 +135,7 @@ fn multiply_add<C: CurveArithmetic>(a: &[u8], b: &[u8], c: &[u8]) -> Option<Zero
 /// The leftmost bytes of a digest, as long as the order, or zeros before a shorter one.
 fn leftmost<C: CurveArithmetic>(digest: &[u8]) -> Option<FieldBytes<C>> {
     let size = FieldBytes::<C>::default().len();
+    // ECDSA takes as many bits as the order has, from the left.
     let cut = digest.get(..size.min(digest.len()))?;
     let mut padded = FieldBytes::<C>::default();
     padded.get_mut(size - cut.len()..)?.copy_from_slice(cut);

@@ -33,6 +33,7 @@ fn counter(cipher: &dyn BlockCipher, iv: &mut [u8; BLOCK], data: &mut [u8]) {
         let mut mask = *iv;
         cipher.encrypt(&mut mask);
         xor(chunk, &mask);
+        // All of the block is the counter.
         *iv = u128::from_be_bytes(*iv).wrapping_add(1).to_be_bytes();
     }
 }
@@ -73,6 +74,7 @@ pub(crate) fn cipher_mode(
     data: &mut [u8],
     is_decryption: bool,
 ) -> Result<()> {
+    // CBC and ECB can't end within a block, and the TPM adds no padding.
     let is_whole = data.len().is_multiple_of(BLOCK);
     match mode {
         alg::CFB => cfb(cipher, iv, data, is_decryption),

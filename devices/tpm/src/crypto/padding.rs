@@ -75,6 +75,7 @@ pub(crate) fn oaep(
     let mut seed = seed.to_vec();
     mgf1(crypto, hash, &seed, &mut data);
     mgf1(crypto, hash, &data, &mut seed);
+    // The zero in front keeps the number below the modulus.
     Some([&[0], &seed[..], &data].concat())
 }
 
@@ -108,6 +109,7 @@ pub(crate) fn open_oaep(
 /// RSAES-PKCS1-v1_5, with random bytes from `filling`, of which those that are zero become one.
 pub(crate) fn es(message: &[u8], filling: &[u8], size: usize) -> Option<Vec<u8>> {
     let count = size.checked_sub(message.len() + 3).filter(|count| *count >= 8)?;
+    // A zero would end the filling too early.
     let filling = filling.get(..count)?.iter().map(|byte| (*byte).max(1));
     Some([&[0, 2][..], &filling.collect::<Vec<_>>(), &[0], message].concat())
 }

@@ -125,6 +125,7 @@ pub(super) fn other_prime<const L: usize, const W: usize>(modulus: &[u8], prime:
     let (modulus, prime) = (odd::<W>(modulus)?, odd::<L>(prime)?);
     let (quotient, rest) = modulus.as_ref().div_rem(prime.as_nz_ref());
     let other = quotient.resize::<L>();
+    // A number that does not divide the modulus is no part of this key.
     let is_whole = bool::from(rest.is_zero()) && other.resize::<W>() == quotient;
     is_whole.then(|| bytes(&other))
 }
@@ -240,6 +241,7 @@ pub(super) fn remainder(modulus: &[u8], bytes: &[u8]) -> Option<Zeroizing<Vec<u8
 
 /// `bytes` modulo `order - 1`, plus one: a scalar that is not zero.
 pub(super) fn scalar(order: &[u8], bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    // A remainder by the order less one, and one more: never zero.
     let order_less_one = BoxedUint::from_be_slice(order, order.len() as u32 * 8).ok()?;
     let mut rest = rest(order_less_one.wrapping_sub(BoxedUint::one()), bytes)?;
     let mut sum = rest.wrapping_add(BoxedUint::one());

@@ -71,6 +71,7 @@ impl Crb {
 
     /// Reads registers at an offset from [`BASE`]. What is no register reads as ones.
     pub fn read(&self, offset: u64, out: &mut [u8]) {
+        // Where there is nothing, a bus reads ones.
         out.fill(0xff);
         let Some((locality, register)) = Self::split(offset) else { return };
         if register >= DATA {
@@ -161,6 +162,7 @@ impl Crb {
         let may_seize = self.active.is_none_or(|active| active < locality) && !self.is_running;
         if value & REQUEST_ACCESS != 0 && self.active.is_none() || value & SEIZE != 0 && may_seize {
             if let Some(active) = self.active {
+                // By this bit the other one finds out that it has lost the TPM.
                 self.seized |= 1 << active;
             }
             self.active = Some(locality);

@@ -89,6 +89,7 @@ impl Fifo {
         let Some((locality, register)) = Self::split(offset) else { return };
         if (DATA_FIFO..DATA_FIFO + 4).contains(&register) || (XDATA_FIFO..XDATA_FIFO + 4).contains(&register)
         {
+            // Each byte is the next one, however wide the access is.
             out.iter_mut().for_each(|byte| *byte = self.take(locality));
             return;
         }
@@ -205,6 +206,7 @@ impl Fifo {
         let was_running = self.state == State::Execution;
         self.active = next;
         self.requested &= next.map_or(0xff, |next| !(1 << next));
+        // What the former locality has sent or got is not the next one's.
         self.reset(State::Idle);
         if was_running { Ready::Cancel } else { Ready::Nothing }
     }

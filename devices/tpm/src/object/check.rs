@@ -19,6 +19,7 @@ pub(crate) fn attributes(public: &Public, parent: Option<&Object>, is_below_tpm:
     let has = |attribute| public.has(attribute);
     let policy_size = public.policy.len();
     ensure(policy_size == 0 || public.name_alg.is_some_and(|hash| hash.size() == policy_size), Rc::SIZE)?;
+    // A primary object's parent is a hierarchy's seed, which never leaves the TPM.
     let is_parent_fixed = parent.map_or(is_below_tpm, |parent| parent.has(object::FIXED_TPM));
     if is_parent_fixed {
         // Below a parent that can't leave the TPM, not to leave the parent and not to leave the TPM are the
@@ -29,6 +30,7 @@ pub(crate) fn attributes(public: &Public, parent: Option<&Object>, is_below_tpm:
         ensure(!has(object::FIXED_TPM), Rc::ATTRIBUTES)?;
     }
     if has(object::FIXED_TPM) {
+        // What is never duplicated can promise nothing about it.
         ensure(!has(object::ENCRYPTED_DUPLICATION), Rc::ATTRIBUTES)?;
     } else if let Some(parent) = parent.filter(|parent| !parent.has(object::FIXED_TPM)) {
         // A child travels with its parent: if the parent may travel unencrypted, the child's own bit would
@@ -52,6 +54,7 @@ pub(crate) fn schemes(public: &Public) -> Result<()> {
         }
         Parameters::KeyedHash { scheme } => keyed_hash(public, *scheme),
         Parameters::Rsa { symmetric, scheme, exponent, .. } => {
+            // Zero stands for the usual one.
             ensure(*exponent == 0 || (*exponent >= LEAST_EXPONENT && exponent % 2 == 1), Rc::RANGE)?;
             asymmetric(public, *symmetric, *scheme)
         }

@@ -150,6 +150,7 @@ impl Tpm {
                 if sensitive.data.len() != usize::from(*bits) / 16 {
                     return Err(Rc::KEY_SIZE);
                 }
+                // One prime is all of the secret: it is of this key if it divides the modulus.
                 self.crypto.rsa_other_prime(public.bytes(), &sensitive.data).is_some()
             }
             Parameters::Ecc { curve, .. } => {
@@ -157,6 +158,7 @@ impl Tpm {
                 let own = public.point().map(|(_, point)| point);
                 found.zip(own).is_some_and(|(found, own)| is_same_point(&found, own))
             }
+            // By the digest that `generate` has made; without a name algorithm there is none.
             _ => hash.is_none_or(|hash| {
                 self.crypto.digest(hash, &[&sensitive.seed, &sensitive.data]) == public.bytes()
             }),

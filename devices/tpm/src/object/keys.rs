@@ -155,6 +155,7 @@ impl Tpm {
         let scheme = key.public.parameters.scheme();
         let fits = Scheme::is_of(signature.scheme(), key.public.kind());
         let is_same = scheme.id == signature.scheme() && scheme.hash == Some(hash);
+        // A key with a scheme verifies by that one alone.
         if !fits || !(scheme.is_null() || is_same) {
             return Err(Rc::SCHEME);
         }
@@ -208,6 +209,7 @@ impl Tpm {
         let other = self.crypto.ecc_multiply(curve, Some(key), &minus_r)?;
         let commitment = self.crypto.ecc_add(curve, &one, &other)?;
         let challenge = self.schnorr(curve, hash, &commitment, digest)?;
+        // Callers give numbers with zeros in front or without.
         let start = |bytes: &[u8]| bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
         let trimmed = |bytes: &[u8]| bytes.get(start(bytes)..).map(<[u8]>::to_vec);
         Some(trimmed(&challenge)? == trimmed(&signature.r)?)

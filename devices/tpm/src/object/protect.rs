@@ -130,6 +130,7 @@ impl Tpm {
                 let (_, point) = key.public.point().ok_or(Rc::KEY)?;
                 let (ephemeral, private) = self.new_ecc_key(*curve)?;
                 let shared = self.crypto.ecc_multiply(*curve, Some(point), &private).ok_or(Rc::KEY)?;
+                // From both public points, so that the secret belongs to this exchange.
                 let seed =
                     kdfe(&*self.crypto, hash, &shared.x, label, [&ephemeral.x, &point.x], hash.size() * 8);
                 let mut w = Writer::new();
@@ -149,6 +150,7 @@ impl Tpm {
                 let label = [label.as_bytes(), &[0]].concat();
                 let hash_of_scheme = key.public.parameters.scheme().hash.unwrap_or(hash);
                 let secret = self.oaep_decrypt(&key, hash_of_scheme, encrypted, &label)?;
+                // No other than such a secret is made for this key.
                 if secret.len() > hash.size() {
                     return Err(Rc::VALUE);
                 }

@@ -147,6 +147,7 @@ impl Tpm {
             Tied::Names(digest) => *digest == self.name_hash(session.hash, call),
             Tied::Template(digest) => *digest == self.template_hash(session.hash, call, parameters),
         };
+        // The algorithm as well: a digest says nothing without it.
         if !is_tied || hash != Some(session.hash) || policy.digest != digest {
             return Err(Rc::POLICY_FAIL);
         }

@@ -50,6 +50,7 @@ impl Selection {
     fn read(r: &mut Reader) -> Result<Self> {
         let hash = Hash::read(r)?;
         let size = usize::from(r.u8()?);
+        // Digests are over these bytes: with other sizes there would be several ways to say the same.
         if size != BYTES {
             return Err(Rc::VALUE);
         }

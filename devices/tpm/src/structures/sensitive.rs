@@ -40,6 +40,7 @@ impl Sensitive {
     /// As TPM2B_SENSITIVE, with the authorization padded to `auth_size`, so that its length tells nothing.
     pub(crate) fn marshal(&self, auth_size: usize) -> Secret {
         let mut auth = Secret::copy(&self.auth).to_vec();
+        // Padded, so that the size of the private area does not tell that of the value.
         auth.resize(auth_size.max(auth.len()), 0);
         let auth = Secret::from(auth);
         let mut w = Writer::new();
