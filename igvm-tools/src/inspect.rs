@@ -121,6 +121,7 @@ impl Inspection {
     }
 
     fn add(&mut self, directive: &Directive<'_>, areas: &mut ParameterAreas) -> Result<(), FileError> {
+        // When it is inserted: before, its place and the rest of its parameters are not known.
         if let Some((area, place)) = areas.follow(directive)? {
             let contents = areas.parameters(area.index).map(|parameter| kind_name(parameter.kind)).collect();
             self.parameters.push(AreaInfo {

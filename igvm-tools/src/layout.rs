@@ -1,10 +1,11 @@
 //! Giving everything a place: physical pages in the window and behind it, virtual addresses in the first page
 //! tables.
 //!
-//! The window holds, from its start: boot page, directory, parameter areas, boot stack, kernel segments, page
-//! tables, RAM file system. Where things lie is the builder's choice; the kernel finds them through the boot
-//! page (`vcpu_abi::boot`). Virtual addresses: kernel segments as linked; boot page, directory, parameter
-//! areas and, behind a guard page, the boot stack from [`BOOT_PAGE_VIRTUAL`] on.
+//! The window holds, from its start: boot page, root of the page tables, directory, parameter areas, boot
+//! stack, kernel segments, with page tables in between where they came to be needed, and the RAM file system.
+//! Where things lie is the builder's choice; the kernel finds them through the boot page (`vcpu_abi::boot`).
+//! Virtual addresses: kernel segments as linked; boot page, directory, parameter areas and, behind a guard
+//! page, the boot stack from [`BOOT_PAGE_VIRTUAL`] on.
 
 mod check;
 

@@ -1,5 +1,5 @@
-//! The guest's initramfs: busybox and one script, packed so that the same inputs give the same bytes: names
-//! sorted, times zero, everything root's.
+//! The guest's initramfs: busybox, the first process with its settings, and what a boot needs besides. The
+//! same inputs give the same bytes: names sorted, times zero, everything root's.
 
 use std::collections::BTreeMap;
 use std::io::Write;

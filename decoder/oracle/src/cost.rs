@@ -69,6 +69,7 @@ impl Vcpu {
             remembers_pages: false,
             pages: [None; PAGES],
         };
+        // Accessed and dirty already, so that no marks are counted.
         for (at, entry) in [
             (0x1000, 0x2027),
             (0x2000, 0x3027),

@@ -118,6 +118,7 @@ impl Form {
 
     pub(super) fn is_lockable(&self) -> bool {
         use Operation::*;
+        // With another destination nothing in memory is changed, and LOCK is undefined.
         self.destination == Slot::Rm
             && matches!(
                 self.operation,

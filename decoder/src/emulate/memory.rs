@@ -95,6 +95,7 @@ impl<M: Machine> Emulation<'_, M> {
         let size = self.instruction.size;
         let linear = self.checked(segment, offset, size, kind)?;
         let (page, in_page) = (linear / PAGE_BYTES, linear % PAGE_BYTES);
+        // Two pages: of such an access nothing is kept.
         if PAGE_BYTES - in_page < size.bytes() {
             return self.place(segment, offset, size, kind);
         }

@@ -27,6 +27,7 @@ impl<M: Machine> Emulation<'_, M> {
             u128::from(left) * u128::from(right)
         };
         self.set_pair(product);
+        // Whether the upper half says nothing that the lower one does not.
         let is_short = if is_signed {
             signed(size, product as u64) as u128 & wide_mask(size) == product & wide_mask(size)
         } else {

@@ -152,6 +152,7 @@ fn shifted_double(is_left: bool, size: Size, old: u64, filler: u64, count: u32) 
         return Shifted { value: old, mask: 0, flags: 0 };
     }
     let bits = size.bits();
+    // Side by side they have twice the operand's bits.
     let (old_wide, filler_wide) = (u128::from(old), u128::from(filler));
     let (value, carry) = if bits == 16 && count > 16 {
         let over = count - 16;

@@ -167,6 +167,7 @@ impl CpuidTable {
         let mut leaf = entry.leaf;
         match entry.fill {
             Fill::Nothing => {}
+            // By this bit software finds out whether it may use XGETBV: it follows CR4.
             Fill::Osxsave => {
                 if live.cr4 & 1 << 18 != 0 {
                     leaf.ecx |= f::LEAF1_ECX_OSXSAVE;
@@ -176,6 +177,7 @@ impl CpuidTable {
             Fill::Apic => leaf.edx &= f::without_apic(live.is_apic_off),
             Fill::Ospke if live.cr4 & 1 << 22 != 0 => leaf.ecx |= f::LEAF7_ECX_OSPKE,
             Fill::Ospke => {}
+            // Of what XCR0 enables now, so that an area of this size holds all of it.
             Fill::StandardSize => leaf.ebx = self.xsave.standard_bytes(live.xcr0),
             Fill::CompactedSize => leaf.ebx = self.xsave.compacted_bytes(live.xcr0),
         }

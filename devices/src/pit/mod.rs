@@ -107,6 +107,7 @@ impl Pit {
 
     fn write_control(&mut self, value: u8, now: u64) {
         let select = value >> 6;
+        // The fourth selection is no counter but a command about all of them.
         if select != spec::READ_BACK {
             if let Some(counter) = self.counters.get_mut(usize::from(select)) {
                 counter.control(value, now);

@@ -78,6 +78,7 @@ impl Kind {
         use handle::{ENDORSEMENT, LOCKOUT, NULL, OWNER, PLATFORM};
         let kind = handle::kind(value);
         let is_object = matches!(kind, handle::TRANSIENT | handle::PERSISTENT);
+        // PCRs are the handles of kind zero.
         let is_pcr = value < crate::pcr::COUNT as u32;
         let is_index = kind == handle::NV;
         let is_hierarchy = matches!(value, OWNER | ENDORSEMENT | PLATFORM | NULL);

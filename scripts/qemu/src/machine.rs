@@ -169,6 +169,7 @@ impl Machine {
             Serial::File(path) => with_path("file:", path),
             Serial::None => "none".into(),
         };
+        // Before the live view's: QEMU numbers serial ports in the order of their arguments.
         command.extend(["-serial".into(), serial]);
         if let Some(socket) = &self.inspect {
             let chardev = with_path("socket,id=inspect,server=on,wait=off,path=", socket);

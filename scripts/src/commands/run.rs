@@ -69,6 +69,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
     let mut machine = Machine::new(boot);
     (machine.memory_mib, machine.processors) = (options.mem, options.smp);
     machine.serial = Serial::Terminal;
+    // A release image, or none of Plinth's, has no log.
     if !options.no_debug && loader != Loader::Direct {
         machine.log = Some(options.log.clone().unwrap_or_else(|| project.work.join("plinth.log")));
     }
@@ -118,6 +119,7 @@ fn payload(project: &Project, options: &Options) -> Result<Payload> {
         None => {
             let mut tree = Initramfs::new(project)?;
             tree.add_port_command(project)?;
+            // Another's kernel takes other modules, or has the drivers built in.
             if options.disk.is_some() && options.kernel.is_none() {
                 tree.add_virtio_drivers(project, &options.guest)?;
             }
@@ -145,6 +147,7 @@ fn boot(machine: &Machine, qemu: &Qemu, loader: Loader) -> Result<Outcome> {
             machine.memory_mib
         ));
         let outcome = machine.run_on_terminal(qemu)?;
+        // Each time, as the next boot empties the log.
         if let Some(log) = &machine.log {
             for line in log::exit_table(&read_text(log)) {
                 say::print(format_args!("{line}\n"))?;

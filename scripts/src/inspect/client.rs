@@ -142,6 +142,7 @@ impl Client {
 
     /// The lines until the one that ends an answer.
     fn answer(&mut self, request: &str) -> Result<Vec<String>, AskError> {
+        // For the whole answer: with a limit for each line there would be no end.
         let deadline = Instant::now() + ANSWER;
         let mut lines = Vec::new();
         loop {

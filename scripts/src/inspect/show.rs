@@ -75,6 +75,7 @@ impl Shown<'_> {
         )?;
         for row in rows.iter().take(ROWS) {
             let place = row.place.map_or_else(String::new, |place| format!("{place:x}"));
+            // By what it is: rows may be in another order than before.
             let known =
                 before.iter().find(|b| (&b.reason, b.place, &b.by) == (&row.reason, row.place, &row.by));
             let rate = self

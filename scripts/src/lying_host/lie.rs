@@ -231,6 +231,7 @@ fn change(random: &mut Rng) -> Change {
 }
 
 fn apply(entries: &mut Vec<Entry>, change: &Change) {
+    // Indices were drawn without knowing how many entries there are.
     let count = entries.len().max(1);
     match *change {
         Change::Add(entry) => {

@@ -157,6 +157,7 @@ fn emulate(case: &Case, instruction: &Instruction, flags: u64) -> (Outcome, Twin
     twin.segments = case.segments;
     let selectors = &case.selectors;
     twin.selectors = [selectors.es, selectors.cs, selectors.ss, selectors.ds, 0, selectors.gs];
+    // No case repeats as often.
     let outcome = decoder::emulate(instruction, &mut twin, 100);
     (outcome, twin)
 }
@@ -241,6 +242,7 @@ fn record(case: &Case, mapping: u8, random: &mut Random) -> Option<Vec<u8>> {
     let steps = random.below(8) == 0 && can_be_stepped(case, &instruction);
     let cx16 = instruction.operation == Operation::CmpxchgPair && instruction.memory_size == Size::B16;
     let needs = (u8::from(cx16) * NEEDS_CX16) | (u8::from(uses_port(&instruction)) * USES_PORT);
+    // As in `compared`: whether upper halves are cleared without an iteration differs.
     let clears = instruction.attributes.intersects(Attributes::REP | Attributes::REPNE)
         && instruction.address_size == Size::B4;
     let mut bytes = vec![

@@ -98,6 +98,7 @@ fn reference_page(
         let offset = machine.rip.wrapping_add(*length as u64);
         let linear = if is_64 { offset } else { cs.base.wrapping_add(offset) & 0xffff_ffff };
         let at = match gpa {
+            // The next page has a translation of its own, which the next round makes.
             Some(_) if linear.is_multiple_of(4096) || (!is_64 && offset > cs.limit.into()) => break,
             Some(last) => last + 1,
             None if !is_64 && offset > cs.limit.into() => {

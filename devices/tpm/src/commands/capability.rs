@@ -65,6 +65,7 @@ pub(crate) fn get(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         }
         cap::HANDLES => {
             check_handle_kind(property)?;
+            // The upper byte is the kind of the handles, the rest is where to begin.
             let all = tpm.handles(handle::kind(property)).into_iter();
             let all: Vec<_> = all.filter(|at| at & 0x00ff_ffff >= property & 0x00ff_ffff).collect();
             list(out, capability, &all, (count, 4), |w, handle| {
@@ -93,6 +94,7 @@ pub(crate) fn get(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             if property != 0 {
                 return Err(Rc::VALUE.parameter(2));
             }
+            // All banks at once: they always fit a response.
             out.yes_no(false).u32(capability);
             pcr_selection::write(out, &banks(tpm));
         }

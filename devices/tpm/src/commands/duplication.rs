@@ -128,6 +128,7 @@ pub(crate) fn rewrap(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if is_wrapped == secret.is_empty() {
         return Err(if is_wrapped { Rc::SIZE.parameter(3) } else { Rc::HANDLE.handle(1) });
     }
+    // An inner wrapping stays: its key is not for a TPM in between.
     let mut plain = Secret::from(duplicate);
     if is_wrapped {
         let parent = tpm.object(old).map_err(|_| Rc::TYPE.handle(1))?.clone();

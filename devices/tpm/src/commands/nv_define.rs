@@ -63,6 +63,7 @@ pub(crate) fn define_space(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let public = call.read(|r| r.inside(NvPublic::read))?;
     call.end()?;
     let by = call.handle(0);
+    // The platform's authorization works even while its indices are turned off.
     if by == handle::PLATFORM && !tpm.volatile.enables.platform_nv {
         return Err(Rc::HIERARCHY.handle(1));
     }
@@ -73,6 +74,7 @@ pub(crate) fn define_space(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if tpm.permanent.nv.contains_key(&public.index) {
         return Err(Rc::NV_DEFINED);
     }
+    // Counted each time: there are few, and a kept sum could get out of step.
     let used: usize = tpm.permanent.nv.values().map(|index| index.data.len()).sum();
     let is_full = tpm.permanent.nv.len() >= limit::NV_INDICES;
     if is_full || used + usize::from(public.size) > limit::NV_TOTAL {

@@ -39,6 +39,7 @@ pub(crate) fn extend(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         return Ok(());
     }
     check_extend(call.locality, pcr)?;
+    // A digest for a bank that is not there extends nothing, and is no error.
     for (hash, digest) in digests {
         tpm.volatile.pcrs.extend(&*tpm.crypto, hash, pcr as usize, digest);
     }

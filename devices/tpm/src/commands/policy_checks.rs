@@ -92,6 +92,7 @@ pub(crate) fn counter_timer(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     let (_, is_trial) = kind(tpm, call)?;
     let mut w = Writer::new();
+    // As TPM2_ReadClock returns it: the offset is one into that structure.
     tpm.write_time_info(&mut w);
     let start = usize::from(offset);
     if start > w.len() {

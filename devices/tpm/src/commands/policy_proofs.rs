@@ -267,6 +267,7 @@ pub(crate) fn nv(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         }
     }
     let digest = arguments(tpm, call, &operand, offset, operation)?;
+    // The name, so that another index under the same handle does not do.
     let name = tpm.entity_name(call.handle(1));
     extend(tpm, call, &[&call.code.to_be_bytes(), &digest, &name])
 }

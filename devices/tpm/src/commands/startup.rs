@@ -185,11 +185,13 @@ fn keep(tpm: &Tpm) -> Kept {
     let volatile = &tpm.volatile;
     let mut pcrs = Vec::new();
     for bank in &volatile.pcrs.banks {
+        // The debug PCRs and those of a dynamic launch begin anew.
         let saved = (0u8..).zip(&bank.values).filter(|(at, _)| pcr::attributes_of(usize::from(*at)).is_saved);
         pcrs.extend(saved.map(|(at, value)| (bank.hash, at, value.clone())));
     }
     let sessions = volatile.sessions.iter().filter_map(|(index, slot)| match slot {
         SessionSlot::Saved(context) => Some((*index, *context)),
+        // What is loaded goes with the memory.
         SessionSlot::Loaded(_) => None,
     });
     let Enables { platform, owner, endorsement, platform_nv } = volatile.enables;

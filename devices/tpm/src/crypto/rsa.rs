@@ -168,6 +168,7 @@ fn is_probable_prime<const L: usize>(number: Odd<Uint<L>>, bases: &[u16]) -> boo
     let params = FixedMontyParams::new_vartime(number);
     let (one, order) = (FixedMontyForm::one(&params), number.as_ref().wrapping_sub(&Uint::ONE));
     let minus_one = one.neg();
+    // Of a prime, one has no square roots but one and minus one: the power must become one by way of these.
     let twos = order.trailing_zeros();
     let exponent = order.wrapping_shr(twos);
     bases.iter().all(|base| {

@@ -32,11 +32,13 @@ fn symmetric_secret(
 ) -> Result<Secret> {
     let size = match &public.parameters {
         Parameters::SymCipher { symmetric } => symmetric.key_size(),
+        // A key for HMACs is as long as the digest.
         parameters => parameters.scheme().hash.or(public.name_alg).map_or(0, Hash::size),
     };
     if given.data.is_empty() {
         return Ok(drbg.bytes(crypto, size).into());
     }
+    // A cipher's key has one size; a HMAC's key, and what is sealed, may have any.
     if public.kind() == alg::SYMCIPHER && given.data.len() != size {
         return Err(Rc::KEY_SIZE);
     }
