@@ -7,11 +7,14 @@ setup_commands=(
     gcc:gcc
     cpio:cpio
     gzip:gzip
+    mke2fs:e2fsprogs
 )
 
 # setup: everything the build and a boot need. A QEMU given by path makes Debian's unnecessary.
 setup() {
     local entry missing=()
+    # Where mke2fs is, which not everybody's path has.
+    PATH=$PATH:/usr/sbin:/sbin
     for entry in "${setup_commands[@]}"; do
         case $entry in
         qemu-system-x86_64:*) [[ -n ${PLINTH_QEMU:-} ]] && continue ;;

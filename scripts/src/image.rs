@@ -78,6 +78,26 @@ impl Image {
         self.set("files.init.conf", format_args!("text:{text}"))
     }
 
+    /// Makes the processes' configuration of several of the project's, `vmm-user/config/NAME.conf`, each a
+    /// file of the image that `init.conf` includes, and of more statements.
+    #[must_use]
+    pub fn configs(self, project: &Project, names: &[&str], more: &str) -> Self {
+        let includes: String = names.iter().map(|name| format!("include {name}.conf\n")).collect();
+        names.iter().fold(self.config(&(includes + more)), |image, name| {
+            let file = project.root.join("vmm-user/config").join(format!("{name}.conf"));
+            image.set(&format!("files.{name}.conf"), format_args!("file:{}", file.display()))
+        })
+    }
+
+    /// Adds programs of the project's.
+    #[must_use]
+    pub fn with_programs(self, names: &[&str]) -> Self {
+        names.iter().fold(self, |image, name| {
+            let file = image.programs.join(name);
+            image.set(&format!("files.{name}"), format_args!("file:{}", file.display()))
+        })
+    }
+
     /// Packs the image into a file.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use devices::capability::{Platform, PowerEvent, Width};
 use devices::guest_memory::{GuestMemory, NotMemory};
 use devices::pci::{PciFunction, PciPlatform};
-use virtio_devices::blk::{Block, BlockConfig, Disk, DiskError};
+use virtio_devices::blk::{AtOnce, Block, BlockConfig, Disk, DiskError};
 use virtio_devices::pci::{Rings, VirtioPci};
 
 const RAM_BYTES: usize = 0x4000;
@@ -147,7 +147,7 @@ impl PciPlatform for Desk {
 }
 
 struct Machine {
-    function: VirtioPci<Block<Plate>, Ram>,
+    function: VirtioPci<Block<AtOnce<Plate>>, Ram>,
     ram: Ram,
     desk: Desk,
     packed: bool,
@@ -159,7 +159,7 @@ impl Machine {
         let disk = Plate((0..DISK_BYTES).map(|at| (at >> 4) as u8).collect());
         let config = BlockConfig { serial: b"fuzz".to_vec(), queues: 1 };
         let rings = if packed { Rings::Packed } else { Rings::Split };
-        let function = VirtioPci::new(Block::new(disk, config), ram.clone(), rings);
+        let function = VirtioPci::new(Block::new(AtOnce::new(disk), config), ram.clone(), rings);
         Self { function, ram, desk: Desk::default(), packed }
     }
 

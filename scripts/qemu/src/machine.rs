@@ -64,6 +64,8 @@ pub struct Machine {
     /// A Unix socket for the second serial port, where a live view answers; if not given, there is no such
     /// port.
     pub inspect: Option<PathBuf>,
+    /// A file that is a disk of the machine's, sector by sector: virtio, version 1.
+    pub disk: Option<PathBuf>,
     /// The port of the device by which Plinth ends QEMU; another makes such an end be ignored.
     pub exit_port: u16,
     /// A Unix socket for QEMU's control protocol; see [`crate::Qmp`].
@@ -89,6 +91,7 @@ impl Machine {
             log: None,
             serial: Serial::Stdio,
             inspect: None,
+            disk: None,
             exit_port: 0xf4,
             control: None,
             gdb: None,
@@ -176,6 +179,11 @@ impl Machine {
             command.extend(["-chardev".into(), chardev]);
             add(command, &["-serial", "chardev:inspect"]);
         }
+        if let Some(file) = &self.disk {
+            command
+                .extend(["-drive".into(), with_path("if=none,id=disk,format=raw,discard=unmap,file=", file)]);
+            add(command, &["-device", "virtio-blk-pci,drive=disk,disable-legacy=on"]);
+        }
         if let Some(socket) = &self.control {
             let chardev = with_path("socket,id=control,server=on,wait=off,path=", socket);
             command.extend(["-chardev".into(), chardev]);
@@ -254,6 +262,7 @@ mod tests {
         machine.serial = Serial::Terminal;
         machine.control = Some("/c".into());
         machine.inspect = Some("/i".into());
+        machine.disk = Some("a,b".into());
         machine.gdb = Some("tcp::1234".into());
         machine.stopped = true;
         machine.exit_port = 0x4f0;
@@ -265,6 +274,7 @@ mod tests {
             "iobase=0x4f0,",
             "-chardev file,id=log,path=log -device isa-debugcon,iobase=0x402,chardev=log -serial mon:stdio",
             "mon:stdio -chardev socket,id=inspect,server=on,wait=off,path=/i -serial chardev:inspect",
+            "-drive if=none,id=disk,format=raw,discard=unmap,file=a,,b -device virtio-blk-pci,drive=disk,",
             "-chardev socket,id=control,server=on,wait=off,path=/c -mon chardev=control,mode=control",
             "-gdb tcp::1234 -S -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm -seed 1",
         ] {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use plinth_qemu::{Boot, Machine, Outcome, Qemu, QemuError, Serial, read_text, shell};
 
-pub use options::{Loader, Options};
+pub use options::{DiskFile, Loader, Options};
 
 use crate::commands::inspect;
 use crate::debian::kernel;
@@ -77,6 +77,9 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
         (machine.gdb, machine.stopped) = (Some(GDB.to_owned()), true);
     }
     machine.inspect = options.inspect.then(|| inspect::socket(project));
+    if let Some(DiskFile { file, is_ram: false }) = &options.disk {
+        machine.disk = Some(readable(file)?);
+    }
     machine.more.clone_from(&options.more);
     Ok(machine)
 }
@@ -99,13 +102,21 @@ fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     image.pack(&project.work.join("plinth.igvm"))
 }
 
-/// The image with a disk: its contents, and the device.
-fn with_disk(project: &Project, options: &Options, image: Image, disk: &Path) -> Result<Image> {
+/// The image with a disk: its contents, or a process that drives it; and the device.
+fn with_disk(project: &Project, options: &Options, image: Image, disk: &DiskFile) -> Result<Image> {
+    let file = readable(&disk.file)?;
+    if !disk.is_ram {
+        // The live view's configuration goes on with the ordinary one.
+        let configs = ["vmm", "inspect", "host-pci", "host-disk"];
+        let is_wanted = |name: &&str| *name != "inspect" || options.inspect;
+        let configs: Vec<_> = configs.into_iter().filter(is_wanted).collect();
+        return Ok(image.configs(project, &configs, "").with_programs(&["host-pci", "host-block"]));
+    }
     let config = config_with(project, "vmm", &[])? + "device virtio-blk inside\n";
     // The live view's configuration includes the ordinary one.
     let name = if options.inspect { "files.vmm.conf" } else { "files.init.conf" };
     Ok(image
-        .set("payload.disk", format_args!("file:{}", readable(disk)?.display()))
+        .set("payload.disk", format_args!("file:{}", file.display()))
         .set(name, format_args!("text:{config}")))
 }
 

@@ -1,5 +1,7 @@
 //! A disk of the host's, driven by a process: what its file has is read, and what is written is in the file.
 
+mod guest;
+
 use std::ffi::OsString;
 use std::fs;
 
@@ -21,6 +23,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("disk-1", |case| disk(case, qemu, 1, "", &[]));
     suite.check("disk-2", |case| disk(case, qemu, 2, ",iommu_platform=on", &[]));
     suite.check("disk-driver-ends", |case| disk(case, qemu, 2, "", &IMPATIENT));
+    guest::run(suite, qemu);
     Ok(())
 }
 

@@ -116,7 +116,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     let cpus = info.cpus;
     let mut ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
     // Before the VM is given its memory: the disk's pages are never the guest's.
-    let disk = virtio::take_disk(start, handles.files, &mut ram).map_err(StartError::Guest)?;
+    let disk = virtio::take_disk(start, handles.files, &mut ram, info.tsc_hz).map_err(StartError::Guest)?;
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     // All of it at once: no memory fault is then one of the guest's RAM.
     map_memory(handles, vm, &ram)?;
@@ -132,6 +132,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         serial_interrupt: handles.serial_interrupt,
         tsc_hz: info.tsc_hz,
     };
+    let has_urgent_threads = matches!(disk, Some(virtio::Disk::Host(_)));
     let parts = build_board(start, &config, &router, extension, &ram, disk)?;
     // Tables before the kernel: the kernel is told where they are.
     let rsdp_gpa = firmware::place_firmware(vm, cpus, &parts.acpi)?;
@@ -163,7 +164,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         info.kept_bytes >> 20,
         info.free_bytes >> 10
     );
-    start_vcpus(shared, created, &entry, extension.run_vcpu)
+    start_vcpus(shared, created, &entry, extension.run_vcpu, has_urgent_threads)
 }
 
 /// Gives the VM all guest memory.
@@ -236,12 +237,14 @@ fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable
     CpuidTable::new(&mut host, &policy)
 }
 
-/// Starts a thread for each vCPU but the first, which runs here.
+/// Starts a thread for each vCPU but the first, which runs here; unless this thread is more urgent than vCPUs
+/// may be, as it is where others are (`has_urgent_threads`).
 fn start_vcpus(
     shared: &'static Shared,
     created: Vec<vcpu::Created>,
     entry: &EntryRegisters,
     run_vcpu: fn(&mut Vcpu) -> u32,
+    has_urgent_threads: bool,
 ) -> Result<u32> {
     let cpus = created.len() as u32;
     let tsc_hz = shared.board.clock.tsc_hz();
@@ -261,12 +264,19 @@ fn start_vcpus(
                 .map_err(kernel("a vCPU's thread"))?;
         }
     }
-    match first {
+    let mut first = first.ok_or(StartError::Guest("no vCPU".into()))?;
+    if !has_urgent_threads {
         // After the other threads: this does not come back before the machine ends.
-        Some(mut vcpu) => end(shared, run_vcpu(&mut vcpu)),
-        None => return Err(StartError::Guest("no vCPU".into())),
+        end(shared, run_vcpu(&mut first));
+        return Ok(1);
     }
-    Ok(1)
+    thread::spawn(0, VCPU_PRIORITY, move || end(shared, run_vcpu(&mut first)))
+        .map_err(kernel("a vCPU's thread"))?;
+    // The process is there as long as this thread is.
+    let nothing = Event::try_new().map_err(kernel("an event"))?;
+    loop {
+        nothing.wait().map_err(kernel("waiting for the machine's end"))?;
+    }
 }
 
 /// Ends the machine: the table of exits, then the end.

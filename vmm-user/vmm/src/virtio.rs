@@ -3,17 +3,21 @@
 //! | `init.conf` | device | behind it |
 //! |---|---|---|
 //! | `device virtio-blk inside`, `set disk FILE` | a disk | that payload, in memory: [`ram_disk`] |
+//! | `device virtio-blk inside`, `set disk-channel NAME` | a disk | the host's: [`host_disk`], [`worker`] |
 //! | `device virtio-rng inside` | entropy | RDRAND: [`rdrand`] |
 //! | `device virtio-console inside` | a console | itself: what is sent comes back ([`loopback`]) |
 //! | `device virtio-net inside` | a network | a neighbour at 10.0.2.2: [`neighbour`] |
 //!
 //! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. Packed rings are
-//! offered besides split ones by `set virtio-rings packed`. All of it is reached in the exit that notifies.
+//! offered besides split ones by `set virtio-rings packed`. All of it but the host's disk is reached in the
+//! exit that notifies.
 
+mod host_disk;
 mod loopback;
 mod neighbour;
 mod ram_disk;
 mod rdrand;
+mod worker;
 
 use alloc::format;
 use alloc::string::String;
@@ -21,8 +25,9 @@ use alloc::string::String;
 use devices::guest_memory::{GuestMemory, NotMemory};
 use runtime::Start;
 use runtime::abi::operation::Handle;
+use runtime::channel::Channel;
 use runtime::process;
-use virtio_devices::blk::{Block, BlockConfig};
+use virtio_devices::blk::{AtOnce, Block, BlockConfig};
 use virtio_devices::console::Console;
 use virtio_devices::device::VirtioDevice;
 use virtio_devices::net::Net;
@@ -31,10 +36,12 @@ use virtio_devices::rng::Rng;
 
 use crate::board::{Builder, Place, place};
 use crate::guest_memory::GuestRam;
+use host_disk::HostDisk;
 use loopback::Loopback;
 use neighbour::Neighbour;
 use ram_disk::RamDisk;
 use rdrand::Rdrand;
+use worker::Worker;
 
 /// The guest's MAC address: locally administered.
 const ADDRESS: [u8; 6] = [0x02, 0x50, 0x4c, 0x00, 0x00, 0x01];
@@ -58,8 +65,13 @@ impl GuestMemory for GuestRam {
     }
 }
 
-/// A disk whose contents are a payload of the image.
-pub struct Disk(RamDisk);
+/// What is behind the guest's disk.
+pub enum Disk {
+    /// A payload of the image, in memory.
+    Ram(RamDisk),
+    /// A disk of the host's.
+    Host(Worker),
+}
 
 /// Holds that no virtio device is to be a process of its own: there is no such program, and the guest would
 /// wait for one in vain.
@@ -77,12 +89,32 @@ fn is_inside(start: &Start, name: &str) -> bool {
     place(start, name) == Place::Inside
 }
 
-/// Takes the disk's payload out of the guest's memory, if the configuration wants a disk: the guest finds
-/// none there, and reaches it through the device alone.
-pub fn take_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<Option<Disk>, String> {
+/// Finds what is behind the guest's disk, if the configuration wants one. `tsc_hz`: TSC ticks of a second.
+pub fn take_disk(
+    start: &Start,
+    files: Handle,
+    ram: &mut GuestRam,
+    tsc_hz: u64,
+) -> Result<Option<Disk>, String> {
     if !is_inside(start, "virtio-blk") {
         return Ok(None);
     }
+    match start.setting("disk-channel") {
+        Some(name) => host_disk(start, name, tsc_hz).map(|worker| Some(Disk::Host(worker))),
+        None => ram_disk(start, files, ram).map(|disk| Some(Disk::Ram(disk))),
+    }
+}
+
+/// Connects to the process that drives the host's disk, and has a thread talk to it.
+fn host_disk(start: &Start, name: &str, tsc_hz: u64) -> Result<Worker, String> {
+    let channel = start.handle(name).ok_or_else(|| format!("no channel named {name} to the host's disk"))?;
+    let disk = HostDisk::open(Channel(channel), tsc_hz)?;
+    Worker::start(disk).map_err(|status| format!("a thread for the host's disk: {status}"))
+}
+
+/// Takes the disk's payload out of the guest's memory: the guest finds none there, and reaches it through the
+/// device alone.
+fn ram_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<RamDisk, String> {
     let name = start.setting("disk").unwrap_or("disk");
     let is_read_only = start.setting("disk-access") == Some("read-only");
     let info = process::open(files, name)
@@ -95,15 +127,13 @@ pub fn take_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<Opt
     // Address 0 says that the host has no memory where the file lies.
     let memory = ram.take(info.gpa, info.bytes).filter(|_| info.gpa != 0);
     let memory = memory.ok_or_else(|| format!("the disk {name} is not in guest memory"))?;
-    Ok(Some(Disk(RamDisk::new(memory, info.gpa, info.bytes, is_read_only))))
+    Ok(RamDisk::new(memory, info.gpa, info.bytes, is_read_only))
 }
 
 /// Puts the virtio devices on the board that the configuration wants inside.
 pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, board: &mut Builder) {
-    if let Some(Disk(disk)) = disk {
-        let queues = start.setting("disk-queues").and_then(|queues| queues.parse().ok()).unwrap_or(1);
-        let serial = start.setting("disk-serial").unwrap_or("plinth").as_bytes().to_vec();
-        add(start, ram, Block::new(disk, BlockConfig { serial, queues }), board);
+    if let Some(disk) = disk {
+        add_disk(start, ram, disk, board);
     }
     if is_inside(start, "virtio-rng") {
         match Rdrand::detect() {
@@ -119,12 +149,30 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, board: &mut Bu
     }
 }
 
+fn add_disk(start: &Start, ram: &GuestRam, disk: Disk, board: &mut Builder) {
+    let queues = start.setting("disk-queues").and_then(|queues| queues.parse().ok()).unwrap_or(1);
+    let serial = start.setting("disk-serial").unwrap_or("plinth").as_bytes().to_vec();
+    let config = BlockConfig { serial, queues };
+    match disk {
+        Disk::Ram(disk) => add(start, ram, Block::new(AtOnce::new(disk), config), board),
+        Disk::Host(worker) => {
+            let done = worker.done();
+            let device = VirtioPci::new(Block::new(worker, config), ram.clone(), rings(start));
+            board.add_function_with_input(device, done);
+        }
+    }
+}
+
 fn add(start: &Start, ram: &GuestRam, device: impl VirtioDevice + 'static, board: &mut Builder) {
-    let rings = match start.setting("virtio-rings") {
+    board.add_function(VirtioPci::new(device, ram.clone(), rings(start)));
+}
+
+/// Which rings the devices offer.
+fn rings(start: &Start) -> Rings {
+    match start.setting("virtio-rings") {
         Some("packed") => Rings::Packed,
         _ => Rings::Split,
-    };
-    board.add_function(VirtioPci::new(device, ram.clone(), rings));
+    }
 }
 
 #[cfg(test)]

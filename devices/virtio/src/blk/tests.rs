@@ -1,3 +1,7 @@
+mod later;
+
+use alloc::vec;
+
 use super::spec::{kind, status};
 use super::*;
 use crate::pci::spec as pci;
@@ -64,8 +68,8 @@ impl Disk for Memory {
     }
 }
 
-fn block(disk: Memory) -> Block<Memory> {
-    Block::new(disk, BlockConfig { serial: b"serial".to_vec(), queues: 2 })
+fn block(disk: Memory) -> Block<AtOnce<Memory>> {
+    Block::new(AtOnce::new(disk), BlockConfig { serial: b"serial".to_vec(), queues: 2 })
 }
 
 fn header(kind: u32, sector: u64) -> Vec<u8> {
@@ -80,7 +84,7 @@ fn range(sector: u64, sectors: u32, flags: u32) -> Vec<u8> {
 fn what_is_written_is_read_on_any_queue() {
     for format in formats() {
         let mut machine = Machine::ready(block(Memory::new(512)), format, 16);
-        let disk = machine.function.device().disk().bytes.clone();
+        let disk = machine.function.device().backend().disk().bytes.clone();
         // Larger than the buffer, in pieces that are not its parts.
         let (written, data) =
             machine.request(0, &[&header(kind::IN, 3)], &[100 << 10, 512, 3 << 10, 1]).unwrap();
@@ -94,7 +98,7 @@ fn what_is_written_is_read_on_any_queue() {
         // Header and data need not be apart (2.7.4.3).
         let whole = [header(kind::OUT, 0), vec![7; 512]].concat();
         assert_eq!(machine.request(0, &[&whole], &[1]), Some((1, vec![status::OK])));
-        let after = &machine.function.device().disk().bytes;
+        let after = &machine.function.device().backend().disk().bytes;
         assert_eq!((&after[..512], &after[512..5 * 512]), (&[7; 512][..], &disk[512..5 * 512]));
         assert_eq!(after[5 * 512..][..new.len()], new);
         assert_eq!(after[5 * 512 + new.len()..], disk[5 * 512 + new.len()..]);
@@ -135,15 +139,15 @@ fn what_is_not_on_the_disk_is_an_error() {
 fn flush_serial_discard_and_zeroes() {
     let mut machine = Machine::ready(block(Memory::new(64)), Default::default(), 16);
     assert_eq!(machine.request(0, &[&header(kind::FLUSH, 0)], &[1]), Some((1, vec![0])));
-    assert_eq!(machine.function.device().disk().flushes, 1);
+    assert_eq!(machine.function.device().backend().disk().flushes, 1);
     let serial = [b"serial".to_vec(), vec![0; 15]].concat();
     assert_eq!(machine.request(0, &[&header(kind::GET_ID, 0)], &[20, 1]), Some((21, serial)));
     let ranges = [range(2, 3, 0), range(60, 4, 0)].concat();
     assert_eq!(machine.request(0, &[&header(kind::DISCARD, 0), &ranges], &[1]), Some((1, vec![0])));
-    assert_eq!(machine.function.device().disk().discarded, [(1024, 1536), (60 * 512, 2048)]);
+    assert_eq!(machine.function.device().backend().disk().discarded, [(1024, 1536), (60 * 512, 2048)]);
     let ranges = [range(1, 1, 0), range(5, 2, 1)].concat();
     assert_eq!(machine.request(0, &[&header(kind::WRITE_ZEROES, 0), &ranges], &[1]), Some((1, vec![0])));
-    let disk = &machine.function.device().disk().bytes;
+    let disk = &machine.function.device().backend().disk().bytes;
     let zero = |sector: usize| disk[512 * sector..][..512] == [0; 512];
     assert_eq!([0, 1, 2, 4, 5, 6, 7].map(zero), [false, true, false, false, true, true, false]);
 }
@@ -182,7 +186,7 @@ fn a_read_only_disk_is_not_written() {
         let said = machine.request(0, &[&header(kind, 0), &data], &[1]);
         assert_eq!(said.map(|(_, data)| data), Some(vec![status::IO_ERROR]));
     }
-    assert_eq!(machine.function.device().disk().bytes, before);
+    assert_eq!(machine.function.device().backend().disk().bytes, before);
 }
 
 #[test]

@@ -129,6 +129,12 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         &self.device
     }
 
+    /// The device, to change what is behind it.
+    #[cfg(test)]
+    pub(crate) fn device_mut(&mut self) -> &mut D {
+        &mut self.device
+    }
+
     /// Why the device could not go on, the last time that it could not.
     pub fn last_error(&self) -> Option<RingError> {
         self.last_error

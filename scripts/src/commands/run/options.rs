@@ -1,8 +1,10 @@
 //! The options of `scripts/run`.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
@@ -36,9 +38,10 @@ pub struct Options {
     /// Who loads the image; the default is igvm where this QEMU has it, else pvh
     #[arg(long, value_enum, value_name = "WHICH")]
     pub loader: Option<Loader>,
-    /// A disk of the guest's, /dev/vda: a copy of this file in memory, which is gone when the machine ends
-    #[arg(long, value_name = "FILE", conflicts_with = "image")]
-    pub disk: Option<PathBuf>,
+    /// A disk of the guest's, /dev/vda: this file, by QEMU's virtio disk and a process that drives it; with
+    /// `,ram` a copy of the file in memory, which is gone when the machine ends
+    #[arg(long, value_name = "FILE[,ram]", conflicts_with = "image")]
+    pub disk: Option<DiskFile>,
     /// The QEMU to use [default: $PLINTH_QEMU, or qemu-system-x86_64]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
@@ -71,6 +74,26 @@ pub struct Options {
     /// More arguments for QEMU
     #[arg(last = true, value_name = "QEMU-ARGUMENT")]
     pub more: Vec<OsString>,
+}
+
+/// What is behind the guest's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskFile {
+    /// The file.
+    pub file: PathBuf,
+    /// A copy in memory, not the file itself.
+    pub is_ram: bool,
+}
+
+impl FromStr for DiskFile {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.strip_suffix(",ram") {
+            Some(file) => Self { file: file.into(), is_ram: true },
+            None => Self { file: text.into(), is_ram: false },
+        })
+    }
 }
 
 /// Who loads the image.
