@@ -91,7 +91,7 @@ fn guest(case: &mut Case, qemu: &Qemu, processors: u32, more: &str) -> Result<()
     if !more.is_empty() {
         let starts = booted.log_text().matches("is started again").count();
         case.note(format_args!("the driver was started again {starts} times"));
-        ensure!(starts > 20, "the driver ended {starts} times only");
+        ensure!(starts > 10, "the driver ended {starts} times only");
     }
     case.expect_no_panic(&booted)
 }
