@@ -101,6 +101,8 @@ mod tests {
         assert_eq!(fit(&AMD, 0x2e7), 0x2e7);
         // Tiles have no room, and do not take the room of others.
         assert_eq!(fit(&[&INTEL[..], &TILES[..]].concat(), 0x6_02e7), 0x2e7);
+        // States from 32 up are in EDX.
+        assert_eq!(fit(&[AVX_AREA, (40, 64, 832)], 1 << 40 | 7), 1 << 40 | 7);
         assert_eq!(fit(&INTEL, 7), 7);
         assert_eq!(fit(&[], 3), 3);
     }

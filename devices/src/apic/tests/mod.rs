@@ -2,6 +2,7 @@
 
 mod base;
 mod ipi;
+mod posted;
 mod priority;
 mod registers;
 mod threads;

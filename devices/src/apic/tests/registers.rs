@@ -247,6 +247,10 @@ fn local_pins() {
     assert!(machine.apics.get(0).unwrap().pulse_lint1());
     machine.local[0].sync();
     assert!(machine.local[0].take_nmi());
+    machine.store(0, spec::LVT_LINT1, 0x500);
+    assert!(machine.apics.get(0).unwrap().pulse_lint1());
+    machine.local[0].sync();
+    assert_eq!(machine.local[0].take_startup(), Some(crate::apic::Startup::Init));
 }
 
 #[test]
