@@ -59,10 +59,14 @@ impl<'a> Call<'a> {
 /// Executes a command.
 pub(crate) fn execute(tpm: &mut Tpm, locality: u8, command: &[u8], response: &mut Vec<u8>) {
     response.clear();
+    let had_failed = tpm.volatile.failure.is_some();
     let result = run(tpm, locality, command, response);
+    // What fails inside a command can't always return an error there, and nothing of it gets saved below.
+    // Those that report a failure from before succeed.
+    let works = if tpm.volatile.failure.is_some() && !had_failed { Err(Rc::FAILURE) } else { Ok(()) };
     // Even a command that fails may have changed something: a count of failed tries.
     let committed = tpm.commit();
-    if let Err(rc) = result.and(committed) {
+    if let Err(rc) = works.and(result).and(committed) {
         // What `finish` had written already would report a success that the storage does not have.
         response.clear();
         // TPM_ST_RSP_COMMAND, the tag of TPM 1.2: software for that version then knows what it talks to (part
@@ -194,16 +198,6 @@ fn finish(
     response: &mut Vec<u8>,
 ) -> Result<()> {
     let mut parameters = Zeroizing::new(core::mem::take(&mut call.out).into_vec());
-    // A command that failed does not come here: the digest is about what the TPM has done.
-    if tpm.permanent.audited.contains(&command.code) {
-        let code = command.code.to_be_bytes();
-        let rp = tpm.digest(tpm.permanent.audit_hash, &[&[0; 4], &code, &parameters]);
-        let cp = tpm.cp_hash(tpm.permanent.audit_hash, call, &call.parameters);
-        // That command starts the digest anew, which therefore must not begin with the command itself.
-        if command.code != table::GET_COMMAND_AUDIT_DIGEST {
-            tpm.audit_command(&cp, &rp);
-        }
-    }
     let mut w = Writer::new();
     if let Some(handle) = call.out_handle {
         w.u32(handle);
@@ -214,6 +208,15 @@ fn finish(
         // An audit session is exclusive only as long as no command runs outside it (part 1, 20).
         tpm.volatile.exclusive_audit = None;
         w.raw(&parameters);
+    }
+    // A command that failed does not come here: the digest is about what the TPM has done. Like that of
+    // a session it is over the parameters as they are on the wire, so after they were encrypted (part 1, 21).
+    // The command that starts the digest anew is not the first in it.
+    if tpm.permanent.audited.contains(&command.code) && command.code != table::GET_COMMAND_AUDIT_DIGEST {
+        let code = command.code.to_be_bytes();
+        let rp = tpm.digest(tpm.permanent.audit_hash, &[&[0; 4], &code, &parameters]);
+        let cp = tpm.cp_hash(tpm.permanent.audit_hash, call, &call.parameters);
+        tpm.audit_command(&cp, &rp);
     }
     let tag = if has_sessions { st::SESSIONS } else { st::NO_SESSIONS };
     let size = u32::try_from(HEADER + w.len()).map_err(|_| Rc::SIZE)?;

@@ -183,8 +183,8 @@ impl Tpm {
             let mut entropy = zeroize::Zeroizing::new([0; 32]);
             match self.platform.entropy(&mut *entropy) {
                 Ok(()) => self.drbg.reseed(&*self.crypto, &[&*entropy]),
-                // This command goes on: the generator is far from what the standard allows without new
-                // entropy. The next one finds the TPM failed.
+                // The command runs to its end with what the generator has, and then fails (`execute` in
+                // `dispatch`).
                 Err(_) => drop(self.fail("there is no entropy")),
             }
         }

@@ -13,6 +13,7 @@ use crate::rc::Result;
 
 pub(crate) const STARTUP: u32 = 0x144;
 pub(crate) const PP_COMMANDS: u32 = 0x12d;
+pub(crate) const POLICY_SECRET: u32 = 0x151;
 pub(crate) const GET_COMMAND_AUDIT_DIGEST: u32 = 0x133;
 
 /// Commands that a TPM that has failed still executes: TPM2_GetCapability and TPM2_GetTestResult.

@@ -15,7 +15,7 @@ use crate::structures::ticket::Ticket;
 use crate::wire::{Reader, Writer};
 
 const SIGNED: u32 = 0x160;
-const SECRET: u32 = 0x151;
+const SECRET: u32 = crate::table::POLICY_SECRET;
 
 /// The bit of a timeout that says that it ends with a TPM Reset too.
 const UNTIL_RESET: u64 = 1 << 63;

@@ -18,6 +18,6 @@ pub(crate) fn stir(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let data = call.read(|r| r.sized(limit::SENSITIVE_DATA))?;
     call.end()?;
     // Mixed in, not put in place of anything: bytes that the caller knows don't make the state known.
-    tpm.drbg.reseed(&*tpm.crypto, &[data]);
+    tpm.drbg.mix(&*tpm.crypto, &[data]);
     Ok(())
 }

@@ -28,10 +28,15 @@ impl Drbg {
         drbg
     }
 
-    /// Mixes in a seed or additional input.
+    /// Mixes in new entropy.
     pub(crate) fn reseed(&mut self, crypto: &dyn Crypto, seed: &[&[u8]]) {
         self.update(crypto, seed);
         self.calls = 0;
+    }
+
+    /// Mixes in additional input. It need not have any entropy, so the next reseeding stays due when it was.
+    pub(crate) fn mix(&mut self, crypto: &dyn Crypto, input: &[&[u8]]) {
+        self.update(crypto, input);
     }
 
     pub(crate) const fn is_due(&self) -> bool {

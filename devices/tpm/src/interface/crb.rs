@@ -157,6 +157,8 @@ impl Crb {
         // Not while a command runs: its response would be the next locality's to read.
         if value & RELINQUISH != 0 && self.active == Some(locality) && !self.is_running {
             self.active = None;
+            // A response may hold what was unsealed, and this locality need not have gone idle.
+            self.buffer.fill(0);
         }
         // A higher locality may take the TPM from a lower one, and from no other.
         let may_seize = self.active.is_none_or(|active| active < locality) && !self.is_running;
@@ -164,6 +166,7 @@ impl Crb {
             if let Some(active) = self.active {
                 // By this bit the other one finds out that it has lost the TPM.
                 self.seized |= 1 << active;
+                self.buffer.fill(0);
             }
             self.active = Some(locality);
             self.seized &= !(1 << locality);
@@ -244,6 +247,25 @@ mod tests {
         assert_eq!(read(&crb, LOC_STS), 2);
         crb.write(0x2000 + LOC_CTRL, &[2]);
         assert_eq!(read(&crb, LOC_STATE), 0x80);
+    }
+
+    #[test]
+    fn no_locality_reads_what_was_for_another() {
+        for next in [RELINQUISH, SEIZE] {
+            let mut crb = Crb::new();
+            crb.write(LOC_CTRL, &[1]);
+            crb.write(CTRL_REQ, &[1]);
+            crb.write(DATA, &[1, 2, 3, 4]);
+            crb.write(CTRL_START, &[1]);
+            crb.respond(&[5, 6, 7, 8]);
+            if next == RELINQUISH {
+                crb.write(LOC_CTRL, &RELINQUISH.to_le_bytes());
+            }
+            let taken = if next == SEIZE { SEIZE } else { REQUEST_ACCESS };
+            crb.write(0x1000 + LOC_CTRL, &taken.to_le_bytes());
+            assert_eq!(read(&crb, 0x1000 + LOC_STS) & 1, 1);
+            assert_eq!(read(&crb, 0x1000 + DATA), 0);
+        }
     }
 
     #[test]

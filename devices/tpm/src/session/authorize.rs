@@ -98,6 +98,11 @@ impl Tpm {
             return ensure(one.entity.is_some(), Rc::ATTRIBUTES);
         }
         let session = self.session(one.handle).map_err(|_| Rc::reference_session(at + 1))?;
+        // Whatever the session is for: each of its HMACs is a try at the value that it was bound to (part 1,
+        // 19.8).
+        if session.is_bound_to_protected {
+            self.check_lockout(if session.is_bound_to_lockout { handle::LOCKOUT } else { handle::NULL })?;
+        }
         // Only those in front: each pair is then looked at once.
         let others = || call.uses.iter().take(at);
         ensure(

@@ -8,7 +8,7 @@ use crate::crypto::{Crypto, Hash};
 use crate::dispatch::Call;
 use crate::engine::Tpm;
 use crate::rc::{Rc, Result};
-use crate::table::Role;
+use crate::table::{POLICY_SECRET, Role};
 
 /// What of a command a policy is tied to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,6 +121,11 @@ impl Tpm {
         // A trial session computes a digest without having been shown anything.
         if session.kind == Kind::Trial {
             return Err(Rc::ATTRIBUTES);
+        }
+        // The command is there to show that somebody knows a value, so the policy must have asked for one
+        // (part 3, 23.4).
+        if call.code == POLICY_SECRET && policy.needed == Needed::Nothing {
+            return Err(Rc::MODE);
         }
         let (hash, digest) = self.entity_policy(entity);
         // No session's digest is ever empty, so that this would fail below; the code here says why.

@@ -17,6 +17,8 @@ pub const PLATFORM: u32 = 0x4000_000c;
 #[derive(Clone, Default)]
 pub struct World {
     entropy: Rc<Cell<u8>>,
+    /// The source of entropy has failed.
+    pub is_drained: Rc<Cell<bool>>,
     pub time: Rc<Cell<u64>>,
     pub slots: Rc<RefCell<[Vec<u8>; 2]>>,
     /// Bytes that still get into the storage before the power goes.
@@ -34,6 +36,9 @@ impl World {
 
 impl Platform for World {
     fn entropy(&mut self, out: &mut [u8]) -> Result<(), PlatformError> {
+        if self.is_drained.get() {
+            return Err(PlatformError);
+        }
         for byte in out {
             self.entropy.set(self.entropy.get().wrapping_mul(5).wrapping_add(1));
             *byte = self.entropy.get();
