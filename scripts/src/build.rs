@@ -11,7 +11,7 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 12] = [
+pub const PLINTH: [&str; 13] = [
     "vmm-kernel",
     "init",
     "inspect",
@@ -22,6 +22,7 @@ pub const PLINTH: [&str; 12] = [
     "host-pci",
     "host-block",
     "block-test",
+    "host-net",
     "batch",
     "pvh-loader",
 ];

@@ -19,6 +19,7 @@ mod interrupts_off;
 mod kernel;
 mod late;
 mod mmio_forms;
+mod network;
 mod registers;
 pub(crate) mod source;
 mod virtio;
@@ -57,6 +58,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "47-ends", run: ends::run },
     Group { name: "48-devices", run: devices::run },
     Group { name: "49-disk", run: disk::run },
+    Group { name: "49-network", run: network::run },
     Group { name: "49-virtio", run: virtio::run },
     Group { name: "50-caches", run: caches::run },
     Group { name: "55-mmio-forms", run: mmio_forms::run },

@@ -38,6 +38,11 @@ pub trait VirtioDevice: Send {
     fn input<M: GuestMemory>(&mut self, _queues: &mut Queues<'_, M>) -> Result<(), RingError> {
         Ok(())
     }
+    /// What is behind the device has signalled: called before [`input`](Self::input), whether the device runs
+    /// or not. Returns whether its configuration has changed.
+    fn attend(&mut self) -> bool {
+        false
+    }
     /// The driver has reset the device: no chain that it has taken is its any more, and it must not touch
     /// their buffers.
     fn reset(&mut self) {}

@@ -66,6 +66,9 @@ pub struct Machine {
     pub inspect: Option<PathBuf>,
     /// A file that is a disk of the machine's, sector by sector: virtio, version 1.
     pub disk: Option<PathBuf>,
+    /// A network that QEMU itself makes (`-netdev user`), by a virtio device, version 1; what is here are
+    /// more of the device's options, such as `",mac=52:54:00:12:34:56"`, or nothing.
+    pub network: Option<String>,
     /// The port of the device by which Plinth ends QEMU; another makes such an end be ignored.
     pub exit_port: u16,
     /// A Unix socket for QEMU's control protocol; see [`crate::Qmp`].
@@ -92,6 +95,7 @@ impl Machine {
             serial: Serial::Stdio,
             inspect: None,
             disk: None,
+            network: None,
             exit_port: 0xf4,
             control: None,
             gdb: None,
@@ -184,6 +188,10 @@ impl Machine {
                 .extend(["-drive".into(), with_path("if=none,id=disk,format=raw,discard=unmap,file=", file)]);
             add(command, &["-device", "virtio-blk-pci,drive=disk,disable-legacy=on"]);
         }
+        if let Some(options) = &self.network {
+            let device = format!("virtio-net-pci,netdev=net,disable-legacy=on{options}");
+            add(command, &["-netdev", "user,id=net", "-device", &device]);
+        }
         if let Some(socket) = &self.control {
             let chardev = with_path("socket,id=control,server=on,wait=off,path=", socket);
             command.extend(["-chardev".into(), chardev]);
@@ -263,6 +271,7 @@ mod tests {
         machine.control = Some("/c".into());
         machine.inspect = Some("/i".into());
         machine.disk = Some("a,b".into());
+        machine.network = Some(",mac=x".into());
         machine.gdb = Some("tcp::1234".into());
         machine.stopped = true;
         machine.exit_port = 0x4f0;
@@ -275,6 +284,7 @@ mod tests {
             "-chardev file,id=log,path=log -device isa-debugcon,iobase=0x402,chardev=log -serial mon:stdio",
             "mon:stdio -chardev socket,id=inspect,server=on,wait=off,path=/i -serial chardev:inspect",
             "-drive if=none,id=disk,format=raw,discard=unmap,file=a,,b -device virtio-blk-pci,drive=disk,",
+            "-netdev user,id=net -device virtio-net-pci,netdev=net,disable-legacy=on,mac=x -chardev",
             "-chardev socket,id=control,server=on,wait=off,path=/c -mon chardev=control,mode=control",
             "-gdb tcp::1234 -S -icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm -seed 1",
         ] {

@@ -1,5 +1,6 @@
 //! `scripts/run`: boots a guest under Plinth, with its console on this terminal.
 
+mod devices;
 mod options;
 
 use std::path::{Path, PathBuf};
@@ -8,11 +9,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use plinth_qemu::{Boot, Machine, Outcome, Qemu, QemuError, Serial, read_text, shell};
 
-pub use options::{DiskFile, Loader, Options};
+pub use options::{DiskFile, Loader, Network, Options};
 
 use crate::commands::inspect;
 use crate::debian::kernel;
-use crate::image::{Image, Payload, config_with};
+use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
 use crate::project::{BARE, Project};
 use crate::{build, log, say};
@@ -80,6 +81,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
     if let Some(DiskFile { file, is_ram: false }) = &options.disk {
         machine.disk = Some(readable(file)?);
     }
+    machine.network = options.net.map(|Network::User| String::new());
     machine.more.clone_from(&options.more);
     Ok(machine)
 }
@@ -92,32 +94,12 @@ fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     }
     let payload = payload(project, options)?;
     build::plinth(project)?;
-    let mut image = Image::new(project, &options.recipe)?.payload(&payload);
-    if let Some(disk) = &options.disk {
-        image = with_disk(project, options, image, disk)?;
-    }
+    let image = Image::new(project, &options.recipe)?.payload(&payload);
+    let mut image = devices::add(project, options, image)?;
     if options.no_debug {
         image = image.set("debug", false);
     }
     image.pack(&project.work.join("plinth.igvm"))
-}
-
-/// The image with a disk: its contents, or a process that drives it; and the device.
-fn with_disk(project: &Project, options: &Options, image: Image, disk: &DiskFile) -> Result<Image> {
-    let file = readable(&disk.file)?;
-    if !disk.is_ram {
-        // The live view's configuration goes on with the ordinary one.
-        let configs = ["vmm", "inspect", "host-pci", "host-disk"];
-        let is_wanted = |name: &&str| *name != "inspect" || options.inspect;
-        let configs: Vec<_> = configs.into_iter().filter(is_wanted).collect();
-        return Ok(image.configs(project, &configs, "").with_programs(&["host-pci", "host-block"]));
-    }
-    let config = config_with(project, "vmm", &[])? + "device virtio-blk inside\n";
-    // The live view's configuration includes the ordinary one.
-    let name = if options.inspect { "files.vmm.conf" } else { "files.init.conf" };
-    Ok(image
-        .set("payload.disk", format_args!("file:{}", file.display()))
-        .set(name, format_args!("text:{config}")))
 }
 
 fn payload(project: &Project, options: &Options) -> Result<Payload> {
@@ -131,7 +113,7 @@ fn payload(project: &Project, options: &Options) -> Result<Payload> {
             let mut tree = Initramfs::new(project)?;
             tree.add_port_command(project)?;
             // Another's kernel takes other modules, or has the drivers built in.
-            if options.disk.is_some() && options.kernel.is_none() {
+            if (options.disk.is_some() || options.net.is_some()) && options.kernel.is_none() {
                 tree.add_virtio_drivers(project, &options.guest)?;
             }
             tree.pack(&project.work.join("initrd.gz"))?

@@ -1,5 +1,5 @@
 //! Drives virtio devices of the host's (virtio 1.2): the transport over PCI, split virtqueues, the block
-//! device.
+//! device, the network device.
 //!
 //! The device is hostile. What it writes is read once, by volatile accesses, and checked: a used ring that
 //! says what was never asked for, a status that there is not, or silence, ends the driver with a
@@ -12,6 +12,7 @@ extern crate alloc;
 
 pub mod block;
 mod layout;
+pub mod net;
 pub mod queue;
 pub mod transport;
 

@@ -9,8 +9,10 @@ use crate::DriverError;
 
 /// The most descriptors of a chain.
 pub const CHAIN: u16 = 4;
-/// The most chains at a time.
-const CHAINS_MAX: usize = 16;
+/// The most descriptors of a queue.
+pub const SIZE_MAX: u16 = 64;
+/// The most chains at a time: of one descriptor each.
+const CHAINS_MAX: usize = SIZE_MAX as usize;
 /// What a queue needs of the memory that it is in.
 pub const BYTES: u64 = 4096;
 /// Where the rings are, with as many descriptors as there may be.
@@ -22,8 +24,10 @@ const ELEMENT: u64 = 8;
 /// Flags of a descriptor: another one follows; the device writes it.
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
+/// A ring's flag: its owner does not want to hear of what the other puts into the other ring.
+const NO_SIGNAL: u16 = 1;
 
-const _: () = assert!(CHAINS_MAX as u64 * CHAIN as u64 * DESCRIPTOR <= AVAILABLE);
+const _: () = assert!(SIZE_MAX as u64 * DESCRIPTOR <= AVAILABLE);
 
 /// A piece of memory that the device is to read, or to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct Queue {
     memory: DeviceMemory,
     /// Descriptors, a power of two.
     size: u16,
+    /// How many of them each chain has for itself.
+    chain: u16,
     /// How many bytes the device may write of each chain that it has.
     outstanding: [Option<u32>; CHAINS_MAX],
     available: u16,
@@ -53,13 +59,25 @@ impl Queue {
     /// # Errors
     /// Lacks: too few, or no memory.
     pub fn new(memory: DeviceMemory, most: u16) -> Result<Self, DriverError> {
-        let size = most.min(CHAINS_MAX as u16 * CHAIN);
+        Self::with_chains(memory, most, CHAIN)
+    }
+
+    /// The same, for chains of one descriptor: as many as there are descriptors.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    pub fn of_single_buffers(memory: DeviceMemory, most: u16) -> Result<Self, DriverError> {
+        Self::with_chains(memory, most, 1)
+    }
+
+    fn with_chains(memory: DeviceMemory, most: u16, chain: u16) -> Result<Self, DriverError> {
+        let size = most.min(SIZE_MAX);
         // The indices wrap at 2^16: a place modulo the size stays right there only for a power of two (virtio
         // 1.2, 2.7).
-        if size < CHAIN || !most.is_power_of_two() || memory.window.bytes() < BYTES {
+        if size < chain || !most.is_power_of_two() || memory.window.bytes() < BYTES {
             return Err(DriverError::Lacks("a queue that is large enough"));
         }
-        Ok(Self { memory, size, outstanding: [None; CHAINS_MAX], available: 0, used: 0 })
+        Ok(Self { memory, size, chain, outstanding: [None; CHAINS_MAX], available: 0, used: 0 })
     }
 
     /// How many descriptors it has.
@@ -72,15 +90,33 @@ impl Queue {
         [0, AVAILABLE, USED].map(|offset| self.memory.physical + offset)
     }
 
+    /// The chain that the next [`submit`](Self::submit) makes available. `None`: the device has all.
+    pub fn free(&self) -> Option<u16> {
+        let chains = usize::from(self.size / self.chain);
+        self.outstanding.iter().take(chains).position(Option::is_none).map(|chain| chain as u16)
+    }
+
+    /// Whether the device is to send its message when it is done with a chain. It may do so anyway, and may
+    /// have been done with one before it sees this.
+    pub fn want_signals(&mut self, wanted: bool) {
+        self.memory.window.write_u16(AVAILABLE, if wanted { 0 } else { NO_SIGNAL });
+        // Whoever looks whether something is done looks after the device can have seen this (2.7.7.1).
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether the device wants to be notified of what was made available.
+    pub fn wants_notification(&self) -> bool {
+        self.memory.window.read_u16(USED) & NO_SIGNAL == 0
+    }
+
     /// Makes a chain available. Returns its number; `None`: the device has as many as there may be, or there
     /// are too many buffers, or none.
     pub fn submit(&mut self, buffers: &[Buffer]) -> Option<u16> {
-        let chains = usize::from(self.size / CHAIN);
-        let chain = self.outstanding.iter().take(chains).position(Option::is_none)?;
-        if buffers.is_empty() || buffers.len() > usize::from(CHAIN) {
+        let chain = self.free()?;
+        if buffers.is_empty() || buffers.len() > usize::from(self.chain) {
             return None;
         }
-        let head = chain as u16 * CHAIN;
+        let head = chain * self.chain;
         let window = &self.memory.window;
         for (buffer, index) in buffers.iter().zip(head..) {
             let is_last = usize::from(index - head) + 1 == buffers.len();
@@ -92,7 +128,7 @@ impl Queue {
             window.write_u16(at + 14, if is_last { 0 } else { index + 1 });
         }
         let written = buffers.iter().filter(|buffer| buffer.is_written).map(|buffer| buffer.bytes);
-        if let Some(place) = self.outstanding.get_mut(chain) {
+        if let Some(place) = self.outstanding.get_mut(usize::from(chain)) {
             *place = Some(written.fold(0, u32::saturating_add));
         }
         window.write_u16(AVAILABLE + 4 + 2 * u64::from(self.available % self.size), head);
@@ -102,7 +138,7 @@ impl Queue {
         window.write_u16(AVAILABLE + 2, self.available);
         // And that before the device is notified.
         fence(Ordering::SeqCst);
-        Some(chain as u16)
+        Some(chain)
     }
 
     /// Takes a chain back that the device is done with: its number, and how many bytes were written.
@@ -124,8 +160,8 @@ impl Queue {
         fence(Ordering::SeqCst);
         let at = USED + 4 + ELEMENT * u64::from(self.used % self.size);
         let (id, bytes) = (window.read_u32(at), window.read_u32(at + 4));
-        let chain = id / u32::from(CHAIN);
-        let is_head = id.is_multiple_of(u32::from(CHAIN));
+        let chain = id / u32::from(self.chain);
+        let is_head = id.is_multiple_of(u32::from(self.chain));
         let place = self.outstanding.get_mut(chain as usize).filter(|_| is_head);
         match place.and_then(Option::take) {
             // Taken out of `outstanding` by now, so that a second element for the same chain finds nothing.

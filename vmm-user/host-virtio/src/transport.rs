@@ -170,4 +170,4 @@ impl Transport {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

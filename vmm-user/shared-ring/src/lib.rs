@@ -144,18 +144,26 @@ impl<'a> Producer<'a> {
         Ok(())
     }
 
+    /// Whether there is room for an entry.
+    ///
+    /// # Errors
+    /// What the consumer says is not possible.
+    pub fn has_room(&mut self) -> Result<bool, Nonsense> {
+        // The consumer's count is read only when the last copy says that the ring is full: a read may have to
+        // fetch the cache line from another processor.
+        if self.put.wrapping_sub(self.taken) >= self.ring.capacity {
+            self.look()?;
+        }
+        Ok(self.put.wrapping_sub(self.taken) < self.ring.capacity)
+    }
+
     /// Puts an entry in. The consumer sees it after [`Self::publish`].
     ///
     /// # Errors
     /// Full, or what the consumer says is not possible.
     pub fn put(&mut self, entry: &Entry) -> Result<(), PutError> {
-        // The consumer's count is read only when the last copy says that the ring is full: a read may have to
-        // fetch the cache line from another processor.
-        if self.put.wrapping_sub(self.taken) >= self.ring.capacity {
-            self.look().map_err(|Nonsense| PutError::Nonsense)?;
-            if self.put.wrapping_sub(self.taken) >= self.ring.capacity {
-                return Err(PutError::Full);
-            }
+        if !self.has_room().map_err(|Nonsense| PutError::Nonsense)? {
+            return Err(PutError::Full);
         }
         // In any order: the consumer reads them only behind the count, which `publish` stores after them.
         self.ring.entry(self.put).zip(entry).for_each(|(word, value)| word.store(*value, Relaxed));
@@ -213,16 +221,24 @@ impl<'a> Consumer<'a> {
         Ok(())
     }
 
+    /// Whether there is an entry.
+    ///
+    /// # Errors
+    /// What the producer says is not possible.
+    pub fn has_entry(&mut self) -> Result<bool, Nonsense> {
+        if self.put == self.taken {
+            self.look()?;
+        }
+        Ok(self.put != self.taken)
+    }
+
     /// Takes an entry out, if there is one. The producer has its room after [`Self::release`].
     ///
     /// # Errors
     /// What the producer says is not possible.
     pub fn take(&mut self) -> Result<Option<Entry>, Nonsense> {
-        if self.put == self.taken {
-            self.look()?;
-            if self.put == self.taken {
-                return Ok(None);
-            }
+        if !self.has_entry()? {
+            return Ok(None);
         }
         // Entries that were taken and not released are still there, so one more may not be.
         self.ring.filled(self.put, self.told)?;

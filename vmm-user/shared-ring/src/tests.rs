@@ -59,6 +59,27 @@ fn nothing_is_seen_before_it_is_published_and_no_room_before_it_is_released() {
 }
 
 #[test]
+fn looking_for_room_or_an_entry_changes_nothing() {
+    let words = words(HEADER_WORDS + ENTRY_WORDS);
+    let (mut producer, mut consumer) = (Producer::new(&words).unwrap(), Consumer::new(&words).unwrap());
+    for number in 0..3 {
+        assert_eq!((producer.has_room(), consumer.has_entry()), (Ok(true), Ok(false)));
+        producer.put(&entry(number)).unwrap();
+        assert_eq!((producer.has_room(), consumer.has_entry()), (Ok(false), Ok(false)));
+        assert!(!producer.publish());
+        assert_eq!((consumer.has_entry(), consumer.has_entry()), (Ok(true), Ok(true)));
+        assert_eq!(consumer.take(), Ok(Some(entry(number))));
+        assert_eq!((producer.has_room(), consumer.has_entry()), (Ok(false), Ok(false)));
+        assert!(!consumer.release());
+    }
+    words[PUT].store(1, Ordering::Relaxed);
+    assert_eq!(consumer.has_entry(), Err(Nonsense));
+    producer.put(&entry(3)).unwrap();
+    words[TAKEN].store(9, Ordering::Relaxed);
+    assert_eq!(producer.has_room(), Err(Nonsense));
+}
+
+#[test]
 fn who_sleeps_is_woken_once_there_is_something_new() {
     let words = words(HEADER_WORDS + ENTRY_WORDS);
     let (mut producer, mut consumer) = (Producer::new(&words).unwrap(), Consumer::new(&words).unwrap());

@@ -7,12 +7,14 @@
 //! | `device virtio-rng inside` | entropy | RDRAND: [`rdrand`] |
 //! | `device virtio-console inside` | a console | itself: what is sent comes back ([`loopback`]) |
 //! | `device virtio-net inside` | a network | a neighbour at 10.0.2.2: [`neighbour`] |
+//! | the same, `set net-channel NAME` | a network | one of the host's, by that channel: [`host_net`] |
 //!
 //! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. Packed rings are
-//! offered besides split ones by `set virtio-rings packed`. All of it but the host's disk is reached in the
-//! exit that notifies.
+//! offered besides split ones by `set virtio-rings packed`. All but what is the host's is reached in the exit
+//! that notifies.
 
 mod host_disk;
+mod host_net;
 mod loopback;
 mod neighbour;
 mod ram_disk;
@@ -37,6 +39,7 @@ use virtio_devices::rng::Rng;
 use crate::board::{Builder, Place, place};
 use crate::guest_memory::GuestRam;
 use host_disk::HostDisk;
+use host_net::Opened;
 use loopback::Loopback;
 use neighbour::Neighbour;
 use ram_disk::RamDisk;
@@ -131,7 +134,7 @@ fn ram_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<RamDisk,
 }
 
 /// Puts the virtio devices on the board that the configuration wants inside.
-pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, board: &mut Builder) {
+pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, tsc_hz: u64, board: &mut Builder) {
     if let Some(disk) = disk {
         add_disk(start, ram, disk, board);
     }
@@ -145,7 +148,22 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, board: &mut Bu
         add(start, ram, Console::new(Loopback::default()), board);
     }
     if is_inside(start, "virtio-net") {
-        add(start, ram, Net::new(Neighbour::default(), ADDRESS), board);
+        add_net(start, ram, tsc_hz, board);
+    }
+}
+
+/// A network of the host's, if the configuration names one; without it the guest's start is not held up.
+fn add_net(start: &Start, ram: &GuestRam, tsc_hz: u64, board: &mut Builder) {
+    let Some(name) = start.setting("net-channel") else {
+        return add(start, ram, Net::new(Neighbour::default(), ADDRESS), board);
+    };
+    match host_net::open(start, name, tsc_hz) {
+        Ok(Opened { link, bell, address }) => {
+            let device = Net::new(link, address.unwrap_or(ADDRESS));
+            board.add_function_with_input(VirtioPci::new(device, ram.clone(), rings(start)), bell);
+        }
+        // Only this device is lost.
+        Err(why) => log::error!("no network: {why}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The network device (virtio 1.2, 5.1): one pair of queues, Ethernet frames, no offloads.
 
+pub mod spec;
+
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -7,32 +9,37 @@ use devices::guest_memory::GuestMemory;
 
 use crate::device::{Queues, VirtioDevice};
 use crate::queue::{Chain, RingError};
+use spec::queue::{RECEIVE, SEND};
+use spec::{BUFFERS, HEADER_BYTES, LINK_UP, feature};
 
-/// The queue of frames that the guest receives.
-const RECEIVE: u16 = 0;
-/// The queue of frames that it sends.
-const SEND: u16 = 1;
-/// Bytes in front of each frame (5.1.6): all zero but the last two, the number of buffers, when received.
-const HEADER_BYTES: usize = 12;
-/// Where that number is.
-const BUFFERS: usize = 10;
 /// The longest frame: MTU 1500, Ethernet header, VLAN tag.
 pub const FRAME_MAX: usize = 1518;
-/// Feature: the device says its address.
-const FEATURE_MAC: u64 = 1 << 5;
-/// Feature: the device says whether the link is up.
-const FEATURE_STATUS: u64 = 1 << 16;
-/// Configuration: the link is up.
-const LINK_UP: u8 = 1;
+/// Descriptors of a queue.
+const QUEUE_SIZE: u16 = 256;
 
-/// What is at the other end of the cable.
+/// What is at the other end of the cable. Nothing here waits for anybody.
 pub trait Link: Send {
+    /// Whether the link is up.
+    fn is_up(&self) -> bool {
+        true
+    }
+    /// The other end has signalled. Returns whether the link went up or down.
+    fn attend(&mut self) -> bool {
+        false
+    }
+    /// Whether a frame can be sent now. If not, the other end signals when one can.
+    fn has_room(&mut self) -> bool {
+        true
+    }
     /// Takes a frame that the guest has sent.
     fn send(&mut self, frame: &[u8]);
     /// Gives the next frame for the guest, from the buffer's start. Returns its length, 0 if there is none.
     fn receive(&mut self, frame: &mut [u8; FRAME_MAX]) -> usize;
-    /// Whether there is one.
-    fn has_frame(&self) -> bool;
+    /// Whether there is one. If not, the other end signals when there is.
+    fn has_frame(&mut self) -> bool;
+    /// What was sent and received so far is for the other end to see. `is_all`: there was no more to do; else
+    /// this end is to be called again soon, as if the other one had signalled.
+    fn finish(&mut self, _is_all: bool) {}
 }
 
 /// A network device.
@@ -67,10 +74,28 @@ impl<L: Link> Net<L> {
         Ok(())
     }
 
+    /// Sends what the guest has made available. Where there is no room, chains stay in the queue until there
+    /// is.
+    fn send_all<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<bool, RingError> {
+        // As many as a queue has: another vCPU may add to them without end, and this one is to go on.
+        for _ in 0..QUEUE_SIZE {
+            if !self.link.has_room() || !queues.pop(SEND, &mut self.chain)? {
+                return Ok(true);
+            }
+            self.send(queues.memory())?;
+            queues.push(SEND, &self.chain, 0)?;
+        }
+        Ok(false)
+    }
+
     /// Frames that find too little room are lost, as on a cable.
-    fn receive<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
-        // In this order: a chain that was taken must be given back, with nothing in it if there is no frame.
-        while self.link.has_frame() && queues.pop(RECEIVE, &mut self.chain)? {
+    fn receive_all<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<bool, RingError> {
+        for _ in 0..QUEUE_SIZE {
+            // In this order: a chain that was taken must be given back, with nothing in it if there is no
+            // frame.
+            if !self.link.has_frame() || !queues.pop(RECEIVE, &mut self.chain)? {
+                return Ok(true);
+            }
             let (header, frame) = self.buffer.split_at_mut(HEADER_BYTES);
             // Frames that the guest sends use the buffer too.
             header.fill(0);
@@ -84,7 +109,15 @@ impl<L: Link> Net<L> {
             let written = self.chain.writable().write(queues.memory(), whole)?;
             queues.push(RECEIVE, &self.chain, written as u32)?;
         }
-        Ok(())
+        Ok(false)
+    }
+
+    fn work<M: GuestMemory>(&mut self, sends: bool, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        let sent = if sends { self.send_all(queues) } else { Ok(true) };
+        let result = sent.and_then(|is_all| Ok(self.receive_all(queues)? && is_all));
+        // Behind an error too: what was sent before it is on its way.
+        self.link.finish(*result.as_ref().unwrap_or(&true));
+        result.map(drop)
     }
 }
 
@@ -94,7 +127,7 @@ impl<L: Link> VirtioDevice for Net<L> {
     const CLASS: u32 = 0x02_0000;
 
     fn features(&self) -> u64 {
-        FEATURE_MAC | FEATURE_STATUS
+        feature::MAC | feature::STATUS
     }
 
     fn queues(&self) -> u16 {
@@ -102,23 +135,27 @@ impl<L: Link> VirtioDevice for Net<L> {
     }
 
     fn queue_size(&self) -> u16 {
-        256
+        QUEUE_SIZE
     }
 
     fn config(&self, offset: u64) -> u8 {
         match offset {
             0..6 => self.address.get(offset as usize).copied().unwrap_or(0),
-            6 => LINK_UP,
+            6 if self.link.is_up() => LINK_UP,
             _ => 0,
         }
     }
 
     fn notified<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
-        while queue == SEND && queues.pop(SEND, &mut self.chain)? {
-            self.send(queues.memory())?;
-            queues.push(SEND, &self.chain, 0)?;
-        }
-        self.receive(queues)
+        self.work(queue == SEND, queues)
+    }
+
+    fn input<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
+        self.work(true, queues)
+    }
+
+    fn attend(&mut self) -> bool {
+        self.link.attend()
     }
 }
 

@@ -3,26 +3,50 @@ use crate::testing::{Machine, formats};
 use devices::capability::Width;
 use devices::pci::PciFunction;
 
-/// Frames come back as they are.
+/// Frames come back as they are, unless there is no room for them.
 #[derive(Default)]
-struct Cable(Vec<Vec<u8>>);
+struct Cable {
+    frames: Vec<Vec<u8>>,
+    /// How many there is room for, if not any number.
+    room: Option<usize>,
+    is_down: bool,
+    has_changed: bool,
+    /// Whether there was no more to do, each time.
+    finished: Vec<bool>,
+}
 
 impl Link for Cable {
+    fn is_up(&self) -> bool {
+        !self.is_down
+    }
+
+    fn attend(&mut self) -> bool {
+        core::mem::take(&mut self.has_changed)
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.room.is_none_or(|room| self.frames.len() < room)
+    }
+
+    fn finish(&mut self, is_all: bool) {
+        self.finished.push(is_all);
+    }
+
     fn send(&mut self, frame: &[u8]) {
-        self.0.push(frame.to_vec());
+        self.frames.push(frame.to_vec());
     }
 
     fn receive(&mut self, frame: &mut [u8; FRAME_MAX]) -> usize {
-        if self.0.is_empty() {
+        if self.frames.is_empty() {
             return 0;
         }
-        let next = self.0.remove(0);
+        let next = self.frames.remove(0);
         frame[..next.len()].copy_from_slice(&next);
         next.len()
     }
 
-    fn has_frame(&self) -> bool {
-        !self.0.is_empty()
+    fn has_frame(&mut self) -> bool {
+        !self.frames.is_empty()
     }
 }
 
@@ -34,7 +58,7 @@ fn frames_go_both_ways_behind_a_header() {
         let mut machine = Machine::ready(Net::new(Cable::default(), ADDRESS), format, 8);
         let frame: Vec<u8> = (0..=255).cycle().take(FRAME_MAX).collect();
         assert_eq!(machine.request(1, &[&[9; 12], &frame], &[]), Some((0, Vec::new())));
-        assert_eq!(machine.function.device().link().0, core::slice::from_ref(&frame));
+        assert_eq!(machine.function.device().link().frames, core::slice::from_ref(&frame));
         let (written, bytes) = machine.request(0, &[], &[12, 2000]).unwrap();
         assert_eq!(written as usize, 12 + FRAME_MAX, "{format:?}");
         assert_eq!(bytes[..12], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
@@ -49,10 +73,10 @@ fn what_is_no_frame_goes_nowhere() {
         for bytes in [0, 11, 12, 12 + FRAME_MAX + 1] {
             assert_eq!(machine.request(1, &[&vec![1; bytes]], &[]), Some((0, Vec::new())));
         }
-        assert!(!machine.function.device().link().has_frame());
+        assert!(machine.function.device().link().frames.is_empty());
         machine.request(1, &[&[1; 100]], &[]).unwrap();
         assert_eq!(machine.request(0, &[], &[99]), Some((0, vec![0xee; 99])), "too little room");
-        assert!(!machine.function.device().link().has_frame());
+        assert!(machine.function.device().link().frames.is_empty());
     }
 }
 
@@ -61,4 +85,97 @@ fn the_configuration_has_address_and_status() {
     let mut machine = Machine::fresh(Net::new(Cable::default(), ADDRESS), Default::default());
     let value = machine.function.bar_read(0, 0x2000, Width::Qword, &mut machine.bench);
     assert_eq!(value, 0x0001_0504_0302_0102);
+}
+
+#[test]
+fn chains_wait_in_the_queue_until_there_is_room() {
+    for format in formats() {
+        let cable = Cable { room: Some(1), ..Cable::default() };
+        let mut machine = Machine::ready(Net::new(cable, ADDRESS), format, 8);
+        let frames: [Vec<u8>; 2] = [1, 2].map(|number| vec![number; HEADER_BYTES + 60]);
+        assert_eq!(machine.request(1, &[&frames[0]], &[]), Some((0, Vec::new())));
+        assert_eq!(machine.request(1, &[&frames[1]], &[]), None, "no room: {format:?}");
+        // The other end has room again, and says so, when the guest takes the first frame.
+        let (_, bytes) = machine.request(0, &[], &[100]).unwrap();
+        assert_eq!((bytes[12], machine.used(1, 1)), (1, None));
+        machine.isr();
+        machine.function.input(&mut machine.bench);
+        assert_eq!(machine.used(1, 1), Some(0));
+        // With an event index the driver says from when on it wants one, which this one does not.
+        assert!(format.event_index || machine.isr() == 1, "no interrupt: {format:?}");
+        assert_eq!(machine.function.device().link().frames.len(), 1);
+        assert!(machine.function.device().link().finished.iter().all(|is_all| *is_all));
+    }
+}
+
+#[test]
+fn frames_that_come_by_themselves_are_received() {
+    for format in formats() {
+        let mut machine = Machine::ready(Net::new(Cable::default(), ADDRESS), format, 8);
+        assert_eq!(machine.request(0, &[], &[100]), None);
+        machine.function.device_mut().link.frames.push(vec![7; 60]);
+        machine.function.input(&mut machine.bench);
+        assert_eq!((machine.used(0, 1), machine.isr()), (Some(72), 1), "{format:?}");
+    }
+}
+
+#[test]
+fn no_call_is_without_end() {
+    /// A network that always has a frame.
+    struct Flood(bool);
+
+    impl Link for Flood {
+        fn send(&mut self, _: &[u8]) {}
+
+        fn receive(&mut self, frame: &mut [u8; FRAME_MAX]) -> usize {
+            frame.len()
+        }
+
+        fn has_frame(&mut self) -> bool {
+            true
+        }
+
+        fn finish(&mut self, is_all: bool) {
+            self.0 |= !is_all;
+        }
+    }
+
+    let mut machine = Machine::ready(Net::new(Flood(false), ADDRESS), Default::default(), 256);
+    for _ in 0..255 {
+        let gpa = machine.buffer(&[0; 16]);
+        machine.add(0, &[(gpa, 16, true)]);
+    }
+    machine.notify(0);
+    assert!(!machine.function.device().link().0, "all that there was");
+    for _ in 0..256 {
+        let gpa = machine.buffer(&[0; 16]);
+        machine.add(0, &[(gpa, 16, true)]);
+    }
+    machine.notify(0);
+    assert!(machine.function.device().link().0, "there may be more");
+}
+
+#[test]
+fn the_link_goes_down_and_up() {
+    for format in formats() {
+        let mut machine = Machine::ready(Net::new(Cable::default(), ADDRESS), format, 8);
+        for (generation, is_down) in [(1, true), (2, false)] {
+            let link = &mut machine.function.device_mut().link;
+            (link.is_down, link.has_changed) = (is_down, true);
+            machine.function.input(&mut machine.bench);
+            assert_eq!(machine.isr(), 2, "a change of the configuration");
+            assert_eq!(
+                machine.function.bar_read(0, 0x2006, Width::Word, &mut machine.bench),
+                !is_down as u64
+            );
+            assert_eq!(machine.common(0x15, Width::Byte), generation);
+            machine.function.input(&mut machine.bench);
+            assert_eq!((machine.isr(), machine.common(0x15, Width::Byte)), (0, generation));
+        }
+        // A driver that is not ready is not signalled, and finds it so.
+        machine.set_common(0x14, Width::Byte, 0);
+        machine.function.device_mut().link.has_changed = true;
+        machine.function.input(&mut machine.bench);
+        assert_eq!((machine.isr(), machine.common(0x15, Width::Byte)), (0, 3));
+    }
 }

@@ -44,8 +44,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
             common::DRIVER_FEATURE_SELECT => state.driver_feature_select,
             common::DRIVER_FEATURE => half(state.driver_features, state.driver_feature_select),
             common::CONFIG_VECTOR => words(state.config_vector, self.queues.len() as u16),
-            // The configuration never changes by itself: its generation is always 0.
-            common::STATUS => words(state.status.into(), state.queue_select),
+            common::STATUS => words(u16::from_le_bytes([state.status, self.generation]), state.queue_select),
             common::QUEUE_SIZE => {
                 let vector = self.vectors.get(usize::from(state.queue_select)).copied();
                 words(queue.map_or(0, |queue| queue.size), vector.unwrap_or(NO_VECTOR))

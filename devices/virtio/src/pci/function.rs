@@ -83,6 +83,9 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
     }
 
     fn input(&mut self, platform: &mut dyn PciPlatform) {
+        if self.device.attend() {
+            self.config_changed(platform);
+        }
         self.take_input(platform);
     }
 }

@@ -59,6 +59,8 @@ pub struct VirtioPci<D, M> {
     queues: Vec<Queue>,
     /// Their vectors.
     vectors: Vec<u16>,
+    /// How often the configuration has changed.
+    generation: u8,
     /// Why the device could not go on, the last time.
     last_error: Option<RingError>,
 }
@@ -120,6 +122,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
             state: State::RESET,
             queues: (0..queues).map(|_| Queue::new(size)).collect(),
             vectors: (0..queues).map(|_| spec::NO_VECTOR).collect(),
+            generation: 0,
             last_error: None,
         }
     }
@@ -219,6 +222,15 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         }
         if let Err(error) = result {
             self.give_up(error, platform);
+        }
+    }
+
+    /// The device's configuration is another one; a driver that reads it meanwhile sees that, and one that is
+    /// ready hears of it (4.1.4.3.1, 2.1.2).
+    fn config_changed(&mut self, platform: &mut dyn PciPlatform) {
+        self.generation = self.generation.wrapping_add(1);
+        if self.has_status(status::DRIVER_OK) {
+            self.signal(self.state.config_vector, spec::ISR_CONFIG, platform);
         }
     }
 

@@ -42,6 +42,10 @@ pub struct Options {
     /// `,ram` a copy of the file in memory, which is gone when the machine ends
     #[arg(long, value_name = "FILE[,ram]", conflicts_with = "image")]
     pub disk: Option<DiskFile>,
+    /// A network of the guest's, eth0, by QEMU's virtio device and a process that drives it: the one that
+    /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub net: Option<Network>,
     /// The QEMU to use [default: $PLINTH_QEMU, or qemu-system-x86_64]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
@@ -94,6 +98,13 @@ impl FromStr for DiskFile {
             None => Self { file: text.into(), is_ram: false },
         })
     }
+}
+
+/// What is behind the guest's network device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    /// QEMU's user network
+    User,
 }
 
 /// Who loads the image.

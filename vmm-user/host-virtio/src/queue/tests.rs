@@ -7,6 +7,13 @@ use super::*;
 
 const PHYSICAL: u64 = 0x1234_5000;
 
+impl Queue {
+    /// The memory that it is in, as the device has it.
+    pub(crate) fn window(&self) -> Window {
+        self.memory.window
+    }
+}
+
 fn memory() -> DeviceMemory {
     DeviceMemory { window: Window::of(Box::leak(Box::new([0; 512]))), physical: PHYSICAL }
 }
@@ -59,6 +66,34 @@ fn chains_as_the_device_finds_them() {
     assert_eq!(queue.take(), Ok(None));
     finish(&device, 1, 8, 0, 513);
     assert_eq!(queue.take(), Ok(Some((0, 513))));
+}
+
+#[test]
+fn chains_of_one_buffer() {
+    let memory = memory();
+    let (mut queue, device) = (Queue::of_single_buffers(memory, 256).unwrap(), memory.window);
+    for chain in 0..64 {
+        assert_eq!((queue.free(), queue.submit(&[buffer(8, true)])), (Some(chain), Some(chain)));
+    }
+    assert_eq!((queue.free(), queue.submit(&[buffer(8, true)])), (None, None));
+    finish(&device, 0, 64, 63, 8);
+    finish(&device, 1, 64, 7, 0);
+    assert_eq!((queue.take(), queue.take(), queue.take()), (Ok(Some((63, 8))), Ok(Some((7, 0))), Ok(None)));
+    assert_eq!((queue.free(), queue.submit(&[buffer(8, true); 2])), (Some(7), None), "two are no chain");
+    assert_eq!(queue.submit(&[buffer(8, true)]), Some(7));
+    assert!(Queue::of_single_buffers(memory, 1).is_ok());
+}
+
+#[test]
+fn signals_of_either_side() {
+    let (mut queue, device) = queue(8);
+    assert!(queue.wants_notification());
+    device.write_u16(USED, 1);
+    assert!(!queue.wants_notification());
+    for (wanted, flag) in [(false, 1), (true, 0)] {
+        queue.want_signals(wanted);
+        assert_eq!(device.read_u16(AVAILABLE), flag);
+    }
 }
 
 #[test]

@@ -5,12 +5,19 @@ use runtime::host_function::DeviceMemory;
 use super::*;
 
 /// A device that is memory: what is written is read again.
-fn device(feature_word: u32) -> Transport {
+pub(crate) fn device(feature_word: u32) -> Transport {
     let window = || Window::of(Box::leak(Box::new([0; 512])));
     let common = window();
     common.write_u32(register::DEVICE_FEATURE, feature_word);
     let (function, notify) = (HostFunction(0), window());
     Transport { function, common, notify, multiplier: 4, device: Some(window()) }
+}
+
+impl Transport {
+    /// What the device was notified of last.
+    pub(crate) fn notified(&self) -> u16 {
+        self.notify.read_u16(0)
+    }
 }
 
 #[test]

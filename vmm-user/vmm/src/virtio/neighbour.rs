@@ -106,7 +106,7 @@ impl Link for Neighbour {
         reply.len().min(FRAME_MAX)
     }
 
-    fn has_frame(&self) -> bool {
+    fn has_frame(&mut self) -> bool {
         !self.0.is_empty()
     }
 }

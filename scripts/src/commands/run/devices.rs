@@ -1,0 +1,36 @@
+//! The guest's disk and network.
+
+use anyhow::Result;
+
+use super::{Options, readable};
+use crate::image::Image;
+use crate::project::Project;
+
+/// The image with the devices that the options ask for, and the processes that drive the host's.
+pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Image> {
+    // The live view's configuration goes on with the ordinary one.
+    let mut configs = if options.inspect { vec!["vmm", "inspect"] } else { vec!["vmm"] };
+    let (mut drivers, mut more) = (Vec::new(), "");
+    if let Some(disk) = &options.disk {
+        let file = readable(&disk.file)?;
+        if disk.is_ram {
+            image = image.set("payload.disk", format_args!("file:{}", file.display()));
+            more = "for vmm\ndevice virtio-blk inside\n";
+        } else {
+            drivers.push(("host-disk", "host-block"));
+        }
+    }
+    if options.net.is_some() {
+        drivers.push(("host-net", "host-net"));
+    }
+    if !drivers.is_empty() {
+        configs.push("host-pci");
+        image = image.with_programs(&["host-pci"]);
+    }
+    for (config, program) in drivers {
+        configs.push(config);
+        image = image.with_programs(&[program]);
+    }
+    let is_plain = options.disk.is_none() && options.net.is_none();
+    Ok(if is_plain { image } else { image.configs(project, &configs, more) })
+}

@@ -1,0 +1,82 @@
+//! A network of the host's, driven by a process: Debian's guest gets its address by DHCP from QEMU's user
+//! network, fetches a file from a server on this machine, and sends it back.
+
+mod server;
+
+use anyhow::{Context, Result, ensure};
+use plinth_qemu::{Outcome, Qemu};
+
+use crate::debian::kernel;
+use crate::image::{Image, Payload};
+use crate::initramfs::Initramfs;
+use crate::testing::{Case, Suite};
+use server::Servers;
+
+/// The guest's release.
+const GUEST: &str = "newest";
+/// The address of the host's device.
+const ADDRESS: &str = "52:54:00:50:4c:01";
+/// Bytes of the file.
+const FILE_BYTES: usize = 2 << 20;
+
+/// What the guest does, a file of its own: a kernel's command line is too short for it.
+const SCRIPT: &str = include_str!("network.sh");
+
+/// The checks.
+pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
+    suite.check("network-1", |case| network(case, qemu, 1));
+    Ok(())
+}
+
+fn image(case: &Case, servers: &Servers) -> Result<Image> {
+    let project = case.project();
+    let mut initramfs = Initramfs::new(project)?;
+    initramfs.add_virtio_drivers(project, GUEST)?;
+    initramfs.program("bin/network", SCRIPT.as_bytes().to_vec());
+    let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
+    // The kernel's own check of its timer is about time, of which a busy machine has none.
+    let append = format!(
+        "console=ttyS0 no_timer_check plinth.test=network plinth.network={},{},1",
+        servers.fetch_port, servers.store_port
+    );
+    let payload = Payload { kernel: kernel::fetch(project, GUEST)?, initrd, append };
+    let image = Image::new(project, "debian")?.payload(&payload);
+    let image = image.configs(project, &["vmm", "host-pci", "host-net"], "");
+    Ok(image.with_programs(&["host-pci", "host-net"]))
+}
+
+fn network(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
+    let file = server::file(FILE_BYTES);
+    let servers = Servers::start(file.clone())?;
+    let image = image(case, &servers)?;
+    let mut machine = case.machine(image.pack(&case.file("igvm"))?);
+    machine.processors = processors;
+    machine.network = Some(format!(",mac={ADDRESS}"));
+    let booted = case.boot(qemu, &machine)?;
+    case.note_lines(&booted.console_text(), &["network: "]);
+    case.note_lines(&booted.log_text(), &["host-net", "host-pci", "panic"]);
+    case.expect_outcome(&booted, Outcome::PowerOff)?;
+    for line in [
+        &format!("network: address {ADDRESS}"),
+        "network: lease 10.0.2.15 255.255.255.0 10.0.2.2",
+        &format!("network: fetched {}", md5(case, &file)?),
+        &format!("network: stored {FILE_BYTES}"),
+        &format!("network: processors {processors}"),
+        "guest: test status 0",
+    ] {
+        case.expect(&booted.console, line)?;
+    }
+    let stored = servers.stored().pop().context("the guest has sent nothing")?;
+    ensure!(stored == file, "the guest has sent {} other bytes than it fetched", stored.len());
+    ensure!(!booted.console_text().contains("Call Trace"), "the guest complains");
+    ensure!(!booted.log_text().contains("is started again"), "the driver has ended");
+    case.expect_no_panic(&booted)
+}
+
+/// The digest that the guest must find.
+fn md5(case: &mut Case, file: &[u8]) -> Result<String> {
+    let place = case.file("file");
+    std::fs::write(&place, file).with_context(|| format!("cannot write {}", place.display()))?;
+    let said = case.run(std::process::Command::new("md5sum").arg(&place))?;
+    said.split(' ').next().map(str::to_owned).context("md5sum says nothing")
+}

@@ -1,0 +1,101 @@
+//! The process that drives a network device of the host's and carries its frames from and to one other
+//! process.
+//!
+//! ```text
+//! channel net
+//! process host-net
+//!   grant system r
+//!   grant net-function s       # host-pci gives the function by it
+//!   grant net-endpoint ac
+//!   set function net-function
+//!   set serve net
+//!   on-end restart 1000000
+//! ```
+//!
+//! Frames are in memory that the client shares with this process (`net-link`); the host's device sees copies
+//! of them in memory of its own. When the device or the client talks nonsense the process ends: init starts
+//! another one, which claims the function anew and has no frames of before.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod serve;
+
+use alloc::format;
+
+use host_virtio::DriverError;
+use host_virtio::net::Net;
+use runtime::abi::message::Message;
+use runtime::abi::operation::SystemInfo;
+use runtime::abi::status::Status;
+use runtime::channel::{Channel, Endpoint};
+use runtime::event::Event;
+use runtime::host_function::HostFunction;
+use runtime::{Start, call};
+
+/// What the process is given.
+struct Handles {
+    /// Gives the function.
+    function: Channel,
+    /// Where the client calls.
+    endpoint: Endpoint,
+    ticks_second: u64,
+}
+
+/// The error names what is missing.
+fn handles(start: &Start) -> Result<Handles, &'static str> {
+    let function = start.setting("function").and_then(|name| start.handle(name)).map(Channel);
+    let endpoint = start.setting("serve").and_then(|name| start.handle(&format!("{name}-endpoint")));
+    let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
+    Ok(Handles {
+        function: function.ok_or("what `function` names")?,
+        endpoint: endpoint.map(Endpoint).ok_or("the endpoint of what `serve` names")?,
+        ticks_second: info.ok_or("system")?.tsc_hz,
+    })
+}
+
+/// Gets the function of the process that knows the bus.
+fn function(channel: Channel) -> Result<HostFunction, DriverError> {
+    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
+    channel.call(&mut message)?;
+    match message.handles[0] {
+        0 => Err(Status::from_code(message.words[0] as u32 as i32).unwrap_or(Status::NotFound).into()),
+        handle => Ok(HostFunction(handle)),
+    }
+}
+
+/// Starts the device. What it has to say, and what the client has, is a notification at the endpoint.
+fn open(handles: &Handles) -> Result<(Net, Event), DriverError> {
+    let event = Event::try_new()?;
+    handles.endpoint.bind(event, 0)?;
+    let function = function(handles.function)?;
+    Ok((Net::start(function, handles.ticks_second, event)?, event))
+}
+
+/// The process.
+pub fn program(start: &Start) -> u32 {
+    run(start, None)
+}
+
+/// The same, with a driver that ends after so many frames, if that is given.
+pub fn run(start: &Start, frames: Option<u32>) -> u32 {
+    let handles = match handles(start) {
+        Ok(handles) => handles,
+        Err(what) => {
+            log::error!("lacks {what}");
+            return 1;
+        }
+    };
+    let (net, event) = match open(&handles) {
+        Ok(opened) => opened,
+        Err(error) => {
+            log::error!("no network: {error}");
+            return 1;
+        }
+    };
+    log::info!("a network device, {:02x?}", net.address);
+    let end = serve::serve(net, event, handles.endpoint, frames);
+    log::error!("{end}");
+    1
+}
