@@ -184,7 +184,7 @@ impl Space {
         check(address, bytes)?;
         let tables = self.tables.lock();
         let mut pages = (address..address + bytes).step_by(PAGE as usize);
-        if pages.any(|at| tables.lookup(at).is_some()) { Err(MemoryError::Occupied) } else { Ok(()) }
+        if pages.any(|at| tables.is_mapped(at)) { Err(MemoryError::Occupied) } else { Ok(()) }
     }
 
     /// The frame behind a page of the process's.

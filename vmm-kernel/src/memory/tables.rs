@@ -139,19 +139,33 @@ impl Tables {
         Ok(done)
     }
 
-    /// The frame of a 4 KiB page that is mapped at `address`.
-    pub fn lookup(&self, address: u64) -> Option<PhysFrame> {
+    /// The entry that maps a page at `address`, of either size, and its level.
+    fn leaf(&self, address: u64) -> Option<(u32, Entry)> {
         let mut table = self.root;
         for level in (1..=4).rev() {
             let entry = temporary::with_frame(table, |words| words.entry(index(address, level)));
-            let flags = entry.flags();
-            // A page that is there without any access (`edit`) is none here either.
-            if !flags.contains(Flags::PRESENT) || (level > 1 && flags.contains(Flags::HUGE_PAGE)) {
+            if entry.is_unused() {
                 return None;
+            }
+            if level == 1 || entry.flags().contains(Flags::HUGE_PAGE) {
+                return Some((level, entry));
             }
             table = PhysFrame::containing_address(entry.address());
         }
-        Some(table)
+        None
+    }
+
+    /// The frame of a 4 KiB page that is mapped at `address`.
+    pub fn lookup(&self, address: u64) -> Option<PhysFrame> {
+        // A page that is there without any access (`edit`) is none here either.
+        self.leaf(address)
+            .filter(|(level, entry)| *level == 1 && entry.flags().contains(Flags::PRESENT))
+            .map(|(_, entry)| PhysFrame::containing_address(entry.address()))
+    }
+
+    /// Whether nothing can be mapped at `address`, as there is a page of any size, be it without access.
+    pub fn is_mapped(&self, address: u64) -> bool {
+        self.leaf(address).is_some()
     }
 }
 

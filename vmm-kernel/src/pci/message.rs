@@ -105,6 +105,26 @@ impl Table {
         self.set_word(places, entry, 1, 1 << 32);
     }
 
+    /// Has no entry sent, of which firmware or the host may have left some unmasked.
+    pub fn mask_all(&self, places: &Places) {
+        let Some(placed) = places.get(self.bar) else { return };
+        let base = u64::from(placed.address);
+        // One mapping for all entries of a page: there may be 2048 of them, and nothing preempts this.
+        for page in self.pages().step_by(PAGE as usize) {
+            let frame = PhysFrame::containing_address(PhysAddr::new_truncate(base + page));
+            temporary::with_device_page(frame, |words| {
+                self.controls(page).for_each(|word| words.at(word).set(1 << 32));
+            });
+        }
+    }
+
+    /// The words of a page of its BAR that hold entries' masks (and the data of their messages).
+    fn controls(&self, page: u64) -> impl Iterator<Item = usize> {
+        let first = u64::from(self.offset) + 8;
+        let all = (0..u64::from(self.entries)).map(move |entry| first + entry * u64::from(ENTRY_BYTES));
+        all.filter(move |at| (page..page + PAGE).contains(at)).map(|at| (at % PAGE / 8) as usize)
+    }
+
     fn set_word(&self, places: &Places, entry: u16, word: u32, value: u64) {
         let Some(placed) = places.get(self.bar) else { return };
         let offset = self.offset + u32::from(entry) * ENTRY_BYTES + word * 8;

@@ -103,6 +103,7 @@ impl Function {
         // Messages are sent once one is bound, not because firmware or the last driver left them on.
         if let Some(table) = &table {
             table.enable(&address, false);
+            table.mask_all(&places);
         }
         Ok(function)
     }

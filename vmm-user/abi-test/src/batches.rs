@@ -7,10 +7,13 @@ extern crate alloc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use runtime::abi::operation::{BATCH_MAX, Call, FLAG_GO_ON, Handle, Operation, PortRead, PortWrite, VcpuRun};
+use runtime::abi::operation::{
+    BATCH_MAX, Call, FLAG_GO_ON, HANDLE_SELF, Handle, Operation, PortRead, PortWrite, ProcessAllocate,
+    VcpuRun,
+};
 use runtime::abi::status::Status;
 use runtime::abi::syscall::SYS_BATCH;
-use runtime::{process, syscall};
+use runtime::{call, heap, process, syscall};
 
 use crate::batch_ends;
 use crate::suite::Suite;
@@ -45,6 +48,7 @@ pub fn test(suite: &mut Suite<'_>) {
     rows(suite, ports);
     failures(suite, ports);
     places(suite, ports);
+    last_page(suite, ports);
     batch_ends::test(suite, ports);
     let answer = run_before_the_end(suite, ports);
     let expected = Ok(Err((Status::BadOperation, 0)));
@@ -120,6 +124,30 @@ fn failures(suite: &mut Suite<'_>, ports: Handle) {
             suite
                 .check(batch.iter().map(|o| o.status).eq(statuses), format_args!("{what} at {at}: statuses"));
         }
+    }
+}
+
+/// Operations up to the end of the last page that is mapped, and more of them said to follow there.
+fn last_page(suite: &mut Suite<'_>, ports: Handle) {
+    let page = heap::reserve(2 * 4096).unwrap_or(0);
+    let got = call(HANDLE_SELF, ProcessAllocate { address: page, bytes: 4096 }).map(drop);
+    suite.expect(got, Status::Ok, format_args!("a page before one that is not there"));
+    if got.is_err() {
+        return;
+    }
+    for (there, beyond) in [(1, 1), (2, 1), (5, 3), (64, 64)] {
+        let first = page + 4096 - there * 64;
+        for index in 0..there {
+            let operation = write(ports, (index + there) as u32 & 0x7f);
+            // SAFETY: within the page, which is mapped and nobody else's.
+            unsafe { ((first + index * 64) as *mut Operation).write(operation) };
+        }
+        // SAFETY: the kernel writes within the page.
+        let (status, index) = unsafe { syscall::raw(SYS_BATCH, first, there + beyond) };
+        let good = Status::from_code(status as i32) == Some(Status::BadPointer)
+            && index == there
+            && scratch(ports) == (2 * there - 1) as u32 & 0x7f;
+        suite.check(good, format_args!("{there} operations and {beyond} beyond: {status} {index}"));
     }
 }
 

@@ -150,6 +150,21 @@ const FAULTS: &[Fault] = &[
     ("fxsave without asking", NO_FPU, executes!("fxsave64 [rsp - 1024]")),
     ("a single step", 0, executes!("pushfq", "or dword ptr [rsp], 0x100", "popfq", "nop", "nop")),
     (
+        "one step and no more",
+        0,
+        executes!(
+            "pushfq",
+            "or dword ptr [rsp], 0x100",
+            "popfq",
+            "nop",
+            "pushfq",
+            "test dword ptr [rsp], 0x100",
+            "jz 2f",
+            "ud2",
+            "2: popfq"
+        ),
+    ),
+    (
         "a system call under single step",
         0,
         executes!(

@@ -145,6 +145,17 @@ fn arguments(suite: &mut Suite<'_>) {
         let answer = call(vm, VmAllocate { gpa, bytes, address, writable: 0 });
         suite.expect(answer, status, format_args!("pages for a VM, {bytes:#x} at {gpa:#x}"));
     }
+    // No more than 256 pages altogether, however they are asked for.
+    for (gpa, pages, status) in [
+        (1 << 40, 100, Status::Ok),
+        (1 << 41, 157, Status::Exhausted),
+        (1 << 41, 156, Status::Ok),
+        (1 << 42, 1, Status::Exhausted),
+    ] {
+        let (bytes, address) = (pages * 4096, heap::reserve(pages * 4096).unwrap_or(0));
+        let answer = call(vm, VmAllocate { gpa, bytes, address, writable: 0 });
+        suite.expect(answer, status, format_args!("{pages} pages more for a VM"));
+    }
     for address in [0, 0xffff_fe00_0000_0000, u64::MAX - 4095, 0x7fff_ffff_e000, 3] {
         let answer = call(vm, VmAllocate { gpa: 1 << 41, bytes: 4096, address, writable: 2 });
         suite.expect(answer, Status::BadArgument, format_args!("neither writable nor not"));

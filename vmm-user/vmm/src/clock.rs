@@ -43,7 +43,29 @@ impl Clock {
     /// The TSC value at a guest time, rounded up; never passes for one that never comes.
     pub fn tsc_at(&self, ns: u64) -> u64 {
         // Rounded up: an exit a tick too early finds no timer due, and was for nothing.
-        let ticks = ((u128::from(ns) * u128::from(self.ticks_per_ns)) >> 32) as u64;
+        let ticks = (u128::from(ns) * u128::from(self.ticks_per_ns)) >> 32;
+        // A guest may wait for a time that no TSC reaches; cut off, it would have passed long ago.
+        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
         self.base_tsc.saturating_add(ticks).saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_never_come_have_not_passed() {
+        for hz in [1, 1_000_000, 1_000_000_000, 3_000_000_000, u64::MAX] {
+            let clock = Clock { base_tsc: 1 << 40, ..Clock::new(hz) };
+            let mut last = 0;
+            for ns in (0..64).map(|bit| 1 << bit).chain([u64::MAX]) {
+                let at = clock.tsc_at(ns);
+                assert!(at >= last && at > clock.base_tsc, "{ns} ns at {hz} Hz: {at}");
+                last = at;
+            }
+        }
+        let clock = Clock { base_tsc: 100, ..Clock::new(2_000_000_000) };
+        assert_eq!((clock.tsc_at(0), clock.tsc_at(1000), clock.tsc_at(u64::MAX)), (101, 2101, u64::MAX));
     }
 }

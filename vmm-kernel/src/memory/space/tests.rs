@@ -1,5 +1,6 @@
 use super::*;
 use crate::host::PhysicalMemory;
+use crate::memory::tables::LARGE_PAGE;
 use crate::memory::temporary;
 
 fn with_space<R>(pages: usize, test: impl FnOnce(&Space) -> R) -> R {
@@ -61,6 +62,18 @@ fn new_memory_is_zeroed_and_its_own() {
         assert_eq!(space.check_free(USER_START + 2 * PAGE, 2 * PAGE), Err(MemoryError::Occupied));
         assert_eq!(space.check_free(USER_START + 3 * PAGE, PAGE), Ok(()));
         assert_eq!(space.check_free(0, PAGE), Err(MemoryError::BadRange));
+        // Nor where the memory has large pages, in their middle too.
+        let large = (USER_START + LARGE_PAGE).next_multiple_of(LARGE_PAGE);
+        space.map_foreign(large, 8 * LARGE_PAGE, LARGE_PAGE, Protection::ReadWrite).unwrap();
+        for (address, expected) in [
+            (large - PAGE, Ok(())),
+            (large, Err(MemoryError::Occupied)),
+            (large + 7 * PAGE, Err(MemoryError::Occupied)),
+            (large + LARGE_PAGE - PAGE, Err(MemoryError::Occupied)),
+            (large + LARGE_PAGE, Ok(())),
+        ] {
+            assert_eq!(space.check_free(address, PAGE), expected, "{address:#x}");
+        }
     });
 }
 

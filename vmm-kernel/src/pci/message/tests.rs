@@ -71,3 +71,25 @@ fn messages_are_enabled_and_nothing_else() {
     table.enable(&function, false);
     assert_eq!(function.read(0x40), 0x0003 << 16 | 0x11);
 }
+
+#[test]
+fn all_entries_are_masked_and_nothing_beside_them() {
+    // The table's offset and entries; the first and last words of masks, and how many, on each page.
+    for (offset, entries, pages) in [
+        (0x800, 3, &[(0x101, 0x105, 3)][..]),
+        (0xff0, 1, &[(0x1ff, 0x1ff, 1)]),
+        (0xff8, 2, &[(0, 2, 2)]),
+        (0xfe0, 4, &[(0x1fd, 0x1ff, 2), (1, 3, 2)]),
+        (0, 2048, &[(1, 0x1ff, 256); 8]),
+    ] {
+        let table = Table { capability: 0x40, bar: 1, offset, entries };
+        let found: Vec<_> = table
+            .pages()
+            .step_by(PAGE as usize)
+            .map(|page| table.controls(page).collect::<Vec<_>>())
+            .filter(|words| !words.is_empty())
+            .map(|words| (words[0], *words.last().unwrap(), words.len()))
+            .collect();
+        assert_eq!(found, pages, "{entries} from {offset:#x}");
+    }
+}

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use devices::acpi::{FIRMWARE_BYTES, FIRMWARE_GPA};
-use devices::linux_boot::{BootPlan, BootRequest, BzImage, MemoryKind, MemoryRange, Source};
+use devices::linux_boot::{BootPlan, BootRequest, BzImage, MemoryKind, MemoryRange, Placement, Source};
 use devices::pci::spec::{ECAM_BYTES, ECAM_GPA};
 use runtime::abi::operation::FileInfo;
 use runtime::abi::status::Status;
@@ -79,6 +79,11 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
     };
     let plan = BootPlan::new(&request).map_err(|e| guest(&e))?;
     log::info!("kernel at {:#x?}, initrd at {:#x?}", plan.kernel, plan.initrd);
+    if let Some(file) = overwritten(&plan.placements, &linux, &initrd) {
+        return Err(StartError::Guest(alloc::format!(
+            "the guest's parts would be loaded over the file {file}: give the image another payload_base"
+        )));
+    }
     // In the plan's order: the RAM disk may come to lie where the kernel's file was, which has been moved by
     // then.
     for placement in &plan.placements {
@@ -96,6 +101,30 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
     Ok(plan.entry)
 }
 
+/// Where a placement's bytes come from, if from a file, and how many there are.
+fn origin(placement: &Placement, linux: &FileInfo, initrd: &FileInfo) -> (Option<(&'static str, u64)>, u64) {
+    match &placement.source {
+        Source::Bytes(bytes) => (None, bytes.len() as u64),
+        Source::Kernel(range) => (Some(("linux", linux.gpa + range.start)), range.end - range.start),
+        Source::Initrd => (Some(("initrd", initrd.gpa)), initrd.bytes),
+    }
+}
+
+/// The file of which something would be overwritten before it is moved: the plan goes by what is guest
+/// memory, and the files lie in that, wherever the image's recipe put them.
+fn overwritten(placements: &[Placement], linux: &FileInfo, initrd: &FileInfo) -> Option<&'static str> {
+    let of = |placement| origin(placement, linux, initrd);
+    placements.iter().enumerate().find_map(|(index, placement)| {
+        let (gpa, bytes) = (placement.gpa, of(placement).1);
+        // What comes later is still in its file; a part is moved onto itself without harm.
+        placements.iter().skip(index + 1).find_map(|later| {
+            let (from, length) = of(later);
+            let (name, from) = from?;
+            (from < gpa.saturating_add(bytes) && gpa < from.saturating_add(length)).then_some(name)
+        })
+    })
+}
+
 /// Tells Linux the TSC's frequency, as a boot loader may, unless the user has. Linux reads CPUID leaf 15h on
 /// Intel's processors only, and its measurements fail where an exit takes as long as it does under emulation:
 /// the TSC would then be called unstable.
@@ -106,5 +135,38 @@ fn add_tsc_frequency(command_line: &mut Vec<u8>, tsc_hz: u64) {
     let said = command_line.windows(parameter.len()).any(|w| w == parameter);
     if !said {
         command_line.extend_from_slice(alloc::format!(" tsc_early_khz={}", tsc_hz / 1000).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_is_overwritten_before_it_is_moved() {
+        const MIB: u64 = 1 << 20;
+        let placed = |gpa, source| Placement { gpa, source };
+        let plan = [
+            placed(0x1_0000, Source::Bytes(vec![0; 4096])),
+            placed(16 * MIB, Source::Kernel(0x4000..8 * MIB)),
+            placed(64 * MIB, Source::Initrd),
+        ];
+        let file = |gpa, bytes| FileInfo { gpa, bytes, ..FileInfo::default() };
+        for (linux, initrd, expected) in [
+            // The kernel's file, the RAM disk's, and which is lost.
+            (160 * MIB, 180 * MIB, None),
+            (160 * MIB, 20 * MIB, Some("initrd")),
+            (160 * MIB, 24 * MIB - 0x4001, Some("initrd")),
+            (160 * MIB, 24 * MIB - 0x4000, None),
+            (160 * MIB, 12 * MIB, None),
+            (160 * MIB, 12 * MIB + 1, Some("initrd")),
+            // Each onto itself, and the RAM disk to where the kernel's file was.
+            (16 * MIB, 64 * MIB, None),
+            (64 * MIB, 180 * MIB, None),
+            (0x1_0000 - 0x4000, 180 * MIB, Some("linux")),
+        ] {
+            let (linux, initrd) = (file(linux, 8 * MIB), file(initrd, 4 * MIB));
+            assert_eq!(overwritten(&plan, &linux, &initrd), expected, "{:x?} {:x?}", linux.gpa, initrd.gpa);
+        }
     }
 }
