@@ -29,7 +29,7 @@ use crate::{console, image, log_ring};
 /// What Plinth keeps beyond its image: a base for kernel and processes, and more for each processor, of which
 /// docs/decisions.md has what it is used for. With the most processors it still fits an ordinary image's
 /// window.
-const KEEP_BASE: u64 = 6 * 1024 * 1024;
+const KEEP_BASE: u64 = 8 * 1024 * 1024;
 const KEEP_PER_CPU: u64 = 320 * 1024;
 const LARGE_PAGE: u64 = memory::tables::LARGE_PAGE;
 

@@ -15,6 +15,7 @@ use runtime::{Start, call, heap, process, syscall, thread};
 use crate::child::{self, Child};
 use crate::fpu;
 use crate::suite::Suite;
+use crate::unmapping::unmap;
 
 pub use crate::machine::Machine;
 
@@ -155,6 +156,10 @@ fn arguments(suite: &mut Suite<'_>) {
         let (bytes, address) = (pages * 4096, heap::reserve(pages * 4096).unwrap_or(0));
         let answer = call(vm, VmAllocate { gpa, bytes, address, writable: 0 });
         suite.expect(answer, status, format_args!("{pages} pages more for a VM"));
+        if answer.is_ok() {
+            // Else they would be missing in what follows.
+            suite.expect(unmap(address, bytes), Status::Ok, format_args!("a VM's pages taken out"));
+        }
     }
     for address in [0, 0xffff_fe00_0000_0000, u64::MAX - 4095, 0x7fff_ffff_e000, 3] {
         let answer = call(vm, VmAllocate { gpa: 1 << 41, bytes: 4096, address, writable: 2 });
