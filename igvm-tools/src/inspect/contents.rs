@@ -17,6 +17,9 @@ use zerocopy::FromBytes;
 use super::ContextInfo;
 use crate::measure::hex;
 
+/// Files of a directory that are looked at: as many as the kernel takes (`FILES_MAX` there).
+const FILES_MOST: u32 = 64;
+
 static ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 
 /// The pages of a file by address.
@@ -78,8 +81,9 @@ impl<'a> Contents<'a> {
         // Another's image may have anything where RDI points.
         let boot = BootPage::read_from_bytes(&boot).ok().filter(|boot| boot.magic == BOOT_MAGIC)?;
         let stride = size_of::<DirectoryEntry>();
-        let files = (0..u64::from(boot.directory_entries))
-            // The file says how many there are: the first one that is not there ends it.
+        // The file says how many there are, and its page tables may map one page everywhere.
+        let files = (0..u64::from(boot.directory_entries.min(FILES_MOST)))
+            // The first one that is not there ends it.
             .map_while(|index| {
                 let address = boot.directory_virtual.checked_add(index * stride as u64)?;
                 let entry = self.read_virtual(context.cr3, address, stride)?;
@@ -153,5 +157,34 @@ impl Memory for Contents<'_> {
 
     fn slice_mut(&mut self, _gpa: u64, _bytes: u64) -> Option<&mut [u8]> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_without_end_is_cut() {
+        // The tables at 1000h to 4000h map the boot page at 0, and one page of zeros everywhere behind it.
+        let mut tables = [[0u64; 512]; 4];
+        for (at, table) in (2..=4).zip(&mut tables) {
+            table[0] = at << 12 | 1;
+        }
+        tables[3] = [0x6000 | 1; 512];
+        tables[3][0] = 0x5000 | 1;
+        let mut boot = BootPage::new_zeroed();
+        (boot.magic, boot.directory_entries, boot.directory_virtual) = (BOOT_MAGIC, u32::MAX, PAGE_BYTES);
+        let mut page = ZEROS;
+        page[..size_of::<BootPage>()].copy_from_slice(boot.as_bytes());
+        let mut pages: BTreeMap<u64, &[u8]> =
+            (1..).zip(&tables).map(|(at, table)| (at << 12, table.as_bytes())).collect();
+        pages.insert(0x5000, &page);
+        pages.insert(0x6000, &ZEROS);
+        let context = ContextInfo { cr3: 0x1000, ..ContextInfo::default() };
+        let plinth = Contents(pages).plinth(&context).unwrap();
+        assert_eq!(plinth.files.len(), FILES_MOST as usize);
     }
 }

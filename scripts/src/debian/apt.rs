@@ -45,12 +45,7 @@ impl Apt {
         // asked for.
         let read = quietly(apt.tool("apt-get").arg("update"), &apt.work.join("apt-lists.log"));
         spinner.finish_and_clear();
-        if let Err(error) = read {
-            say::say(format_args!(
-                "not every package list could be read; going on with what there is ({error:#})"
-            ));
-        }
-        write(&updated, "")?;
+        record(&updated, read)?;
         Ok(apt)
     }
 
@@ -143,6 +138,20 @@ impl Apt {
     }
 }
 
+/// Creates the file that says that the lists are up to date, if they were all read.
+fn record(updated: &Path, read: Result<()>) -> Result<()> {
+    match read {
+        Ok(()) => write(updated, ""),
+        // Without the file: the next command reads the lists again.
+        Err(error) => {
+            say::say(format_args!(
+                "not every package list could be read; going on with what there is ({error:#})"
+            ));
+            Ok(())
+        }
+    }
+}
+
 /// Whether a file is there and young enough.
 pub fn is_fresh(file: &Path) -> bool {
     let modified = file.metadata().and_then(|metadata| metadata.modified());
@@ -172,6 +181,16 @@ fn dependencies(shown: &str) -> impl Iterator<Item = (String, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_that_could_not_be_read_are_not_fresh() {
+        let updated = std::env::temp_dir().join(format!("plinth-apt-{}", std::process::id()));
+        record(&updated, Err(anyhow::anyhow!("no network"))).unwrap();
+        assert!(!is_fresh(&updated));
+        record(&updated, Ok(())).unwrap();
+        assert!(is_fresh(&updated));
+        std::fs::remove_file(&updated).unwrap();
+    }
 
     #[test]
     fn what_apt_prints() {

@@ -38,6 +38,9 @@ pub struct Snapshot {
     /// Single exits, from where the last snapshot's ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Traced>>,
+    /// The number behind the last exit that was seen, here or before.
+    #[serde(skip)]
+    pub(super) trace_end: u64,
 }
 
 impl Snapshot {
@@ -46,10 +49,10 @@ impl Snapshot {
         self.log.as_ref().map_or(0, |log| log.end)
     }
 
-    /// Where the next one's trace begins.
-    fn trace_end(&self) -> u64 {
+    /// Sets where the next one's trace begins. Where nothing new was seen, that is where this one's began.
+    fn end_trace(&mut self, last: &Snapshot) {
         let numbers = self.trace.iter().flatten().map(|exit| exit.number + 1);
-        numbers.max().unwrap_or(0)
+        self.trace_end = numbers.max().unwrap_or(last.trace_end);
     }
 }
 
@@ -66,9 +69,10 @@ pub fn look(client: &mut Client, views: &[View], last: &Snapshot) -> Result<Snap
             View::Processes => seen.processes = present(client.processes())?,
             View::Exits => seen.exits = present(client.exits())?,
             View::Log => seen.log = present(client.log(last.log_end()))?,
-            View::Trace => seen.trace = present(client.trace(last.trace_end()))?,
+            View::Trace => seen.trace = present(client.trace(last.trace_end))?,
         }
     }
+    seen.end_trace(last);
     Ok(seen)
 }
 
@@ -78,5 +82,36 @@ fn present<T>(answer: Result<T, AskError>) -> Result<Option<T>, AskError> {
         // The image was built without it: nothing is wrong.
         Err(AskError::Refused { word, .. }) if word == "absent" => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(numbers: &[u64], last: &Snapshot) -> Snapshot {
+        let exit = |number: &u64| Traced {
+            number: *number,
+            vcpu: 0,
+            tsc: 0,
+            ticks: 0,
+            reason: "port".into(),
+            place: None,
+            by: "uart".into(),
+            rip: 0,
+        };
+        let trace = Some(numbers.iter().map(exit).collect());
+        let mut seen = Snapshot { trace, ..Snapshot::default() };
+        seen.end_trace(last);
+        seen
+    }
+
+    #[test]
+    fn a_trace_goes_on_behind_the_last_exit_also_after_a_pause() {
+        let first = seen(&[3, 4], &Snapshot::default());
+        assert_eq!(first.trace_end, 5);
+        let pause = seen(&[], &first);
+        assert_eq!(pause.trace_end, 5);
+        assert_eq!(seen(&[5], &pause).trace_end, 6);
     }
 }

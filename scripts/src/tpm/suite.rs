@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::server::Server;
 use crate::command;
@@ -82,10 +82,19 @@ fn parse(text: &str) -> Passed {
     passed
 }
 
+/// The results in what the test program printed. `succeeded`: what its exit status says.
+fn finished(text: &str, succeeded: bool) -> Result<Passed> {
+    // The program prints its last line when all tests were run: without it, some were not.
+    ensure!(text.lines().any(|line| line.starts_with("test result: ")), "the suite did not run to its end");
+    let passed = parse(text);
+    ensure!(succeeded == passed.failed.is_empty(), "the suite's status is not that of its tests");
+    Ok(passed)
+}
+
 /// Runs the suite, one test after the other.
 ///
 /// # Errors
-/// When it can't be had, built or started.
+/// When it can't be had, built or started, or does not run to its end.
 pub fn run(project: &Project, program: &Path) -> Result<Passed> {
     let folder = project.work.join("tpm-suite");
     let tests = build(&source(&folder)?)?;
@@ -93,12 +102,30 @@ pub fn run(project: &Project, program: &Path) -> Result<Passed> {
     let mut command = Command::new(tests);
     // One after the other, as all of them use the one TPM.
     command.arg("--test-threads=1").env("TEST_TCTI", server.tcti()).env("TSS2_LOG", "all+NONE");
-    Ok(parse(&String::from_utf8_lossy(&command::captured(&mut command)?.stdout)))
+    let output = command::captured(&mut command)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    finished(&text, output.status.success()).with_context(|| {
+        let (said, status) = (String::from_utf8_lossy(&output.stderr), output.status);
+        format!("{status}\n{}\n{}", command::last_lines(&text, 10), command::last_lines(&said, 10))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{finished, parse};
+
+    #[test]
+    fn a_suite_that_ends_early_has_not_passed() {
+        let start = "running 2 tests\ntest a ... ok\n";
+        assert!(finished(&(start.to_owned() + "test b ... "), false).is_err());
+        assert!(finished(start, true).is_err());
+        let end = start.to_owned() + "test b ... ok\n\ntest result: ok. 2 passed\n";
+        assert!(finished(&end, false).is_err());
+        assert_eq!(finished(&end, true).unwrap().passed, 2);
+        let failed = start.to_owned() + "test b ... FAILED\n\ntest result: FAILED. 1 passed\n";
+        assert!(finished(&failed, true).is_err());
+        assert_eq!(finished(&failed, false).unwrap().failed, ["b"]);
+    }
 
     #[test]
     fn results_are_read() {
