@@ -24,6 +24,17 @@ pub enum AcpiEntry {
     Table(Vec<u8>),
     /// The FADT says that there is a keyboard controller (ACPI 6.5, 5.2.9.3, bit 1).
     KeyboardController,
+    /// A TPM 2.0 at its usual addresses: a device under `\_SB` and the table TPM2, both made here.
+    Tpm(TpmInterface),
+}
+
+/// By which registers software reaches a TPM (PC Client Platform TPM Profile, chapter 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TpmInterface {
+    /// The command response buffer.
+    Crb,
+    /// The FIFO, which Linux calls TIS.
+    Fifo,
 }
 
 /// A device behind the ISA bridge, as a guest's ACPI tables name it. Not AML: a device in a process of its

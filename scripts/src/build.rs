@@ -11,12 +11,13 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 13] = [
+pub const PLINTH: [&str; 14] = [
     "vmm-kernel",
     "init",
     "inspect",
     "watched-vmm",
     "vmm",
+    "vtpm",
     "test-vmm",
     "abi-test",
     "host-pci",

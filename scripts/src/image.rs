@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use igvm_tools::recipe::Loaded;
 
 use crate::project::{Project, read, write};
@@ -122,4 +122,15 @@ pub fn config_with(project: &Project, name: &str, settings: &[&str]) -> Result<S
         text += &format!("  set {setting}\n");
     }
     Ok(text)
+}
+
+/// The configuration of a TPM (`vmm-user/config/tpm.conf`), whose registers are those of that interface:
+/// `crb` or `fifo`. It goes behind that of the process `vmm`.
+///
+/// # Errors
+/// When there is no such configuration, or it names no interface.
+pub fn tpm_config(project: &Project, interface: &str) -> Result<String> {
+    let tpm = config_with(project, "tpm", &[])?;
+    ensure!(tpm.contains("set interface crb\n"), "tpm.conf names no interface");
+    Ok(tpm.replace("set interface crb\n", &format!("set interface {interface}\n")))
 }

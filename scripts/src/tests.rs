@@ -22,6 +22,7 @@ mod mmio_forms;
 mod network;
 mod registers;
 pub(crate) mod source;
+mod tpm;
 mod virtio;
 mod who_handles;
 
@@ -59,6 +60,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "48-devices", run: devices::run },
     Group { name: "49-disk", run: disk::run },
     Group { name: "49-network", run: network::run },
+    Group { name: "49-tpm", run: tpm::run },
     Group { name: "49-virtio", run: virtio::run },
     Group { name: "50-caches", run: caches::run },
     Group { name: "55-mmio-forms", run: mmio_forms::run },

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define PLINTH_DEVICE_VERSION 2
+#define PLINTH_DEVICE_VERSION 3
 
 /* Word 0 of a request: the code, the width in bits 9:8 (1, 2, 4 or 8 bytes), the session in bits 63:32. Word
    1: port, offset, index of a claim, or version. Word 2: the value to write. Word 3: guest time in

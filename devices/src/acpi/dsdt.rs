@@ -1,6 +1,6 @@
 //! DSDT: CPUs, the PCI root bridge with its windows and interrupt routing, and what the devices bring.
 
-use super::{AcpiConfig, Raw};
+use super::{AcpiConfig, Raw, tpm2};
 use crate::acpi_entry::{AcpiEntry, header};
 use crate::pci::{self, spec::intx_line};
 use crate::pm::spec as pm;
@@ -30,6 +30,10 @@ pub fn table(config: &AcpiConfig, entries: &[AcpiEntry]) -> Sdt {
         if let AcpiEntry::System(device) = entry {
             system.extend_from_slice(device);
         }
+    }
+    // A machine has one TPM, whatever devices say.
+    if tpm2::interface(entries).is_some() {
+        system.extend(tpm2::device());
     }
     // In `_SB`, beside the processors: everything else hangs below the bridge.
     root_bridge(config, entries, &mut system);

@@ -8,6 +8,7 @@
 mod dsdt;
 mod fixed;
 mod madt;
+pub mod tpm2;
 
 use acpi_tables::{Aml, AmlSink, facs::FACS, rsdp::Rsdp, xsdt::XSDT};
 use alloc::vec::Vec;
@@ -72,6 +73,8 @@ pub struct AcpiTables {
     pub rsdp_gpa: u64,
     /// The contents.
     pub bytes: Vec<u8>,
+    /// Where the TPM's event log goes ([`tpm2::LOG_BYTES`] of zeros among the contents), if there is a TPM.
+    pub tpm_log_gpa: Option<u64>,
 }
 
 /// Tables laid one behind the other.
@@ -125,6 +128,11 @@ impl AcpiTables {
                 xsdt.add_entry(blob.place(16, &Raw(table)));
             }
         }
+        let tpm_log_gpa = tpm2::interface(entries).map(|interface| {
+            let log = blob.place(16, &Raw(&[0; tpm2::LOG_BYTES]));
+            xsdt.add_entry(blob.place(16, &tpm2::table(interface, log)));
+            log
+        });
         let xsdt = blob.place(16, &xsdt);
         let mut bytes = Vec::new();
         Rsdp::new(OEM_ID, xsdt).to_aml_bytes(&mut bytes);
@@ -133,7 +141,7 @@ impl AcpiTables {
         if bytes.len() > limit_bytes {
             return Err(AcpiError::TooLarge { bytes: bytes.len() });
         }
-        Ok(Self { rsdp_gpa: base, bytes })
+        Ok(Self { rsdp_gpa: base, bytes, tpm_log_gpa })
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::acpi_entry::TpmInterface;
 use crate::capability::Device;
 use crate::{hpet, i8042, pci, pit, rtc, uart};
 use alloc::vec::Vec;
@@ -190,5 +191,39 @@ fn what_cannot_be_described_is_refused() {
     ];
     for (is, expected) in cases {
         assert_eq!(is, expected);
+    }
+}
+
+/// The table and the device of a TPM 2.0, byte by byte where drivers look (TCG ACPI Specification 1.4, 7.3).
+#[test]
+fn a_tpm_has_a_table_and_a_device() {
+    assert_eq!((find(&make(CONFIG), b"TPM2"), make(CONFIG).tpm_log_gpa), (None, None));
+    for (interface, method, control) in [(TpmInterface::Crb, 7, 0xfed4_0040), (TpmInterface::Fifo, 6, 0)] {
+        let mut entries = entries();
+        // A second one changes nothing.
+        entries.extend([AcpiEntry::Tpm(interface), AcpiEntry::Tpm(TpmInterface::Crb)]);
+        let made = make_with(CONFIG, &entries);
+        let table = find(&made, b"TPM2").unwrap();
+        let log = made.tpm_log_gpa.unwrap();
+        let cases = [
+            (4, 4, 76),
+            (8, 1, 4),
+            (36, 4, 0),
+            (40, 8, control),
+            (48, 4, method),
+            (64, 4, 0x1_0000),
+            (68, 8, log),
+        ];
+        for (offset, size, value) in cases {
+            assert_eq!(word(&table, offset, size), value, "offset {offset}");
+        }
+        let place = (log - made.rsdp_gpa) as usize;
+        assert!(made.bytes[place..place + tpm2::LOG_BYTES].iter().all(|byte| *byte == 0));
+        assert_eq!(tables(&made).iter().filter(|(name, _)| name == b"TPM2").count(), 1);
+        let dsdt = find(&made, b"DSDT").unwrap();
+        let occurs = |text: &[u8]| dsdt.windows(text.len()).filter(|window| *window == text).count();
+        assert_eq!(occurs(b"MSFT0101"), 1);
+        // A 32-bit fixed memory range: writable, base, length (ACPI 6.5, 6.4.3.4).
+        assert_eq!(occurs(&[0x86, 9, 0, 1, 0, 0, 0xd4, 0xfe, 0, 0x50, 0, 0]), 1);
     }
 }

@@ -6,13 +6,14 @@
 //! | 0 | the answer's code in bits 7:0 (`DONE`), the kind of claim in bits 15:8 |
 //! | 1, 2 | PORTS, ISA_PORTS: first, count. RANGE: address, bytes. LINE, ISA_LINE: line |
 //! | 1 to 3 | ISA: name (4 bytes); EISA identifier (7 bytes); _UID, all ones for none |
+//! | 1 | TPM: 0 for the command response buffer, 1 for the FIFO |
 //!
 //! ISA_PORTS and ISA_LINE stand behind the ISA they belong to: what the guest's ACPI tables say it has. Bytes
 //! of text are in the order of memory, from the lowest byte of the word.
 
 use alloc::vec::Vec;
 
-use devices::acpi_entry::{AcpiEntry, ID_BYTES, IsaDevice, NAME_BYTES, Resource};
+use devices::acpi_entry::{AcpiEntry, ID_BYTES, IsaDevice, NAME_BYTES, Resource, TpmInterface};
 use devices::capability::{MmioRange, PortRange};
 
 use crate::Words;
@@ -39,6 +40,8 @@ pub mod kind {
     pub const ISA_PORTS: u8 = 6;
     /// A line of it.
     pub const ISA_LINE: u8 = 7;
+    /// A TPM, for the guest's ACPI tables.
+    pub const TPM: u8 = 8;
 }
 
 /// One claim.
@@ -63,6 +66,8 @@ pub enum Claim {
     },
     /// What the ISA device said before has: the guest's tables tell it so.
     IsaResource(Resource),
+    /// A TPM, for the guest's ACPI tables.
+    Tpm(TpmInterface),
 }
 
 impl Claim {
@@ -80,6 +85,7 @@ impl Claim {
                 (kind::ISA_PORTS, range.first.into(), range.count.into(), 0)
             }
             Self::IsaResource(Resource::Line(line)) => (kind::ISA_LINE, line.into(), 0, 0),
+            Self::Tpm(interface) => (kind::TPM, u64::from(interface == TpmInterface::Fifo), 0, 0),
         };
         [u64::from(code::DONE) | u64::from(kind) << 8, one, two, three]
     }
@@ -100,6 +106,11 @@ impl Claim {
             kind::ISA => Self::Isa { name: unpack(one)?, id: unpack(two)?, number: number(three)? },
             kind::ISA_PORTS => Self::IsaResource(Resource::Ports(ports()?)),
             kind::ISA_LINE => Self::IsaResource(Resource::Line(one.try_into().ok()?)),
+            kind::TPM => Self::Tpm(match one {
+                0 => TpmInterface::Crb,
+                1 => TpmInterface::Fifo,
+                _ => return None,
+            }),
             _ => return None,
         })
     }
@@ -144,6 +155,10 @@ impl Claims {
         list.extend(self.lines.iter().map(|line| Claim::Line(*line)));
         list.extend(self.is_timed.then_some(Claim::Timer));
         for entry in &self.acpi {
+            if let AcpiEntry::Tpm(interface) = entry {
+                list.push(Claim::Tpm(*interface));
+                continue;
+            }
             // Others are AML and whole tables, by which a process could have the guest interpret what it
             // likes.
             let AcpiEntry::Isa(isa) = entry else { return None };
@@ -163,6 +178,7 @@ impl Claims {
                 Claim::Range(range) => claims.ranges.push(range),
                 Claim::Line(line) => claims.lines.push(line),
                 Claim::Timer => claims.is_timed = true,
+                Claim::Tpm(interface) => claims.acpi.push(AcpiEntry::Tpm(interface)),
                 Claim::Isa { name, id, number } => {
                     let rest = list.get(index + 1..).unwrap_or_default();
                     let resources: Vec<Resource> = rest.iter().map_while(Claim::resource).collect();

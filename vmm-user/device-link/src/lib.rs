@@ -29,7 +29,7 @@ pub const WORDS: usize = 4;
 pub type Words = [u64; WORDS];
 
 /// The number of this protocol; it changes with the meaning of anything here.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 #[cfg(test)]
 mod tests;

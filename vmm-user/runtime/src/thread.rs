@@ -14,18 +14,29 @@ const STACK_BYTES: u64 = 64 * 1024;
 
 type Body = Box<dyn FnOnce() + Send + 'static>;
 
-/// Starts a thread.
+/// Starts a thread with a stack of 64 KiB.
 pub fn spawn(cpu: u32, priority: u32, body: impl FnOnce() + Send + 'static) -> Result<(), Status> {
+    spawn_with_stack(cpu, priority, STACK_BYTES, body)
+}
+
+/// Starts a thread with a stack of so many bytes, rounded up to whole pages.
+pub fn spawn_with_stack(
+    cpu: u32,
+    priority: u32,
+    stack_bytes: u64,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<(), Status> {
+    let stack_bytes = stack_bytes.checked_next_multiple_of(4096).ok_or(Status::Exhausted)?;
     // A guard: a stack that overflows ends the process, and does not run into other memory.
     heap::reserve(4096).ok_or(Status::Exhausted)?;
-    let stack = heap::pages(STACK_BYTES).ok_or(Status::Exhausted)?;
+    let stack = heap::pages(stack_bytes).ok_or(Status::Exhausted)?;
     // Boxed twice: a pointer to a closure of any type has two words, and a thread is given one.
     let body: Box<Body> = Box::new(Box::new(body));
     let argument = Box::into_raw(body);
     let call = ThreadCreate {
         entry: thread_begin as *const () as u64,
         // As after a call: aligned to 16 but for the return address.
-        stack: stack + STACK_BYTES - 8,
+        stack: stack + stack_bytes - 8,
         argument: argument as u64,
         cpu,
         priority,

@@ -18,6 +18,8 @@ pub mod device_host;
 pub mod guest_memory;
 pub mod handles;
 pub mod host_clock;
+pub mod measured;
+pub mod random;
 pub mod start;
 pub mod statistics;
 pub mod vcpu;

@@ -2,6 +2,7 @@
 
 mod firmware;
 mod kernel;
+mod measure;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -135,8 +136,10 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     let has_urgent_threads = matches!(disk, Some(virtio::Disk::Host(_)));
     let parts = build_board(start, &config, &router, extension, &ram, disk)?;
     // Tables before the kernel: the kernel is told where they are.
-    let rsdp_gpa = firmware::place_firmware(vm, cpus, &parts.acpi)?;
-    let entry = kernel::place_kernel(handles, &ram, rsdp_gpa, info.tsc_hz)?;
+    let firmware = firmware::place_firmware(vm, cpus, &parts.acpi)?;
+    // Before the kernel is placed: until then the payload is as the image has it.
+    let measured = if firmware.tpm.is_some() { measure::parts(handles, &ram)? } else { vec![] };
+    let entry = kernel::place_kernel(handles, &ram, firmware.rsdp_gpa, info.tsc_hz)?;
     // All vCPUs before any runs: a device may kick each of them as soon as the first one does.
     let created = (0..cpus)
         .map(|cpu| vcpu::create(vm, cpu))
@@ -158,6 +161,9 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         },
     }));
     connect_inputs(shared)?;
+    if let Some(tpm) = &firmware.tpm {
+        measure::into_tpm(&shared.board, tpm, &measured)?;
+    }
     log::info!(
         "{} vCPU(s), {} MiB kept by Plinth, {} KiB of it free",
         cpus,

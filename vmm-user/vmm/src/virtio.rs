@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `device virtio-blk inside`, `set disk FILE` | a disk | that payload, in memory: [`ram_disk`] |
 //! | `device virtio-blk inside`, `set disk-channel NAME` | a disk | the host's: [`host_disk`], [`worker`] |
-//! | `device virtio-rng inside` | entropy | RDRAND: [`rdrand`] |
+//! | `device virtio-rng inside` | entropy | RDRAND: [`crate::random`] |
 //! | `device virtio-console inside` | a console | itself: what is sent comes back ([`loopback`]) |
 //! | `device virtio-net inside` | a network | a neighbour at 10.0.2.2: [`neighbour`] |
 //! | the same, `set net-channel NAME` | a network | one of the host's, by that channel: [`host_net`] |
@@ -18,7 +18,6 @@ mod host_net;
 mod loopback;
 mod neighbour;
 mod ram_disk;
-mod rdrand;
 mod worker;
 
 use alloc::format;
@@ -38,12 +37,12 @@ use virtio_devices::rng::Rng;
 
 use crate::board::{Builder, Place, place};
 use crate::guest_memory::GuestRam;
+use crate::random::RandomNumbers;
 use host_disk::HostDisk;
 use host_net::Opened;
 use loopback::Loopback;
 use neighbour::Neighbour;
 use ram_disk::RamDisk;
-use rdrand::Rdrand;
 use worker::Worker;
 
 /// The guest's MAC address: locally administered.
@@ -139,7 +138,7 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, tsc_hz: u64, b
         add_disk(start, ram, disk, board);
     }
     if is_inside(start, "virtio-rng") {
-        match Rdrand::detect() {
+        match RandomNumbers::detect() {
             Some(source) => add(start, ram, Rng::new(source), board),
             None => log::warn!("no RDRAND: the guest gets no entropy device"),
         }

@@ -1,6 +1,6 @@
 //! What is written is read; what nobody writes is refused.
 
-use devices::acpi_entry::Resource;
+use devices::acpi_entry::{Resource, TpmInterface};
 
 use super::*;
 use crate::answer::{Answer, LINES_MAX, LineChanges, NEVER, Reply, code as answers};
@@ -118,6 +118,15 @@ fn claims_come_back() {
     assert_eq!(read, list);
     assert_eq!(Claims::from_list(&read).unwrap(), claims);
     assert_eq!((claims.is_timed, claims.acpi.len()), (true, 1));
+    for interface in [TpmInterface::Crb, TpmInterface::Fifo] {
+        let claims = Claims { acpi: [AcpiEntry::Tpm(interface)].into(), ..Claims::default() };
+        let read: Vec<Claim> =
+            claims.to_list().unwrap().iter().map(|claim| Claim::read(&claim.words()).unwrap()).collect();
+        assert_eq!(Claims::from_list(&read).unwrap(), claims);
+    }
+    let mut words = Claim::Tpm(TpmInterface::Fifo).words();
+    words[1] = 2;
+    assert_eq!(Claim::read(&words), None, "there are two interfaces");
 }
 
 /// AML is for devices of the VMM's own: the guest's kernel interprets it.
@@ -136,7 +145,7 @@ fn claims_that_make_no_sense_are_nonsense() {
     for (word, value) in [
         (0, 0),
         (0, u64::from(answers::NO_CLAIM)),
-        (0, u64::from(answers::DONE) | 8 << 8),
+        (0, u64::from(answers::DONE) | 9 << 8),
         (0, u64::from(answers::DONE)),
         (0, good[0] | 1 << 16),
         (1, good[1] | 1 << 32),

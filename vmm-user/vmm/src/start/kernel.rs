@@ -21,7 +21,8 @@ const HEADER_BYTES: usize = 4096;
 /// The longest command line that is read.
 const COMMAND_LINE_MAX: u64 = 65536;
 
-fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
+/// A payload file that the image must have.
+pub fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
     let file = process::open(handles.files, name).map_err(|_| StartError::File(name))?;
     let info = process::info(file).map_err(kernel("a payload file"));
     // Closed before the result is looked at, so that a failure leaves no handle behind.
@@ -32,7 +33,7 @@ fn payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
 }
 
 /// The same; an empty one when the image has none.
-fn optional_payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
+pub fn optional_payload(handles: &Handles, name: &'static str) -> Result<FileInfo> {
     match process::open(handles.files, name) {
         Err(Status::NotFound) => Ok(FileInfo::default()),
         Err(status) => Err(StartError::Kernel("a payload file", status)),
