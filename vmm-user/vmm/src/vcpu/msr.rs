@@ -115,6 +115,11 @@ impl Vcpu {
 
     /// Sets what the guest's TSC is ahead of the host's.
     fn move_tsc(&mut self, offset: u64) -> bool {
+        // Systems write back what they have read, and see to TSC_ADJUST again and again: the MSRs are not
+        // fetched and loaded for that.
+        if offset == self.events.lapic.tsc_offset() {
+            return true;
+        }
         self.registers.change_msrs(|msrs| msrs.tsc_offset = offset);
         let board = &self.shared.board;
         let mut access = board.access();
