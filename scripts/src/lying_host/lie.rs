@@ -118,6 +118,13 @@ impl Lie {
         Self { changes: vec![Change::Add(Entry::memory(bytes))], ..Self::default() }
     }
 
+    /// The truth, but nothing of it is memory beyond what is in the first place: not even where Plinth runs.
+    pub fn without_more_memory() -> Self {
+        // Kind 1: reserved by the platform. Places are counted around, so the first is memory again at last.
+        let reserved = (0..8).map(|index| Change::Kind(index, 1));
+        Self { changes: reserved.chain([Change::Kind(0, 0)]).collect(), ..Self::default() }
+    }
+
     /// The truth, but for the number of processors.
     pub fn with_processors(count: u32) -> Self {
         Self { processors: Some(count), ..Self::default() }

@@ -148,6 +148,9 @@ fn memory(case: &mut Case, qemu: &Qemu) -> Result<()> {
         let end = lied_to(case, &host, "", &Lie::with_memory(place))?;
         ensure!(matches!(&end, End::Refused(said) if said.contains(words)), "{end:?}");
     }
+    let end = lied_to(case, &host, "", &Lie::without_more_memory())?;
+    let words = "Plinth's own memory, which the image says, is not in it";
+    ensure!(matches!(&end, End::Refused(said) if said.contains(words)), "{end:?}");
     Ok(())
 }
 

@@ -65,3 +65,6 @@ impl Notifications {
         self.keys.get(place as usize).copied()
     }
 }
+
+#[cfg(test)]
+mod tests;

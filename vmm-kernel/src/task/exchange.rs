@@ -174,3 +174,6 @@ impl Call {
         Status::TimedOut
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ impl Passed {
         Ok(handles)
     }
 }
+
+#[cfg(test)]
+mod tests;

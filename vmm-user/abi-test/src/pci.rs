@@ -205,8 +205,14 @@ fn registers(suite: &mut Suite<'_>, function: HostFunction) {
         suite.expect(map(address, offset, bytes, bar), expected, what);
     }
     let enable = |enable| call(function.0, FunctionEnable { enable, reserved: 0 });
-    for (value, expected) in [(2, Status::BadArgument), (1, Status::Ok), (0, Status::Ok)] {
+    // Whether it decodes its BARs, and reaches memory: not before it is enabled, and no more when it is not.
+    let command = || read(4).map(|register| register.value & 7);
+    suite.check(command() == Ok(2), format_args!("a function that is not enabled yet: {:?}", command()));
+    for (value, expected, bits) in
+        [(2, Status::BadArgument, 2), (1, Status::Ok, 6), (2, Status::BadArgument, 6), (0, Status::Ok, 2)]
+    {
         suite.expect(enable(value), expected, format_args!("enabling by {value}"));
+        suite.check(command() == Ok(bits), format_args!("after enabling by {value}: {:?}", command()));
     }
 }
 

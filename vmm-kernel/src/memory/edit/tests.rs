@@ -131,6 +131,17 @@ fn frames_and_empty_tables_are_given_back_when_they_are_forgotten() {
 }
 
 #[test]
+fn a_frame_of_anothers_is_not_given_back() {
+    let _memory = PhysicalMemory::new(64);
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
+    let foreign = frames::allocate_zeroed().unwrap();
+    let before = PhysicalMemory::free_frames();
+    tables.map(0x40_0000, foreign, USER).unwrap();
+    edit(&mut tables, 0x40_0000, PAGE, Edit::Remove).unwrap();
+    assert_eq!(PhysicalMemory::free_frames(), before);
+}
+
+#[test]
 fn one_go_is_short_and_ends_where_no_more_can_be_noted() {
     let _memory = PhysicalMemory::new(1100);
     let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
