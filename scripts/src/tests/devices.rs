@@ -26,6 +26,10 @@ const OUTLAST: &str = "console=ttyS0 plinth.test=\"\
     for i in $(seq 0 $(($(nproc)-1))); do taskset -c $i port outlast32 0x520 TIMES & done; \
     wait; echo outlasted\"";
 
+/// Two parts of guest memory, of which the egg timer's process is granted the first, without a use for it.
+const NAMED_MEMORY: &str = "memory window 0x20000 8K\nmemory beside 0x22000 4K\n";
+const MEMORY_OF_TIMER: &str = "  grant window rm\n  set memory window 20000 2000\n";
+
 /// How the egg timer's process goes wrong: name, what it is told, how long a call may take, processors, how
 /// often each of them is to see it gone.
 const FAULTS: [(&str, &str, u32, u32, u32); 3] = [
@@ -66,6 +70,7 @@ pub fn kills(case: &mut Case, qemu: &Qemu, times: u32, processors: u32) -> Resul
 /// When it does not hold.
 pub fn everything(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
     let booted = use_devices(case, qemu, "process", processors)?;
+    case.expect(&booted.log, "memory window 20000 2000 is reached, and nothing else")?;
     let log = booted.log_text();
     for name in ["serial-port", "rtc", "egg-timer"] {
         let calls = report(&log, name).with_context(|| format!("no report of {name}"))?;
@@ -110,7 +115,9 @@ fn boot(case: &mut Case, qemu: &Qemu, image: Image, processors: u32) -> Result<B
 
 /// Boots with the devices there, and uses them.
 fn use_devices(case: &mut Case, qemu: &Qemu, place: &str, processors: u32) -> Result<Booted> {
-    let timer = format!("device egg-timer {place}\n  file test-device-host\n  grant log w\n");
+    let timer = format!(
+        "{NAMED_MEMORY}device egg-timer {place}\n  file test-device-host\n  grant log w\n{MEMORY_OF_TIMER}"
+    );
     let image = image(case, &config(case, place, &timer)?, EVERYTHING)?;
     let booted = boot(case, qemu, image, processors)?;
     matrix::check_exits(case, &booted)?;

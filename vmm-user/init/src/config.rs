@@ -119,8 +119,12 @@ const BUDGETS: [(&str, u32); budget::END as usize] = [
     ("share", budget::SHARE),
 ];
 
-/// A number, of bytes perhaps: `K` and `M` behind it are 1024 and 1024 times that.
+/// A number, of bytes perhaps: `K` and `M` behind it are 1024 and 1024 times that. An address begins with
+/// `0x`.
 fn amount(text: &str) -> Option<u64> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).ok();
+    }
     let (digits, unit) = match text.strip_suffix(['K', 'M']) {
         Some(digits) => (digits, if text.ends_with('K') { 1 << 10 } else { 1 << 20 }),
         None => (text, 1),
@@ -150,11 +154,24 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
     Ok(())
 }
 
+/// A part of guest memory that has a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Its name.
+    pub name: String,
+    /// Its first byte.
+    pub gpa: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
 /// All that the text says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Names of channels. A grant of the name gives the channel, of `NAME-endpoint` where its calls come.
     pub channels: Vec<String>,
+    /// Parts of guest memory. A grant of the name gives that part and no more.
+    pub memory: Vec<Memory>,
     /// The processes to start.
     pub processes: Vec<Process>,
 }
@@ -209,6 +226,7 @@ impl Reader {
                 self.config.channels.push((*name).to_owned());
                 Ok(())
             }
+            ["memory", name, gpa, bytes] => self.memory(name, gpa, bytes),
             ["device", name, place] => self.device(name, place),
             words => self.statement(words),
         }
@@ -241,6 +259,17 @@ impl Reader {
             self.owner = Some(index);
         }
         self.section = Some(Section::Process(index));
+        Ok(())
+    }
+
+    fn memory(&mut self, name: &str, gpa: &str, bytes: &str) -> Result<(), &'static str> {
+        // It would take the place of all guest memory, for whoever is granted that.
+        if name == "guest-memory" || self.config.memory.iter().any(|known| known.name == name) {
+            return Err("there is memory of this name");
+        }
+        let gpa = amount(gpa).ok_or("memory takes a first byte")?;
+        let bytes = amount(bytes).ok_or("memory takes a size")?;
+        self.config.memory.push(Memory { name: name.to_owned(), gpa, bytes });
         Ok(())
     }
 

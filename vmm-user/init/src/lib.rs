@@ -14,6 +14,7 @@
 //!   on-end POLICY       restart [TIMES] (5), end-machine (the default), or ignore
 //! for NAME              more statements of a process that was begun before
 //! channel NAME          makes a channel: NAME goes to who calls, NAME-endpoint to who serves
+//! memory NAME GPA BYTES names a part of guest memory, whole pages: a grant of NAME gives it and no more
 //! device NAME PLACE     begins a device of the last process; what follows is for the device
 //! include NAME          reads the file NAME of the image as if it stood here
 //! ```

@@ -10,15 +10,15 @@ use alloc::vec::Vec;
 
 use runtime::abi::message::Message;
 use runtime::abi::operation::{
-    Handle, ProcessEnd, ProcessLimit, ProcessState, ProcessWatch, Rights, SystemEnd, SystemInfo, budget,
-    end_reason,
+    Handle, MemoryNarrow, ProcessEnd, ProcessLimit, ProcessState, ProcessWatch, Rights, SystemEnd,
+    SystemInfo, budget, end_reason,
 };
 use runtime::abi::status::Status;
 use runtime::channel::{Channel, Endpoint};
 use runtime::event::Event;
 use runtime::{Start, call, process};
 
-use crate::config::{Config, OnEnd, Process, Role};
+use crate::config::{Config, Memory, OnEnd, Process, Role};
 
 /// The key of complaints about a child, beyond the child's own.
 const COMPLAINT: u64 = 1 << 32;
@@ -50,7 +50,7 @@ struct Init<'a> {
     files: Handle,
     /// Where ends and complaints come in.
     inbox: Endpoint,
-    /// The channels of the configuration, by name, each with its endpoint.
+    /// The channels of the configuration, by name, each with its endpoint; and the parts of guest memory.
     made: Vec<(String, Handle)>,
 }
 
@@ -104,6 +104,16 @@ fn make_channels(names: &[String]) -> Result<Vec<(String, Handle)>, Status> {
         made.push((format!("{name}-endpoint"), endpoint.0));
     }
     Ok(made)
+}
+
+/// Makes a handle to each part of guest memory that has a name.
+fn name_memory(start: &Start, memory: &[Memory]) -> Result<Vec<(String, Handle)>, Status> {
+    let narrowed = |part: &Memory| {
+        let all = start.handle("guest-memory").ok_or(Status::NotFound)?;
+        let made = call(all, MemoryNarrow { gpa: part.gpa, bytes: part.bytes, ..MemoryNarrow::default() })?;
+        Ok((part.name.clone(), made.handle))
+    };
+    memory.iter().map(narrowed).collect()
 }
 
 /// Gives a child a handle of init's, and says so in its start page.
@@ -290,6 +300,13 @@ pub fn run(start: &Start, files: Handle, config: &Config) -> u32 {
         Ok(made) => made,
         Err(status) => {
             log::error!("the channels of init.conf: {status}");
+            return end_machine(start);
+        }
+    };
+    let made = match name_memory(start, &config.memory) {
+        Ok(named) => [made, named].concat(),
+        Err(status) => {
+            log::error!("the memory of init.conf: {status}");
             return end_machine(start);
         }
     };

@@ -20,6 +20,7 @@ extern crate alloc;
 pub mod bench;
 pub mod faults;
 pub mod memory;
+pub mod named_memory;
 
 use devices::egg_timer::EggTimer;
 use runtime::Start;

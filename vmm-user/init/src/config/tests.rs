@@ -118,3 +118,22 @@ fn a_process_is_gone_back_to_and_channels_have_names() {
     assert_eq!((b.priority, b.grants.len()), (1, 0));
     assert_eq!(parse("for vmm\nprocess vmm\n", &|_| None).err().map(|error| error.line), Some(1));
 }
+
+#[test]
+fn parts_of_guest_memory_have_names() {
+    let config = parse("memory low 0x2000 8K\nmemory high 1M 4096\nprocess a\n  grant low rm\n", &|_| None);
+    let config = config.unwrap();
+    let part = |name: &str, gpa, bytes| Memory { name: name.to_owned(), gpa, bytes };
+    assert_eq!(config.memory, [part("low", 0x2000, 8192), part("high", 1 << 20, 4096)]);
+    assert_eq!(config.processes[0].grants, [("low".to_owned(), Rights::READ | Rights::MAP)]);
+    for text in [
+        "memory guest-memory 0 4K",
+        "memory a 0 4K\nmemory a 4K 4K",
+        "memory a 0y 4K",
+        "memory a 0x 4K",
+        "memory a 0 all",
+        "memory a 0",
+    ] {
+        assert!(parse(text, &|_| None).is_err(), "{text}");
+    }
+}

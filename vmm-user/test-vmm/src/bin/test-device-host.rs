@@ -4,12 +4,13 @@
 use devices::egg_timer::EggTimer;
 use runtime::Start;
 use test_vmm::faults::{self, Faulty};
-use test_vmm::{EGG_LINE, bench};
+use test_vmm::{EGG_LINE, bench, named_memory};
 use vmm::device_host::{Faithful, Host, NO_SUCH_DEVICE, Serve, program_with};
 
 runtime::main!(program);
 
 fn program(start: &Start) -> u32 {
+    named_memory::check(start);
     // A program without faults is measured.
     if faults::read(start) {
         program_with(start, Faulty, |name, host| others(name, host, Faulty))
