@@ -11,7 +11,7 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 14] = [
+pub const PLINTH: [&str; 15] = [
     "vmm-kernel",
     "init",
     "inspect",
@@ -24,6 +24,7 @@ pub const PLINTH: [&str; 14] = [
     "host-block",
     "block-test",
     "host-net",
+    "net-test",
     "batch",
     "pvh-loader",
 ];

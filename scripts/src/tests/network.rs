@@ -1,5 +1,6 @@
 //! A network of the host's, driven by a process: Debian's guest gets its address by DHCP from QEMU's user
-//! network, fetches a file from a server on this machine, and sends it back.
+//! network, fetches a file from a server on this machine, and sends it back; also while the driver ends again
+//! and again.
 
 mod server;
 
@@ -9,7 +10,8 @@ use plinth_qemu::{Outcome, Qemu};
 use crate::debian::kernel;
 use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
-use crate::testing::{Case, Suite};
+use crate::project::read;
+use crate::testing::{Booted, Case, Suite};
 use server::Servers;
 
 /// The guest's release.
@@ -22,13 +24,32 @@ const FILE_BYTES: usize = 2 << 20;
 /// What the guest does, a file of its own: a kernel's command line is too short for it.
 const SCRIPT: &str = include_str!("network.sh");
 
+/// A driver that ends after so many frames, again and again.
+const IMPATIENT: [(&str, &str); 1] =
+    [("  set serve net\n", "  set serve net\n  set frames 700\n  file impatient-net\n")];
+/// How often it has to end. The file has 1450 frames, and crosses twice.
+const ENDS: usize = 3;
+
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
-    suite.check("network-1", |case| network(case, qemu, 1));
+    for processors in [1, 2] {
+        suite.check(&format!("network-{processors}"), |case| {
+            let booted = network(case, qemu, processors, &[])?;
+            ensure!(!booted.log_text().contains("is started again"), "the driver has ended");
+            Ok(())
+        });
+    }
+    suite.check("network-driver-ends", |case| {
+        let booted = network(case, qemu, 2, &IMPATIENT)?;
+        let ends = booted.log_text().matches("host-net is started again").count();
+        ensure!(ends >= ENDS, "the driver ended {ends} times only");
+        Ok(())
+    });
     Ok(())
 }
 
-fn image(case: &Case, servers: &Servers) -> Result<Image> {
+/// `changes`: what is replaced in the configuration of the driver.
+fn image(case: &Case, servers: &Servers, changes: &[(&str, &str)]) -> Result<Image> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
     initramfs.add_virtio_drivers(project, GUEST)?;
@@ -40,15 +61,22 @@ fn image(case: &Case, servers: &Servers) -> Result<Image> {
         servers.fetch_port, servers.store_port
     );
     let payload = Payload { kernel: kernel::fetch(project, GUEST)?, initrd, append };
-    let image = Image::new(project, "debian")?.payload(&payload);
-    let image = image.configs(project, &["vmm", "host-pci", "host-net"], "");
-    Ok(image.with_programs(&["host-pci", "host-net"]))
+    let mut config = String::new();
+    for name in ["vmm", "host-pci", "host-net"] {
+        config += &read(&project.root.join("vmm-user/config").join(format!("{name}.conf")))?;
+    }
+    for (from, to) in changes {
+        ensure!(config.contains(from), "the configuration has no \"{from}\"");
+        config = config.replace(from, to);
+    }
+    let programs = ["host-pci", "host-net", "impatient-net"];
+    Ok(Image::new(project, "debian")?.payload(&payload).config(&config).with_programs(&programs))
 }
 
-fn network(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
+fn network(case: &mut Case, qemu: &Qemu, processors: u32, changes: &[(&str, &str)]) -> Result<Booted> {
     let file = server::file(FILE_BYTES);
     let servers = Servers::start(file.clone())?;
-    let image = image(case, &servers)?;
+    let image = image(case, &servers, changes)?;
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);
     machine.processors = processors;
     machine.network = Some(format!(",mac={ADDRESS}"));
@@ -69,8 +97,8 @@ fn network(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
     let stored = servers.stored().pop().context("the guest has sent nothing")?;
     ensure!(stored == file, "the guest has sent {} other bytes than it fetched", stored.len());
     ensure!(!booted.console_text().contains("Call Trace"), "the guest complains");
-    ensure!(!booted.log_text().contains("is started again"), "the driver has ended");
-    case.expect_no_panic(&booted)
+    case.expect_no_panic(&booted)?;
+    Ok(booted)
 }
 
 /// The digest that the guest must find.
