@@ -46,7 +46,7 @@ pub struct Initramfs {
 }
 
 impl Initramfs {
-    /// The guest's: busybox' commands, `scripts/guest/init` as the first process.
+    /// The guest's: busybox' commands, `scripts/guest/init` as the first process, and what that needs.
     ///
     /// # Errors
     /// When busybox can't be had.
@@ -64,6 +64,7 @@ impl Initramfs {
         }
         let guest = project.root.join("scripts/guest");
         tree.program("init", read(&guest.join("init"))?);
+        tree.program("etc/lease", read(&guest.join("lease"))?);
         for name in ["inittab", "profile"] {
             tree.entries.insert(format!("etc/{name}"), (FILE, read(&guest.join(name))?));
         }

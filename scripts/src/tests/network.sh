@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# shellcheck shell=dash What the guest of scripts/src/tests/network.rs does.
+# shellcheck shell=dash
+# What the guest of scripts/src/tests/network.rs does.
 set -e
 say() {
     echo "network: $*"

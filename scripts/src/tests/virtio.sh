@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# shellcheck shell=dash What the guest of scripts/src/tests/virtio.rs does.
+# shellcheck shell=dash
+# What the guest of scripts/src/tests/virtio.rs does.
 set -e
 # The drivers are loaded; what they find takes a moment.
 sleep 1

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# shellcheck shell=dash What the guest of scripts/src/tests/disk/guest.rs does with its disk.
+# shellcheck shell=dash
+# What the guest of scripts/src/tests/disk/guest.rs does with its disk.
 set -e
 say() {
     echo "disk: $*"
