@@ -10,9 +10,9 @@
 
 /// The macro `short_record guarded, rare, leave` of the assembler, and what it is made of.
 ///
-/// RAX: run page, which stays. It goes to `rare`, with nothing stored that the whole record does not store
-/// again, or ends with the macro `leave`, which gets EDX: what `SYS_RUN` returns beside Ok. All other
-/// registers but RSP are lost.
+/// RAX: run page, which stays. It goes to `rare` with nothing stored, as the exit may be that of a refused
+/// VMRUN: then the run page alone has what the guest was to go on with. Or it ends with the macro `leave`,
+/// which gets EDX: what `SYS_RUN` returns beside Ok. All other registers but RSP are lost.
 macro_rules! short_record {
     () => {
         r#"
@@ -38,7 +38,15 @@ macro_rules! short_record {
     movzx r15d, byte ptr [rax + {save_cpl}]
     .endm
 
+    .macro store_general
+    mov [rax + {g}], r8
+    mov [rax + {g} + 32], r9
+    mov [rax + {rip}], r10
+    mov [rax + {rflags}], r11
+    .endm
+
     .macro store_decoding
+    store_general
     mov [rax + {cr3}], r12
     mov [rax + {cs}], r13
     mov [rax + {cs} + 8], r14
@@ -73,10 +81,6 @@ macro_rules! short_record {
     // EXITINTINFO.V is bit 31.
     test edi, edi
     js \rare
-    mov [rax + {g}], r8
-    mov [rax + {g} + 32], r9
-    mov [rax + {rip}], r10
-    mov [rax + {rflags}], r11
     and esi, 0xf
     and ebp, 1
     shl ebp, {shadow_shift}
@@ -84,6 +88,7 @@ macro_rules! short_record {
     jne 11f
     test dl, {string}
     jne \rare
+    store_general
     mov [rax + {qualification}], rdx
     mov [rax + {next_rip}], rbx
     or ebp, {has_next_rip}

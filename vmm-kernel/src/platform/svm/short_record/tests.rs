@@ -148,3 +148,14 @@ fn the_rest_is_left_to_the_whole_record() {
         }
     }
 }
+
+/// A refused VMRUN spoils RIP and RFLAGS of the save area: the run page keeps those that it had.
+#[test]
+#[cfg_attr(miri, ignore = "assembly")]
+fn nothing_is_stored_of_another_exit() {
+    for exit in [(code::INVALID, 0), (0xffff_ffff, 0), (code::INTR, 0), (code::IOIO, 0x03f8_0014), (!1, !0)] {
+        let (_, before) = by(exit, NO_CHANGE, |_| -1);
+        assert_eq!(by(exit, NO_CHANGE, short), (-1, before.clone()), "{exit:x?}");
+        assert_eq!(by(exit, NO_CHANGE, guarded), (-1, before), "{exit:x?}, guarded");
+    }
+}
