@@ -228,6 +228,19 @@ pub fn seconds(name: &str, otherwise: u64) -> Result<Duration> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// Bytes that are not the same anywhere (xorshift64), so that a piece at the wrong place shows; whole groups
+/// of eight.
+pub fn bytes_by_chance(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..bytes / 8).flat_map(|_| next()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::bail;

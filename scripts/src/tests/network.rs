@@ -11,7 +11,7 @@ use crate::debian::kernel;
 use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
 use crate::project::read;
-use crate::testing::{Booted, Case, Suite};
+use crate::testing::{Booted, Case, Suite, bytes_by_chance};
 use server::Servers;
 
 /// The guest's release.
@@ -74,7 +74,7 @@ fn image(case: &Case, servers: &Servers, changes: &[(&str, &str)]) -> Result<Ima
 }
 
 fn network(case: &mut Case, qemu: &Qemu, processors: u32, changes: &[(&str, &str)]) -> Result<Booted> {
-    let file = server::file(FILE_BYTES);
+    let file = bytes_by_chance(FILE_BYTES);
     let servers = Servers::start(file.clone())?;
     let image = image(case, &servers, changes)?;
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);

@@ -9,7 +9,7 @@ use crate::debian::kernel;
 use crate::image::{Image, Payload, config_with};
 use crate::initramfs::Initramfs;
 use crate::matrix::{self, GUESTS};
-use crate::testing::{Booted, Case, Suite};
+use crate::testing::{Booted, Case, Suite, bytes_by_chance};
 
 /// Bytes of the disk: 8 MiB.
 const DISK_BYTES: usize = 8 << 20;
@@ -29,18 +29,6 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     Ok(())
 }
 
-/// A disk of bytes that are not the same anywhere (xorshift64), so that a sector at the wrong place shows.
-fn disk() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..DISK_BYTES / 8).flat_map(|_| next()).collect()
-}
-
 fn image(case: &Case, guest: &str, processors: u32, rings: &str) -> Result<Image> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
@@ -51,7 +39,8 @@ fn image(case: &Case, guest: &str, processors: u32, rings: &str) -> Result<Image
     let append = "console=ttyS0 no_timer_check plinth.test=virtio".to_owned();
     let payload = Payload { kernel: kernel::fetch(project, guest)?, initrd, append };
     let file = case.file("disk");
-    std::fs::write(&file, disk()).with_context(|| format!("cannot write {}", file.display()))?;
+    std::fs::write(&file, bytes_by_chance(DISK_BYTES))
+        .with_context(|| format!("cannot write {}", file.display()))?;
     // They are settings of the last process or device of the configuration, which are all the VMM's.
     let config = config_with(project, "vmm", &[&format!("virtio-rings {rings}")])?
         + &format!(

@@ -25,25 +25,12 @@ use alloc::format;
 
 use host_virtio::DriverError;
 use host_virtio::block::Disk;
-use runtime::abi::message::Message;
 use runtime::abi::operation::SystemInfo;
-use runtime::abi::status::Status;
 use runtime::channel::{Channel, Endpoint};
-use runtime::host_function::HostFunction;
 use runtime::{Start, call};
 
 /// How many seconds a request may take.
 const REQUEST_SECONDS: u64 = 30;
-
-/// Gets the function of the process that knows the bus.
-fn function(channel: Channel) -> Result<HostFunction, DriverError> {
-    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
-    channel.call(&mut message)?;
-    match message.handles[0] {
-        0 => Err(Status::from_code(message.words[0] as u32 as i32).unwrap_or(Status::NotFound).into()),
-        handle => Ok(HostFunction(handle)),
-    }
-}
 
 /// The handles that the settings name.
 fn handles(start: &Start) -> Option<(Channel, &str)> {
@@ -70,7 +57,9 @@ pub fn run(start: &Start, requests: Option<u32>) -> u32 {
         return 1;
     };
     // Only when everything else is there: a function that is claimed is out of use for everybody else.
-    let started = function(channel).and_then(|function| Disk::start(function, info.tsc_hz, REQUEST_SECONDS));
+    let started = host_virtio::claim(channel)
+        .map_err(DriverError::from)
+        .and_then(|function| Disk::start(function, info.tsc_hz, REQUEST_SECONDS));
     let mut disk = match started {
         Ok(disk) => disk,
         Err(error) => {

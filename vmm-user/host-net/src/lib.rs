@@ -26,12 +26,9 @@ use alloc::format;
 
 use host_virtio::DriverError;
 use host_virtio::net::Net;
-use runtime::abi::message::Message;
 use runtime::abi::operation::SystemInfo;
-use runtime::abi::status::Status;
 use runtime::channel::{Channel, Endpoint};
 use runtime::event::Event;
-use runtime::host_function::HostFunction;
 use runtime::{Start, call};
 
 /// What the process is given.
@@ -55,21 +52,11 @@ fn handles(start: &Start) -> Result<Handles, &'static str> {
     })
 }
 
-/// Gets the function of the process that knows the bus.
-fn function(channel: Channel) -> Result<HostFunction, DriverError> {
-    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
-    channel.call(&mut message)?;
-    match message.handles[0] {
-        0 => Err(Status::from_code(message.words[0] as u32 as i32).unwrap_or(Status::NotFound).into()),
-        handle => Ok(HostFunction(handle)),
-    }
-}
-
 /// Starts the device. What it has to say, and what the client has, is a notification at the endpoint.
 fn open(handles: &Handles) -> Result<(Net, Event), DriverError> {
     let event = Event::try_new()?;
     handles.endpoint.bind(event, 0)?;
-    let function = function(handles.function)?;
+    let function = host_virtio::claim(handles.function)?;
     Ok((Net::start(function, handles.ticks_second, event)?, event))
 }
 

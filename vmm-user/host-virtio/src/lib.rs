@@ -18,7 +18,10 @@ pub mod transport;
 
 use core::fmt;
 
+use runtime::abi::message::Message;
 use runtime::abi::status::Status;
+use runtime::channel::Channel;
+use runtime::host_function::HostFunction;
 
 /// Why a device cannot be driven any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,5 +53,18 @@ impl fmt::Display for DriverError {
             Self::Silent => write!(f, "the device does not answer"),
             Self::Nonsense => write!(f, "the device wrote nonsense"),
         }
+    }
+}
+
+/// Gets the function of the process that knows the bus, which is at the other end of the channel.
+///
+/// # Errors
+/// What that process or the kernel says; [`Status::NotFound`] for words that are no status.
+pub fn claim(channel: Channel) -> Result<HostFunction, Status> {
+    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
+    channel.call(&mut message)?;
+    match message.handles[0] {
+        0 => Err(Status::from_code(message.words[0] as u32 as i32).unwrap_or(Status::NotFound)),
+        handle => Ok(HostFunction(handle)),
     }
 }

@@ -11,7 +11,7 @@ use plinth_qemu::{Outcome, Qemu};
 use crate::debian::kernel;
 use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
-use crate::testing::{Booted, Case, Suite};
+use crate::testing::{Booted, Case, Suite, bytes_by_chance};
 
 /// Bytes of the disk, and of the file that it has at first.
 const DISK_BYTES: u64 = 32 << 20;
@@ -32,18 +32,6 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) {
     suite.check("guest-disk-driver-ends", |case| guest(case, qemu, 2, IMPATIENT));
 }
 
-/// Bytes that are not the same anywhere (xorshift64).
-fn known() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..KNOWN_BYTES / 8).flat_map(|_| next()).collect()
-}
-
 /// A program of e2fsprogs, which not everybody's path has.
 fn e2fs(name: &str) -> Command {
     let mut command = Command::new(name);
@@ -56,7 +44,7 @@ fn e2fs(name: &str) -> Command {
 fn file_system(case: &mut Case) -> Result<PathBuf> {
     let (file, folder) = (case.file("disk"), case.file("tree"));
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("known"), known())?;
+    fs::write(folder.join("known"), bytes_by_chance(KNOWN_BYTES))?;
     fs::File::create(&file)?.set_len(DISK_BYTES)?;
     case.run(e2fs("mke2fs").args(["-q", "-F", "-t", "ext4", "-d"]).arg(&folder).arg(&file))?;
     Ok(file)
@@ -129,7 +117,7 @@ fn check_file(case: &mut Case, disk: &Path) -> Result<()> {
         ("copy-1", &busybox),
         ("copy-2", &busybox),
         ("blocks", busybox.get(..131_072).context("busybox is small")?),
-        ("known", &known()),
+        ("known", &bytes_by_chance(KNOWN_BYTES)),
         ("text", TEXT.as_bytes()),
     ] {
         let copy = case.file(name);

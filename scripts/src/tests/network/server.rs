@@ -52,31 +52,20 @@ fn serve(mut work: impl FnMut(TcpStream) + Send + 'static) -> Result<u16> {
     Ok(port)
 }
 
-/// A file whose bytes are not the same anywhere (xorshift64), so that a piece at the wrong place shows.
-pub fn file(bytes: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..bytes / 8).flat_map(|_| next()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Shutdown;
 
     use super::*;
+    use crate::testing::bytes_by_chance;
 
     #[test]
     fn files_go_both_ways() {
-        let servers = Servers::start(file(1 << 16)).unwrap();
+        let servers = Servers::start(bytes_by_chance(1 << 16)).unwrap();
         let connect = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         let mut fetched = Vec::new();
         connect(servers.fetch_port).read_to_end(&mut fetched).unwrap();
-        assert_eq!(fetched, file(1 << 16));
+        assert_eq!(fetched, bytes_by_chance(1 << 16));
         let mut stream = connect(servers.store_port);
         stream.write_all(b"twelve bytes").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
