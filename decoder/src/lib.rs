@@ -12,8 +12,9 @@
 //! * [`emulate`]: an [`Instruction`] over the [`Machine`] trait.
 //!
 //! What is decoded is what may fault or is intercepted, and nothing else: an instruction without a memory
-//! operand is a [`Rejection`], as it can't be why the guest left. The crate allocates nothing, knows no
-//! platform and never panics: everything it reads from a guest is hostile. Manuals named in comments: *APM*
+//! operand is a [`Rejection`], as it can't be why the guest left. The crate allocates nothing but the full
+//! decoder's tables, once ([`prepare`]), knows no platform and never panics: everything it reads from a guest
+//! is hostile. Manuals named in comments: *APM*
 //! is AMD's Architecture Programmer's Manual, *SDM* Intel's Software Developer's Manual.
 #![no_std]
 #![forbid(unsafe_code)]

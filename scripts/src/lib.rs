@@ -1,10 +1,13 @@
 //! The project's tools: what `scripts/run`, `scripts/test` and the others do, and the parts they share.
 //!
 //! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other
-//! programs, [`build`] builds Plinth, [`image`] packs an image, [`log`] reads what a debug image logs,
-//! [`qemu`] runs it. [`testing`] counts checks, and boots machines for them, [`chaos`] runs random guests,
-//! [`entry_code`] walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the
-//! subcommands and the tests.
+//! programs, [`build`] builds Plinth, [`assemble`] what is not Rust; [`debian`] and [`initramfs`] give the
+//! guest, [`image`] packs an image, [`qemu`] runs it, [`log`] reads what a debug image logs. [`symbol`] and
+//! [`frames`] read a program that was built. [`testing`] counts checks, and boots machines for them;
+//! [`matrix`] is the boots that must hold, [`chaos`] runs random guests, [`lying_host`] hosts that lie, [`entry_code`]
+//! walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the subcommands
+//! ([`commands`]), some with a module for their work ([`bench`], [`profile`], [`inspect`], [`fuzz`],
+//! [`tpm`]), and the [`tests`]. `house` and `floors` are unit tests that read the whole source.
 
 pub mod assemble;
 pub mod bench;

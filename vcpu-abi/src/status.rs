@@ -1,4 +1,4 @@
-//! What a call answers. A short, stable list; each code says whose fault it is.
+//! What a call returns. A short, stable list; each code says whose fault it is.
 
 /// The outcome of a call or of one operation. Negative codes are the caller's fault, codes from 64 up say
 /// that Plinth has run out of something or that the thing is in the wrong state; neither changes anything.

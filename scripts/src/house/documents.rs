@@ -156,6 +156,40 @@ fn every_module_of_kernel_and_vmm_is_in_architecture() {
     assert!(missing.is_empty(), "a table of ARCHITECTURE.md needs a row, or a name in one, for {missing:#?}");
 }
 
+/// The same for crates whose modules have one row together: what lies beside `lib.rs`.
+#[test]
+fn every_module_of_the_other_crates_is_in_architecture() {
+    let architecture = text("ARCHITECTURE.md").unwrap();
+    let part = architecture.split_once("### The other crates, module by module").unwrap().1;
+    let part = part.split_once("## Trust").unwrap().0;
+    let rows = [
+        ("vcpu-abi", "vcpu-abi/src"),
+        ("decoder", "decoder/src"),
+        ("decoder/oracle", "decoder/oracle/src"),
+        ("devices", "devices/src"),
+        ("devices/virtio", "devices/virtio/src"),
+        ("devices/tpm", "devices/tpm/src"),
+        ("igvm-tools", "igvm-tools/src"),
+        ("pvh-loader", "igvm-tools/pvh-loader/src"),
+        ("scripts", "scripts/src"),
+        ("scripts/qemu", "scripts/qemu/src"),
+        ("runtime", "vmm-user/runtime/src"),
+    ];
+    let sources = ending_in(".rs").unwrap();
+    for (name, folder) in rows {
+        let row = part.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+        let inside = sources.iter().filter_map(|file| file.strip_prefix(folder).ok());
+        let tops: BTreeSet<_> = inside.filter_map(|file| file.components().next()).collect();
+        for module in tops {
+            let module = module.as_os_str().to_string_lossy();
+            let module = module.trim_end_matches(".rs");
+            let is_head = ["lib", "main", "bin", "tests", "testing"].contains(&module) && name != "scripts";
+            let is_head = is_head || ["lib", "main"].contains(&module);
+            assert!(is_head || has_word(row, module), "the row of {name} lacks {module}");
+        }
+    }
+}
+
 #[test]
 fn links_lead_to_something() {
     for document in ending_in(".md").unwrap() {

@@ -72,7 +72,7 @@ impl Machine {
         unsafe { ((self.text + at % 4096) as *mut u8).write_volatile(value) };
     }
 
-    /// Completes the instruction of the last exit and runs on, with nothing marked but the registers; answers
+    /// Completes the instruction of the last exit and runs on, with nothing marked but the registers; returns
     /// the exit's reason.
     pub fn step(&self) -> Result<u32, Status> {
         // SAFETY: the run page is mapped, and ours while the vCPU does not run.

@@ -1,4 +1,4 @@
-//! Answers the live view's calls.
+//! Serves the live view's calls.
 
 use inspect_protocol::watch::{Ask, Key, OneExit, Row, Told};
 use runtime::abi::message::Message;
@@ -8,7 +8,7 @@ use runtime::channel::{Endpoint, Received};
 
 use crate::Watched;
 
-/// Answers calls on an endpoint until the kernel refuses; returns why. `watched`: what there is to tell, once
+/// Serves calls on an endpoint until the kernel refuses; returns why. `watched`: what there is to tell, once
 /// a vCPU runs.
 pub fn serve(endpoint: Handle, watched: impl Fn() -> Option<&'static Watched>) -> Status {
     let endpoint = Endpoint(endpoint);

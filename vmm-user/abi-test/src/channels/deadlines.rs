@@ -52,7 +52,7 @@ fn nobody(suite: &mut Suite<'_>) {
 }
 
 /// A call that is given up while it is served, and one while it waits behind it; then the server is as good
-/// as before, and its late reply is nobody's. Answers the first call's status, whether its message is as it
+/// as before, and its late reply is nobody's. Returns the first call's status, whether its message is as it
 /// was, the statuses of two later ones, and the server's exit code.
 fn late_reply(suite: &Suite<'_>, cpu: u32) -> Result<(Status, bool, [Status; 2], u32), Status> {
     let served = Served::new(suite, cpu, 2)?;

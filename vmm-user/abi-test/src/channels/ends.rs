@@ -39,7 +39,7 @@ pub fn test(suite: &mut Suite<'_>) {
     suite.check(answer == Ok(true), format_args!("memory after many servers and callers: {answer:?}"));
 }
 
-/// The server ends while it serves. Answers that call's status and that of one after it, and the exit code.
+/// The server ends while it serves. Returns that call's status and that of one after it, and the exit code.
 fn while_served(suite: &Suite<'_>, cpu: u32, what: u64) -> Result<([Status; 2], u32), Status> {
     let served = Served::new(suite, cpu, 1)?;
     let first = call(suite, served.channel, what);
@@ -70,7 +70,7 @@ fn while_queued(suite: &Suite<'_>, cpu: u32) -> Result<[u32; 3], Status> {
     Ok(codes)
 }
 
-/// A caller's process ends while its call is served. Answers its exit code, and the status of a call after
+/// A caller's process ends while its call is served. Returns its exit code, and the status of a call after
 /// it.
 fn caller(suite: &Suite<'_>, cpu: u32) -> Result<(u32, Status), Status> {
     let served = Served::new(suite, cpu, 1)?;

@@ -77,7 +77,7 @@ impl Served {
         Ok(Self { endpoint, channel, child: start(suite, endpoint, cpu, priority)? })
     }
 
-    /// Ends the server, if it runs, and answers its exit code.
+    /// Ends the server, if it runs, and returns its exit code.
     pub fn end(self, suite: &Suite<'_>) -> Result<u32, Status> {
         let _ = self.channel.call(&mut command(suite, server::END));
         let code = self.child.join(suite)?.code;

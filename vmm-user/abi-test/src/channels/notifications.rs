@@ -82,7 +82,7 @@ fn one_after_the_other(suite: &Suite<'_>) -> Result<(), Status> {
     [b.0, endpoint.0, other.0].into_iter().try_for_each(process::close)
 }
 
-/// A thread signals, and this one receives each time. Answers how often.
+/// A thread signals, and this one receives each time. Returns how often.
 fn wakes(suite: &Suite<'_>, cpu: u32) -> Result<u64, Status> {
     const ROUNDS: u64 = 500;
     let endpoint = Endpoint::try_new()?;

@@ -26,7 +26,7 @@ pub fn test(suite: &mut Suite<'_>) {
     );
 }
 
-/// Callers of priorities 0, 1, 1, 2, 2 that came in another order, while nobody received. Answers their
+/// Callers of priorities 0, 1, 1, 2, 2 that came in another order, while nobody received. Returns their
 /// priorities in the order in which they were served: the first served is the last digit.
 fn order(suite: &Suite<'_>) -> Result<u64, Status> {
     let endpoint = Endpoint::try_new()?;
@@ -69,7 +69,7 @@ fn order(suite: &Suite<'_>) -> Result<u64, Status> {
 
 /// On one processor: a server of priority 0 works for this thread, of priority 2, while a thread of priority
 /// 1 would keep it from running. `behind`: it already works for one of priority 0, and this thread waits
-/// behind that. Answers how far the thread between had come when the reply was there, and whether it ran at
+/// behind that. Returns how far the thread between had come when the reply was there, and whether it ran at
 /// all.
 fn runs_as_caller(suite: &Suite<'_>, behind: bool) -> Result<[u32; 2], Status> {
     let endpoint = Endpoint::try_new()?;

@@ -84,7 +84,7 @@ fn to_thread(suite: &Suite<'_>, cpu: u32) -> Result<(), Status> {
     process::close(channel.0)
 }
 
-/// Two servers and four clients, spread over the processors. Answers how many clients failed.
+/// Two servers and four clients, spread over the processors. Returns how many clients failed.
 fn from_many(suite: &Suite<'_>) -> Result<u32, Status> {
     const CLIENTS: u32 = 4;
     let endpoint = Endpoint::try_new()?;
