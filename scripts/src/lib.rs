@@ -4,10 +4,10 @@
 //! programs, [`build`] builds Plinth, [`assemble`] what is not Rust; [`debian`] and [`initramfs`] give the
 //! guest, [`image`] packs an image, [`qemu`] runs it, [`log`] reads what a debug image logs. [`symbol`] and
 //! [`frames`] read a program that was built. [`testing`] counts checks, and boots machines for them;
-//! [`matrix`] is the boots that must hold, [`chaos`] runs random guests, [`lying_host`] hosts that lie, [`entry_code`]
-//! walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the subcommands
-//! ([`commands`]), some with a module for their work ([`bench`], [`profile`], [`inspect`], [`fuzz`],
-//! [`tpm`]), and the [`tests`]. `house` and `floors` are unit tests that read the whole source.
+//! [`matrix`] is the boots that must hold, [`chaos`] runs random guests, [`lying_host`] hosts that lie,
+//! [`entry_code`] walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the
+//! subcommands ([`commands`]), some with a module for their work ([`bench`], [`profile`], [`inspect`],
+//! [`fuzz`], [`tpm`]), and the [`tests`]. `house` and `floors` are unit tests that read the whole source.
 
 pub mod assemble;
 pub mod bench;

@@ -139,7 +139,7 @@ pub fn check_exits(case: &mut Case, booted: &Booted) -> Result<()> {
     let text = booted.log_text();
     // The table is the only witness of who handled what: the guest cannot tell.
     let table = log::exit_table(&text);
-    table.iter().for_each(|line| case.note(line));
+    table.iter().for_each(|line| case.record(line));
     let rows = log::exit_rows(&table).map_err(|error| anyhow!(error))?;
     if let Some(row) =
         rows.iter().find(|row| row.by == "kernel" && !HANDLED_BY_KERNEL.contains(&&*row.reason))

@@ -144,7 +144,7 @@ impl Suite {
         let result = result.and_then(|()| case.written());
         if let Err(error) = &result {
             // Not `{:?}`: a backtrace would push the words themselves out of what is shown.
-            case.note(format!("{error:#}"));
+            case.record(format!("{error:#}"));
         }
         spinner.finish_and_clear();
         let took = began.elapsed();
@@ -252,7 +252,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("plinth-suite-{}", std::process::id()));
         let mut suite = Suite::new(&Project::open().unwrap(), &folder).unwrap();
         assert!(suite.check("good", |case| {
-            case.note("a word");
+            case.record("a word");
             case.expect_text("here", "a needle", "needle")
         }));
         assert!(!suite.check("bad", |_| bail!("on purpose")));

@@ -22,7 +22,7 @@ fn a_check_that_hangs_ends() {
     let began = Instant::now();
     let numbers = folder.join("numbers");
     let passed = suite.check("hangs", |case| {
-        case.note("it starts");
+        case.record("it starts");
         let script = "setsid sleep 600 & echo $! >$0; (sleep 600 & echo $! >>$0); echo $$ >>$0; sleep 600; :";
         case.run(Command::new("sh").args(["-c", script]).arg(&numbers)).map(drop)
     });

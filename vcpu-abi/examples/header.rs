@@ -8,8 +8,8 @@ use vcpu_abi::message::{
     MESSAGE_HANDLES, MESSAGE_WORDS, Message, RECEIVE_REPLY, REGISTER_WORDS, came, received,
 };
 use vcpu_abi::operation::{
-    BATCH_MAX, FLAG_GO_ON, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Permissions, Rights,
-    budget, end_reason,
+    BATCH_MAX, FLAG_CONTINUE, HANDLE_SELF, OPERATIONS, Operation, PAYLOAD_BYTES, PAYLOADS, Permissions,
+    Rights, budget, end_reason,
 };
 use vcpu_abi::process_record::{PROCESS_NAME_BYTES, ProcessRecord};
 use vcpu_abi::registers::Groups;
@@ -62,7 +62,7 @@ fn numbers() -> String {
     let general = [
         ("ABI_VERSION", ABI_VERSION as usize),
         ("BATCH_MAX", BATCH_MAX),
-        ("FLAG_GO_ON", FLAG_GO_ON as usize),
+        ("FLAG_CONTINUE", FLAG_CONTINUE as usize),
         ("HANDLE_SELF", HANDLE_SELF as usize),
         ("PAYLOAD_BYTES", PAYLOAD_BYTES),
         ("PAGE_BYTES", PAGE_BYTES),

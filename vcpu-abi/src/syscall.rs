@@ -27,7 +27,7 @@ pub const SYS_THREAD_EXIT: u64 = 4;
 pub const SYS_CALL: u64 = 5;
 /// Waits for the next call, or for the signal of an event that is bound to the endpoint. `RDI`: endpoint
 /// handle, which needs WAIT. `RSI`: address of a [`Message`](crate::message::Message), over which what comes
-/// is written. `RDX`: flags, [`RECEIVE_REPLY`](crate::message::RECEIVE_REPLY). Answers in `RDX` what came:
+/// is written. `RDX`: flags, [`RECEIVE_REPLY`](crate::message::RECEIVE_REPLY). Returns in `RDX` what came:
 /// [`received`](crate::message::received).
 pub const SYS_RECEIVE: u64 = 6;
 /// As [`SYS_CALL`], with a message of nothing but its first
@@ -36,7 +36,7 @@ pub const SYS_RECEIVE: u64 = 6;
 /// [`came`](crate::message::came): where the reply is. `R12` is not kept.
 pub const SYS_CALL_WORDS: u64 = 7;
 /// As [`SYS_RECEIVE`] with a reply of nothing but its first words, in the same registers. `RDX`: the
-/// deadline. Answers in `RDX` what came, as [`SYS_RECEIVE`], or
+/// deadline. Returns in `RDX` what came, as [`SYS_RECEIVE`], or
 /// [`received::WORDS`](crate::message::received::WORDS). `R12` is not kept.
 pub const SYS_RECEIVE_WORDS: u64 = 8;
 /// The first number that is no call.

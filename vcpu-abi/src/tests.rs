@@ -8,14 +8,14 @@ use std::string::ToString;
 use crate::boot::{BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_FLAG_NO_SHORTCUTS};
 use crate::exit::{NOTABLE, PortAccess};
 use crate::message::RECEIVE_REPLY;
-use crate::operation::{BATCH_MAX, Call, FLAG_GO_ON, LogWrite};
+use crate::operation::{BATCH_MAX, Call, FLAG_CONTINUE, LogWrite};
 use crate::run_page::{XSAVE_BYTES, window, work, xsave};
 use crate::status::Status;
 
 #[test]
 fn flags_and_sizes() {
     assert_eq!([BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_FLAG_NO_SHORTCUTS], [1, 2, 4]);
-    assert_eq!([FLAG_GO_ON, work::KICK, NOTABLE], [1, 1, 0x8000_0000]);
+    assert_eq!([FLAG_CONTINUE, work::KICK, NOTABLE], [1, 1, 0x8000_0000]);
     assert_eq!([window::OPEN, window::PRIORITY, window::ALL], [1, 2, 3]);
     assert_eq!([PortAccess::IN, PortAccess::STRING, PortAccess::REP], [1, 4, 8]);
     assert_eq!([xsave::X87, xsave::SSE, xsave::AVX, RECEIVE_REPLY], [1, 2, 4, 1]);

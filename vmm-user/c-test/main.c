@@ -44,7 +44,7 @@ static void batches(uint32_t system) {
     EXPECT(batch[0].status == PLINTH_STATUS_OK && batch[1].status == PLINTH_STATUS_BAD_HANDLE);
     /* The third was not looked at. */
     EXPECT(batch[2].status == 1 && PAYLOAD(system_info, batch[2])->tsc_hz == 0);
-    EXPECT(three(system, PLINTH_FLAG_GO_ON, batch, &index) == PLINTH_STATUS_OK && index == 3);
+    EXPECT(three(system, PLINTH_FLAG_CONTINUE, batch, &index) == PLINTH_STATUS_OK && index == 3);
     EXPECT(batch[1].status == PLINTH_STATUS_BAD_HANDLE && batch[2].status == PLINTH_STATUS_OK);
     EXPECT(plinth_batch(batch, 0, NULL) == PLINTH_STATUS_BAD_ARGUMENT);
     EXPECT(plinth_batch(batch, PLINTH_BATCH_MAX + 1, NULL) == PLINTH_STATUS_BAD_ARGUMENT);

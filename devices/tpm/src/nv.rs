@@ -122,14 +122,16 @@ impl NvIndex {
 }
 
 /// Which attribute lets a hierarchy read or write an index.
-pub(crate) struct Access {
+pub(crate) struct HierarchyAttributes {
     pub(crate) owner: u32,
     pub(crate) platform: u32,
 }
 
-pub(crate) const READ: Access = Access { owner: nv::OWNERREAD, platform: nv::PPREAD };
+pub(crate) const READ: HierarchyAttributes =
+    HierarchyAttributes { owner: nv::OWNERREAD, platform: nv::PPREAD };
 
-pub(crate) const WRITE: Access = Access { owner: nv::OWNERWRITE, platform: nv::PPWRITE };
+pub(crate) const WRITE: HierarchyAttributes =
+    HierarchyAttributes { owner: nv::OWNERWRITE, platform: nv::PPWRITE };
 
 impl Tpm {
     pub(crate) fn nv(&self, index: u32) -> Result<&NvIndex> {
@@ -141,7 +143,7 @@ impl Tpm {
     }
 
     /// Whether the one who authorized a command may have this access to an index.
-    fn check_nv_access(&self, by: u32, index: &NvIndex, access: &Access) -> Result<()> {
+    fn check_nv_access(&self, by: u32, index: &NvIndex, access: &HierarchyAttributes) -> Result<()> {
         let needed = match by {
             handle::OWNER => access.owner,
             handle::PLATFORM => access.platform,

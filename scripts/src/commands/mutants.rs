@@ -129,11 +129,11 @@ fn few(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     let records = Record::read(&project)?;
     let mutants = mutants::rotating(&project, mutants::all(&project)?, &records, FEW);
     let mut workshop = Workshop::new(&project, qemu, &project.target.join("mutants"))?;
-    suite.check("mutants-baselines", |case| workshop.baselines(&mutants, |line| case.note(line)));
+    suite.check("mutants-baselines", |case| workshop.baselines(&mutants, |line| case.record(line)));
     for mutant in &mutants {
         suite.check(&format!("mutant-{}", mutant.name), |case| {
             let report = workshop.test(mutant);
-            case.note(&report);
+            case.record(&report);
             ensure!(report.is_killed(), "{}", report.word());
             Ok(())
         });

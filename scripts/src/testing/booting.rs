@@ -62,16 +62,16 @@ impl Case {
         Ok(self.finished(name, ended))
     }
 
-    /// For a machine that the check started itself, with these files: notes how it ended.
+    /// For a machine that the check started itself, with these files: records how it ended.
     pub fn finished(&mut self, name: &str, ended: Ended) -> Booted {
         let Ended { outcome, took } = ended;
         self.count_boot();
-        self.note(format_args!("{name} ended with {outcome} after {:.1} s", took.as_secs_f32()));
+        self.record(format_args!("{name} ended with {outcome} after {:.1} s", took.as_secs_f32()));
         let console = self.sibling(&format!("{name}.console"));
         Booted { outcome, took, console, log: self.sibling(&format!("{name}.log")) }
     }
 
-    /// Fails unless the machine ended so; the end of its log is noted then.
+    /// Fails unless the machine ended so; the end of its log is recorded then.
     ///
     /// # Errors
     /// Then.
@@ -80,7 +80,7 @@ impl Case {
             return Ok(());
         }
         // The reason is nearly always in the log's last lines.
-        self.note(log::tail(&booted.log_text(), 40));
+        self.record(log::tail(&booted.log_text(), 40));
         bail!("ended with {}, not {outcome}", booted.outcome);
     }
 

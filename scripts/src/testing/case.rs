@@ -63,7 +63,7 @@ impl Case {
     }
 
     /// Records a text, which is shown if the check fails.
-    pub fn note(&mut self, text: impl Display) {
+    pub fn record(&mut self, text: impl Display) {
         let text = text.to_string();
         self.words += text.trim_end_matches('\n');
         self.words.push('\n');
@@ -72,9 +72,9 @@ impl Case {
     }
 
     /// Records those lines of a text that have one of the words in them.
-    pub fn note_lines(&mut self, text: &str, words: &[&str]) {
+    pub fn record_lines(&mut self, text: &str, words: &[&str]) {
         for line in text.lines().filter(|line| words.iter().any(|word| line.contains(word))) {
-            self.note(line);
+            self.record(line);
         }
     }
 
@@ -87,22 +87,22 @@ impl Case {
         write(&self.file("out"), &self.words)
     }
 
-    /// Runs a program, notes all it prints, and returns it.
+    /// Runs a program, records all it prints, and returns it.
     ///
     /// # Errors
     /// When it can't be started or fails.
     pub fn run(&mut self, command: &mut Command) -> Result<String> {
         let output = captured(command)?;
-        // Noted before the status is looked at: the words of a failure are wanted most.
+        // Recorded before the status is looked at: the words of a failure are wanted most.
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        self.note(format_args!("{said}{}", String::from_utf8_lossy(&output.stderr)));
+        self.record(format_args!("{said}{}", String::from_utf8_lossy(&output.stderr)));
         if !output.status.success() {
             bail!("{} failed ({})", typed(command), output.status);
         }
         Ok(said)
     }
 
-    /// Fails unless a file has the text in it; what its end is instead is noted.
+    /// Fails unless a file has the text in it; what its end is instead is recorded.
     ///
     /// # Errors
     /// Then.
@@ -119,7 +119,7 @@ impl Case {
         if contents.contains(text) {
             return Ok(());
         }
-        self.note(last_lines(contents, 25));
+        self.record(last_lines(contents, 25));
         bail!("expected \"{text}\" in {place}");
     }
 }

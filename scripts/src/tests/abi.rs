@@ -105,7 +105,7 @@ fn boot(
     let packed = image.pack(&case.file("igvm"))?;
     let booted = case.boot(qemu, &machine(case, packed, processors))?;
     // The children's faults are many; the suite's own words are few.
-    case.note_lines(&booted.log_text(), &["abi-test: abi-test", "abi-test: FAILED", "page race", "panic"]);
+    case.record_lines(&booted.log_text(), &["abi-test: abi-test", "abi-test: FAILED", "page race", "panic"]);
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
     case.expect(&booted.log, &format!("0 failures, {processors} cpus"))?;
     case.expect_no_panic(&booted)

@@ -46,7 +46,7 @@ fn boot(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let mut machine = case.machine(image);
     machine.memory_mib = 256;
     let booted = case.boot(qemu, &machine)?;
-    case.note_lines(&booted.log_text(), &["c-test: ", "panic"]);
+    case.record_lines(&booted.log_text(), &["c-test: ", "panic"]);
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
     case.expect(&booted.log, "a line from C")?;
     case.expect(&booted.log, "C: 0 failures")

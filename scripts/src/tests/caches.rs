@@ -49,7 +49,7 @@ fn changing_code(case: &mut Case, qemu: &Qemu, shortcuts: bool, setting: Option<
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);
     machine.memory_mib = 256;
     let booted = case.boot(qemu, &machine)?;
-    case.note(booted.console_text());
+    case.record(booted.console_text());
     case.expect_outcome(&booted, Outcome::Reboot)?;
     // 35 checks of eight calls, and one of one: a call that fails ends its check early, so that fewer are
     // counted.
@@ -71,7 +71,7 @@ fn switches_matter(case: &mut Case, bench: &Bench) -> Result<()> {
     let rows = bench.rows()?;
     let long_way = rows.iter().find(|row| row.id == "mmiow").and_then(|row| row.cost(Column::Plinth));
     let long_way = long_way.context("no cost the long way")?;
-    case.note(format_args!("plinth {plain}, without caches {uncached}, the long way {long_way}"));
+    case.record(format_args!("plinth {plain}, without caches {uncached}, the long way {long_way}"));
     ensure!(plain > 0.0 && uncached > plain * 1.1 && long_way > plain * 1.1, "a switch does nothing");
     Ok(())
 }

@@ -35,12 +35,12 @@ fn guest(case: &mut Case, qemu: &Qemu, cpu: Option<String>, (seed, seconds): (u6
     let (programs, folder) = (project.programs(), project.scratch("chaos-test")?);
     let place = Place { project, programs, qemu: qemu.clone(), cpu, folder: folder.clone() };
     let mut seen = place.run(seed, seconds)?;
-    case.note(format_args!("{seen}; the files are in {}", folder.display()));
+    case.record(format_args!("{seen}; the files are in {}", folder.display()));
     // Random code stops itself now and then, in ways that the other processor cannot mend (docs/testing.md,
     // "Random guests"). A machine that holds guests up does it again.
     if seen.finding.as_ref().is_some_and(|finding| finding.stood_still) {
         seen = place.run(seed, seconds)?;
-        case.note(format_args!("once more: {seen}"));
+        case.record(format_args!("once more: {seen}"));
     }
     if seen.finding.is_some() {
         bail!("seed {seed}: {seen}");

@@ -107,7 +107,7 @@ fn boot(case: &mut Case, qemu: &Qemu, image: Image, processors: u32) -> Result<B
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);
     machine.processors = processors;
     let booted = case.boot(qemu, &machine)?;
-    case.note_lines(&booted.log_text(), &["device ", "is started again", "kept by Plinth", "panic"]);
+    case.record_lines(&booted.log_text(), &["device ", "is started again", "kept by Plinth", "panic"]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     case.expect(&booted.console, "guest: test status 0")?;
     Ok(booted)
@@ -157,7 +157,7 @@ fn faulty(
     let lost: u64 = calls.lost.iter().sum();
     ensure!(lost >= u64::from(times) && calls.absent > 0, "lost {lost} times: {calls:?}");
     let free = free_kib(&log);
-    case.note(format_args!("{lost} losses, {} restarts, KiB free: {free:?}", free.len()));
+    case.record(format_args!("{lost} losses, {} restarts, KiB free: {free:?}", free.len()));
     ensure!(free.len() >= times as usize, "started again {} times", free.len());
     // The first one may end before all that the machine needs is there. A page that is lost with each process
     // is twice what is allowed.

@@ -74,7 +74,7 @@ fn disk(
     let device = format!("virtio-blk-pci,drive=disk,disable-legacy=on{options}");
     machine.more.extend(["-drive", &drive, "-device", &device].map(OsString::from));
     let booted = case.boot(qemu, &machine)?;
-    case.note_lines(&booted.log_text(), &["block-test: ", "host-pci: ", "panic"]);
+    case.record_lines(&booted.log_text(), &["block-test: ", "host-pci: ", "panic"]);
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
     case.expect(&booted.log, " checks, 0 failures")?;
     if !changes.is_empty() {

@@ -107,7 +107,7 @@ fn stops(case: &mut Case, qemu: &Qemu) -> Result<()> {
     sleep(Duration::from_secs(3));
     let after = ticks();
     running.kill();
-    case.note(format_args!("ticks: {before} before, {after} after"));
+    case.record(format_args!("ticks: {before} before, {after} after"));
     // One that was on its way when the count was taken.
     ensure!(before > 10 && after <= before + 1, "{before} ticks before the end, {after} after it");
     Ok(())

@@ -73,7 +73,7 @@ fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
         let has_entered = walk.tried_in(Places::guest_entries, code::VMRUN) > 0;
         dry = if walk.tried() > before || !has_entered { 0 } else { dry + 1 };
     }
-    case.note(format_args!(
+    case.record(format_args!(
         "{} instructions had an NMI, in {:.1} s",
         walk.tried(),
         began.elapsed().as_secs_f32()
@@ -135,7 +135,7 @@ fn machine_checks(case: &mut Case, qemu: &Qemu) -> Result<()> {
         walk.let_go()?;
         let booted = case.finished(&name, running.wait(case.boot_limit())?);
         let words = read_text(&booted.console);
-        case.note_lines(&words, &["Plinth"]);
+        case.record_lines(&words, &["Plinth"]);
         ensure!(booted.outcome == Outcome::KernelPanic, "{place}: it ended with {}", booted.outcome);
         ensure!(words.contains("machine check"), "{place}: the console says no word of it");
     }

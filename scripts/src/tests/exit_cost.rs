@@ -31,7 +31,7 @@ fn exit_cost(case: &mut Case, bench: &Bench) -> Result<()> {
     ensure!(!verdicts.is_empty(), "benches/expected.txt has no rows");
     // What is wrong stands at the end, which is what is shown.
     let (good, bad): (Vec<_>, Vec<_>) = verdicts.iter().partition(|verdict| verdict.good);
-    good.iter().chain(&bad).for_each(|verdict| case.note(&verdict.line));
+    good.iter().chain(&bad).for_each(|verdict| case.record(&verdict.line));
     ensure!(bad.is_empty(), "{} rows cost too much, or are gone", bad.len());
     Ok(())
 }
@@ -42,8 +42,8 @@ fn flat(case: &mut Case, bench: &Bench) -> Result<()> {
     }
     bench.run(Side::Flat, QUICK)?;
     let (compared, wrong) = expected::compare_flat(&bench.rows()?);
-    case.note(format_args!("{compared} rows compared"));
-    wrong.iter().for_each(|line| case.note(line));
+    case.record(format_args!("{compared} rows compared"));
+    wrong.iter().for_each(|line| case.record(line));
     ensure!(compared > 0 && wrong.is_empty(), "{} costs grow", wrong.len());
     Ok(())
 }
@@ -54,7 +54,7 @@ fn exit_profile(case: &mut Case, bench: &Bench) -> Result<()> {
     let counts = profile::log_row(bench, PROFILED)?;
     let stages = Stages::read(case.project())?;
     let profile = profile::profile(bench, PROFILED, &counts, Unit::File, Some(&stages))?;
-    case.note(&profile);
+    case.record(&profile);
     let share = |name| {
         let share = profile.places.iter().find(|share| share.place == name);
         share.map_or(0.0, |share| share.instructions)

@@ -57,7 +57,7 @@ fn libfuzzer(case: &mut Case) -> Result<()> {
     for target in targets(&project)? {
         let runs = LIBFUZZER_RUNS / fewer(&target);
         let executed = fuzz.run(&target, runs)?;
-        case.note(&executed);
+        case.record(&executed);
         ensure!(executed.executions >= runs, "too few: {executed}");
     }
     Ok(())

@@ -80,7 +80,7 @@ fn features(case: &mut Case, qemu: &Qemu, loader: &str) -> Result<()> {
         let console = read_text(&booted.console);
         // The loader looks at what it needs itself, the kernel at the rest.
         let refused = matches!(booted.outcome, Outcome::ProcessFailure | Outcome::LoaderRefusal);
-        case.note_lines(&console, &["lacks", "no long mode"]);
+        case.record_lines(&console, &["lacks", "no long mode"]);
         ensure!(
             refused && console.contains(name),
             "without {feature} it ended with {}, and the console does not name {name}:\n{console}",
@@ -118,7 +118,7 @@ fn lied_to(case: &mut Case, host: &Host<'_>, suffix: &str, lie: &Lie) -> Result<
     if end.is_ok() || !read_text(&files(case, suffix).with_extension("log")).is_empty() {
         case.count_boot();
     }
-    case.note(format_args!("{lie}: {end:?}"));
+    case.record(format_args!("{lie}: {end:?}"));
     end
 }
 
@@ -179,7 +179,7 @@ fn nmi(case: &mut Case, qemu: &Qemu) -> Result<()> {
         let rows = log::exit_rows(&log::exit_table(&text)).map_err(|error| anyhow!(error))?;
         counted += rows.iter().filter(|row| row.reason == "host nmi").map(|row| row.count).sum::<u64>();
     }
-    case.note(format_args!("{counted} NMIs while the guest ran"));
+    case.record(format_args!("{counted} NMIs while the guest ran"));
     ensure!(counted > 0, "no NMI of the host's was counted");
     Ok(())
 }

@@ -116,7 +116,7 @@ fn nonsense(mut client: Client) -> Result<()> {
 
 /// The machine's time and the VMM's go on, and what is shown is of this machine.
 fn check(case: &mut Case, before: &Snapshot, after: &Snapshot) -> Result<()> {
-    case.note(crate::inspect::Shown { now: after, before: Some(before) });
+    case.record(crate::inspect::Shown { now: after, before: Some(before) });
     let machines = [before, after].map(|seen| seen.machine.clone());
     check_exits(before, after)?;
     let [Some(first), Some(second)] = machines else { bail!("no machine is shown") };
@@ -185,7 +185,7 @@ fn check_table(case: &mut Case, booted: &Booted, last: &Snapshot) -> Result<()> 
         let seen = last.exits.iter().flatten().filter(|row| row.reason == reason);
         let seen: u64 = seen.map(|row| row.count).sum();
         let all = rows.iter().find(|row| row.reason == reason && row.by == "vmm").map_or(0, |row| row.count);
-        case.note(format_args!("{reason}: {seen} seen, {all} in the end"));
+        case.record(format_args!("{reason}: {seen} seen, {all} in the end"));
         ensure!(seen > 0 && seen <= all, "{reason}: {seen} seen, {all} in the end");
     }
     Ok(())

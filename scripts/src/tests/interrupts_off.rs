@@ -43,7 +43,7 @@ fn measure(case: &mut Case, qemu: &Qemu, part: &str) -> Result<String> {
     let text = booted.log_text();
     let (ticks, why) = longest_of(&text).context("the log says nothing of interrupts that were off")?;
     let longest = format!("{ticks} instructions, in {why} (goal: at most {MOST})");
-    case.note(&longest);
+    case.record(&longest);
     // A system call takes some hundreds: less was not measured.
     ensure!((100..=MOST).contains(&ticks), "interrupts were off for {longest}");
     Ok(longest)

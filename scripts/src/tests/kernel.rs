@@ -41,7 +41,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
 /// No function of the released kernel takes much of a stack.
 fn stack_frames(case: &mut Case) -> Result<()> {
     let frames = frames::of(&case.project().programs().join("vmm-kernel"))?;
-    frames.iter().take(10).for_each(|(name, bytes)| case.note(format_args!("{bytes:>6} {name}")));
+    frames.iter().take(10).for_each(|(name, bytes)| case.record(format_args!("{bytes:>6} {name}")));
     ensure!(frames.len() > 30, "only {} functions have a frame: this is not the kernel", frames.len());
     for (name, bytes) in &frames {
         let at_boot = AT_BOOT.iter().find(|(function, _)| name.ends_with(function));
@@ -84,7 +84,7 @@ fn stack_left(
     let start = format!("stacks: {kind}: ");
     let bytes = text.lines().find_map(|line| line.split_once(&start)?.1.split(' ').next()?.parse().ok());
     let bytes: u64 = bytes.with_context(|| format!("no line \"{start}\" in the log"))?;
-    case.note(format_args!("{kind}: {bytes} bytes were never used"));
+    case.record(format_args!("{kind}: {bytes} bytes were never used"));
     if bytes < least {
         bail!("{kind} stacks: only {bytes} bytes were never used; at least {least} have to be");
     }

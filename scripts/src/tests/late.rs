@@ -48,7 +48,7 @@ fn late(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let runs = wait_for(&log, "cpu1 runs", Duration::from_secs(20));
     running.send(b"\n")?;
     let booted = case.finished("late-processor", running.wait(limit)?);
-    case.note_lines(&booted.console_text(), &["hostile guest"]);
+    case.record_lines(&booted.console_text(), &["hostile guest"]);
     case.expect_outcome(&booted, Outcome::TripleFault)?;
     waits.and(runs)?;
     case.expect(&log, "did not start; it is left out")?;

@@ -82,7 +82,7 @@ fn compare(case: &mut Case, qemu: &Qemu, folder: &Path, each: u64, settings: &[&
     // The cases are the same below every QEMU, CMPXCHG16B among them.
     (machine.memory_mib, machine.cpu) = (256, Some("max".to_owned()));
     let booted = case.boot(qemu, &machine)?;
-    case.note(booted.console_text());
+    case.record(booted.console_text());
     case.expect_outcome(&booted, Outcome::Reboot)?;
     let mut first = 0;
     for (bits, forms) in FORMS {

@@ -81,8 +81,8 @@ fn network(case: &mut Case, qemu: &Qemu, processors: u32, changes: &[(&str, &str
     machine.processors = processors;
     machine.network = Some(format!(",mac={ADDRESS}"));
     let booted = case.boot(qemu, &machine)?;
-    case.note_lines(&booted.console_text(), &["network: "]);
-    case.note_lines(&booted.log_text(), &["host-net", "host-pci", "panic"]);
+    case.record_lines(&booted.console_text(), &["network: "]);
+    case.record_lines(&booted.log_text(), &["host-net", "host-pci", "panic"]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     for line in [
         &format!("network: address {ADDRESS}"),

@@ -52,7 +52,7 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let stopped = at(&mut gdb, entry)?;
     let said = qmp.monitor("info registers -a")?;
     running.kill();
-    case.note(&said);
+    case.record(&said);
     check(&said, stopped)
 }
 

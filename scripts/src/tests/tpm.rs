@@ -58,8 +58,8 @@ fn everything(case: &mut Case, qemu: &Qemu, interface: &str, processors: u32, dr
     machine.processors = processors;
     let booted = case.boot(qemu, &machine)?;
     let (console, log) = (booted.console_text(), booted.log_text());
-    case.note_lines(&console, &["tpm"]);
-    case.note_lines(&log, &["vtpm", "device tpm", "kept by Plinth", "panic"]);
+    case.record_lines(&console, &["tpm"]);
+    case.record_lines(&log, &["vtpm", "device tpm", "kept by Plinth", "panic"]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     case.expect(&booted.log, "a new TPM: its state is kept in memory only")?;
     for line in [

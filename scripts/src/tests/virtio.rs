@@ -55,7 +55,7 @@ fn everything(case: &mut Case, qemu: &Qemu, guest: &str, processors: u32, rings:
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);
     machine.processors = processors;
     let booted = case.boot(qemu, &machine)?;
-    case.note_lines(&booted.console_text(), &["virtio: "]);
+    case.record_lines(&booted.console_text(), &["virtio: "]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     check(case, &booted, processors, rings)?;
     matrix::check_exits(case, &booted)

@@ -44,7 +44,7 @@ pub const PAYLOAD_BYTES: usize = 48;
 pub const BATCH_MAX: usize = PAGE_BYTES / size_of::<Operation>();
 
 /// In [`Operation::flags`]: go on with the next operation when this one fails.
-pub const FLAG_GO_ON: u32 = 1 << 0;
+pub const FLAG_CONTINUE: u32 = 1 << 0;
 
 /// A handle: an index into the process's handle table. 0 is never a handle.
 pub type Handle = u32;

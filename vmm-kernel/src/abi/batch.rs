@@ -5,7 +5,7 @@
 //! done where it lies: [`in_place`](super::in_place).
 #![allow(unsafe_code, reason = "operations that are done where they lie")]
 
-use vcpu_abi::operation::{BATCH_MAX, FLAG_GO_ON, Operation};
+use vcpu_abi::operation::{BATCH_MAX, FLAG_CONTINUE, Operation};
 use vcpu_abi::status::Status;
 
 use super::answer::Answer;
@@ -35,11 +35,11 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
         }
         // A sum that wraps is checked as any other address is, when it is copied from.
         let place = address.wrapping_add(index * BYTES);
-        let (status, go_on, more) = match user_operation(&process, place, index + 1 == count) {
+        let (status, continues, more) = match user_operation(&process, place, index + 1 == count) {
             Ok(done) => done,
             Err(status) => (status, false, None),
         };
-        if status != Status::Ok && !go_on {
+        if status != Status::Ok && !continues {
             return Answer::new(status, index as usize);
         }
         index += 1;
@@ -68,7 +68,7 @@ fn user_operation(
     // It has been executed: that its result cannot be written is told, but takes nothing back.
     user_copy::write_value(place, &operation)?;
     let more = if last || status != Status::Ok { None } else { PortAccesses::like(process, &operation) };
-    Ok((status, operation.flags & FLAG_GO_ON != 0, more))
+    Ok((status, operation.flags & FLAG_CONTINUE != 0, more))
 }
 
 /// The operations in the batch page of a vCPU: how many there were, or the status of the one that failed and
@@ -93,7 +93,7 @@ pub fn in_page(process: &Ref<Process>, vcpu: &Vcpu, count: u32) -> (Status, usiz
         let status = execute(process, &mut operation, false);
         operation.status = status as i32;
         vcpu.set_batch_operation(index, operation);
-        if status != Status::Ok && operation.flags & FLAG_GO_ON == 0 {
+        if status != Status::Ok && operation.flags & FLAG_CONTINUE == 0 {
             return (status, index);
         }
         index += 1;

@@ -1,6 +1,6 @@
 //! From an operation's code to what it does, by the one declaration of all operations in `vcpu-abi`.
 
-use vcpu_abi::operation::{FLAG_GO_ON, Operation};
+use vcpu_abi::operation::{FLAG_CONTINUE, Operation};
 use vcpu_abi::status::Status;
 use vcpu_abi::with_operation;
 
@@ -33,7 +33,7 @@ where
 /// Executes one operation. `last`: it ends its batch, so it may be a run.
 pub fn execute(process: &Ref<Process>, operation: &mut Operation, last: bool) -> Status {
     // Bits without a meaning are refused like reserved fields, and for the same reason.
-    if operation.flags & !FLAG_GO_ON != 0 {
+    if operation.flags & !FLAG_CONTINUE != 0 {
         return Status::BadArgument;
     }
     masked_time::name(operation.code);

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "calls with addresses that are not ours")]
 
 use runtime::abi::operation::{
-    BATCH_MAX, Call, EventSignal, EventWait, FLAG_GO_ON, FileRead, FilesOpen, HANDLE_SELF, LogWrite,
+    BATCH_MAX, Call, EventSignal, EventWait, FLAG_CONTINUE, FileRead, FilesOpen, HANDLE_SELF, LogWrite,
     MemoryMap, MemoryRange, Operation, ProcessAllocate, SystemCpuid, SystemEnd, SystemHandled, SystemInfo,
     ThreadCreate, end_reason,
 };
@@ -178,7 +178,7 @@ fn flags(suite: &mut Suite<'_>) {
         let mut batch = [Operation { flags, ..good }];
         let answer = syscall::batch(&mut batch);
         let refused =
-            batch[0].status == Status::BadArgument as i32 && answer.is_ok() == (flags & FLAG_GO_ON != 0);
+            batch[0].status == Status::BadArgument as i32 && answer.is_ok() == (flags & FLAG_CONTINUE != 0);
         suite.check(refused, format_args!("flags {flags:#x}: {answer:?}"));
     }
     let mut stops = [good, bad, good];
@@ -186,7 +186,7 @@ fn flags(suite: &mut Suite<'_>) {
     let answer = syscall::batch(&mut stops);
     suite.check(answer == Err((Status::BadHandle, 1)), format_args!("a batch with a failure: {answer:?}"));
     suite.check(stops[2].status == 77, format_args!("what follows a failure is not executed"));
-    let mut goes_on = [good, Operation { flags: FLAG_GO_ON, ..bad }, good];
+    let mut goes_on = [good, Operation { flags: FLAG_CONTINUE, ..bad }, good];
     let answer = syscall::batch(&mut goes_on);
     suite.check(answer == Ok(()), format_args!("a batch that goes on: {answer:?}"));
     suite.check(goes_on[1].status == Status::BadHandle as i32, format_args!("its failure is told"));

@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use runtime::abi::operation::{
-    BATCH_MAX, Call, FLAG_GO_ON, HANDLE_SELF, Handle, Operation, PortRead, PortWrite, ProcessAllocate,
+    BATCH_MAX, Call, FLAG_CONTINUE, HANDLE_SELF, Handle, Operation, PortRead, PortWrite, ProcessAllocate,
     VcpuRun,
 };
 use runtime::abi::status::Status;
@@ -117,7 +117,7 @@ fn failures(suite: &mut Suite<'_>, ports: Handle) {
             );
             let rest = batch.iter().skip(at + 1).all(|o| o.status == UNTOUCHED);
             suite.check(rest, format_args!("{what} at {at}: those behind it are not looked at"));
-            batch.iter_mut().for_each(|o| o.flags |= FLAG_GO_ON);
+            batch.iter_mut().for_each(|o| o.flags |= FLAG_CONTINUE);
             let answer = syscall::batch(&mut batch);
             suite.check(answer.is_ok(), format_args!("{what} at {at}, going on: {answer:?}"));
             let statuses = (0..16).map(|i| if i == at { status as i32 } else { 0 });

@@ -36,7 +36,7 @@ pub const BUFFER: u32 = 4096;
 
 /// What the rest of the program has to do after a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum AfterCommand {
     /// Nothing.
     Go,
     /// Take the descriptor that came with the message as the data channel.
@@ -66,18 +66,20 @@ impl Control {
     }
 
     /// Executes a request and returns its response.
-    pub fn execute(&mut self, tpm: &mut Tpm, request: &[u8]) -> (Vec<u8>, Next) {
-        let result = |code: u32| (code.to_be_bytes().to_vec(), Next::Go);
+    pub fn execute(&mut self, tpm: &mut Tpm, request: &[u8]) -> (Vec<u8>, AfterCommand) {
+        let result = |code: u32| (code.to_be_bytes().to_vec(), AfterCommand::Go);
         match number(request, 0) {
-            command::GET_CAPABILITY => (CAPABILITIES.to_be_bytes().to_vec(), Next::Go),
+            command::GET_CAPABILITY => (CAPABILITIES.to_be_bytes().to_vec(), AfterCommand::Go),
             command::INIT => {
                 tpm.power_on();
                 // Power-on ends what an earlier client has chosen, too.
                 (self.locality, self.is_running) = (0, true);
                 result(OK)
             }
-            command::SHUTDOWN => (OK.to_be_bytes().to_vec(), Next::End),
-            command::GET_ESTABLISHED => (vec![0, 0, 0, 0, u8::from(self.is_established), 0, 0, 0], Next::Go),
+            command::SHUTDOWN => (OK.to_be_bytes().to_vec(), AfterCommand::End),
+            command::GET_ESTABLISHED => {
+                (vec![0, 0, 0, 0, u8::from(self.is_established), 0, 0, 0], AfterCommand::Go)
+            }
             command::SET_LOCALITY => match request.get(4) {
                 Some(locality @ 0..=4) => {
                     self.locality = *locality;
@@ -114,11 +116,11 @@ impl Control {
                 self.is_running = false;
                 result(OK)
             }
-            command::GET_CONFIG => (vec![0; 8], Next::Go),
-            command::SET_DATAFD => (OK.to_be_bytes().to_vec(), Next::TakeData),
+            command::GET_CONFIG => (vec![0; 8], AfterCommand::Go),
+            command::SET_DATAFD => (OK.to_be_bytes().to_vec(), AfterCommand::TakeData),
             command::SET_BUFFERSIZE => {
                 let sizes = [OK, BUFFER, BUFFER, BUFFER];
-                (sizes.iter().flat_map(|size| size.to_be_bytes()).collect(), Next::Go)
+                (sizes.iter().flat_map(|size| size.to_be_bytes()).collect(), AfterCommand::Go)
             }
             _ => result(UNKNOWN),
         }

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tpm2_engine::Tpm;
 
-use crate::control::{BUFFER, Control, Next};
+use crate::control::{AfterCommand, BUFFER, Control};
 use crate::options::{Address, Socket, value};
 use crate::place;
 
@@ -123,7 +123,7 @@ impl Server {
             if data && !self.serve_data()? && self.terminates {
                 return Ok(());
             }
-            if control && self.serve_control()? == Next::End {
+            if control && self.serve_control()? == AfterCommand::End {
                 return Ok(());
             }
         }
@@ -183,12 +183,12 @@ impl Server {
         Ok(true)
     }
 
-    fn serve_control(&mut self) -> Result<Next> {
+    fn serve_control(&mut self) -> Result<AfterCommand> {
         let Some(client) = &self.control_client else {
             if let Some(listener) = &self.control {
                 self.control_client = Some(listener.accept()?);
             }
-            return Ok(Next::Go);
+            return Ok(AfterCommand::Go);
         };
         let mut buffer = [0; 2 * BUFFER as usize];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -198,10 +198,10 @@ impl Server {
             recvmsg(client, &mut slices, &mut ancillary, RecvFlags::empty()).map_or(0, |got| got.bytes);
         let Some(request) = buffer.get(..count).filter(|request| !request.is_empty()) else {
             self.control_client = None;
-            return Ok(Next::Go);
+            return Ok(AfterCommand::Go);
         };
         let (response, next) = self.control_state.execute(&mut self.tpm, request);
-        if next == Next::TakeData {
+        if next == AfterCommand::TakeData {
             let given = ancillary.drain().find_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
                 _ => None,

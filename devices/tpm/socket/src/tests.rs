@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::control::{Control, Next};
+use crate::control::{AfterCommand, Control};
 use crate::options::value;
 use crate::place;
 
@@ -45,7 +45,7 @@ fn the_control_channel_responds_as_swtpm_does() {
     assert_eq!(execute(&[0, 0, 0, 7, 0, 0, 0, 9, 1]).0, [0, 0, 0, 9], "data that are not there");
     assert_eq!(execute(&[0, 0, 0, 17, 0, 0, 0, 0]).0.len(), 16);
     assert_eq!(execute(&[0, 0, 0, 99]).0, [0, 0, 0, 10]);
-    assert!(execute(&[0, 0, 0, 3]).1 == Next::End);
+    assert!(execute(&[0, 0, 0, 3]).1 == AfterCommand::End);
     assert_eq!(control.locality, 3);
     assert!(control.is_running);
 }

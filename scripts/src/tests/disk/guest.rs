@@ -72,13 +72,13 @@ fn guest(case: &mut Case, qemu: &Qemu, processors: u32, more: &str) -> Result<()
     machine.processors = processors;
     machine.disk = Some(disk.clone());
     let booted = case.boot(qemu, &machine)?;
-    case.note_lines(&booted.console_text(), &["disk: ", "vda", "EXT4"]);
+    case.record_lines(&booted.console_text(), &["disk: ", "vda", "EXT4"]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     check_guest(case, &booted)?;
     check_file(case, &disk)?;
     if !more.is_empty() {
         let starts = booted.log_text().matches("is started again").count();
-        case.note(format_args!("the driver was started again {starts} times"));
+        case.record(format_args!("the driver was started again {starts} times"));
         ensure!(starts > 10, "the driver ended {starts} times only");
     }
     case.expect_no_panic(&booted)
