@@ -163,6 +163,7 @@ fn platforms(file: &IgvmFile<'_>) -> Vec<PlatformInfo> {
             IgvmPlatformType::SEV => "sev".to_owned(),
             IgvmPlatformType::SEV_ES => "sev-es".to_owned(),
             IgvmPlatformType::VSM_ISOLATION => "vsm".to_owned(),
+            // Platforms that came later are listed too: only NATIVE's directives are read.
             other => format!("type {}", other.0),
         };
         PlatformInfo { name, compatibility_mask: platform.compatibility_mask }

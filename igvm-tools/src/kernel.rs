@@ -140,6 +140,8 @@ fn segment(
     let end = start.checked_add(get(header.p_memsz)).and_then(whole_pages);
     let bytes = end
         .map(|end| end - address)
+        // Lower, it would lie where processes or the kernel's own areas do; with more contents than memory it
+        // would reach into what is mapped behind it.
         .filter(|_| address >= KERNEL_BASE && get(header.p_filesz) <= get(header.p_memsz));
     // The page's beginning, before the segment, is not the file's to fill.
     let mut data = vec![0; (start - address) as usize];

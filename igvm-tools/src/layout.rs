@@ -163,6 +163,8 @@ struct Builder {
 /// # Errors
 /// [`LayoutError`].
 pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
+    // First, while it can be said which of the recipe's fields is to blame: later there is only a full
+    // window.
     check::places(parts)?;
     check::names(parts)?;
     let full = LayoutError::WindowFull(parts.window_bytes);
@@ -178,6 +180,8 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
         pages: Pages::default(),
     };
     builder.map(BOOT_PAGE_VIRTUAL, boot_page_gpa, PAGE_BYTES, Permission::Read)?;
+    // By the number of entries alone: what is in them is known when the files have their places, behind all
+    // this.
     let area = builder.boot_area(parts.files.len() + parts.payload.len())?;
     builder.kernel(&parts.kernel)?;
     let (entries, payload_end) = builder.files(parts)?;
@@ -216,6 +220,7 @@ fn boot_page(parts: &Parts, area: &BootArea, builder: &Builder, entries: usize) 
         directory_entries: entries as u32,
         window_gpa: parts.window_base,
         window_bytes: parts.window_bytes,
+        // From here on the window is the kernel's to hand out.
         image_end_gpa: builder.cursor.next,
         page_table_root_gpa: builder.tables.root(),
         directory_virtual: area.directory.address,
@@ -286,6 +291,7 @@ impl Builder {
 
     fn map(&mut self, address: u64, gpa: u64, bytes: u64, access: Permission) -> Result<(), LayoutError> {
         for offset in (0..bytes).step_by(PAGE_BYTES as usize) {
+            // In small pages: segments, and with them rights, change at any 4 KiB.
             self.tables.map(address + offset, gpa + offset, access, || self.cursor.take(PAGE_BYTES))?;
         }
         Ok(())
@@ -307,6 +313,7 @@ impl Builder {
         let mut directory = Vec::new();
         for file in &parts.files {
             let gpa = self.take(file.data.len() as u64)?;
+            // In the window, but not mapped: the kernel maps files itself, when it has read the directory.
             self.pages.add(gpa, &file.data, 0)?;
             directory.push(entry(file, gpa, file_kind::SYSTEM));
         }

@@ -120,6 +120,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let built = Loaded::read(&args.recipe, &args.file_root, &args.overrides)?.build()?;
+    // Only now, when nothing can be wrong any more: a mistake in a recipe leaves the old image alone.
     std::fs::write(&args.output, &built.bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     let kib = |bytes: u64| bytes.div_ceil(1024);
@@ -175,6 +176,7 @@ fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     (machine.memory_mib, machine.processors) = (args.mem, args.smp);
     machine.more = args.more.into_iter().map(Into::into).collect();
     let command = machine.command(&qemu)?;
+    // After the command was composed: what is wrong with it is told in either case.
     if args.print {
         print(&(shell(&command) + "\n"))?;
         return Ok(ExitCode::SUCCESS);
@@ -185,6 +187,7 @@ fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         .status()
         .with_context(|| format!("cannot start {}", program.display()))?;
     // QEMU's own status, where it ended by itself.
+    // Where a signal ended it there is none.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -47,6 +47,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 fn digest<H: Digest>(file: &IgvmFile<'_>) -> Result<Vec<u8>, FileError> {
     let mut hash = H::new();
+    // Before anything of the file's, so that none of it can stand for this.
     hash.update(DOMAIN);
     let mut areas = ParameterAreas::default();
     for directive in file.directives() {

@@ -113,6 +113,7 @@ impl PageTables {
 
     /// The tables by physical address, as the processor reads them.
     pub fn tables(&self) -> impl Iterator<Item = (u64, Vec<u8>)> + '_ {
+        // By address, so that the same image is the same file.
         self.tables
             .iter()
             .map(|(gpa, table)| (*gpa, table.iter().flat_map(|entry| entry.to_le_bytes()).collect()))

@@ -31,6 +31,7 @@ impl Pages {
             let zero = chunk.iter().all(|byte| *byte == 0);
             match self.0.entry(at) {
                 Entry::Vacant(place) => place.insert(if zero { Vec::new() } else { chunk.to_vec() }),
+                // The loader would put one over the other without a word.
                 Entry::Occupied(_) => return Err(Claimed(at)),
             };
         }

@@ -138,6 +138,8 @@ impl Loaded {
             .map_err(|error| self.blame.field(&self.field_of(&error), error.to_string()))?;
         let window_used = layout.image_end - layout.window.gpa;
         let payload = layout.payload_end - parts.payload_base;
+        // The rest of an image lies in the window, which is bounded: a file that is too large is so by its
+        // payload.
         let bytes = image::write(layout).map_err(|error| self.blame.field("payload", error.to_string()))?;
         Ok(Built { bytes, window_used, payload })
     }
@@ -210,6 +212,7 @@ impl Loaded {
     fn field_of(&self, error: &layout::LayoutError) -> String {
         match error {
             layout::LayoutError::Name(name) | layout::LayoutError::NameTwice(name) => {
+                // Of a name that is used twice the second one is to blame, and payload comes behind files.
                 let payload = self.recipe.payload.0.iter().any(|(other, _)| other == name);
                 format!("{}.{name}", if payload { "payload" } else { "files" })
             }

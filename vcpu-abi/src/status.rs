@@ -48,6 +48,8 @@ pub enum Status {
 impl Status {
     /// The status with this code, if there is one.
     pub const fn from_code(code: i32) -> Option<Self> {
+        // Not a cast: the number comes from a register, or from a page that another process may write, and
+        // need not be one of these.
         Some(match code {
             0 => Self::Ok,
             -1 => Self::BadOperation,

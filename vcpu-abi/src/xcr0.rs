@@ -38,7 +38,9 @@ pub fn states_that_fit(leaf: impl Fn(u32) -> [u32; 4]) -> u64 {
         bytes != 0 && offset as usize >= HEADER_END && end <= XSAVE_BYTES as u64
     };
     // Bit 63 is no state: processors reserve it.
+    // The first two lie in the legacy area, at places that no leaf describes.
     let extended = (2..63).filter(|state| all & 1 << state != 0 && fits(*state));
+    // Not asked for x87: whoever has XSAVE has that, and XCR0 without it is never valid.
     let states = extended.fold(X87 | all & SSE, |states, state| states | 1 << state);
     // A part of what goes together is of no use.
     WHOLE

@@ -25,6 +25,7 @@ pub fn count_processors(memory: &impl Memory, rsdp: u64) -> Option<u32> {
         let address = number(entry, 0, width)?;
         // A table that is broken is not the MADT; the others do not matter here.
         if let Some(madt) = table(memory, address, b"APIC") {
+            // One processor runs this: tables that know of none are not to be trusted.
             return Some(count_entries(madt.get(MADT_ENTRIES..)?)).filter(|count| *count > 0);
         }
     }

@@ -38,7 +38,7 @@ macro_rules! say {
 }
 
 /// How it goes, for the log.
-macro_rules! note {
+macro_rules! log {
     ($($message:tt)*) => {
         let _ = writeln!(Log, "pvh-loader: {}", format_args!($($message)*));
     };
@@ -78,7 +78,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     let file = match survey.new_place(place).map_err(give_up)? {
         None => file,
         Some(gpa) => {
-            note!("moving the file from {:#x} to {gpa:#x}, out of its own way", place.start);
+            log!("moving the file from {:#x} to {gpa:#x}, out of its own way", place.start);
             memory.slice_mut(gpa, place.bytes()).ok_or(GivenUp)?.copy_from_slice(bytes);
             let moved = Extent::new(gpa, place.bytes()).and_then(|moved| memory.file(moved));
             IgvmFile::parse(moved.ok_or(GivenUp)?).map_err(give_up)?
@@ -90,7 +90,7 @@ fn launch(start_info: u64) -> Result<core::convert::Infallible, GivenUp> {
     context::check_processor(context, processor()).map_err(give_up)?;
     context::check_mapped(context, &survey.loaded(&memory)).map_err(give_up)?;
     let gdt = context::gdt(context).ok_or(GivenUp)?;
-    note!("{} KiB loaded, entry at {:#x}", bytes.len() / 1024, context.rip);
+    log!("{} KiB loaded, entry at {:#x}", bytes.len() / 1024, context.rip);
     leave::leave(context, gdt)
 }
 
@@ -112,7 +112,7 @@ fn host_facts(memory: &Physical, info: &StartInfo) -> Result<HostFacts, GivenUp>
     let memory_map = map.finish().map_err(give_up)?;
     // The one that runs this is there in any case.
     let (vp_count, source) = firmware::count_processors(memory, info.rsdp).unwrap_or((1, "nobody"));
-    note!("{vp_count} VPs, says {source}");
+    log!("{vp_count} VPs, says {source}");
     Ok(HostFacts { memory_map, vp_count })
 }
 

@@ -85,6 +85,7 @@ pub fn check(context: &IgvmNativeVpContextX64) -> Result<(), ContextError> {
     // Room for the switch code below the entry point, in the upper half.
     let rip_ok = context.rip >= UPPER_HALF + SWITCH_CODE.len() as u64;
     require("RIP", context.rip, rip_ok)?;
+    // Otherwise the instruction that loads it faults, when there is no IDT any more.
     for (register, value) in
         [("GDTR", context.gdtr_base), ("IDTR", context.idtr_base), ("GS base", context.gs_base)]
     {
@@ -180,6 +181,7 @@ fn segments(context: &IgvmNativeVpContextX64) -> Result<(), ContextError> {
     // G, L, present, code, readable.
     let code = context.code_attributes & !IGNORED | ACCESSED == 0xa09b
         && selector_ok(context.code_selector)
+        // Flat, as 64-bit mode takes them anyhow: another base or limit is a wish that nobody could fulfil.
         && context.code_base == 0
         && context.code_limit == u32::MAX;
     if !code {

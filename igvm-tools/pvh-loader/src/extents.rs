@@ -105,6 +105,7 @@ impl<const N: usize> Extents<N> {
     pub fn highest_free(&self, bytes: u64, align: u64, limit: u64, taken: &[&[Extent]]) -> Option<u64> {
         for range in self.as_slice().iter().rev() {
             let mut end = range.end.min(limit);
+            // No alignment at all would be a division by zero.
             while let Some(start) = end.checked_sub(bytes).map(|start| start - start % align.max(1)) {
                 let place = Extent { start, end: start + bytes };
                 if start < range.start {

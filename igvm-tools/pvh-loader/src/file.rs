@@ -78,6 +78,7 @@ impl<'a> IgvmFile<'a> {
         check_checksum(bytes, version, &fixed, headers)?;
 
         let mut file = Self { bytes, version, headers, headers_offset, native_mask: 0 };
+        // Before any directive: each says by this mask whose it is.
         file.native_mask = file.find_native_platform()?;
         file.check_headers()?;
         Ok(file)
@@ -101,6 +102,7 @@ impl<'a> IgvmFile<'a> {
     /// The platforms the file says it is for.
     pub fn platforms(&self) -> impl Iterator<Item = IGVM_VHS_SUPPORTED_PLATFORM> + use<'a> {
         self.headers()
+            // No error is passed over here: `parse` has read all headers.
             .filter_map(Result::ok)
             .filter(|header| header.kind == IgvmVariableHeaderType::IGVM_VHT_SUPPORTED_PLATFORM)
             .filter_map(|header| IGVM_VHS_SUPPORTED_PLATFORM::read_from_bytes(header.content).ok())
@@ -160,6 +162,7 @@ impl<'a> IgvmFile<'a> {
         let mut contexts = 0;
         for header in self.headers() {
             let header = header?;
+            // What is not known and may be ignored ends no section.
             let Some(new) = header.section()? else { continue };
             if new < section {
                 return Err(FileError::SectionOrder { offset: header.offset });
@@ -277,6 +280,7 @@ impl<'a> Headers<'a> {
         }
         self.rest = rest.get(padded..).unwrap_or(&[]);
         self.offset += size_of::<IGVM_VHS_VARIABLE_HEADER>() + padded;
+        // The type without that bit: what is known is carried out, whether or not it might be ignored.
         let kind = IgvmVariableHeaderType(header.typ.0 & !IGVM_VHT_OPTIONAL_BIT);
         Ok(Header { kind, optional: header.typ.0 & IGVM_VHT_OPTIONAL_BIT != 0, content, offset })
     }
@@ -285,6 +289,7 @@ impl<'a> Headers<'a> {
 /// Reads the fixed header, of which version 2 only adds to version 1.
 fn fixed_header(bytes: &[u8]) -> Result<(IGVM_FIXED_HEADER, u32), FileError> {
     let short = FileError::TooShort { actual: bytes.len() as u64 };
+    // By itself, before the rest: something else than an IGVM file is called that, however short it is.
     let magic = bytes.get(..4).and_then(|magic| u32::read_from_bytes(magic).ok());
     match magic {
         None => return Err(short),
@@ -324,6 +329,7 @@ fn check_checksum(
     fixed: &IGVM_FIXED_HEADER,
     headers: &[u8],
 ) -> Result<(), FileError> {
+    // Pages are not in the sum: whether they are the right ones is for a measurement to tell.
     let first = IGVM_FIXED_HEADER { checksum: 0, ..*fixed };
     let second = bytes.get(size_of::<IGVM_FIXED_HEADER>()..fixed_header_bytes(version)).unwrap_or(&[]);
     let actual = crc32::checksum(&[first.as_bytes(), second, headers]);

@@ -41,6 +41,7 @@ pub fn load(file: &IgvmFile<'_>, facts: &HostFacts, memory: &mut impl Memory) ->
             let page = memory.slice_mut(gpa, PAGE_BYTES).ok_or(LoadError::Memory(gpa))?;
             match data {
                 Some(data) if data.len() == page.len() => page.copy_from_slice(data),
+                // Written as well: nobody has cleared the memory before.
                 _ => page.fill(0),
             }
         }

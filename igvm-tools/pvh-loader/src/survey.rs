@@ -98,6 +98,7 @@ impl Survey {
                     None
                 }
                 Directive::Page { gpa, .. } => Extent::new(gpa, PAGE_BYTES),
+                // Only looked for: it is the image's to use, and nothing is written there.
                 Directive::RequiredMemory { extent } if !ram.contains(extent) => {
                     return Err(SurveyError::Required { start: extent.start, bytes: extent.bytes() });
                 }
@@ -122,6 +123,7 @@ impl Survey {
         if run.start < PAGE_BYTES {
             return Err(SurveyError::FirstPage);
         }
+        // The host's own tables and firmware are in what is not RAM.
         if !self.ram.contains(run) {
             return Err(SurveyError::NotRam { start: run.start, bytes: run.bytes() });
         }
@@ -156,6 +158,7 @@ impl Survey {
         }
         // The first megabyte is left alone: firmware tables are there, whatever the memory map says.
         let low = Extent { start: 0, end: 1 << 20 };
+        // The old place too: it is read while the new one is written.
         let taken: [&[Extent]; 2] = [self.writes.as_slice(), &[low, now, self.loader]];
         let place = self.ram.highest_free(now.bytes(), PAGE_BYTES, REACH, &taken);
         place.map(Some).ok_or(SurveyError::NoRoom(now.bytes()))

@@ -69,6 +69,7 @@ impl<'a> Contents<'a> {
         let mut pages = BTreeMap::new();
         for directive in file.directives() {
             if let Directive::Page { gpa, data, .. } = directive? {
+                // Of two at one address the later one counts, as it does when the file is loaded.
                 pages.insert(gpa, data.unwrap_or(&ZEROS));
             }
         }

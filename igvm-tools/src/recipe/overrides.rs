@@ -68,6 +68,7 @@ fn set_entry(entries: &mut Entries, name: &str, value: &str) {
         _ => Source::File(absolute(value)),
     };
     match old {
+        // In its place: the image has its files in the recipe's order.
         Some(old) => *old = source,
         None => entries.0.push((name.to_owned(), source)),
     }

@@ -29,6 +29,7 @@ pub fn stamp(from: impl Read, to: &mut File, began: Instant) -> io::Result<()> {
 
 /// A console's or log's text; what is not UTF-8 in it is replaced, and a file that is not there is empty.
 pub fn read_text(path: &Path) -> String {
+    // A guest may write any byte on its console, and a machine that ended at once has no log.
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 

@@ -81,6 +81,7 @@ impl Gdb {
         self.break_at(address)?;
         self.resume("c")?;
         self.stopped()?;
+        // Left there, it would stop all processors again when another one comes by.
         self.unbreak(address)
     }
 
@@ -98,6 +99,8 @@ impl Gdb {
     /// # Errors
     /// [`QemuError::Io`], if QEMU has ended.
     pub fn interrupt(&mut self) -> Result<(), QemuError> {
+        // A byte of its own, outside any packet: the protocol's ctrl-C, which the stub reads while the
+        // machine runs.
         self.stream.write_all(&[3]).map_err(QemuError::io("the debugger stub"))
     }
 
@@ -106,6 +109,8 @@ impl Gdb {
     /// # Errors
     /// As [`Gdb::ask`].
     pub fn break_at(&mut self, address: u64) -> Result<(), QemuError> {
+        // Not of the software kind: it would be written into code that the loader has not put there yet, and
+        // be overwritten by that.
         self.ask(&format!("Z1,{address:x},1")).map(drop)
     }
 
@@ -192,6 +197,7 @@ impl Gdb {
                 byte => packet.push(byte),
             }
         }
+        // The two digits of its checksum.
         self.byte()?;
         self.byte()?;
         self.stream.write_all(b"+").map_err(QemuError::io("the debugger stub"))?;
@@ -207,6 +213,7 @@ impl Gdb {
 
 /// A packet with its checksum.
 fn framed(packet: &str) -> Vec<u8> {
+    // None of our packets has a byte in it that would have to be escaped.
     let sum = packet.bytes().fold(0u8, u8::wrapping_add);
     format!("${packet}#{sum:02x}").into_bytes()
 }

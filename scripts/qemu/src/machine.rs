@@ -134,6 +134,7 @@ impl Machine {
     fn add_board(&self, command: &mut Vec<OsString>, qemu: &Qemu) {
         let mut machine = "q35".to_owned();
         if matches!(self.boot, Boot::Igvm { .. }) {
+            // By the name of the object that `add_boot` makes: this option has to be the machine's.
             machine += ",igvm-cfg=igvm0";
         }
         for option in &self.machine_options {
@@ -152,6 +153,8 @@ impl Machine {
             Boot::Igvm { image } => {
                 command.extend(["-object".into(), with_path("igvm-cfg,id=igvm0,file=", image)]);
             }
+            // The PVH protocol has one file to hand over besides the program, the initial RAM disk: so the
+            // image is that.
             Boot::Pvh { loader, image } => {
                 command.extend(["-kernel".into(), loader.into(), "-initrd".into(), image.into()]);
             }
@@ -170,6 +173,7 @@ impl Machine {
             command.extend(["-chardev".into(), with_path("file,id=log,path=", log)]);
             add(command, &["-device", "isa-debugcon,iobase=0x402,chardev=log"]);
         }
+        // Not by -nographic: it would add a monitor and a port of its own choice.
         let serial = match &self.serial {
             Serial::Stdio => "stdio".into(),
             Serial::Terminal => "mon:stdio".into(),
@@ -179,16 +183,22 @@ impl Machine {
         // Before the live view's: QEMU numbers serial ports in the order of their arguments.
         command.extend(["-serial".into(), serial]);
         if let Some(socket) = &self.inspect {
+            // Without `wait=off` the machine would not start before somebody has connected.
             let chardev = with_path("socket,id=inspect,server=on,wait=off,path=", socket);
             command.extend(["-chardev".into(), chardev]);
             add(command, &["-serial", "chardev:inspect"]);
         }
         if let Some(file) = &self.disk {
             command
+                // The format is said, since QEMU would guess it by the first sector, which the guest writes;
+                // and a discard is to reach the file, so that it can be seen there.
                 .extend(["-drive".into(), with_path("if=none,id=disk,format=raw,discard=unmap,file=", file)]);
+            // Version 1 alone: `host-virtio` knows no other, and `init.conf` names the device by version 1's
+            // number.
             add(command, &["-device", "virtio-blk-pci,drive=disk,disable-legacy=on"]);
         }
         if let Some(options) = &self.network {
+            // QEMU's own network needs no right and no set-up on this machine.
             let device = format!("virtio-net-pci,netdev=net,disable-legacy=on{options}");
             add(command, &["-netdev", "user,id=net", "-device", &device]);
         }

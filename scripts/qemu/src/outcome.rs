@@ -51,6 +51,8 @@ impl Outcome {
         if status == 0 {
             return Self::Quit;
         }
+        // A status that none of the values gives is QEMU's own, such as 1 for a command line that it does not
+        // take.
         let known = VALUES.iter().find(|(value, _)| (value << 1) | 1 == status);
         known.map_or(Self::Status(status), |(_, outcome)| *outcome)
     }

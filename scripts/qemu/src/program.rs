@@ -51,6 +51,7 @@ impl Qemu {
     /// # Errors
     /// [`QemuError`] when there is none, when it is too old, or when its TCG has no SVM.
     pub fn find(path: Option<&Path>) -> Result<Self, QemuError> {
+        // What is typed now comes before what was set once.
         let named = path.map(Path::to_path_buf).or_else(|| variable("PLINTH_QEMU"));
         Self::at(&named.unwrap_or_else(|| DEFAULT.into()))
     }
@@ -62,6 +63,7 @@ impl Qemu {
         let candidates = variable("PLINTH_QEMU_IGVM").into_iter().chain(beside.filter(|file| file.exists()));
         candidates
             .map(Some)
+            // The usual one last: one that was laid out for this is meant first.
             .chain([None])
             .filter_map(|path| Self::find(path.as_deref()).ok())
             .find(Self::has_igvm_loader)
@@ -72,6 +74,7 @@ impl Qemu {
         let said = output(path, &["--version"]).ok_or_else(|| QemuError::Missing(path.into()))?;
         let version = Version::parse(&String::from_utf8_lossy(&said.stdout))
             .ok_or_else(|| QemuError::NoVersion(path.into()))?;
+        // Before it is tried: an old one would fail at the CPU model, in words that do not say what to do.
         if version < OLDEST {
             return Err(QemuError::TooOld { path: path.into(), version });
         }

@@ -25,6 +25,7 @@ impl Qmp {
     /// [`QemuError`], if there is no socket within `limit`, or no QEMU behind it.
     pub fn connect(socket: &Path, limit: Duration) -> Result<Self, QemuError> {
         let stream = connect(socket, limit)?;
+        // A QEMU that stands still would otherwise hold its test for ever.
         stream.set_read_timeout(Some(ANSWER)).map_err(QemuError::io("the control socket"))?;
         let mut qmp = Self { lines: BufReader::new(stream) };
         let greeting = qmp.read()?;
@@ -43,6 +44,7 @@ impl Qmp {
     /// [`QemuError::Protocol`] with QEMU's words, if it refuses; [`QemuError::Io`], if it has ended.
     pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, QemuError> {
         let mut message = json!({ "execute": command });
+        // Left out where there are none: QEMU takes nothing but an object there.
         if !arguments.is_null() {
             message["arguments"] = arguments.clone();
         }

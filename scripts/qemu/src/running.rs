@@ -41,6 +41,7 @@ impl Machine {
     /// [`QemuError`], if the command can't be composed or started.
     pub fn start(&self, qemu: &Qemu, console: &Path) -> Result<Running, QemuError> {
         if let Some(log) = &self.log {
+            // Whoever waits for words in it would find those of the run before.
             File::create(log).map_err(QemuError::io(log.display().to_string()))?;
         }
         let file = File::create(console).map_err(QemuError::io(console.display().to_string()))?;
@@ -89,6 +90,8 @@ impl Running {
         // The command holds the pipe's writing end; the console's reader would wait for its end for ever.
         drop(command);
         let input = child.stdin.take();
+        // A thread, since a pipe that nobody reads fills up, and QEMU would then stand still in the middle of
+        // a line.
         let console = std::thread::spawn(move || console::stamp(reader, &mut console, began));
         Ok(Self { child, input, console: Some(console), began })
     }

@@ -25,6 +25,7 @@ impl Qmp {
         // An old log would be added to, or be taken for this one.
         File::create(file).map_err(QemuError::io(file.display().to_string()))?;
         self.command(&format!("logfile \"{}\"", file.display()))?;
+        // Last, when all is set: what is logged before would be blocks of many instructions.
         self.command("log exec,nochain")?;
         let end = Instant::now() + LIMIT;
         while std::fs::metadata(file).map_or(0, |file| file.len()) < bytes {

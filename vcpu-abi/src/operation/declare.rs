@@ -31,6 +31,7 @@ impl Payload {
 
 /// Whether a field has no meaning yet.
 pub(super) const fn is_reserved(field: &str) -> bool {
+    // As bytes, since strings can't be compared while constants are made.
     matches!(field.as_bytes(), b"reserved")
 }
 
@@ -57,6 +58,8 @@ macro_rules! operations {
 
                 #[inline]
                 fn reserved_is_zero(&self) -> bool {
+                    // By the name while this is compiled: what is left is one comparison for each reserved
+                    // field.
                     true $(&& (const { !is_reserved(stringify!($field)) } || self.$field == 0))*
                 }
             }

@@ -17,6 +17,7 @@ const MAX_PROCESSORS: u32 = 8192;
 
 /// The number of processors and who told, if anything does.
 pub fn count_processors(memory: &Physical, rsdp: u64) -> Option<(u32, &'static str)> {
+    // ACPI first: it tells which processors are enabled, and any host has it that runs firmware.
     let acpi = acpi::count_processors(memory, rsdp).map(|count| (count, "ACPI"));
     acpi.or_else(|| Some((from_fw_cfg()?, "fw_cfg"))).filter(|(count, _)| *count <= MAX_PROCESSORS)
 }

@@ -57,5 +57,6 @@ fn put(byte: u8) {
             break;
         }
     }
+    // All the same when it is not ready: a console that is stuck must not keep the machine from its end.
     ports::write(COM1, byte);
 }
