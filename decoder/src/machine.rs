@@ -230,6 +230,7 @@ impl Mode {
     /// completes.
     #[inline]
     pub fn advance(self, machine: &mut impl Machine, length: u8) -> bool {
+        // Outside 64-bit code addresses have 32 bits, and wrap.
         let next = machine.rip().wrapping_add(u64::from(length)) & self.linear_mask();
         machine.set_rip(next);
         let flags = machine.rflags();

@@ -31,6 +31,7 @@ pub(super) fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<I
     if !has_memory && !entry.operation.uses_stack() {
         return Err(Rejection::NoMemory);
     }
+    // Behind the look for memory: what cannot have exited is run again, whatever CPUID offers.
     if !processor.features.contains(entry.needs) {
         return Err(Rejection::Undefined);
     }
@@ -216,6 +217,7 @@ fn segment(full: &Full, base: Name, mode: Mode) -> Segment {
     match full.memory_segment() {
         Name::FS => Segment::Fs,
         Name::GS => Segment::Gs,
+        // Neither has a base there: which one it is decides between #SS and #GP.
         _ if mode == Mode::Bits64 => match base.full_register() {
             Name::RSP | Name::RBP => Segment::Ss,
             _ => Segment::Ds,

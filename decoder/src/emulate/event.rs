@@ -71,6 +71,7 @@ pub fn deliver(event: Event, machine: &mut impl Machine) -> Outcome {
 /// An instruction that does nothing, in the machine's mode.
 fn nothing(machine: &mut impl Machine) -> Instruction {
     Instruction {
+        // Any would do: of it only the mode and the processor are looked at.
         operation: Operation::Hlt,
         length: 0,
         mode: machine.mode(),

@@ -63,6 +63,8 @@ impl<M: Machine> Emulation<'_, M> {
         }
         let found = self.far_descriptor(selector)?;
         if found.is_segment() {
+            // All that can refuse the target comes before the push, and the push before CS: where one faults,
+            // nothing has changed.
             let target = self.direct_target(found, offset)?;
             self.push_return(size)?;
             return self.enter_code(target);
@@ -102,6 +104,8 @@ impl<M: Machine> Emulation<'_, M> {
     /// Code at the same privilege level, without a gate.
     fn direct_target(&mut self, found: Descriptor, offset: u64) -> Result<Target> {
         let cpl = self.machine.cpl();
+        // Conforming code keeps its caller's level, which may be a lower one; other code runs at its own
+        // alone.
         let is_allowed = if found.is_conforming() {
             found.dpl() <= cpl
         } else {
@@ -147,6 +151,7 @@ impl<M: Machine> Emulation<'_, M> {
     fn gate_target(&mut self, gate: Descriptor) -> Result<((Descriptor, u64), Gate)> {
         let is_long = self.is_long();
         let size = match gate.kind() {
+            // Long mode has no gates of 16 bits, and no tasks.
             kind::CALL_GATE if is_long => Size::B8,
             kind::CALL_GATE => Size::B4,
             kind::CALL_GATE_16 if !is_long => Size::B2,
@@ -162,12 +167,15 @@ impl<M: Machine> Emulation<'_, M> {
         }
         let found = self.far_descriptor((gate.low >> 16) as u16)?;
         let wants_long = SegmentState::LONG | SegmentState::BIG;
+        // A gate leads to its caller's level or to a more privileged one: to a lesser one goes a return
+        // alone.
         let is_code = found.is_code()
             && found.dpl() <= self.machine.cpl()
             && (!is_long || found.attributes() & wants_long == SegmentState::LONG);
         if !is_code {
             return Err(found.fault(vector::GENERAL_PROTECTION));
         }
+        // Gates of long mode copy none.
         let parameters = if is_long { 0 } else { (gate.low >> 32 & 31) as u8 };
         Ok(((found, gate_offset(gate, size)), Gate { size, parameters }))
     }
@@ -194,12 +202,14 @@ impl<M: Machine> Emulation<'_, M> {
         let parameters: [u64; 32] = self.peek_some(size, count)?;
         values[0] = old_stack.0.into();
         values[1] = old_stack.1 & size.mask();
+        // The deepest first, so that they lie on the new stack as they do on the old one.
         for (value, parameter) in values.iter_mut().skip(2).zip(parameters.iter().take(count).rev()) {
             *value = *parameter;
         }
         values[count + 2] = self.machine.selector(Segment::Cs).into();
         values[count + 3] = self.next_rip() & size.mask();
         let values = values.get(..count + 4).unwrap_or(&[]);
+        // A call gate names no IST.
         let stack = self.inner_stack(target, 0)?;
         self.push_on(stack, target, values, size)?;
         self.enter_code(target)
@@ -248,6 +258,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Ok((cpl.into(), SegmentState::null_stack(cpl), pointer));
         }
         let selector = self.system_read(tss.base.wrapping_add(offset + size.bytes()), Size::B2)? as u16;
+        // What is wrong with it is wrong with the TSS: #TS, and not #GP.
         let state = self.stack_segment(selector, cpl, vector::INVALID_TSS)?;
         Ok((selector, state, pointer))
     }
@@ -331,6 +342,7 @@ impl<M: Machine> Emulation<'_, M> {
             self.drop_stack(2 * size.bytes() + released);
             return self.enter_code(target);
         }
+        // The outer stack's pointer lies behind the parameters.
         let above = 2 * size.bytes() + released;
         let pointer = self.stack_place(above, size, Kind::Read)?;
         let stack = self.stack_place(above.wrapping_add(size.bytes()), size, Kind::Read)?;
@@ -363,6 +375,7 @@ impl<M: Machine> Emulation<'_, M> {
         self.machine.set_segment(Segment::Ss, stack, state);
         self.in_mode(mode, |inner| inner.set_stack_pointer(pointer));
         let outcome = self.enter_code(target)?;
+        // The outer code must not reach by them what only the inner one might.
         self.drop_privileged_segments(cpl);
         Ok(outcome)
     }

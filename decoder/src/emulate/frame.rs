@@ -180,10 +180,13 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn enter(&mut self) -> Result<()> {
         let size = self.instruction.size;
         let bytes = self.instruction.immediate & 0xffff;
+        // The processor takes five bits of it.
         let level = self.instruction.immediate >> 16 & 31;
         let width = self.stack_width();
         let slot = |index: u64| size.bytes().wrapping_mul(index).wrapping_neg();
         let slots = level + 1;
+        // Every place is looked at before the first store: where ENTER faults it has changed nothing
+        // (docs/decoder.md).
         self.stack_place(slot(1), size, Kind::Write)?;
         for index in 1..level {
             self.display_place(index, width)?;

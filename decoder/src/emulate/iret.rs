@@ -66,12 +66,14 @@ impl<M: Machine> Emulation<'_, M> {
         let iopl = (before & FLAG_IOPL) >> FLAG_IOPL.trailing_zeros();
         let is_virtual = before & FLAG_VM != 0;
         let mut mask = CHANGEABLE | FLAG_RF;
+        // Whoever could raise IOPL would have all ports.
         if cpl == 0 && !is_virtual {
             mask |= FLAG_IOPL;
             if self.is_protected() {
                 mask |= FLAG_VIF | FLAG_VIP;
             }
         }
+        // Of virtual-8086 code IOPL is 3 by here: `return_real` has refused the rest.
         if cpl <= iopl || is_virtual {
             mask |= FLAG_IF;
         }

@@ -234,6 +234,7 @@ impl<M: Machine> Emulation<'_, M> {
             return Ok(old);
         }
         if place.crosses() {
+            // Two pages are two accesses, which nothing here can make one.
             return Err(Abort::Stop(Stop::SplitLock));
         }
         // A device knows no compare-and-exchange: its lock makes each of the two accesses whole, and no
@@ -252,6 +253,7 @@ impl<M: Machine> Emulation<'_, M> {
                 None => break,
             }
         }
+        // Others were faster each time. The guest is run again, so that interrupts have their turn, too.
         Err(Abort::Retry)
     }
 

@@ -42,5 +42,6 @@ impl<M: Machine> Emulation<'_, M> {
 }
 
 fn swap_bytes(value: u64, size: Size) -> u64 {
+    // All eight are swapped: a shorter operand's bytes come out at the upper end.
     value.swap_bytes() >> (64 - size.bits().min(64))
 }

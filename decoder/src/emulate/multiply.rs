@@ -22,6 +22,7 @@ impl<M: Machine> Emulation<'_, M> {
         let left = self.value(Operand::Gpr(AX));
         let is_signed = self.instruction.operation == Operation::ImulWide;
         let product = if is_signed {
+            // Never wraps: 127 bits are enough for two factors of 64.
             (signed(size, left).wrapping_mul(signed(size, right))) as u128
         } else {
             u128::from(left) * u128::from(right)
@@ -115,6 +116,7 @@ impl<M: Machine> Emulation<'_, M> {
         let left = u128::from(self.value(self.instruction.destination));
         let sum = left + right + u128::from(self.machine.rflags() & flag != 0);
         self.set(self.instruction.destination, sum as u64);
+        // The other carry stays: two chains of additions may run through each other.
         self.set_status(flag, if sum >> self.instruction.size.bits() != 0 { flag } else { 0 });
         Ok(())
     }

@@ -11,8 +11,11 @@ impl<M: Machine> Emulation<'_, M> {
         let mask = self.instruction.size.mask();
         match operand {
             Operand::Gpr(number) => self.machine.gpr(number) & mask,
+            // AH, CH, DH and BH, of the first four registers.
             Operand::HighByte(number) => self.machine.gpr(number) >> 8 & 0xff,
             Operand::Immediate => self.instruction.immediate & mask,
+            // Nobody asks for these here: vectors and segments have ways of their own, and control and debug
+            // registers the VMM reads itself.
             Operand::None
             | Operand::Memory
             | Operand::Xmm(_)

@@ -88,6 +88,7 @@ impl<M: Machine> Emulation<'_, M> {
         let found = self.descriptor(selector)?;
         // A selector counts with the rights of whoever it came from, if those are fewer.
         let privilege = cpl.max(rpl(selector));
+        // Conforming code is open to be read from every level.
         if !found.is_readable() || !found.is_conforming() && privilege > found.dpl() {
             return Err(found.fault(vector::GENERAL_PROTECTION));
         }

@@ -91,6 +91,8 @@ fn arithmetic(operation: Operation, size: Size, old: u64, count: u32) -> Shifted
     let bits = size.bits();
     let (value, carry, overflow) = match operation {
         Operation::Shl => {
+            // In 128 bits, since the last bit that leaves is CF, and a count may be more than the operand's
+            // bits.
             let wide = u128::from(old) << count;
             let carry = wide >> bits & 1 != 0;
             let value = wide as u64 & size.mask();
@@ -104,6 +106,8 @@ fn arithmetic(operation: Operation, size: Size, old: u64, count: u32) -> Shifted
             (value, carry, count == 1 && old & size.sign_bit() != 0)
         }
         _ => {
+            // Behind the operand's bits only its sign comes in, so that a count of 63 is as good as any
+            // larger one.
             let signed = size.sign_extend(old) as i64;
             let value = (signed >> count.min(63)) as u64 & size.mask();
             (value, signed >> (count - 1).min(63) & 1 != 0, false)
@@ -117,6 +121,7 @@ fn arithmetic(operation: Operation, size: Size, old: u64, count: u32) -> Shifted
 fn rotated(operation: Operation, size: Size, old: u64, count: u32) -> Shifted {
     let bits = size.bits();
     let by = count % bits;
+    // To the right is to the left by what is missing.
     let by = if operation == Operation::Rol { by } else { (bits - by) % bits };
     let wide = u128::from(old) << by;
     let value = (wide | wide >> bits) as u64 & size.mask();

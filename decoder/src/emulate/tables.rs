@@ -50,6 +50,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     /// LGDT and LIDT. With an operand size of two bytes the base has 24 bits.
     pub(super) fn load_table(&mut self) -> Result<()> {
+        // Before the operand: what a program may not do is not to be seen at a device either.
         self.check_supervisor()?;
         let which = if self.instruction.operation == Operation::Lgdt { Table::Gdt } else { Table::Idt };
         let places = self.table_places(Kind::Read)?;
@@ -127,6 +128,7 @@ impl<M: Machine> Emulation<'_, M> {
         if !found.is_present() {
             return Err(found.fault(vector::NOT_PRESENT));
         }
+        // In long mode the base has 64 bits, of which the register holds none that is not canonical.
         let is_canonical = self.machine.paging().is_canonical(found.state().base);
         if self.is_long() && !is_canonical { Err(refused().into()) } else { Ok(found) }
     }

@@ -29,6 +29,7 @@ impl<M: Machine> Emulation<'_, M> {
     /// Whether the guest may use SSE now (APM 2, 11.3.1).
     pub(super) fn check_enabled(&mut self) -> Result<()> {
         let (cr0, cr4) = (self.machine.cr0(), self.machine.paging().cr4);
+        // #UD comes before #NM, where both are due.
         if cr0 & CR0_EM != 0 || cr4 & CR4_OSFXSR == 0 {
             return Err(Exception::UNDEFINED_OPCODE.into());
         }

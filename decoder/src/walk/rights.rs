@@ -58,11 +58,13 @@ impl Access {
     /// An instruction fetch at `cpl`.
     #[inline]
     pub const fn fetch(cpl: u8) -> Access {
+        // SMAP, which RFLAGS.AC lifts, is about data alone.
         Self::explicit(Kind::Execute, cpl, 0)
     }
 
     /// An access the processor makes of its own, to descriptor tables or the TSS: a supervisor's at any CPL.
     pub const fn implicit(kind: Kind) -> Access {
+        // Without RFLAGS.AC: a program that sets it must not lift SMAP for what the processor does by itself.
         Access(kind as u32)
     }
 

@@ -19,6 +19,7 @@ pub(super) fn of(full: &Full, operation: Operation) -> Option<(Size, Size)> {
         JmpFar | CallFar => both(far_size(full)?),
         Xlat => both(Size::B1),
         CacheLine => both(Size::B1),
+        // The register is whole, what is moved may be a part of it.
         MovVector | MovVectorHalf => Some((Size::B16, from_bytes(memory)?)),
         MovMmx => Some((Size::B8, from_bytes(memory)?)),
         // Those with a memory operand have that operand's size.
