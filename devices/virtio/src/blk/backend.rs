@@ -110,6 +110,7 @@ impl<D: Disk> Backend for AtOnce<D> {
 
     fn start(&mut self, mut job: Job) {
         job.carry_out(&mut self.disk);
+        // None is lost: with JOBS of 1, the one before was taken.
         self.done = Some(job);
     }
 

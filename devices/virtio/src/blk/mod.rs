@@ -117,6 +117,7 @@ impl<B: Backend> Block<B> {
     /// Begins the requests of a queue, as far as there are buffers for their data.
     fn serve<M: GuestMemory>(&mut self, queue: u16, queues: &mut Queues<'_, M>) -> Result<(), RingError> {
         let bit = 1u64.checked_shl(queue.into()).unwrap_or(0);
+        // Set again below, if the buffers do not last.
         self.waiting &= !bit;
         self.collect(queues)?;
         // All that there is: for what comes before the ring is empty, a driver need not notify again.
@@ -127,11 +128,12 @@ impl<B: Backend> Block<B> {
                 Ok(true) => Request::new(&chain, queues.memory()).map(Some),
                 found => found.map(|_| None),
             };
+            // Whatever was found, buffer and chain are kept: there are no others.
             let Ok(Some(request)) = request else {
                 self.put_back(data, chain);
                 return request.map(drop);
             };
-            self.go_on(Running { id: 0, queue, chain, request }, data, queues)?;
+            self.advance(Running { id: 0, queue, chain, request }, data, queues)?;
             self.collect(queues)?;
         }
         // The driver need not notify of them once more.
@@ -140,7 +142,7 @@ impl<B: Backend> Block<B> {
     }
 
     /// Has the next piece of a request done, or gives it back.
-    fn go_on<M: GuestMemory>(
+    fn advance<M: GuestMemory>(
         &mut self,
         mut running: Running,
         mut data: Vec<u8>,
@@ -156,6 +158,7 @@ impl<B: Backend> Block<B> {
             Ok(Some(operation)) => {
                 self.last_id += 1;
                 running.id = self.last_id;
+                // Before it is started: the back end may have done it when `start` returns.
                 self.running.push(running);
                 self.backend.start(Job { id: self.last_id, operation, data, result: Err(DiskError) });
                 return Ok(());
@@ -164,6 +167,7 @@ impl<B: Backend> Block<B> {
             Err(error) => Err(error),
         };
         let result = result.and_then(|written| queues.push(running.queue, &running.chain, written));
+        // Behind an error, too: after the reset they are needed again.
         self.put_back(data, running.chain);
         result
     }
@@ -178,7 +182,7 @@ impl<B: Backend> Block<B> {
             };
             let mut running = self.running.swap_remove(at);
             match running.request.job_done(&running.chain, queues.memory(), &job) {
-                Ok(()) => self.go_on(running, job.data, queues)?,
+                Ok(()) => self.advance(running, job.data, queues)?,
                 Err(error) => {
                     self.put_back(job.data, running.chain);
                     return Err(error);
@@ -247,6 +251,7 @@ impl<B: Backend> VirtioDevice for Block<B> {
 
     fn reset(&mut self) {
         self.backend.cancel();
+        // Their buffers come back with the jobs, which then belong to no request any more.
         self.chains.extend(self.running.drain(..).map(|running| running.chain));
         self.waiting = 0;
     }

@@ -60,6 +60,8 @@ impl Request {
         // The status is the last byte to write, however the driver divides its buffers (5.2.6).
         let Some(writable) = chain.writable_bytes().checked_sub(1) else { return Err(RingError::Request) };
         let mut header = [0; HEADER_BYTES as usize];
+        // Without a whole header it is not even known what was asked for, so that no status could tell what
+        // is wrong.
         if chain.readable().read(memory, &mut header)? < header.len() {
             return Err(RingError::Request);
         }
@@ -84,6 +86,7 @@ impl Request {
         about: About<'_>,
         data: &mut Vec<u8>,
     ) -> Result<Option<Operation>, RingError> {
+        // A piece that failed ends the request: the rest of it is not tried.
         if self.result.is_err() {
             return Ok(None);
         }
@@ -116,6 +119,7 @@ impl Request {
         match (job.result, job.operation) {
             (Err(_), _) => self.result = Err(status::IO_ERROR),
             (Ok(()), Operation::Read { .. }) => {
+                // Without the last byte, which is the status.
                 let mut room = chain.writable().take(self.writable).skip(self.done);
                 self.done = self.done.saturating_add(room.write(memory, &job.data)? as u32);
                 self.result = Ok(self.done);
@@ -148,6 +152,7 @@ impl Request {
     }
 
     fn read(&mut self, about: About<'_>, data: &mut Vec<u8>) -> Result<Option<Operation>, Failure> {
+        // All of it, before the first part: a request that reaches behind the disk has read nothing.
         let offset = about.place(self.sector, self.bytes.into())?;
         // In parts: a request may be of nearly 4 GiB.
         let part = BUFFER_BYTES.min((self.bytes - self.done) as usize);
@@ -162,6 +167,7 @@ impl Request {
         about: About<'_>,
         data: &mut Vec<u8>,
     ) -> Result<Option<Operation>, Failure> {
+        // As for reading; of a write that reaches behind the disk nothing is written either.
         let offset = about.place(self.sector, self.bytes.into())?;
         about.check_writable()?;
         let part = BUFFER_BYTES.min((self.bytes - self.done) as usize);

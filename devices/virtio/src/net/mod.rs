@@ -67,6 +67,7 @@ impl<L: Link> Net<L> {
     fn send<M: GuestMemory>(&mut self, memory: &M) -> Result<(), RingError> {
         // Of all that the guest sends, or a frame that is too long would go out cut.
         let bytes = self.chain.readable_bytes() as usize;
+        // Of a frame that is too long as much as the buffer holds; below it is dropped for its length.
         self.chain.readable().read(memory, &mut self.buffer)?;
         if let Some(frame) = self.buffer.get(HEADER_BYTES..bytes).filter(|frame| !frame.is_empty()) {
             self.link.send(frame);
@@ -79,6 +80,7 @@ impl<L: Link> Net<L> {
     fn send_all<M: GuestMemory>(&mut self, queues: &mut Queues<'_, M>) -> Result<bool, RingError> {
         // As many as a queue has: another vCPU may add to them without end, and this one is to go on.
         for _ in 0..QUEUE_SIZE {
+            // Room is asked for first: a chain that was taken could not be put back.
             if !self.link.has_room() || !queues.pop(SEND, &mut self.chain)? {
                 return Ok(true);
             }

@@ -62,6 +62,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
     /// A load, of any width at any place.
     pub(super) fn common_read(&self, offset: u64, width: Width) -> u64 {
         let low = u64::from(self.common_dword(offset & !3));
+        // The next one as well: a load may be across two.
         let high = u64::from(self.common_dword((offset & !3).saturating_add(4)));
         (low | high << 32) >> (8 * (offset & 3)) & width.mask()
     }

@@ -149,10 +149,12 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
             Rings::Split => 0,
             Rings::Packed => feature::PACKED,
         };
+        // Always with VERSION_1: there is no legacy interface beside this one.
         self.device.features() | feature::VERSION_1 | feature::INDIRECT | feature::EVENT_INDEX | rings
     }
 
     fn format(&self) -> Format {
+        // By what the driver has accepted: what is offered alone changes nothing.
         let has = |feature| self.state.driver_features & feature != 0;
         Format {
             packed: has(feature::PACKED),
@@ -241,6 +243,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         self.state.status |= status::NEEDS_RESET;
         // Before DRIVER_OK no notification is sent (2.1.2).
         if self.has_status(status::DRIVER_OK) {
+            // As a change of the configuration, which is how a driver is told to look at the status (2.1.2).
             self.signal(self.state.config_vector, spec::ISR_CONFIG, platform);
         }
     }

@@ -37,6 +37,8 @@ impl<D: VirtioDevice, M: GuestMemory + Send> VirtioPci<D, M> {
         platform: &mut dyn PciPlatform,
     ) -> Option<u32> {
         let (start, wanted) = self.window_target(offset)?;
+        // As wide as the driver has said, since that is what registers with effects see; of what comes it may
+        // take less.
         let value = self.bar_read(spec::BAR, start, wanted, platform) & wanted.mask();
         Some((value & width.mask()) as u32)
     }

@@ -130,6 +130,7 @@ impl Queue {
         if !is_size {
             return Err(RingError::Index);
         }
+        // Made anew: indices and wrap counters begin at zero, as the driver's do.
         self.ring = Some(match format.packed {
             false => Ring::Split(Split::new(self.size, self.areas, format)?),
             true => Ring::Packed(Packed::new(self.size, self.areas, format)?),
