@@ -80,6 +80,7 @@ impl Tpm {
     ) -> Result<EccSignature> {
         let scalar = self.open_commitment(curve, &key.name, number).ok_or(Rc::VALUE)?;
         let drawn = self.random(curve.size() + EXTRA_BYTES);
+        // Of the TPM's own choice, so that the caller has no say in the challenge.
         let nonce = self.crypto.ecc_scalar(curve, &drawn).to_vec();
         let challenge = self.digest(hash, &[&nonce, digest]);
         let order = ecc::from_hex(ecc::parameters(curve)[5]);
@@ -89,6 +90,7 @@ impl Tpm {
         // Before the result is looked at: two signatures with one scalar would give the private key away.
         self.end_commitment(number);
         let s: Vec<u8> = sum.ok_or(Rc::NO_RESULT)?.to_vec();
+        // Such a signature is of no use; the next commitment gives another one.
         if s.iter().all(|byte| *byte == 0) {
             return Err(Rc::NO_RESULT);
         }

@@ -39,6 +39,7 @@ impl NvPublic {
         }
         let name_alg = Hash::read(r)?;
         let attributes = r.u32()?;
+        // As with objects: they are a part of the name, and may mean something in a later version.
         if attributes & nv::RESERVED != 0 {
             return Err(Rc::RESERVED_BITS);
         }
@@ -90,6 +91,7 @@ impl NvIndex {
         let public = NvPublic::read(r)?;
         let auth = Secret::auth(r.sized(limit::DIGEST)?);
         let data = Secret::copy(r.sized(limit::NV_INDEX_SIZE)?);
+        // All that reads an index later counts on its data being as long as it says.
         if data.len() != usize::from(public.size) {
             return Err(Rc::SIZE);
         }
@@ -157,6 +159,7 @@ impl Tpm {
     /// Whether an index may be read by the one who authorized it, and has been written.
     pub(crate) fn check_nv_read(&self, by: u32, index: u32) -> Result<&NvIndex> {
         let index = self.nv(index)?;
+        // Before its state: who may not read it is told nothing of it.
         self.check_nv_access(by, index, &READ)?;
         if index.public.has(nv::READLOCKED) {
             return Err(Rc::NV_LOCKED);

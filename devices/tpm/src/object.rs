@@ -51,6 +51,7 @@ impl Object {
     ) -> Object {
         let name = public.name(crypto);
         let qualified_name = qualified(crypto, public.name_alg, parent, &name);
+        // By its own attribute; the caller adds what its ancestors are.
         let is_st_clear = public.has(object::ST_CLEAR);
         Object {
             public,
@@ -136,6 +137,7 @@ impl Tpm {
     /// Removes what belongs to a hierarchy from the transient objects.
     pub(crate) fn flush_hierarchy(&mut self, hierarchy: u32) {
         for slot in &mut self.volatile.objects {
+            // Sequences are no hierarchy's, and stay.
             if matches!(slot, Some(Slot::Object(object)) if object.hierarchy == hierarchy) {
                 *slot = None;
             }

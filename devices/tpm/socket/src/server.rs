@@ -91,6 +91,7 @@ impl Server {
             let command = [0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, kind as u8];
             tpm.execute(0, &command, &mut response);
         }
+        // With a start-up of its own it waits for no INIT of the control channel.
         let is_running = starts.is_some() || options.has_flag("not-need-init");
         let server = Server {
             tpm,
@@ -200,6 +201,7 @@ impl Server {
             self.control_client = None;
             return Ok(AfterCommand::Go);
         };
+        // Each message is one request: swtpm's clients send no half of one.
         let (response, next) = self.control_state.execute(&mut self.tpm, request);
         if next == AfterCommand::TakeData {
             let given = ancillary.drain().find_map(|message| match message {

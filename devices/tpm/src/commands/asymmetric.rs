@@ -96,6 +96,7 @@ fn rsa_key(tpm: &Tpm, call: &Call, given: Scheme) -> Result<(Object, Scheme)> {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
     let own = key.public.parameters.scheme();
+    // What a key was made for its maker has said; only one without a scheme leaves the choice.
     let scheme = if own.is_null() { given } else { own };
     // A scheme that the key has can be named again, but not replaced.
     let is_other = !own.is_null() && !given.is_null() && given != own;
@@ -218,6 +219,7 @@ pub(crate) fn ecc_parameters(_tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         Curve::P384 => call.out.u16(alg::KDF1_SP800_56A).u16(Hash::Sha384.id()),
         Curve::BnP256 => call.out.u16(alg::NULL),
     };
+    // No curve here wants a certain scheme for signing.
     call.out.u16(alg::NULL);
     for number in parameters(curve) {
         call.out.sized(&from_hex(number));

@@ -237,6 +237,7 @@ pub(crate) fn nv_certify(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             w.sized(&name).sized(&digest);
         });
     }
+    // Only what is attested: offset and size are in the structure, too.
     let content = index.data.get(offset..offset + size).ok_or(Rc::NV_RANGE)?.to_vec();
     attest(tpm, call, st::ATTEST_NV, &signer, |_, w| {
         w.sized(&name).u16(offset as u16).sized(&content);

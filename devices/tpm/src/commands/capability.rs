@@ -54,6 +54,7 @@ pub(crate) fn get(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let count = call.read(|r| r.u32())?;
     call.end()?;
     let out = &mut call.out;
+    // By the index in the lower half: the upper one has attributes.
     let from = |code: u32| code & 0xffff >= property & 0xffff;
     match capability {
         cap::ALGS => {
@@ -151,6 +152,7 @@ fn policies(tpm: &Tpm, out: &mut Writer, property: u32, count: u32) -> Result<()
     let mut all = Vec::new();
     for hierarchy in [handle::OWNER, handle::LOCKOUT, handle::ENDORSEMENT, handle::PLATFORM] {
         let policy = &tpm.hierarchy(hierarchy)?.policy;
+        // A hierarchy without a policy has none to report.
         if let Some(hash) = policy.hash.filter(|_| hierarchy >= property) {
             all.push((hierarchy, hash, policy.digest.clone()));
         }

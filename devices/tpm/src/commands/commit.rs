@@ -37,6 +37,8 @@ pub(crate) fn commit(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     let key = tpm.object(call.handle(0)).map_err(|_| Rc::KEY.handle(1))?.clone();
     let (curve, _) = key.public.point().ok_or(Rc::KEY.handle(1))?;
+    // K is the private part times a point of the caller's choice, which a key of another scheme does not give
+    // out.
     if !is_split(&key) || !key.has(object::SIGN) {
         return Err(Rc::SCHEME.handle(1));
     }

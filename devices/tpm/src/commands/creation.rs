@@ -80,6 +80,7 @@ pub(crate) fn create_primary(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     // Before the key is made: a search for primes takes long, and its result would be thrown away.
     tpm.check_free_slot()?;
     tpm.check_template(&request.public, None, &request.given).map_err(blame)?;
+    // What is not there is not to stand in the creation data as if it had been looked at.
     tpm.volatile.pcrs.filter(&mut request.pcrs);
     let sensitive = tpm.create_primary(hierarchy, &mut request.public, &request.given).map_err(blame)?;
     let created = primary(tpm, hierarchy, request.public.clone(), sensitive);
@@ -119,6 +120,8 @@ pub(crate) fn create(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     tpm.check_template(&request.public, Some(&parent), &request.given).map_err(blame)?;
     tpm.volatile.pcrs.filter(&mut request.pcrs);
     let sensitive = tpm.create_ordinary(&mut request.public, &request.given).map_err(blame)?;
+    // Wrapped with the public area as it is now: `create_ordinary` has filled in what follows from the
+    // secret.
     let private = tpm.wrap(call.handle(0), &request.public, &sensitive)?;
     let created = child(tpm, &parent, request.public.clone(), sensitive);
     call.out.sized(&private).sized(&created.public.marshal());
@@ -130,6 +133,7 @@ pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let private = call.read(|r| r.bytes(limit::COMMAND))?;
     let public = call.read(|r| r.inside(|r| Public::read(r, false)))?;
     call.end()?;
+    // An object without a secret comes by TPM2_LoadExternal.
     if private.is_empty() {
         return Err(Rc::SIZE.parameter(1));
     }

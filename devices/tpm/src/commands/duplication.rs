@@ -89,6 +89,7 @@ pub(crate) fn duplicate(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     let hash = found.public.name_alg.ok_or(Rc::TYPE.handle(1))?;
     let parent = new_parent(tpm, call, 1)?;
+    // Its maker wants both wrappings: with one alone, either the new parent or who has the key could read it.
     if found.has(object::ENCRYPTED_DUPLICATION) {
         if symmetric == Symmetric::Null {
             return Err(Rc::SYMMETRIC.parameter(2));
@@ -125,6 +126,7 @@ pub(crate) fn rewrap(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
     let old = call.handle(0);
     let is_wrapped = old != handle::NULL;
+    // The secret is the old parent's: with one there is no wrapping without it, and without one none with it.
     if is_wrapped == secret.is_empty() {
         return Err(if is_wrapped { Rc::SIZE.parameter(3) } else { Rc::HANDLE.handle(1) });
     }
@@ -176,6 +178,7 @@ pub(crate) fn import(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !parent.is_parent() {
         return Err(Rc::TYPE.handle(1));
     }
+    // Without an algorithm the size is 0: there is no inner wrapping, and no key for it.
     if key.len() != symmetric.key_size() {
         return Err(Rc::SIZE.parameter(1));
     }

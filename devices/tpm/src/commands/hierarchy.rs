@@ -43,6 +43,7 @@ pub(crate) fn set_primary_policy(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let digest = call.read(|r| r.bytes(limit::DIGEST))?;
     let hash = call.read(Hash::read_or_null)?;
     call.end()?;
+    // Without an algorithm there is no policy, and the digest must be empty.
     if digest.len() != hash.map_or(0, Hash::size) {
         return Err(Rc::SIZE.parameter(1));
     }
@@ -97,6 +98,7 @@ fn new_hierarchy(tpm: &mut Tpm) -> Hierarchy {
 /// TPM2_ChangeEPS.
 pub(crate) fn change_eps(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
+    // Before the seed goes: they are of the old one, and could never be made again.
     forget_objects(tpm, handle::ENDORSEMENT);
     tpm.permanent.endorsement = new_hierarchy(tpm);
     tpm.touch();

@@ -7,6 +7,7 @@ use crate::rc::Result;
 /// TPM2_DictionaryAttackLockReset.
 pub(crate) fn reset(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
+    // The timer may stay: with no tries nothing waits for it.
     tpm.permanent.lockout_state.failed_tries = 0;
     tpm.touch();
     Ok(())

@@ -25,6 +25,7 @@ pub(crate) fn write(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let index = tpm.nv(call.handle(1))?;
     let size = index.data.len();
     let is_whole = data.len() == size;
+    // With WRITEALL an index is written as a whole or not at all, so that nobody finds half of a new value.
     if offset + data.len() > size || (index.public.has(nv::WRITEALL) && !is_whole) {
         return Err(Rc::NV_RANGE);
     }
@@ -105,6 +106,7 @@ pub(crate) fn read(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let offset = usize::from(call.read(|r| r.u16())?);
     call.end()?;
     let index = tpm.check_nv_read(call.handle(0), call.handle(1))?;
+    // No more fits into a response.
     if size > limit::NV_BUFFER {
         return Err(Rc::VALUE.parameter(1));
     }

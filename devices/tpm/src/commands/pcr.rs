@@ -35,6 +35,7 @@ pub(crate) fn extend(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     })?;
     call.end()?;
     let pcr = call.handle(0);
+    // Nothing to extend; what is wrong with the command has been told by now.
     if pcr == handle::NULL {
         return Ok(());
     }

@@ -130,6 +130,7 @@ pub(crate) fn duplication_select(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if session.policy.command.is_some() {
         return Err(Rc::COMMAND_CODE);
     }
+    // In the order of TPM2_Duplicate's handles, with whose names this is compared.
     let names = crypto.digest(session.hash, &[&object, &parent]);
     session.policy.tie(Tied::Names(names))?;
     // Left out, the policy is good for any object that goes to this parent; this session is tied to both.
@@ -186,6 +187,7 @@ pub(crate) fn nv_written(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let written = call.read(|r| r.yes_no())?;
     call.end()?;
     let (_, session) = session(tpm, call)?;
+    // The index can't be both.
     if session.policy.nv_written.is_some_and(|before| before != written) {
         return Err(Rc::VALUE.parameter(1));
     }

@@ -15,6 +15,7 @@ pub(crate) fn pcr(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let given = call.read(|r| r.bytes(limit::DIGEST))?;
     let mut selections = call.read(pcr_selection::read)?;
     call.end()?;
+    // Otherwise a policy over a bank that is off would hold whatever is selected in it.
     tpm.volatile.pcrs.filter(&mut selections);
     let (hash, is_trial) = kind(tpm, call)?;
     let mut digest = tpm.volatile.pcrs.digest(&*tpm.crypto, hash, &selections);

@@ -174,6 +174,7 @@ pub(crate) fn secret(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let given = Authorization::read(call)?;
     call.end()?;
     let (_, is_trial) = kind(tpm, call)?;
+    // A trial is shown nothing: it finds out what the digest is going to be.
     let timeout = if is_trial { 0 } else { given.check(tpm, call)? };
     let name = tpm.entity_name(call.handle(0));
     given.finish(tpm, call, &name, timeout, st::AUTH_SECRET)
@@ -191,6 +192,7 @@ pub(crate) fn ticket(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if is_trial {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
+    // Of the caller, and as yet unproved; the ticket below covers it.
     let ends = u64::from_be_bytes(timeout) & !UNTIL_RESET;
     if ends < tpm.time() {
         return Err(Rc::EXPIRED.parameter(1));
@@ -220,6 +222,7 @@ pub(crate) fn authorize(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         return Err(Rc::SIZE.parameter(3));
     }
     if !is_trial {
+        // What was approved is this policy, and not one that the session could still become.
         if digest != approved {
             return Err(Rc::VALUE.parameter(1));
         }
@@ -282,6 +285,7 @@ pub(crate) fn authorize_nv(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         let mut r = Reader::new(&data);
         let found = Hash::read(&mut r)?;
         let digest = r.take(found.size())?;
+        // A digest of another algorithm could not be the session's.
         if found != hash {
             return Err(Rc::HASH);
         }

@@ -127,6 +127,7 @@ fn permanent(tpm: &Tpm) -> u32 {
         (!state.lockout.auth.is_empty(), 2),
         (state.is_clear_disabled, 8),
         (tpm.is_locked_out(), 9),
+        // The endorsement seed was drawn by this TPM, not put in by its maker (tpmGeneratedEPS).
         (true, 10),
     ];
     bits.iter().fold(0, |all, (is_set, bit)| all | (u32::from(*is_set) << bit))
@@ -164,6 +165,7 @@ fn variable(tpm: &Tpm) -> [u32; 21] {
         count(persistent),
         count(limit::PERSISTENT.saturating_sub(persistent)),
         count(counters),
+        // Any index may be a counter: there is room for as many of these.
         count(limit::NV_INDICES.saturating_sub(tpm.permanent.nv.len())),
         0,
         count(Curve::ALL.len()),

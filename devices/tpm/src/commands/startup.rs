@@ -162,6 +162,7 @@ pub(crate) fn shutdown(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let is_state = is_state(call)?;
     call.end()?;
     tpm.permanent.orderly = if is_state { Orderly::State(keep(tpm)) } else { Orderly::Clear };
+    // Nothing of the clock is lost then, so that it is as safe behind the next start as now.
     tpm.permanent.is_clock_safe = tpm.volatile.is_clock_safe;
     tpm.touch();
     Ok(())
@@ -242,6 +243,7 @@ fn known(algorithm: u16) -> Result<()> {
 /// TPM2_GetTestResult.
 pub(crate) fn get_test_result(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
+    // In words: what is in it, the specification leaves to the maker.
     let reason = tpm.volatile.failure.unwrap_or_default();
     let result = if tpm.volatile.failure.is_some() { Rc::FAILURE.code() } else { 0 };
     call.out.sized(reason.as_bytes()).u32(result);

@@ -113,11 +113,13 @@ fn crypt(tpm: &Tpm, call: &mut Call, request: Request) -> Result<()> {
     if key.has(object::RESTRICTED) || !key.has(needed) {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
+    // A key's mode is a part of what it was made for; only one without leaves the choice.
     let chosen = if own == alg::NULL { mode } else { own };
     if chosen == alg::NULL || (mode != alg::NULL && mode != chosen) {
         return Err(Rc::MODE.parameter(mode_number));
     }
     let has_iv = chosen != alg::ECB;
+    // ECB alone has no chaining value; a short one would be filled up with zeros that nobody chose.
     if iv.len() != if has_iv { BLOCK } else { 0 } {
         return Err(Rc::SIZE.parameter(iv_number));
     }

@@ -62,6 +62,7 @@ impl Projective {
         let (x, y) = (Field::new(&number(&point.x, &Prime)?), Field::new(&number(&point.y, &Prime)?));
         let three = Field::new(&U256::from_u8(3));
         let is_on_curve = y.square() == x.square().mul(&x).add(&three);
+        // A point off it lies on another curve, perhaps a weak one, and would give the scalar away.
         is_on_curve.then_some(Projective { x, y, z: Field::ONE })
     }
 
@@ -149,6 +150,7 @@ fn nonzero(bytes: &[u8]) -> Option<Zeroizing<Scalar>> {
 /// See [`super::Crypto::ecc_multiply`].
 pub(super) fn multiply(point: Option<&Point>, bytes: &[u8]) -> Option<Point> {
     let point = point.map_or(Some(Projective::GENERATOR), Projective::new)?;
+    // Zero times anything is at infinity, which has no coordinates to return.
     let mut product = point.multiply(&*nonzero(bytes)?);
     let result = product.to_point();
     product.zeroize();

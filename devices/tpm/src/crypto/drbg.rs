@@ -31,6 +31,7 @@ impl Drbg {
     /// Mixes in new entropy.
     pub(crate) fn reseed(&mut self, crypto: &dyn Crypto, seed: &[&[u8]]) {
         self.update(crypto, seed);
+        // Only entropy ends the count of calls; `mix` does not.
         self.calls = 0;
     }
 

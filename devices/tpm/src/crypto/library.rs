@@ -100,6 +100,7 @@ fn scalar<C: CurveArithmetic>(bytes: &[u8]) -> Option<C::Scalar> {
 }
 
 fn affine<C: CurveArithmetic>(point: &Point) -> Option<C::AffinePoint> {
+    // It looks whether the point is on the curve: so nobody multiplies one of another curve.
     C::AffinePoint::from_coordinates(&field::<C>(&point.x)?, &field::<C>(&point.y)?).into_option()
 }
 
@@ -159,6 +160,7 @@ fn verify<C: EcdsaCurve + CurveArithmetic>(
     signature: &EccSignature,
 ) -> Option<bool> {
     let (r, s) = (field::<C>(&signature.r)?, field::<C>(&signature.s)?);
+    // None of numbers that are zero or not below the order: such could fit any digest.
     let signature = Signature::<C>::from_scalars(r, s).ok()?;
     let key = C::ProjectivePoint::from(affine::<C>(key)?);
     Some(verify_prehashed::<C>(&key, &leftmost::<C>(digest)?, &signature).is_ok())
@@ -232,6 +234,7 @@ impl Crypto for RustCrypto {
     }
 
     fn rsa_public(&self, modulus: &[u8], exponent: u32, input: &[u8]) -> Option<Vec<u8>> {
+        // By the size of a prime, as for the private operation.
         by_size!(modulus.len() / 2, public, [whole], (modulus, exponent, input))
     }
 

@@ -48,6 +48,7 @@ fn output_feedback(cipher: &dyn BlockCipher, iv: &mut [u8; BLOCK], data: &mut [u
 fn chaining(cipher: &dyn BlockCipher, iv: &mut [u8; BLOCK], data: &mut [u8], is_decryption: bool) {
     for block in data.as_chunks_mut::<BLOCK>().0 {
         if is_decryption {
+            // Kept, as the block is decrypted in its place.
             let next = *block;
             cipher.decrypt(block);
             xor(block, iv);

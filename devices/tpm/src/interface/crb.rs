@@ -124,6 +124,7 @@ impl Crb {
             return Ready::Nothing;
         }
         match register {
+            // While a command runs the buffer is the engine's, and stays as it is.
             CTRL_REQ if !self.is_running => {
                 if value & COMMAND_READY != 0 {
                     self.is_idle = false;
@@ -139,6 +140,7 @@ impl Crb {
                     return Ready::Cancel;
                 }
             }
+            // An idle TPM has no command: the buffer was cleared when it went idle.
             CTRL_START if value & 1 != 0 && !self.is_idle && !self.is_running => {
                 self.is_running = true;
                 return Ready::Execute { locality };

@@ -95,9 +95,11 @@ impl Fifo {
         }
         out.fill(0);
         let access = u64::from(self.access(locality));
+        // Who does not have the TPM is not told what another does with it.
         let status = if self.active == Some(locality) { u64::from(self.status()) } else { 0xffff_ffff };
         let all = [
             (ACCESS, access),
+            // No interrupts: software polls.
             (INT_ENABLE, 0),
             (INT_VECTOR, 0),
             (INT_STATUS, 0),
@@ -142,6 +144,7 @@ impl Fifo {
                 (if left > 0 { DATA_AVAILABLE } else { 0 }, left)
             }
         };
+        // These always: the status is never late, and self-tests run at TPM2_Startup.
         FAMILY | STS_VALID | SELF_TEST_DONE | flags | (u32::try_from(burst).unwrap_or(0) & 0xffff) << 8
     }
 
@@ -157,6 +160,7 @@ impl Fifo {
     /// Writes registers at an offset from FED4_0000h.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Ready {
         let Some((locality, register)) = Self::split(offset) else { return Ready::Nothing };
+        // By this register anybody may ask for the TPM; all others are for who has it.
         if register == ACCESS {
             return self.write_access(locality, data.first().copied().unwrap_or(0));
         }
@@ -187,6 +191,7 @@ impl Fifo {
                 let next = (0..LOCALITIES).rev().find(|next| self.requested & (1 << next) != 0);
                 return self.activate(next);
             }
+        // A higher locality may take the TPM from a lower one at any time, and from no other.
         } else if value & SEIZE != 0 && self.active.is_none_or(|active| active < locality) {
             if let Some(active) = self.active {
                 self.seized |= 1 << active;
@@ -230,11 +235,13 @@ impl Fifo {
             return if was_running { Ready::Cancel } else { Ready::Nothing };
         }
         if value & GO != 0 && self.state == State::Reception {
+            // Only a whole command, by the size in its header.
             if size(&self.data).is_some_and(|size| self.data.len() >= size) {
                 self.state = State::Execution;
                 return Ready::Execute { locality };
             }
         } else if value & RESPONSE_RETRY != 0 && self.state == State::Completion {
+            // The response from its start, for software that has lost a part of it.
             self.position = 0;
         }
         Ready::Nothing

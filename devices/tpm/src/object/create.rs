@@ -58,6 +58,7 @@ fn generate(
         Parameters::Rsa { bits, .. } => {
             let exponent = public.parameters.exponent();
             let (modulus, prime) = rsa_key(crypto, drbg, bits, exponent).ok_or(Rc::NO_RESULT)?;
+            // The other prime is not kept: it is the quotient of the two (part 1, annex B).
             public.unique = Unique::Bytes(modulus);
             data = Secret::copy(&prime);
         }
@@ -174,6 +175,7 @@ impl Tpm {
             Parameters::Rsa { bits, .. } => {
                 let modulus = public.bytes();
                 // The blinding and all arithmetic count on an odd modulus of full length.
+                // A modulus with zeros in front would be a shorter, weaker key that calls itself a long one.
                 let is_full = modulus.len() == usize::from(*bits) / 8;
                 let is_good = is_full
                     && modulus.first().is_some_and(|byte| byte & 0x80 != 0)

@@ -79,6 +79,7 @@ impl Tpm {
 
     /// Signs a digest by a scheme that has been checked to fit the key.
     pub(crate) fn sign(&mut self, key: &Object, scheme: Scheme, digest: &[u8]) -> Result<Signature> {
+        // Every scheme that signs has one.
         let hash = scheme.hash.ok_or(Rc::SCHEME)?;
         match key.public.parameters {
             Parameters::Rsa { .. } => {
@@ -108,6 +109,7 @@ impl Tpm {
             return padding::ssa(hash, digest, size).ok_or(Rc::SIZE);
         }
         let salt_size = padding::pss_salt_size(hash, size).ok_or(Rc::SIZE)?;
+        // New each time, so that two signatures of one digest differ.
         let salt = self.random(salt_size);
         padding::pss(&*self.crypto, hash, digest, &salt, size).ok_or(Rc::SIZE)
     }
@@ -175,6 +177,7 @@ impl Tpm {
             }
             Signature::Hmac { digest: given, .. } => {
                 let good = self.crypto.hmac(hash, &key.secret()?.data, &[digest]);
+                // In constant time: the right HMAC is a secret, which could be guessed byte by byte.
                 Ok(same(&good, given))
             }
             Signature::Null => Err(Rc::SCHEME),

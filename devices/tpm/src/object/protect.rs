@@ -50,6 +50,7 @@ impl Wrapping<'_> {
         let (key, mac_key) = self.keys(crypto);
         let mut data = data.to_vec();
         encrypt(crypto, &key, iv.unwrap_or(&[0; BLOCK]), &mut data, false)?;
+        // The HMAC is over the ciphertext: what is forged is refused before it is decrypted.
         let mut body = Writer::new();
         if let Some(iv) = iv {
             body.sized(iv);
@@ -128,6 +129,7 @@ impl Tpm {
             }
             Parameters::Ecc { curve, .. } => {
                 let (_, point) = key.public.point().ok_or(Rc::KEY)?;
+                // For this secret alone: who learns the key later still lacks the other half.
                 let (ephemeral, private) = self.new_ecc_key(*curve)?;
                 let shared = self.crypto.ecc_multiply(*curve, Some(point), &private).ok_or(Rc::KEY)?;
                 // From both public points, so that the secret belongs to this exchange.

@@ -45,11 +45,13 @@ impl Running {
     pub(crate) fn hmac(crypto: &dyn Crypto, hash: Hash, key: &[u8], is_restricted: bool) -> Running {
         let mut hasher = crypto.hash(hash);
         hasher.update(&padded(crypto, hash, key, 0x36));
+        // For the end: what is kept until then is the padded key, and not the object's own.
         let key = padded(crypto, hash, key, 0x5c);
         Running::Hmac { hash, hasher, key, is_restricted, start: Vec::new() }
     }
 
     pub(crate) fn event(crypto: &dyn Crypto) -> Running {
+        // Of all banks, since nobody knows yet which PCR it is for, and the response has all of them.
         Running::Event(Hash::ALL.into_iter().map(|hash| (hash, crypto.hash(hash))).collect())
     }
 

@@ -14,6 +14,7 @@ const NAME: usize = limit::DIGEST + 2;
 
 impl Policy {
     fn save(&self, w: &mut Writer) {
+        // No command has the code 0.
         w.sized(&self.digest).u32(self.command.unwrap_or(0));
         match &self.tied {
             Tied::Nothing => w.u8(0),
@@ -22,6 +23,7 @@ impl Policy {
             Tied::Template(digest) => w.u8(3).sized(digest),
         };
         w.u8(self.needed as u8).u8(self.locality).u64(self.timeout).u64(self.start);
+        // Three states in a byte: 2 is that nothing was said of it.
         w.yes_no(self.needs_presence).u8(self.nv_written.map_or(2, u8::from));
         w.yes_no(self.pcr_counter.is_some()).u32(self.pcr_counter.unwrap_or(0));
     }

@@ -76,6 +76,7 @@ impl Scheme {
         if id == alg::NULL {
             return Ok(Scheme::NULL);
         }
+        // Of any kind of key: whether it fits the one that signs, `signing_scheme` finds out.
         SCHEMES.iter().find(|row| row.0 == id && row.2).ok_or(Rc::SCHEME)?;
         let hash = Some(Hash::read(r)?);
         Ok(Scheme { id, hash, extra: if id == alg::ECDAA { r.u16()? } else { alg::NULL } })
@@ -95,6 +96,7 @@ impl Scheme {
 
     pub(crate) fn write(&self, w: &mut Writer) {
         w.u16(self.id);
+        // Just what `read` takes: RSAES alone has no hash.
         if let Some(hash) = self.hash {
             w.u16(hash.id());
         }

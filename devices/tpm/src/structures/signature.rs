@@ -22,12 +22,14 @@ impl Signature {
         if scheme == alg::NULL {
             return Ok(Signature::Null);
         }
+        // ECDAA is missing: a TPM signs by it, and leaves verifying to others.
         if ![alg::RSASSA, alg::RSAPSS, alg::ECDSA, alg::ECSCHNORR, alg::HMAC].contains(&scheme) {
             return Err(Rc::SCHEME);
         }
         let hash = Hash::read(r)?;
         Ok(match scheme {
             alg::RSASSA | alg::RSAPSS => Signature::Rsa { scheme, hash, bytes: r.bytes(limit::RSA_BYTES)? },
+            // Without a size in front, which the algorithm tells (TPMT_HA).
             alg::HMAC => Signature::Hmac { hash, digest: r.take(hash.size())?.to_vec() },
             _ => {
                 let numbers = EccSignature { r: r.bytes(MAX_COORDINATE)?, s: r.bytes(MAX_COORDINATE)? };
