@@ -52,6 +52,7 @@ fn processor(cpu: u32, aml: &mut Vec<u8>) {
 
 fn root_bridge(config: &AcpiConfig, entries: &[AcpiEntry], aml: &mut Vec<u8>) {
     let hid = Name::new("_HID".into(), &EISAName::new("PNP0A08"));
+    // A system that knows no PCI Express finds the bridge by this.
     let cid = Name::new("_CID".into(), &EISAName::new("PNP0A03"));
     let uid = Name::new("_UID".into(), &0u8);
     let bus = Name::new("_BBN".into(), &0u8);

@@ -51,6 +51,7 @@ impl PortMap {
                 .get_mut(first..first + usize::from(claim.count))
                 .ok_or(ClaimError::OutOfRange { device })?;
             for (i, owner) in range.iter_mut().enumerate() {
+                // Two owners would make the answer depend on the order in which devices were added.
                 if *owner != ABSENT {
                     let at = (first + i) as u64;
                     return Err(ClaimError::Overlap { first: DeviceId(*owner), second: device, at });
@@ -88,6 +89,7 @@ impl PortMap {
         if let Some(owner) = self.sole_owner(port, width) {
             return access(owner, port, width);
         }
+        // The access crosses an edge between owners, or reaches a port of nobody: each byte goes its own way.
         super::read_bytes(port, width, |p| match self.owner(p) {
             Some(owner) => access(owner, p, Width::Byte) as u8,
             None => 0xff,

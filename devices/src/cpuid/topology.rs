@@ -10,6 +10,7 @@ impl CpuidPolicy {
 
     /// Leaf 0Bh, subleaf 0 (thread) and 1 (core) (SDM 2A; APM 3, E.3.11).
     pub(super) fn extended_topology(&self, subleaf: u32) -> Leaf {
+        // Another subleaf is of no kind, which is how software finds that it has seen them all.
         let (shift, count, kind) = match subleaf {
             0 => (0, 1, 1 << 8),
             1 => (self.core_bits(), self.cpus & 0xffff, 2 << 8),

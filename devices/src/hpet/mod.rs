@@ -45,6 +45,7 @@ mod spec {
 
 /// The number of comparators.
 const TIMERS: usize = 3;
+// One bit a line, as the timer's own capability field has them.
 const ROUTES: [u32; TIMERS] = [0x00f0_0000, 0x00f0_0000, 0x00f0_0800];
 
 /// Whether the HPET has taken lines 0 and 8 from the PIT and the RTC, which hold a clone of this.
@@ -92,6 +93,8 @@ impl Hpet {
 
     fn counter(&self, now_ns: u64) -> u64 {
         if self.runs() {
+            // The platform's time never goes back; were it to, a counter that stands is better than one that
+            // leaps.
             self.counter.wrapping_add(now_ns.saturating_sub(self.started_ns) / HPET_TICK_NS)
         } else {
             self.counter
@@ -211,6 +214,7 @@ impl Hpet {
         let before = self.line(index);
         let now = self.counter(platform.now_ns());
         let Some(timer) = self.timers.get_mut(index) else { return };
+        // What the timer did until now it did by its old registers; whoever called has caught up with that.
         timer.write(register, value, mask);
         timer.arm(now);
         // A line that its timer does not drive any more would stay high for good.
@@ -279,6 +283,8 @@ impl MmioDevice for Hpet {
         if width.bytes() < 4 || !offset.is_multiple_of(width.bytes()) {
             return;
         }
+        // A match that has come is by the old setting, and its line has to rise before the write changes
+        // which that is.
         self.catch_up(platform);
         let shift = 8 * (offset & 7);
         self.write(offset & !7, value << shift, width.mask() << shift, platform);

@@ -58,6 +58,7 @@ pub struct IoApic {
 
 impl Default for IoApic {
     fn default() -> Self {
+        // Masked, so that a line that firmware leaves high disturbs nobody before there is a vector for it.
         Self { select: 0, id: 0, entries: [spec::MASKED; PINS], asserted: 0 }
     }
 }
@@ -163,6 +164,7 @@ impl IoApic {
 
     fn read_selected(&self) -> u32 {
         match self.select {
+            // There is no arbitration bus, and what the datasheet loads the register with is the ID.
             spec::ID | spec::ARBITRATION => u32::from(self.id) << 24,
             spec::VERSION => spec::VERSION_VALUE,
             _ => self
@@ -187,6 +189,7 @@ impl IoApic {
             // Switching to edge and back is how software without EOIR ends an interrupt.
             *entry &= !spec::REMOTE_IRR;
         }
+        // The write may have taken the mask away from a level that has been waiting.
         self.service_level(pin, sink);
     }
 }

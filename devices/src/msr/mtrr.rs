@@ -28,6 +28,8 @@ impl Mtrr {
         match self {
             Self::Variable if msr & 1 == 0 => value & !(ADDRESS | 0xff) == 0 && is_mtrr_type(value as u8),
             Self::Variable => value & !(ADDRESS | 1 << 11) == 0,
+            // The two extra bits say whether RAM or the bus serves an address. Nested tables decide that
+            // here, so any value will do.
             Self::Fixed => value.to_le_bytes().into_iter().all(|t| is_mtrr_type(t & !FIXED_EXTENSION)),
             Self::DefaultType => value & !0xcff == 0 && is_mtrr_type(value as u8),
         }

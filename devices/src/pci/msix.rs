@@ -56,6 +56,8 @@ impl MsiX {
         // The field holds the number of vectors less one.
         let mut body = Vec::from((vectors - 1).to_le_bytes());
         for place in [table, pending] {
+            // Both fields share a dword: the offset is a multiple of 8, and its low bits have room for the
+            // BAR.
             body.extend_from_slice(&(place.offset & !7 | u32::from(place.bar & 7)).to_le_bytes());
         }
         let control_at = space.add_capability(ID, &body)? + 2;
@@ -80,6 +82,7 @@ impl MsiX {
         let control = space.read(self.control_at, Width::Word) as u16;
         if control != self.control {
             self.control = control;
+            // What waited behind the mask of the whole function goes now.
             self.send_pending(space, platform);
         }
     }
@@ -114,6 +117,7 @@ impl MsiX {
     pub fn table_read(&self, offset: u64, width: Width) -> u64 {
         let low = u64::from(self.table_dword(offset & !3)) >> (8 * (offset & 3));
         match width {
+            // A qword is two dwords, so that no case has to know of entries.
             Width::Qword => low | u64::from(self.table_dword((offset & !3).saturating_add(4))) << 32,
             _ => low & width.mask(),
         }
@@ -153,6 +157,7 @@ impl MsiX {
     fn set_table_dword(&mut self, offset: u64, value: u32) {
         let Some(vector) = self.vectors.get_mut((offset / ENTRY_BYTES) as usize) else { return };
         match offset % ENTRY_BYTES {
+            // A message is an aligned dword.
             0 => vector.address = vector.address & !0xffff_ffff | u64::from(value & !3),
             4 => vector.address = vector.address & 0xffff_ffff | u64::from(value) << 32,
             8 => vector.data = value,

@@ -58,6 +58,8 @@ impl Chip {
             edges: 0,
             inputs: 0,
             isr: 0,
+            // Until a guest initializes the chip its base is 0: an interrupt would be delivered as an
+            // exception.
             imr: 0xff,
             elcr: 0,
             base: 0,
@@ -139,6 +141,8 @@ impl Chip {
 
     /// The vector of an acknowledged input, or of the spurious interrupt.
     pub fn vector(&self, irq: Option<u8>) -> u8 {
+        // Input 7 with nothing in service is how the chip says that a request went away before its
+        // acknowledge.
         self.base | irq.unwrap_or(7)
     }
 
@@ -209,6 +213,7 @@ impl Chip {
         match value >> 5 {
             0 => self.rotate_on_auto_eoi = false,
             4 => self.rotate_on_auto_eoi = true,
+            // Sets the priorities and ends nothing.
             6 => self.lowest = named,
             command @ (1 | 5) => {
                 // With the special mask, an input that is masked is not found by a non-specific EOI.
@@ -237,6 +242,7 @@ impl Chip {
                 Expected::Ocw1
             }
             Expected::Icw2 => {
+                // The low three bits are the input's number, for the chip to fill in.
                 self.base = value & 0xf8;
                 if self.icw1 & spec::ICW1_SINGLE != 0 { icw4 } else { Expected::Icw3 }
             }

@@ -65,6 +65,7 @@ pub struct Pit {
 impl Pit {
     /// A timer that counts nothing yet. While `legacy_replacement` is on, line 0 is the HPET's.
     pub fn new(legacy_replacement: LegacyReplacement) -> Self {
+        // Only counter 2 has a gate that software reaches; the others' are tied high.
         let counters = [Counter::new(true), Counter::new(true), Counter::new(false)];
         Self { legacy_replacement, counters, control_b: 0 }
     }
