@@ -85,6 +85,7 @@ impl Vcpu {
         }
         vcpu.ram[CODE as usize..][..16].copy_from_slice(&MOV);
         vcpu.ram[REP_CODE as usize..][..16].copy_from_slice(&REP_MOVS);
+        // rDI, by which both instructions store.
         vcpu.gprs[7] = DEVICE;
         vcpu
     }
@@ -99,6 +100,8 @@ impl GuestMemory for Vcpu {
     #[inline]
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
         let bytes = self.bytes(gpa, size)?;
+        // By lengths that the compiler knows: copying any length is a call, and the work would be counted
+        // with it.
         Some(match *bytes {
             [a] => a.into(),
             [a, b] => u16::from_le_bytes([a, b]).into(),
@@ -112,6 +115,7 @@ impl GuestMemory for Vcpu {
     fn write(&mut self, gpa: u64, size: Size, value: u64) -> Option<()> {
         let value = value.to_le_bytes();
         let target = self.bytes(gpa, size)?;
+        // As above, for the two lengths that the work has.
         match target.len() {
             4 => target.copy_from_slice(&value[..4]),
             8 => target.copy_from_slice(&value),
@@ -193,6 +197,7 @@ impl Machine for Vcpu {
         }
     }
 
+    // No work comes here, nor to the others that do nothing.
     fn xmm(&mut self, _number: u8) -> Option<u128> {
         None
     }
@@ -256,6 +261,7 @@ impl Machine for Vcpu {
     #[inline]
     fn translate(&mut self, linear: u64, access: Access) -> Result<u64, WalkError> {
         let offset = linear % PAGE_BYTES;
+        // The work's pages have places of their own, so one place a page number will do.
         let place = (linear / PAGE_BYTES) as usize % PAGES;
         if self.remembers_pages
             && let Some(known) = self.pages[place]
@@ -294,12 +300,13 @@ pub const WORK: [Work; 5] = [
     Work {
         name: "decode `mov [rdi+0x80], eax`",
         anew: |_| {
+            // Behind black boxes, or the compiler would decode while it builds this.
             let _ = black_box(decode(black_box(&MOV), Mode::Bits64, PROCESSOR));
         },
         cached: None,
     },
     Work {
-        name: "translate an address through three levels of tables",
+        name: "translate an address through four levels of tables",
         anew: |vcpu| {
             let paging = vcpu.paging();
             let access = Access::explicit(Kind::Write, 0, 2);
@@ -336,6 +343,7 @@ fn anew(vcpu: &mut Vcpu, rip: u64) {
 /// Emulates what was fetched and decoded the first time.
 fn again(vcpu: &mut Vcpu, rip: u64) {
     vcpu.rip = rip;
+    // Only from here on: a vCPU that works anew must not gain by it.
     vcpu.remembers_pages = true;
     if vcpu.kept.is_none() {
         vcpu.kept = fetch(vcpu, &mut { Code::EMPTY }).ok();

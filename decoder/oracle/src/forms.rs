@@ -55,6 +55,7 @@ pub fn table() -> String {
 
 /// Every opcode with every ModRM that selects an instruction, behind each prefix that does.
 fn encodings() -> impl Iterator<Item = Vec<u8>> {
+    // 48 is REX.W; outside of 64-bit code it is an instruction itself, which its own opcode has found before.
     const SELECTORS: [&[u8]; 8] =
         [&[], &[0x66], &[0xf2], &[0xf3], &[0x48], &[0x66, 0x48], &[0xf3, 0x48], &[0xf0]];
     // Memory at [rDI] or [BX], and the instructions that are ModRM bytes.
@@ -80,6 +81,7 @@ fn record(forms: &mut Forms, bytes: &[u8], mode: Mode) {
         ["o16 ", "o32 ", "o64 "].iter().find_map(|prefix| sized.strip_prefix(prefix)).unwrap_or(sized);
     let key = (format!("{:?}", instruction.operation), opcode.to_owned());
     let form = forms.entry(key).or_default();
+    // A set: the same name comes again with every prefix that changes nothing.
     form.names.insert(info.instruction_string().to_owned());
     form.modes[mode as usize] = true;
     form.lock |= instruction.attributes.contains(Attributes::LOCK);

@@ -22,6 +22,7 @@ pub fn decode(bytes: &[u8], mode: Mode) -> iced_x86::Instruction {
 
 /// The same for a processor of this maker.
 pub fn decode_for(bytes: &[u8], mode: Mode, vendor: Vendor) -> iced_x86::Instruction {
+    // A few encodings are read otherwise by each maker's processors.
     let options = if vendor == Vendor::Amd { DecoderOptions::AMD } else { DecoderOptions::NONE };
     Decoder::with_ip(bitness(mode), bytes, RIP, options).decode()
 }
@@ -29,6 +30,7 @@ pub fn decode_for(bytes: &[u8], mode: Mode, vendor: Vendor) -> iced_x86::Instruc
 /// Where the two decoders differ about `bytes`, of which ours made `ours`; nothing if they agree.
 pub fn difference(ours: &Instruction, bytes: &[u8]) -> Option<&'static str> {
     let full = decode_for(bytes, ours.mode, ours.vendor);
+    // Comparing names would compare the full decoder with itself.
     let Some(mnemonics) = mnemonics(ours) else { return rare_difference(ours, &full) };
     let checks: [(&str, bool); 8] = [
         ("validity", !full.is_invalid()),
@@ -67,6 +69,7 @@ fn rare_difference(ours: &Instruction, full: &iced_x86::Instruction) -> Option<&
 fn mnemonics(ours: &Instruction) -> Option<&'static [Mnemonic]> {
     use Mnemonic as M;
     Some(match ours.operation {
+        // Hints about caches, and stores past them, are moves to who has no caches.
         Operation::Mov => &[M::Mov, M::Movnti, M::Movdiri],
         Operation::Movzx => &[M::Movzx],
         Operation::Movsx => &[M::Movsx, M::Movsxd],
@@ -104,6 +107,7 @@ fn mnemonics(ours: &Instruction) -> Option<&'static [Mnemonic]> {
         Operation::MovVector if ours.attributes.contains(Attributes::ALIGNED) => {
             &[M::Movaps, M::Movapd, M::Movdqa, M::Movntps, M::Movntpd, M::Movntdq, M::Movntdqa]
         }
+        // Beside what is moved, only whether a misaligned operand faults is told apart.
         Operation::MovVector => &[
             M::Movups,
             M::Movupd,
@@ -125,6 +129,7 @@ fn mnemonics(ours: &Instruction) -> Option<&'static [Mnemonic]> {
         Operation::Vmmcall => &[M::Vmmcall],
         Operation::Xsetbv => &[M::Xsetbv],
         Operation::Invd => &[M::Invd],
+        // Writing back alone is less than this, which nobody minds to get more of.
         Operation::Wbinvd => &[M::Wbinvd, M::Wbnoinvd],
         Operation::Clts => &[M::Clts],
         Operation::Lmsw => &[M::Lmsw],
@@ -211,6 +216,7 @@ fn repetitions_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
 fn memory_agrees(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
     let kinds = || full.op_kinds();
     let uses_si = |kind| matches!(kind, OpKind::MemorySegSI | OpKind::MemorySegESI | OpKind::MemorySegRSI);
+    // The source of a string instruction has a segment that prefixes change; the destination's is always ES.
     if kinds().any(uses_si) && !segments_agree(ours, full) {
         return false;
     }

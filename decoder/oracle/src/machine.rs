@@ -154,6 +154,7 @@ impl TestMachine {
     pub fn run(&mut self, code: &[u8], max_iterations: u32) -> Outcome {
         let instruction = decoder::decode(code, self.mode(), self.processor);
         let instruction = instruction.unwrap_or_else(|error| panic!("{code:02x?}: {error:?}"));
+        // A test that gives more bytes means another instruction than it gets.
         assert_eq!(usize::from(instruction.length), code.len(), "{code:02x?}");
         decoder::emulate(&instruction, self, max_iterations)
     }
@@ -201,6 +202,7 @@ impl TestMachine {
 
     fn exchange(&mut self, gpa: u64, bytes: u64, expected: u128, new: u128) -> Option<u128> {
         let mut found = self.read_ram(gpa, bytes)?;
+        // As if another vCPU's store came between the emulator's read and this.
         if self.interference > 0 {
             self.interference -= 1;
             let mask = u128::MAX >> (128 - 8 * bytes);
@@ -216,6 +218,7 @@ impl TestMachine {
 
 impl GuestMemory for TestMachine {
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        // Sixteen bytes are exchanged, and otherwise come in two halves.
         assert!(size != Size::B16);
         self.read_ram(gpa, size.bytes()).map(|value| value as u64)
     }
@@ -263,6 +266,7 @@ impl Machine for TestMachine {
     }
 
     fn device_read(&mut self, gpa: u64, size: Size) -> u64 {
+        // The emulator promises devices no more than eight bytes, of one page.
         assert!(size != Size::B16 && gpa % PAGE_BYTES + size.bytes() <= PAGE_BYTES);
         self.device_log.push(DeviceAccess { address: gpa, size, written: None });
         let byte = |at| u64::from(*self.device.get(&gpa.wrapping_add(at)).unwrap_or(&0xff)) << (8 * at);

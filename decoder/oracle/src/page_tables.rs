@@ -49,6 +49,7 @@ impl Builder {
     /// them.
     pub fn new(machine: &mut TestMachine, style: Style, base: u64) -> Builder {
         machine.paging.cr3 = base;
+        // PG, PE, and WP, without which the supervisor's writes would be allowed everywhere.
         machine.paging.cr0 |= 0x8001_0001;
         let (cr4, efer) = match style {
             Style::Bits32 => (0x10, 0),

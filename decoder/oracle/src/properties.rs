@@ -60,6 +60,7 @@ pub fn check_decode(bytes: &[u8], mode: Mode, processor: Processor) {
         // Fifteen bytes are as many as there can be.
         Err(Rejection::Truncated) => assert!(bytes.len() < 15),
         Err(rejection) => {
+            // With a byte less there is the same reason already, or not yet any.
             let shorter = bytes.split_last().map_or(bytes, |(_, rest)| rest);
             let earlier = decoder::decode(shorter, mode, processor);
             assert!(

@@ -35,6 +35,7 @@ fn any(value: u64, high: u32, low: u32) -> bool {
 }
 
 fn style(paging: &Paging) -> Style {
+    // LMA, not LME: what is in force counts, not what has been asked for.
     match (bit(paging.efer, 10), bit(paging.cr4, 12), bit(paging.cr4, 5)) {
         (true, true, _) => Style::Five,
         (true, false, _) => Style::Four,
@@ -59,6 +60,7 @@ pub(crate) fn walk(memory: &mut impl GuestMemory, paging: &Paging, linear: u64, 
     let access = error_bits(paging, request);
     let mut table = match style {
         Style::Bits32 => paging.cr3 & 0xffff_f000,
+        // A root of four entries may lie at any multiple of its 32 bytes.
         Style::Pae => paging.cr3 & 0xffff_ffe0,
         _ => paging.cr3 & 0x000f_ffff_ffff_f000,
     };
@@ -73,6 +75,7 @@ pub(crate) fn walk(memory: &mut impl GuestMemory, paging: &Paging, linear: u64, 
             return Ending::Fault(access);
         }
         let large = level + 1 == style.levels().len() || is_large(style, shift, paging, entry);
+        // Before rights are judged: reserved bits are reported whatever the access may do.
         if has_reserved(style, shift, large, paging, entry) {
             return Ending::Fault(access | 1 | 8);
         }
@@ -97,6 +100,7 @@ fn error_bits(paging: &Paging, request: Request) -> u32 {
     let write = if request.kind == Kind::Write { 2 } else { 0 };
     let user = if request.user { 4 } else { 0 };
     let nxe = bit(paging.efer, 11) && bit(paging.cr4, 5);
+    // A processor that can deny no fetch as such reports none.
     let reports_fetch = nxe || bit(paging.cr4, 20);
     let fetch = if request.kind == Kind::Execute && reports_fetch { 16 } else { 0 };
     write | user | fetch
@@ -104,6 +108,7 @@ fn error_bits(paging: &Paging, request: Request) -> u32 {
 
 fn is_large(style: Style, shift: u32, paging: &Paging, entry: u64) -> bool {
     let possible = match (style, shift) {
+        // PSE is for this mode alone; the others always have large pages.
         (Style::Bits32, 22) => bit(paging.cr4, 4),
         (Style::Pae | Style::Four | Style::Five, 21) => true,
         (Style::Four | Style::Five, 30) => true,
@@ -116,11 +121,13 @@ fn has_reserved(style: Style, shift: u32, large: bool, paging: &Paging, entry: u
     let physical = u32::from(paging.physical_bits);
     let nx = !bit(paging.efer, 11) && bit(entry, 63);
     match (style, shift, large) {
+        // PSE-36 has room for 40 bits of address.
         (Style::Bits32, 22, true) => bit(entry, 21) || any(entry, 20, 13 + physical.min(40) - 32),
         (Style::Bits32, ..) => false,
         (Style::Pae, 30, _) => any(entry, 63, physical) || any(entry, 8, 6) || any(entry, 2, 1),
         (Style::Pae, 21, true) => any(entry, 62, physical) || nx || any(entry, 20, 13),
         (Style::Pae, ..) => any(entry, 62, physical) || nx,
+        // No page is as large as this, so the bit that would say so is reserved.
         (_, 48 | 39, _) => any(entry, 51, physical) || nx || bit(entry, 7),
         (_, 30, true) => any(entry, 51, physical) || nx || any(entry, 29, 13) || !paging.gigabyte_pages,
         (_, 21, true) => any(entry, 51, physical) || nx || any(entry, 20, 13),
@@ -130,6 +137,7 @@ fn has_reserved(style: Style, shift: u32, large: bool, paging: &Paging, entry: u
 
 fn base(style: Style, shift: u32, entry: u64) -> u64 {
     if style == Style::Bits32 && shift == 22 {
+        // PSE-36: the upper bits of the address are where a small entry has lower ones.
         return (entry & 0xffc0_0000) | (entry >> 13 & 0xff) << 32;
     }
     let top = if style == Style::Bits32 { 0xffff_f000 } else { 0x000f_ffff_ffff_f000 };
@@ -138,6 +146,7 @@ fn base(style: Style, shift: u32, entry: u64) -> u64 {
 
 /// `None` if the access is allowed, else the protection-key bit of the error code.
 fn judge(paging: &Paging, path: &[u64], style: Style, request: Request) -> Option<u32> {
+    // A right is what every level gives; that nothing is executed, any level may say.
     let user_page = path.iter().all(|&entry| bit(entry, 2));
     let writable = path.iter().all(|&entry| bit(entry, 1));
     let no_execute = style != Style::Bits32 && path.iter().any(|&entry| bit(entry, 63));
@@ -146,6 +155,7 @@ fn judge(paging: &Paging, path: &[u64], style: Style, request: Request) -> Optio
     let is_write = request.kind == Kind::Write;
 
     let mut denied = request.user && !user_page;
+    // The supervisor writes to read-only pages unless WP is set.
     denied |= is_write && !writable && (request.user || wp);
     denied |= !is_data && no_execute;
     denied |= !is_data && !request.user && user_page && smep;
@@ -156,6 +166,7 @@ fn judge(paging: &Paging, path: &[u64], style: Style, request: Request) -> Optio
     let pke = bit(paging.cr4, 22) && matches!(style, Style::Four | Style::Five);
     let access_disabled = bit(paging.pkru.into(), 2 * key);
     let write_disabled = bit(paging.pkru.into(), 2 * key + 1);
+    // Keys are about data of user pages, and hold for the supervisor too.
     let by_key = pke
         && is_data
         && user_page

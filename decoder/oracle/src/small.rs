@@ -73,6 +73,7 @@ impl SmallMachine {
             cpl: 0,
             processor: Processor::full(Vendor::Intel),
             paging,
+            // One value for all registers: there is less to copy and to compare.
             xmm: u128::from(fill[0]) << 64 | u128::from(fill[1]),
             mmx: fill[2],
             ram,
@@ -87,6 +88,7 @@ impl SmallMachine {
     }
 
     fn load(&mut self, gpa: u64, bytes: u64) -> u128 {
+        // The emulator promises never to cross a page.
         assert!(gpa % 4096 + bytes <= 4096, "access crosses a page: {gpa:x}, {bytes}");
         let start = gpa as usize % SMALL_BYTES;
         let bank = self.bank(gpa);
@@ -100,6 +102,7 @@ impl SmallMachine {
 
     fn store(&mut self, gpa: u64, bytes: u64, value: u128) {
         assert!(gpa % 4096 + bytes <= 4096, "access crosses a page: {gpa:x}, {bytes}");
+        // And to give no more bits than the size has.
         assert!(bytes == 16 || value >> (8 * bytes) == 0);
         let start = gpa as usize % SMALL_BYTES;
         let bank = self.bank(gpa);
@@ -114,6 +117,7 @@ impl SmallMachine {
 
     fn exchange(&mut self, gpa: u64, bytes: u64, expected: u128, new: u128) -> Option<u128> {
         if !self.is_ram(gpa) {
+            // No device can be exchanged with: the emulator has to read and to write.
             return None;
         }
         let found = self.load(gpa, bytes);
@@ -161,6 +165,7 @@ impl Machine for SmallMachine {
     }
 
     fn has_x87_error(&mut self) -> Option<bool> {
+        // Something that the input decides.
         Some(self.mmx & 1 != 0)
     }
 
@@ -194,6 +199,7 @@ impl Machine for SmallMachine {
 
     fn port_read(&mut self, port: u16, size: Size) -> u32 {
         self.device_bytes += size.bytes();
+        // A value that tells ports apart.
         (u32::from(port).wrapping_mul(0x1234_5677)) & size.mask() as u32
     }
 

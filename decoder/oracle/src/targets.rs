@@ -54,6 +54,7 @@ pub fn walk(input: &[u8]) {
 
 /// An input, unless there are too few bytes for one.
 fn parse<'a, T: Arbitrary<'a>>(input: &'a [u8]) -> Option<T> {
+    // What is missing would be zeros: inputs that are all alike.
     let is_enough = input.len() >= T::size_hint(0).0;
     is_enough.then(|| T::arbitrary_take_rest(Unstructured::new(input)).ok()).flatten()
 }

@@ -52,7 +52,9 @@ impl Case {
             Ok(instruction) if is_user(instruction.operation) || is_port_string(instruction.operation) => {
                 Some(instruction)
             }
+            // Compared as well: the processor has to find it undefined too.
             Err(Rejection::Undefined) => None,
+            // A fault would be all that user code sees of it.
             _ => return None,
         };
         let mut registers = Registers {
@@ -66,6 +68,7 @@ impl Case {
         if random.below(4) == 0 {
             registers.rflags |= 1 << 10;
         }
+        // AC: in few cases, as of an instruction that is misaligned nothing is seen then but its fault.
         if random.below(8) == 0 {
             registers.rflags |= 1 << 18;
         }
@@ -97,6 +100,7 @@ impl Case {
     /// Points the registers to data, or patches the displacement.
     fn point_registers(&mut self, instruction: &Instruction, random: &mut Random) -> Option<()> {
         self.code.truncate(instruction.length.into());
+        // The harness keeps FS, by which the C library finds its thread.
         if instruction.segment == Segment::Fs {
             return None;
         }
@@ -151,6 +155,7 @@ impl Case {
 
     /// A linear address in the data, where data is put; sometimes one that is in no page.
     fn target(&mut self, random: &mut Random) -> u64 {
+        // A border, at least on one side of which there is a page that can be read.
         let page = DATA + PAGE * (1 + random.below(4));
         let target = match random.below(16) {
             // Where 32-bit addresses wrap, processors differ even from themselves.
@@ -191,6 +196,7 @@ impl Case {
 
     /// Has a branch go to the breakpoint behind it.
     fn aim(&mut self, instruction: &Instruction, random: &mut Random) {
+        // The breakpoint is where every case ends that does not fault.
         let next = self.next();
         let (cs, ss) = (self.selectors.cs.into(), self.selectors.ss.into());
         let size = instruction.size.bytes() as usize;
@@ -216,6 +222,7 @@ impl Case {
     fn patch_target(&mut self, instruction: &Instruction, next: u64, cs: u64) {
         let size = (instruction.size.bytes() as usize).min(4);
         let bytes = match instruction.operation {
+            // A displacement of zero is to what follows.
             Operation::CallRelative => vec![0; size],
             Operation::CallFar => [&next.to_le_bytes()[..size], &cs.to_le_bytes()[..2]].concat(),
             _ => return,
@@ -228,6 +235,7 @@ impl Case {
     fn base(&self, segment: Segment) -> u64 {
         match (self.mode, segment) {
             (Mode::Bits64, Segment::Fs | Segment::Gs) => self.segments[segment as usize].base,
+            // 64-bit code has no bases in the others.
             (Mode::Bits64, _) => 0,
             _ => self.segments[segment as usize].base,
         }
@@ -255,6 +263,7 @@ impl Case {
         let rest = offset.wrapping_sub(instruction.displacement);
         match (instruction.base, instruction.index) {
             (Register::Gpr(base), _) => self.set(base.into(), size, rest.wrapping_sub(index), random),
+            // Scaling rounds the target down: at most seven bytes are lost.
             (Register::None, Register::Gpr(index)) => {
                 let value = (rest & size.mask()) >> instruction.scale;
                 self.registers.gprs[usize::from(index)] = value;
@@ -288,6 +297,8 @@ impl Case {
             (compares, is_free, random.below(2), self.fills.last())
             && address == target.wrapping_sub(8)
         {
+            // The fill begins eight bytes below the target, and a pair's upper half is right behind the lower
+            // one.
             let half = |at: usize| u64::from_le_bytes(core::array::from_fn(|index| fill[at + index]));
             self.registers.gprs[0] = half(8);
             self.registers.gprs[2] = if instruction.memory_size == Size::B8 { half(12) } else { half(16) };
@@ -335,6 +346,7 @@ pub(super) fn is_bit(operation: Operation) -> bool {
 }
 
 fn prefixes(mode: Mode, random: &mut Random) -> Vec<u8> {
+    // So seldom each that most cases have one of them or none. No FS: that is the harness's.
     let mut prefixes = Vec::new();
     for (prefix, one_in) in [(0x66, 5), (0x67, 5), (0xf0, 5), (0xf2, 6), (0xf3, 6), (0x65, 6)] {
         if random.below(one_in) == 0 {
@@ -345,6 +357,7 @@ fn prefixes(mode: Mode, random: &mut Random) -> Vec<u8> {
         prefixes.push(random.choose(&[0x26, 0x2e, 0x36, 0x3e]));
     }
     if mode == Mode::Bits64 && random.below(2) == 0 {
+        // Last, since REX counts only right before the opcode.
         prefixes.push(0x40 | random.below(16) as u8);
     }
     prefixes
@@ -370,6 +383,7 @@ fn segments(mode: Mode, random: &mut Random) -> (Selectors, [SegmentState; 6]) {
     }
     let code = if mode == Mode::Bits32 { descriptors::CODE_32 } else { descriptors::CODE_16 };
     let data: &[Descriptor] = &descriptors::DATA_SEGMENTS;
+    // With another in SS the case would fault before it begins.
     let stack = random.choose(&data[..descriptors::STACK_SEGMENTS]);
     let [ds, es, gs] = core::array::from_fn(|_| random.choose(data));
     let selectors = Selectors {

@@ -93,9 +93,12 @@ fn this_processor() -> Processor {
 
 fn try_case(form: &Form, random: &mut Random, twin: &mut Twin, report: &mut Report) {
     let Some(case) = Case::draw(form, twin.processor, random) else { return };
+    // Whatever the processor makes of it, nobody has promised that.
     if case.instruction.is_some_and(|found| is_result_undefined(&found, case.registers.gprs[1])) {
         return;
     }
+    // What earlier cases have left elsewhere stays, on both sides alike: as good as any data, and nothing to
+    // copy.
     for &(address, bytes) in &case.fills {
         fill(twin, address, &bytes);
     }
@@ -105,6 +108,7 @@ fn try_case(form: &Form, random: &mut Random, twin: &mut Twin, report: &mut Repo
     twin.selectors = [selectors.es, selectors.cs, selectors.ss, selectors.ds, 0, selectors.gs];
     twin.is_unsafe = false;
     let outcome = match &case.instruction {
+        // More iterations than a case's rCX has.
         Some(instruction) => decoder::emulate(instruction, twin, 100),
         None => Outcome::Exception(decoder::Exception::UNDEFINED_OPCODE),
     };
@@ -196,6 +200,7 @@ fn fill(twin: &mut Twin, address: u64, bytes: &[u8]) {
 
 /// The pages both sides can read, as offsets in the data.
 fn readable() -> impl Iterator<Item = usize> {
+    // A page without rights can be looked at by neither side, so nothing can have changed there.
     let pages = RIGHTS.iter().enumerate().filter(|(_, right)| **right != Right::Nothing);
     pages.map(|(page, _)| page * PAGE as usize)
 }
@@ -256,6 +261,7 @@ fn compare_registers(
     } else {
         return Err("ending".into());
     };
+    // A fault leaves RIP where the instruction begins.
     if rip != expected.rip || (ending.vector != BREAKPOINT && rip != start) {
         return Err("RIP".into());
     }
@@ -384,7 +390,9 @@ fn undefined_of_shift(instruction: &Instruction, rcx: u64) -> u64 {
     let rotates = matches!(instruction.operation, Rol | Ror | Rcl | Rcr);
     // A count of zero changes no flag, and a rotation none but CF and OF.
     let af = if rotates || count == 0 { 0 } else { AF };
+    // A shift by one defines OF, and one by zero leaves it.
     let of = if count <= 1 { 0 } else { OF };
+    // The manuals tell what was shifted out last as long as the operand has such a bit.
     let cf = if !rotates && count >= instruction.size.bits().into() { CF } else { 0 };
     af | of | cf
 }

@@ -130,6 +130,8 @@ fn install(descriptor: Descriptor) -> io::Result<()> {
         entry_number: (descriptor.selector >> 3).into(),
         base: base as u32,
         limit: if in_pages != 0 { limit >> 12 } else { limit },
+        // The kernel's bit 3 says the opposite of the table's: that the segment can't be written, or not be
+        // read.
         flags: has(SegmentState::BIG)
             | contents << 1
             | (has(SegmentState::WRITABLE) ^ 1) << 3

@@ -60,6 +60,7 @@ pub fn table(seed: u64, each: u32) -> Summary {
     for form in cases::memory_forms(PROCESSOR).into_iter().filter(is_wanted) {
         let mut drawn = 0;
         for _ in 0..each {
+            // After that many attempts the next case would not be found either.
             let Some(case) = draw(&form, &mut random) else { break };
             let mode = mode_index(case.mode);
             summary.cases[mode] += 1;

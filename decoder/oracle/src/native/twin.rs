@@ -36,6 +36,8 @@ impl Twin {
             data: Box::new([0; DATA_BYTES]),
             is_unsafe: false,
             processor,
+            // Linux's. No walk is made by them: they say that alignment is checked and that this is long
+            // mode.
             paging: Paging {
                 cr0: 0x8005_0033,
                 cr3: 0,
@@ -62,6 +64,7 @@ impl Twin {
 
     fn exchange(&mut self, gpa: u64, bytes: u64, expected: u128, new: u128) -> Option<u128> {
         let found = self.load(gpa, bytes)?;
+        // There is one thread: nobody gets in between.
         if found == expected {
             self.bytes(gpa, bytes)?.copy_from_slice(&new.to_le_bytes()[..bytes as usize]);
         }
@@ -157,6 +160,7 @@ impl Machine for Twin {
     }
 
     fn set_cpl(&mut self, cpl: u8) {
+        // User code leaves its level by faults alone, which the emulator only reports.
         assert_eq!(cpl, 3);
     }
 
@@ -219,6 +223,7 @@ impl Machine for Twin {
         match mapping::right(linear) {
             Some(right) if mapping::allows(right, access.kind()) => Ok(linear),
             Some(right) => {
+                // What has no rights at all is not present to the processor, whatever Linux keeps there.
                 let present = u32::from(right != mapping::Right::Nothing);
                 Err(WalkError::Fault { error_code: 4 | write | present, address: linear })
             }

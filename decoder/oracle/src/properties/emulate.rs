@@ -22,7 +22,7 @@ pub struct EmulateInput {
     pub cpl: u8,
     /// CR0, CR3, CR4; PG and PE as they are.
     pub control: [u32; 3],
-    /// Base, limit and attributes of every segment but CS.
+    /// Base, limit and attributes, the same of every segment.
     pub segment: (u32, u32, u16),
     /// Bits of RAM and device.
     pub fill: [u64; 8],
@@ -53,8 +53,10 @@ pub fn check_emulate(input: &EmulateInput) -> Option<Outcome> {
     let instruction = decoder::decode(&input.code, mode(input.mode), processor(input.mode)).ok()?;
     let before = input.machine();
     let mut machine = before;
+    // So few that strings are often given back before their end.
     let outcome = decoder::emulate(&instruction, &mut machine, 16);
     match outcome {
+        // Where it goes depends on all of the state; that it completes is all that can be said here.
         Outcome::Done { single_step } if branches(&instruction) => {
             assert_eq!(single_step, before.rflags & 0x100 != 0);
         }
@@ -72,6 +74,7 @@ pub fn check_emulate(input: &EmulateInput) -> Option<Outcome> {
             assert!(repeats(&instruction));
             assert_eq!(machine.rip, before.rip);
         }
+        // The iterations before the fault stay, as on a processor.
         _ if repeats(&instruction) => assert_eq!(machine.rip, before.rip),
         _ if may_have_stored(&instruction) => {
             assert_unchanged(&SmallMachine { ram: before.ram, device: before.device, ..machine }, &before);

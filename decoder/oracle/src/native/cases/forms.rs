@@ -43,6 +43,7 @@ fn forms_of(processor: Processor, is_wanted: impl Fn(Operation) -> bool) -> Vec<
     for mode in [Mode::Bits64, Mode::Bits32, Mode::Bits16] {
         for escape in ESCAPES.into_iter().chain(vex_escapes(mode)) {
             for opcode in 0..=0xff {
+                // Each may select another instruction, change an operand's size, or mean nothing.
                 for mandatory in [None, Some(0x66), Some(0xf3), Some(0xf2)] {
                     for reg in 0..8 {
                         let form = Form { mandatory, escape, opcode, reg, mode };
