@@ -30,6 +30,7 @@ pub const C_FLAGS: [&str; 11] = [
 /// # Errors
 /// With the compiler's words.
 pub fn object(source: &Path, objects: &Path, flags: &[&str], includes: &[PathBuf]) -> Result<PathBuf> {
+    // All objects in one folder, by the source's name.
     let stem = source.file_stem().with_context(|| format!("{} names no file", source.display()))?;
     let object = objects.join(stem).with_extension("o");
     let mut gcc = Command::new("gcc");

@@ -79,6 +79,7 @@ impl Bench {
 
     /// The machine as it counts: with the benchmark's processor, and instructions for time.
     pub fn counted(&self, machine: Machine, memory_mib: u32) -> Machine {
+        // Time by the number of instructions: what else the host does changes no count.
         Machine { memory_mib, cpu: Some(CPU.to_owned()), ..machine.deterministic() }
     }
 

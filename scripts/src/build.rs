@@ -89,6 +89,8 @@ impl Build {
     /// When cargo fails.
     pub fn run_quietly(&self) -> Result<PathBuf> {
         let mut command = self.command();
+        // Kept, where the other's words go to the terminal: this is a part of a test, whose output is its
+        // own.
         let output = captured(&mut command)?;
         if !output.status.success() {
             let said = last_lines(&String::from_utf8_lossy(&output.stderr), 60);

@@ -124,6 +124,7 @@ impl Place {
             }
             left = left.saturating_sub(used);
         }
+        // Ending by itself is legal, but guests that only do so have tested nothing.
         ensure!(left == 0, "seed {seed}: {MOST_GUESTS} guests ended by themselves");
         Ok(seen)
     }
@@ -148,8 +149,10 @@ impl Place {
         let finding = judge(ended.outcome, &said, &read_text(&log));
         let is_done = said.contains("chaos: done");
         if finding.is_none() {
+            // Runs of hours would fill the disk with what nobody will read.
             [console, log].iter().for_each(|file| drop(std::fs::remove_file(file)));
         }
+        // Made again from the seed, if it is wanted.
         remove(&file("igvm"))?;
         // One that came to its end has had all of its time, whatever the clock on the wall says.
         let used = if is_done { seconds } else { ended.took.as_secs().max(1) };

@@ -97,6 +97,7 @@ impl Fuzz {
             std::fs::remove_dir_all(&new).with_context(|| format!("cannot remove {}", new.display()))?;
         }
         make_folder(&new)?;
+        // Counters would keep an input for each number of times that an edge is taken.
         let options = ["-set_cover_merge=1", "-use_counters=0"].map(str::to_owned);
         self.fuzz(target, &[fewest, corpus.clone(), format!("target/{corpus}")], &options)?;
         let count = new.read_dir().with_context(|| new.display().to_string())?.count();
@@ -178,6 +179,7 @@ pub fn targets(project: &Project) -> Result<Vec<String>> {
         let path = entry?.path();
         names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
     }
+    // A folder has no order.
     names.sort();
     ensure!(!names.is_empty(), "there is no fuzz target in fuzz/fuzz_targets");
     Ok(names)

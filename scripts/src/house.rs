@@ -38,6 +38,7 @@ fn files() -> Result<Vec<PathBuf>> {
             }
         }
     }
+    // So that a failure names the same file in every run.
     found.sort();
     Ok(found)
 }

@@ -69,6 +69,7 @@ impl Image {
         let initrd = payload.initrd.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         self.set("payload.linux", payload.kernel.display())
             .set("payload.initrd", initrd)
+            // A text, where the value alone would be a file's name.
             .set("payload.cmdline", format_args!("text:{}", payload.append))
     }
 
@@ -119,6 +120,7 @@ impl Image {
 pub fn config_with(project: &Project, name: &str, settings: &[&str]) -> Result<String> {
     let mut text = read(&project.root.join("vmm-user/config").join(format!("{name}.conf")))?;
     for setting in settings {
+        // Settings belong to the process above them, which is the last one here.
         text += &format!("  set {setting}\n");
     }
     Ok(text)
@@ -131,6 +133,7 @@ pub fn config_with(project: &Project, name: &str, settings: &[&str]) -> Result<S
 /// When there is no such configuration, or it names no interface.
 pub fn tpm_config(project: &Project, interface: &str) -> Result<String> {
     let tpm = config_with(project, "tpm", &[])?;
+    // Replacing what is not there would change nothing, and the test be of the other interface.
     ensure!(tpm.contains("set interface crb\n"), "tpm.conf names no interface");
     Ok(tpm.replace("set interface crb\n", &format!("set interface {interface}\n")))
 }

@@ -137,6 +137,7 @@ impl Initramfs {
         // Without a name and a time in gzip's header, so that the same inputs give the same bytes.
         let mut out = GzBuilder::new().write(Vec::new(), Compression::best());
         for (number, (name, (mode, contents))) in (1..).zip(&self.entries) {
+            // The format has eight hexadecimal digits for it.
             let size = u32::try_from(contents.len()).map_err(std::io::Error::other)?;
             // A folder is named by its parent and by itself.
             let links = if *mode == FOLDER { 2 } else { 1 };

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
+            // With all of its causes, and without a backtrace: what is wrong is said in words.
             say::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }

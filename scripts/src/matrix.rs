@@ -113,6 +113,7 @@ pub fn boot_image(case: &mut Case, qemu: &Qemu, machine: &Machine) -> Result<()>
     let booted = case.boot(qemu, machine)?;
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     case.expect(&booted.console, "guest: user space reached: Linux")?;
+    // By what Linux counts: a processor that did not start would be missing.
     case.expect(&booted.console, &format!(", {} CPUs,", machine.processors))?;
     case.expect(&booted.console, "guest: test status 0")?;
     check_exits(case, &booted)

@@ -142,6 +142,7 @@ fn sum(row: &str, counts: &BTreeMap<u64, u64>, places: &HashMap<u64, String>) ->
     };
     let mut sums: HashMap<String, u64> = HashMap::new();
     for (address, count) in counts {
+        // What neither program has is the guest's own, or nobody's that is known.
         let guest = || if GUEST.contains(address) { "(the guest)" } else { "(unknown)" };
         *sums.entry(places.get(address).cloned().unwrap_or_else(|| guest().to_owned())).or_default() += count;
     }
@@ -150,6 +151,7 @@ fn sum(row: &str, counts: &BTreeMap<u64, u64>, places: &HashMap<u64, String>) ->
     let instructions = each(counts.values().sum());
     let mut places: Vec<_> =
         sums.into_iter().map(|(place, count)| Share { instructions: each(count), place }).collect();
+    // By name where they are equal, so that two profiles can be compared line by line.
     places.sort_by(|one, other| {
         other.instructions.total_cmp(&one.instructions).then_with(|| one.place.cmp(&other.place))
     });

@@ -26,9 +26,11 @@ impl Project {
     /// # Errors
     /// When a folder can't be made.
     pub fn open() -> Result<Self> {
+        // From when it was built: the folder in which it is started may be any.
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = manifest.parent().context("scripts/ has a folder above it")?.to_path_buf();
         let target = variable("CARGO_TARGET_DIR")
+            // Programs are run in other folders, where a relative path would be another.
             .map(std::path::absolute)
             .transpose()
             .context("CARGO_TARGET_DIR")?

@@ -25,6 +25,7 @@ pub fn raw(text: &str) {
 /// When it is closed.
 pub fn print(text: impl Display) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
+    // At once, since what follows may take long, or be another program's output.
     write!(out, "{text}").and_then(|()| out.flush())
 }
 
@@ -48,6 +49,7 @@ pub fn spinner(what: &str) -> ProgressBar {
         bar.set_style(style);
     }
     bar.set_message(what.to_owned());
+    // Else a thread would tick for nobody.
     if std::io::stderr().is_terminal() {
         bar.enable_steady_tick(Duration::from_millis(200));
     }

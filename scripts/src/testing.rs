@@ -168,6 +168,7 @@ impl Suite {
     /// Starts the time of a check that has this name. If it can't be stopped, the run ends in words.
     fn limit(&self, name: &str) -> Limit {
         let name = name.to_owned();
+        // As they are if it never ends: this check has failed then.
         let (passed, failed, limit) = (self.passed, self.failed + 1, self.check_limit.as_secs());
         Limit::start(self.check_limit, self.boot_limit + GRACE, move || {
             // Nobody is left to tell when standard output is closed.
@@ -210,6 +211,7 @@ impl Suite {
             self.line(&format!("\n{}\n", self.measures.join("\n")));
         }
         self.line(&format!("{} passed, {} failed", self.passed, self.failed));
+        // A run that checked nothing has shown nothing.
         self.failed == 0 && self.passed > 0
     }
 }
@@ -238,6 +240,7 @@ pub fn bytes_by_chance(bytes: usize) -> Vec<u8> {
         state ^= state << 17;
         state.to_le_bytes()
     };
+    // A whole number of the generator's words.
     (0..bytes / 8).flat_map(|_| next()).collect()
 }
 

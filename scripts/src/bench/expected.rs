@@ -63,6 +63,7 @@ fn verdict(line: &str, now: &BTreeMap<String, f64>) -> Result<Verdict> {
     let good = *cost <= expected * 1.02 + 0.05;
     let word = match good {
         false => "too much",
+        // No failure, but what is gained would not be held on to.
         true if *cost < expected * 0.98 => "less: take it with scripts/bench --quick --accept",
         true => "as expected",
     };

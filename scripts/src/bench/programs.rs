@@ -64,6 +64,7 @@ impl Bench {
         let mut tree = Initramfs::new(&self.project)?;
         tree.folder("bench");
         tree.folder("bench/modules");
+        // By their names alone: the script loads them in its own order.
         for (name, contents) in kernel::modules(&self.project, KVM_RELEASE, &MODULES)? {
             tree.program(&format!("bench/modules/{name}.ko"), contents);
         }

@@ -30,7 +30,9 @@ pub fn rows_as_json(rows: &[Row]) -> String {
     let single = rows.iter().find(|row| row.id == "batch1").and_then(|row| row.cost(Column::Plinth));
     let object = |row: &Row| {
         let mut object = Map::from_iter([("id".to_owned(), json!(row.id))]);
+        // Null where a side has no such row, so that all rows have the same names.
         object.extend(JSON.map(|(name, column)| (name.to_owned(), json!(row.cost(column)))));
+        // What a batch saves shows beside what one call of one operation costs.
         if row.id == "batch16" {
             object.insert("single".to_owned(), json!(single));
         }
@@ -82,6 +84,7 @@ fn with_tables(document: &str, tables: &str) -> Option<String> {
     let begin = document.find("<!-- results begin")?;
     // Behind the whole line of the mark, which says more than its beginning.
     let begin = begin + document[begin..].find('\n')? + 1;
+    // The first end behind the beginning, wherever else the words stand.
     let end = begin + document[begin..].find("<!-- results end")?;
     Some(format!("{}{tables}{}", &document[..begin], &document[end..]))
 }

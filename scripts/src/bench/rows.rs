@@ -89,6 +89,7 @@ impl Row {
 /// The lines of a console that are a side's: those that begin with ROW, NONE or IPIS behind the time, with
 /// the side's name before them.
 pub fn raw(name: &str, console: &str) -> String {
+    // The console's lines begin with seconds, which differ with each run.
     let without_time = console.lines().filter_map(|line| Some(line.split_once(' ')?.1));
     let is_ours = |line: &&str| ["ROW ", "NONE ", "IPIS "].iter().any(|start| line.starts_with(start));
     without_time.filter(is_ours).map(|line| format!("{name} {line}\n")).collect()
@@ -124,6 +125,7 @@ pub fn of(raw: &str) -> Result<Vec<Row>> {
     let mut rounds: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     for line in raw.lines() {
         let words: Vec<_> = line.split_whitespace().collect();
+        // NONE and IPIS are no costs.
         let [side, "ROW", id, ticks, iterations] = words[..] else { continue };
         let number = |text: &str| text.parse::<f64>().with_context(|| format!("no number: {text} in {line}"));
         // The guest's order is the document's.
@@ -137,6 +139,7 @@ pub fn of(raw: &str) -> Result<Vec<Row>> {
         Column::Plinth if id.starts_with("batch") => median("batch", id),
         // One number for all rows: the world switch is the same.
         Column::Floor => median("floor", "floor"),
+        // Its rows are shown as Plinth's.
         Column::Batch => None,
         _ => median(column.name(), id),
     };
@@ -153,6 +156,7 @@ pub fn of(raw: &str) -> Result<Vec<Row>> {
             Column::Floor => cost(column, ""),
             _ => Some(2.0 * cost(column, "hltt1")? - cost(column, "hltt2")?),
         };
+        // The guest's rows come first; this one is made of them.
         rows.push(row("hlttimer", &timer));
     }
     Ok(rows)

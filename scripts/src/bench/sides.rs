@@ -130,6 +130,7 @@ impl Bench {
     /// When it gives no rows.
     pub fn plinth_uncached(&self, amount: Amount) -> Result<()> {
         let config = config_with(&self.project, "bench", &["caches no"])?;
+        // The ordinary VMM has no such setting, lest it costs something.
         let vmm = self.project.programs().join("step-vmm");
         self.plinth_as("plinth_uncached", amount, 256, |image| {
             image.set("files.vmm", vmm.display()).config(&config)

@@ -46,6 +46,7 @@ pub struct Options {
 /// When something can't be built or started.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let usual = Qemu::find(options.qemu.as_deref())?;
+    // A QEMU that the user names is taken, whatever its version.
     let qemu = if options.qemu.is_some() { Some(usual) } else { chaos::qemu(project, &usual) };
     let programs = match &options.programs {
         Some(programs) => programs.clone(),
@@ -62,6 +63,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let (next, findings) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || -> Result<()> {
         loop {
+            // Whoever is free takes the next one, as guests end at different times.
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= options.count {
                 return Ok(());

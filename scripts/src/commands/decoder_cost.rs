@@ -25,6 +25,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let quiet = ["run", "--quiet", "--release"];
     command::run(cargo(&project.root).args(quiet).args(["-p", "decoder-oracle", "--bin", "decoder-cost"]))?;
     if options.peer {
+        // No member of the workspace, so that nothing else builds what it depends on.
         let manifest = project.root.join("benches/emulator-peer/Cargo.toml");
         command::run(cargo(&project.root).args(quiet).arg("--manifest-path").arg(manifest))?;
     }

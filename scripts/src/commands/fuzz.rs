@@ -38,6 +38,7 @@ pub struct Options {
 /// When something was found, or what is needed is not installed.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let mut fuzz = Fuzz::new(project)?;
+    // Who types the command watches; a test reads the log.
     (fuzz.sanitizer, fuzz.shown) = (options.sanitizer.clone(), true);
     let targets = if options.targets.is_empty() { targets(project)? } else { options.targets.clone() };
     let mut all = Vec::new();

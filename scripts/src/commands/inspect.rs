@@ -73,6 +73,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let mut last = Snapshot::default();
     loop {
         let now = look(&mut client, views, &last)?;
+        // The first look has nothing to compare with.
         let before = last.machine.is_some().then_some(&last);
         print(&Shown { now: &now, before }, options)?;
         if !options.follow {
@@ -93,6 +94,7 @@ fn print(shown: &Shown<'_>, options: &Options) -> Result<()> {
         return Ok(say::print(shown.now.log.as_ref().map_or("", |log| &log.text))?);
     }
     if options.follow && std::io::stdout().is_terminal() {
+        // Elsewhere the looks follow each other: a file need not have terminal's codes in it.
         say::print("\x1b[H\x1b[2J")?;
     }
     Ok(say::print(shown)?)
@@ -111,12 +113,14 @@ fn picture(project: &Project, processors: u32, file: &Path) -> Result<ExitCode> 
     let append = "console=ttyS0 plinth.test=true".to_owned();
     let payload = Payload { kernel: kernel::fetch(project, "6.1")?, initrd, append };
     let image = Image::new(project, "inspect")?.payload(&payload).pack(&folder.join("timeline.igvm"))?;
+    // In the folder for temporary files, as a socket's path may have about a hundred bytes.
     let socket = std::env::temp_dir().join(format!("plinth-timeline-{}", std::process::id()));
     let mut machine = Machine::new(Boot::Pvh { loader: project.programs().join("pvh-loader"), image });
     (machine.processors, machine.inspect) = (processors, Some(socket.clone()));
     machine.log = Some(folder.join("log"));
     say::say("booting; the picture is drawn when the guest is off again");
     let running = machine.start(&qemu, &folder.join("console"))?;
+    // Until the machine has ended, so that waiting for it below takes no time.
     let samples = sample(&socket);
     // The socket's name is of no use any more, and QEMU may have taken it away.
     let _ = std::fs::remove_file(&socket);

@@ -50,6 +50,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         })?;
         return Ok(ExitCode::SUCCESS);
     }
+    // Before the build, which takes longer.
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
     let folder = options.folder.clone().unwrap_or_else(|| project.target.join("mutants"));
@@ -58,6 +59,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         if options.record {
             Record::update(project, std::slice::from_ref(report))?;
         }
+        // Standard output is for the JSON alone, at the end.
         if options.json {
             say::say(report);
             return Ok(());
@@ -66,6 +68,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     })?;
     let json = serde_json::Value::from(reports.iter().map(Report::json).collect::<Vec<_>>());
     let text: String = reports.iter().map(|report| format!("{report}\n")).collect();
+    // In both forms, whatever was printed: a run takes hours.
     write(&folder.join("results.json"), format!("{json:#}\n"))?;
     write(&folder.join("results.txt"), text + &counts(&reports) + "\n")?;
     say::print(if options.json { format!("{json:#}\n") } else { format!("\n{}\n", counts(&reports)) })?;
@@ -75,6 +78,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
 fn chosen(project: &Project, options: &Options) -> Result<Vec<Mutant>> {
     let all = mutants::all(project)?;
     for name in &options.only {
+        // A name with a mistake in it would choose nothing, which looks like success.
         ensure!(all.iter().any(|mutant| mutant.name == *name), "there is no mutant {name}; see --list");
     }
     let records = Record::read(project)?;
@@ -129,6 +133,7 @@ fn few(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     let records = Record::read(&project)?;
     let mutants = mutants::rotating(&project, mutants::all(&project)?, &records, FEW);
     let mut workshop = Workshop::new(&project, qemu, &project.target.join("mutants"))?;
+    // Only what passes without a change can tell by its failure that it has noticed one.
     suite.check("mutants-baselines", |case| workshop.baselines(&mutants, |line| case.record(line)));
     for mutant in &mutants {
         suite.check(&format!("mutant-{}", mutant.name), |case| {

@@ -29,6 +29,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(options.qemu.as_deref())?;
     let loader = loader(options, &qemu)?;
     let machine = machine(project, options, loader)?;
+    // Only now: what the command names is there, so that it can be typed.
     if options.print {
         say::print(format_args!("{}\n", shell(&machine.command(&qemu)?)))?;
         return Ok(ExitCode::SUCCESS);
@@ -75,6 +76,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
         machine.log = Some(options.log.clone().unwrap_or_else(|| project.work.join("plinth.log")));
     }
     if options.gdb {
+        // Stopped, or the kernel would have run before gdb is there.
         (machine.gdb, machine.stopped) = (Some(GDB.to_owned()), true);
     }
     machine.inspect = options.inspect.then(|| inspect::socket(project));
@@ -89,6 +91,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
 /// The image asked for, or one that is packed now.
 fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     if let Some(image) = &options.image {
+        // The image is all that the user brings; its loader is still the project's.
         build::Build::new(project, &["pvh-loader"]).run()?;
         return readable(image);
     }
@@ -96,6 +99,7 @@ fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     build::plinth(project)?;
     let image = Image::new(project, &options.recipe)?.payload(&payload);
     let mut image = devices::add(project, options, image)?;
+    // The recipes for guests are of debug images.
     if options.no_debug {
         image = image.set("debug", false);
     }
@@ -125,6 +129,7 @@ fn payload(project: &Project, options: &Options) -> Result<Payload> {
 /// A file that the user named, as an absolute path.
 fn readable(file: &Path) -> Result<PathBuf> {
     std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    // Opening a folder succeeds.
     if file.is_dir() {
         bail!("{} is a folder", file.display());
     }

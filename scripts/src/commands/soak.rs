@@ -72,6 +72,7 @@ fn guests(suite: &mut Suite, qemu: &Qemu, rounds: u32) {
 
 fn device_boots(suite: &mut Suite, qemu: &Qemu, rounds: u32) {
     for round in 1..=rounds {
+        // One, where vCPU and device take turns, and several that come to the device at once.
         for processors in [1, 4] {
             suite.check(&format!("devices-{processors}-{round}"), |case| {
                 devices::everything(case, qemu, processors)
@@ -83,6 +84,7 @@ fn device_boots(suite: &mut Suite, qemu: &Qemu, rounds: u32) {
 fn page_race(suite: &mut Suite, qemu: &Qemu, first: u64, seeds: u64) {
     let end = first.saturating_add(seeds);
     for first in (first..end).step_by(SEEDS as usize) {
+        // The last machine has what is left.
         let count = SEEDS.min(end - first);
         suite.check(&format!("page-race-{first}"), |case| abi::page_race(case, qemu, first, count));
     }

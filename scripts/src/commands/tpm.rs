@@ -31,6 +31,7 @@ pub struct Options {
 /// When a program is missing, or a build or a server fails.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let wants = |name: &str| options.which.is_empty() || options.which.iter().any(|which| which == name);
+    // Before the build, and by what is used of each package.
     for (package, test) in NEEDED {
         if !command::succeeds(std::process::Command::new("sh").args(["-c", test])) {
             bail!("Debian's package {package} is missing: apt-get install {package}");

@@ -87,6 +87,7 @@ fn refresh(project: &Project, release: &str, folder: &Path) -> Result<()> {
     let (image, version) = apt
         .dependency(META, &meta, |name| numbered(name, "linux-image-"))?
         .with_context(|| format!("{META} {meta} names no kernel package"))?;
+    // The two packages need not have the same version.
     let version = version.unwrap_or(meta);
     // Since 7.0 the kernel itself is in a package of its own.
     let binary = apt.dependency(&image, &version, |name| numbered(name, "linux-binary-"))?;

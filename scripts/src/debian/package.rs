@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 pub fn files(deb: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>> {
     let what = || format!("reading {}", deb.display());
     let mut unpack = Command::new("dpkg-deb");
+    // By dpkg-deb, which knows every compression that packages have had.
     unpack.arg("--fsys-tarfile").arg(deb).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child =
         unpack.spawn().with_context(|| format!("{} takes dpkg-deb, of the package dpkg", what()))?;
@@ -41,6 +42,7 @@ fn wanted_files(archive: impl Read, wanted: impl Fn(&str) -> bool) -> Result<Vec
     for entry in tar::Archive::new(archive).entries()? {
         let mut entry = entry?;
         let name = entry.path()?.display().to_string();
+        // Links lead to what is listed by itself.
         if entry.header().entry_type().is_file() && wanted(&name) {
             let mut contents = Vec::new();
             entry.read_to_end(&mut contents)?;

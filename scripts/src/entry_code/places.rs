@@ -73,6 +73,7 @@ impl Places {
 
     /// Of system calls that are not `SYS_RUN`, with the guarded twin.
     pub fn system_calls(&self) -> Vec<Range<u64>> {
+        // Three plain ones, and their three twins in the same order.
         [self.calls.first(), self.calls.get(3)].into_iter().flatten().cloned().collect()
     }
 

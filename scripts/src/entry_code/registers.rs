@@ -26,8 +26,10 @@ impl Registers {
     /// When the debugger refuses.
     pub fn of(gdb: &mut Gdb) -> Result<Self> {
         let bytes = gdb.all_registers()?;
+        // With fewer, what is read below would be other registers, or none.
         ensure!(bytes.len() > DS + 40, "the debugger gave {} bytes of registers", bytes.len());
         let mut registers = Self { bytes, rip: 0 };
+        // Behind the sixteen general registers.
         registers.rip = registers.word(16);
         Ok(registers)
     }
@@ -59,6 +61,7 @@ impl Registers {
     /// Then.
     pub fn ensure_kernel_gs(&self) -> Result<()> {
         let base = self.bytes.get(GS_BASE..).and_then(<[u8]>::first_chunk).copied().map(u64::from_le_bytes);
+        // Processes have theirs in the lower half.
         ensure!(base.is_some_and(|base| base >> 63 == 1), "{:#x} runs with GS base {base:x?}", self.rip);
         Ok(())
     }

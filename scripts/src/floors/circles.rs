@@ -34,6 +34,7 @@ impl<'a> Graph<'a> {
     pub fn in_circles(&self) -> Vec<(&'a str, &'a str)> {
         let reached: BTreeMap<_, _> = self.named.keys().map(|from| (*from, self.reached(from))).collect();
         let pairs = self.named.iter().flat_map(|(from, named)| named.iter().map(|to| (*from, *to)));
+        // Whom one names, and who leads back.
         pairs.filter(|(from, to)| reached.get(to).is_some_and(|back| back.contains(from))).collect()
     }
 }

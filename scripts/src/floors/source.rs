@@ -58,6 +58,7 @@ impl Source {
             let is_rust = path.extension().is_some_and(|extension| extension == "rs");
             if path.is_dir() {
                 self.read_folder(src, &path)?;
+            // Tests may name whatever they test.
             } else if is_rust && path.file_stem().is_some_and(|stem| stem != "tests") {
                 let text = fs::read_to_string(&path)?;
                 let name = path.strip_prefix(src)?.with_extension("");
@@ -73,6 +74,7 @@ impl Source {
         // Both ways of naming a module's file give the same module.
         let file = file.strip_suffix("/mod").unwrap_or(file);
         let names: Names = match file {
+            // The crate's root has no name of its own.
             "lib" => Names::new(),
             _ => file.split('/').map(str::to_owned).collect(),
         };
@@ -94,6 +96,7 @@ impl Source {
         for (at, module) in &self.modules {
             for path in &module.paths {
                 for to in self.files_of(at, path) {
+                    // What a file names of itself is no import.
                     if to != module.file {
                         imports.insert(Import { from: module.file.clone(), to, path: path.join("::") });
                     }
@@ -123,6 +126,8 @@ impl Source {
                 }
                 "self" => {}
                 _ => {
+                    // A module, or else the path has left modules: what follows is an item, or came in by
+                    // `use`.
                     let child: Names = module.iter().chain([name]).cloned().collect();
                     if !self.modules.contains_key(&child) {
                         return self.leave(&module, rest, files, (is_first, depth));
@@ -132,6 +137,7 @@ impl Source {
             }
             (rest, is_first) = (behind, false);
         }
+        // Modules to the end: it is the last of them that is named.
         files.extend(self.modules.get(&module).map(|module| module.file.clone()));
         true
     }
@@ -153,6 +159,7 @@ impl Source {
         if let Some(alias) = module.aliases.get(name) {
             // A `use` begins in its module, or with a crate's name, which no module has.
             let full: Names = alias.iter().chain(behind).cloned().collect();
+            // A crate's name that is brought in by itself: following it would come back to here.
             if alias.first() == Some(name) && is_first {
                 return false;
             }
@@ -163,8 +170,10 @@ impl Source {
             }
             return found;
         }
+        // A name alone that is not declared here is another crate's, or the language's.
         if module.items.contains(name) || !is_first {
             if !module.items.contains(name) {
+                // Behind a module's name: what is not declared there can only have come in by `*`.
                 for glob in &module.globs {
                     let full: Names = glob.iter().chain(rest).cloned().collect();
                     if self.follow(at, &full, files, depth + 1) {
@@ -207,6 +216,7 @@ impl Reader<'_> {
             }
             syn::UseTree::Name(name) => self.bring_in(name.ident.to_string(), with(&name.ident)),
             syn::UseTree::Rename(name) => self.bring_in(name.rename.to_string(), with(&name.ident)),
+            // Which names it brings in shows when one of them is looked for.
             syn::UseTree::Glob(_) => {
                 self.module().globs.push(before.clone());
                 self.module().paths.insert(before.clone());
@@ -280,6 +290,7 @@ fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
 
 fn is_exported(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
+        // By itself, or within `unsafe(…)`.
         let is_named = |path: &syn::Path| path.is_ident("no_mangle") || path.is_ident("export_name");
         is_named(attribute.path()) || attribute.parse_args::<syn::Path>().is_ok_and(|path| is_named(&path))
     })

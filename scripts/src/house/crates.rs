@@ -19,8 +19,10 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
     let mut is_list = false;
     for line in manifest.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix('[') {
+            // `dev-dependencies`, and those of one target, end like this too.
             is_list = section.trim_end_matches(']').ends_with("dependencies");
         } else if let Some((key, _)) = line.split_once('=').filter(|_| is_list && !line.starts_with('#')) {
+            // `name.workspace = true` has the name before the dot.
             let name = key.trim().split('.').next().unwrap_or_default();
             names.insert(name.to_owned());
         }
@@ -34,6 +36,7 @@ fn identifiers(source: &str, found: &mut BTreeSet<String>) -> Result<()> {
         for token in tokens {
             match token {
                 TokenTree::Ident(name) => drop(found.insert(name.to_string())),
+                // All that is in brackets, macros' input too: a crate may be named nowhere else.
                 TokenTree::Group(group) => add(group.stream(), found),
                 _ => {}
             }
@@ -50,6 +53,7 @@ fn identifiers_of(manifest: &Path, manifests: &[std::path::PathBuf]) -> Result<B
     let others: Vec<_> = manifests.iter().map(|other| folder(other)).filter(|other| *other != own).collect();
     let mut found = BTreeSet::new();
     for file in ending_in(".rs")?.iter().filter(|file| file.starts_with(&own)) {
+        // A crate within this one's folder has its own manifest.
         if !others.iter().any(|other| other.starts_with(&own) && file.starts_with(other)) {
             identifiers(&text(file)?, &mut found)?;
         }
@@ -60,6 +64,7 @@ fn identifiers_of(manifest: &Path, manifests: &[std::path::PathBuf]) -> Result<B
 /// The crates' manifests; the workspace's is none.
 fn manifests() -> Result<Vec<std::path::PathBuf>> {
     let mut all = ending_in("Cargo.toml")?;
+    // It lists what crates may take, and has no source.
     all.retain(|manifest| manifest != Path::new("Cargo.toml"));
     Ok(all)
 }
@@ -71,6 +76,7 @@ fn dependencies_are_used() {
     for manifest in &manifests {
         let identifiers = identifiers_of(manifest, &manifests).unwrap();
         for name in dependencies(&text(manifest).unwrap()) {
+            // As Rust spells it.
             if !identifiers.contains(&name.replace('-', "_")) {
                 unused += &format!("\n  {}: {name}", manifest.display());
             }

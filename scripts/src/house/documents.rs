@@ -13,6 +13,8 @@ use super::{ending_in, files, root, text};
 /// A line an operation as its heading has it: `NAME (KIND_NUMBERh, needs RIGHT | RIGHT)`. The rights are read
 /// from the declaration `NAME(KIND, NUMBER, RIGHT | RIGHT) {`.
 fn declared() -> Result<BTreeSet<String>> {
+    // As text: the rights are an expression in a macro's input, which no list at run time has as it is
+    // written.
     let is_source = |file: &&PathBuf| file.starts_with("vcpu-abi/src/operation");
     let source: String = files()?.iter().filter(is_source).map(text).collect::<Result<_>>()?;
     let heading = |(code, name): &(u32, &str)| {
@@ -28,6 +30,7 @@ fn declared() -> Result<BTreeSet<String>> {
 /// The same from the document. What follows the rights ("; HANDLE_SELF only") is its own.
 fn described(document: &str) -> BTreeSet<String> {
     let headings = document.lines().filter_map(|line| line.strip_prefix("#### "));
+    // The document has other headings of this level; only an operation's has its code in parentheses.
     let operations = headings.filter(|heading| heading.contains('('));
     operations.map(|heading| heading.split([';', ')']).next().unwrap_or_default().to_owned() + ")").collect()
 }
@@ -41,6 +44,7 @@ fn example(document: &str) -> String {
 /// The targets of a document's links, but for those into the Web.
 fn links(document: &str) -> impl Iterator<Item = &str> {
     let ends = document.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    // The Web is not asked: what is there may go without anybody's doing here.
     ends.map(|(target, _)| target).filter(|target| !target.contains("://"))
 }
 
@@ -54,6 +58,7 @@ fn anchors(document: &str) -> Vec<String> {
 
 fn check_link(document: &std::path::Path, link: &str) -> Result<()> {
     let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    // Links are relative to the document that has them.
     let folder = document.parent().context("a document is in a folder")?;
     let target = if file.is_empty() { document.to_path_buf() } else { folder.join(file) };
     ensure!(root().join(&target).exists(), "{}: there is no {link}", document.display());
@@ -64,6 +69,8 @@ fn check_link(document: &std::path::Path, link: &str) -> Result<()> {
 
 /// Files and what a document names in them: "`a/b.rs`: `name`" and "`a/b.rs`: `Type::name`" give `name`.
 fn named(document: &str) -> impl Iterator<Item = (&str, &str)> {
+    // In turns outside and inside of backquotes, so that a file, what is between, and a name are three in a
+    // row.
     let spans: Vec<_> = document.split('`').collect();
     let pairs: Vec<_> = spans.windows(3).map(|three| (three[0], three[1], three[2])).collect();
     pairs.into_iter().filter_map(|(file, between, name)| {
@@ -109,6 +116,7 @@ fn what_is_named_in_a_file_is_there() {
             count += 1;
         }
     }
+    // Were documents written in another way, nothing would be looked for, and nothing found to be wrong.
     assert!(count > 20, "{count} names in files were looked for");
 }
 
@@ -146,6 +154,7 @@ fn every_module_of_kernel_and_vmm_is_in_architecture() {
     for (folder, part) in [("vmm-kernel/src", kernel), ("vmm-user/vmm/src", vmm)] {
         for file in ending_in(".rs").unwrap().into_iter().filter(|file| file.starts_with(folder)) {
             let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+            // The row of a folder speaks of these, and of what is for tests.
             let is_head = ["lib", "main", "mod", "tests", "fake", "device-host"].contains(&&*name);
             let is_for_tests = file.components().any(|part| part.as_os_str() == "tests");
             if !is_head && !is_for_tests && !has_word(&part, &name) {
@@ -183,6 +192,7 @@ fn every_module_of_the_other_crates_is_in_architecture() {
         for module in tops {
             let module = module.as_os_str().to_string_lossy();
             let module = module.trim_end_matches(".rs");
+            // In `scripts`, what is called after tests is the crate's own business.
             let is_head = ["lib", "main", "bin", "tests", "testing"].contains(&module) && name != "scripts";
             let is_head = is_head || ["lib", "main"].contains(&module);
             assert!(is_head || has_word(row, module), "the row of {name} lacks {module}");

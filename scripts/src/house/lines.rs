@@ -19,6 +19,7 @@ fn is_unbreakable(file: &Path, line: &str) -> bool {
 /// The numbers of lines that are too long.
 fn too_long(file: &Path, text: &str) -> Vec<usize> {
     let lines = (1..).zip(text.lines());
+    // Characters, not bytes: what a reader sees is meant.
     let long = lines.filter(|(_, line)| line.chars().count() > COLUMNS && !is_unbreakable(file, line));
     long.map(|(number, _)| number).collect()
 }
@@ -39,6 +40,7 @@ fn lines_are_not_too_long() {
             long += &format!("\n  {}:{number}", file.display());
         }
     }
+    // If none were recognized, none would be looked at.
     assert!(scripts >= 10, "{scripts} shell scripts were looked at");
     assert!(long.is_empty(), "lines of more than {COLUMNS} columns:{long}");
 }

@@ -269,6 +269,7 @@ impl Client {
 }
 
 fn strange(request: &str, line: &str) -> AskError {
+    // Cut, as it may be anything of any length.
     AskError::Strange { request: request.to_owned(), line: line.chars().take(200).collect() }
 }
 

@@ -36,6 +36,7 @@ impl Lines {
                 let line: Vec<u8> = self.bytes.drain(..=end).take(end).collect();
                 return Ok(Received::Line(String::from_utf8_lossy(&line).into_owned()));
             }
+            // Looked at before more is read: what a machine sends may never have an end of line.
             if self.bytes.len() > ANSWER_MAX {
                 return Ok(Received::TooLong);
             }
@@ -46,6 +47,7 @@ impl Lines {
             match from.read(&mut part) {
                 Ok(0) => return Ok(Received::Closed),
                 Ok(count) => self.bytes.extend(part.iter().take(count)),
+                // The deadline is looked at, and then waited again.
                 Err(error) if is_wait(&error) => {}
                 Err(error) => return Err(error),
             }

@@ -18,6 +18,7 @@ pub struct Shown<'a> {
 /// The most rows of exits that are shown.
 const ROWS: usize = 24;
 
+// By the protocol's numbers.
 const STATES: [&str; 3] = ["new", "running", "ended"];
 
 /// Bytes in the unit that fits.
@@ -80,6 +81,7 @@ impl Shown<'_> {
                 before.iter().find(|b| (&b.reason, b.place, &b.by) == (&row.reason, row.place, &row.by));
             let rate = self
                 .span()
+                // Counts only grow: if one is less than before, it has begun anew.
                 .map(|span| (row.count - known.map_or(0, |k| k.count.min(row.count))) as f64 / span);
             let rate = rate.map_or_else(String::new, |rate| format!("{rate:.0}"));
             let each = 1e6 * seconds(row.ticks, machine) / row.count.max(1) as f64;
@@ -130,6 +132,7 @@ fn traced(f: &mut fmt::Formatter<'_>, machine: &Machine, exit: &Traced) -> fmt::
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without its clock nothing that follows could be said in seconds.
         let Some(machine) = &self.now.machine else { return Ok(()) };
         writeln!(
             f,

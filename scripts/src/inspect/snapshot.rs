@@ -68,6 +68,7 @@ pub fn look(client: &mut Client, views: &[View], last: &Snapshot) -> Result<Snap
             View::Machine => {}
             View::Processes => seen.processes = present(client.processes())?,
             View::Exits => seen.exits = present(client.exits())?,
+            // From where the last one ended, so that no line is shown twice.
             View::Log => seen.log = present(client.log(last.log_end()))?,
             View::Trace => seen.trace = present(client.trace(last.trace_end))?,
         }

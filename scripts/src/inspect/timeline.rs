@@ -20,10 +20,12 @@ impl Sample {
         let mut counts: Vec<(String, u64)> = Vec::new();
         for row in exits {
             match counts.iter_mut().find(|(reason, _)| *reason == row.reason) {
+                // Another vCPU's row, or another place's, of the same reason.
                 Some((_, count)) => *count += row.count,
                 None => counts.push((row.reason.clone(), row.count)),
             }
         }
+        // A machine that does not know its clock's rate must not divide by zero here.
         Self { at: ticks as f64 / machine.tsc_hz.max(1) as f64, counts }
     }
 
@@ -56,6 +58,7 @@ fn rates(before: &Sample, after: &Sample, order: &[String]) -> Vec<f64> {
 fn order(last: &Sample) -> Vec<String> {
     let mut all = last.counts.clone();
     all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    // The last colour is for the rest.
     all.into_iter().take(COLOURS.len() - 1).map(|(reason, _)| reason).collect()
 }
 
@@ -133,6 +136,7 @@ fn grid(out: &mut String, end: f64, most: f64) {
 
 /// Some round numbers from 0 to `most`.
 fn marks(most: f64) -> Vec<f64> {
+    // A power of ten a little too small; some round multiple of it gives six marks at most.
     let step = 10f64.powf((most / 4.0).log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * step).into_iter().find(|step| most / step <= 6.0);
     let step = step.unwrap_or(most.max(1.0));
@@ -145,6 +149,7 @@ fn legend(out: &mut String, last: Option<&Sample>, order: &[String]) {
     let named: u64 = order.iter().map(count).sum();
     let mut entries: Vec<(String, u64)> =
         order.iter().map(|reason| (reason.clone(), count(reason))).collect();
+    // Also where it is nothing: the legend then shows that nothing was left out.
     entries.push(("others".to_owned(), total - named));
     for (at, ((name, count), colour)) in entries.iter().zip(COLOURS).enumerate() {
         let (x, y) = (LEFT + (at % 4) as f64 * 215.0, TOP + HEIGHT + 40.0 + (at / 4) as f64 * 18.0);

@@ -27,6 +27,7 @@ impl Entry {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.page.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.pages.to_le_bytes());
+        // Flags and a reserved field follow, which stay 0.
         bytes[16..18].copy_from_slice(&self.kind.to_le_bytes());
         bytes
     }
@@ -100,6 +101,8 @@ pub struct Lie {
 
 /// Places that a host may call memory, and better had not.
 const PLACES: [Range<u64>; 10] = [
+    // Interrupt controllers and timers, PCI's windows, VGA and ROMs, the firmware's flash; then addresses
+    // above all RAM, at borders that page tables and processors have.
     0xfec0_0000..0xff00_0000,
     0xfee0_0000..0xfee0_1000,
     0xfed0_0000..0xfed0_1000,
@@ -153,6 +156,7 @@ impl Lie {
             lie.changes = (0..random.usize(1..5)).map(|_| change(&mut random)).collect();
         }
         if random.u8(..3) == 0 {
+            // Around what is true, around powers of two, and without any sense.
             let odd = [0, 1, 2, 3, 23, 63, 64, 65, 255, 256, u32::MAX, random.u32(..)];
             lie.processors = Some(odd[random.usize(..odd.len())]);
         }
@@ -200,8 +204,10 @@ fn events(random: &mut Rng) -> Vec<Event> {
         6 => "mce 0 0 0xb200000000000000 0x0 0x0 0x0",
         _ => return Vec::new(),
     };
+    // A machine check ends the machine, and needs no second one.
     let count = if command == "nmi" { random.usize(1..200) } else { 1 };
     let mut event = || {
+        // Within what a boot takes, so that most of them come while something happens.
         let after = Duration::from_micros(random.u64(..20_000));
         Event { after, act: Act::Monitor(command.to_owned()) }
     };
@@ -271,6 +277,7 @@ impl fmt::Display for Lie {
         if let Some(late) = self.late {
             write!(f, ", the second one {late:?} late")?;
         }
+        // Not all of them: hundreds would hide the rest.
         let first = self.events.first().map(|event| &event.act);
         let last = self.events.last().map(|event| &event.act).filter(|last| Some(*last) != first);
         for (words, act) in [("from", first), ("to", last)] {

@@ -47,6 +47,7 @@ impl TryFrom<String> for Killer {
     fn try_from(text: String) -> Result<Self> {
         let words: Vec<_> = text.split(' ').collect();
         match *words {
+            // Without a filter: all of the package's tests.
             ["unit", package] => Ok(Self::Unit { package: package.to_owned(), filter: String::new() }),
             ["unit", package, filter] => {
                 Ok(Self::Unit { package: package.to_owned(), filter: filter.to_owned() })

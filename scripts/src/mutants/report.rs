@@ -53,6 +53,7 @@ impl Report {
     pub fn json(&self) -> serde_json::Value {
         let (by, why) = match &self.verdict {
             Verdict::Killed(by, why) => (Some(by.to_string()), Some(why)),
+            // No test has said anything.
             Verdict::Survived => (None, None),
             Verdict::Stale(why) | Verdict::NotTried(why) => (None, Some(why)),
         };
@@ -119,6 +120,7 @@ impl Record {
     /// When the file can't be read or written.
     pub fn update(project: &Project, reports: &[Report]) -> Result<()> {
         let mut records = Self::read(project)?;
+        // First without all that were tried, then with those that were killed: a survivor has none then.
         records.retain(|record| reports.iter().all(|report| report.name != record.name));
         records.extend(reports.iter().filter_map(|report| match &report.verdict {
             Verdict::Killed(by, _) => {
@@ -126,6 +128,7 @@ impl Record {
             }
             _ => None,
         }));
+        // Sorted, so that a new record changes one line of the file.
         records.sort_by(|left, right| left.name.cmp(&right.name));
         let lines = records.iter().map(|Self { name, by, seconds }| format!("{name} | {by} | {seconds}\n"));
         write(&Self::file(project), HEADING.to_owned() + &lines.collect::<String>())

@@ -46,6 +46,7 @@ impl Tree {
 
 impl Drop for Change {
     fn drop(&mut self) {
+        // There is nobody to return it to, and the next mutant's build would have this change in it.
         if let Err(error) = write(&self.file, &self.before) {
             crate::say::say(format_args!("a mutant's change stays in the copy: {error:#}"));
         }
@@ -102,6 +103,7 @@ pub fn same_file(from: &Path, to: &Path) -> Result<()> {
         fs::remove_file(to).with_context(|| format!("cannot remove {}", to.display()))?;
     }
     write(to, wanted)?;
+    // Scripts have to stay executable.
     let permissions = fs::metadata(from)?.permissions();
     fs::set_permissions(to, permissions).with_context(|| format!("permissions of {}", to.display()))
 }

@@ -27,6 +27,7 @@ impl Stages {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let prefix = |line: &str| {
             let (prefix, stage) = line
+                // A stage's name has single blanks in it.
                 .split_once("  ")
                 .with_context(|| format!("benches/report/stages.txt: two spaces lack in '{line}'"))?;
             Ok((prefix.to_owned(), stage.trim().to_owned()))
@@ -43,6 +44,7 @@ impl Stages {
     /// The stage of a place, by the longest prefix; one that has none is a stage by itself.
     pub fn stage<'a>(&'a self, place: &'a str) -> &'a str {
         let fitting = self.prefixes.iter().filter(|(prefix, _)| place.starts_with(prefix.as_str()));
+        // A file's own line counts more than its folder's.
         fitting.max_by_key(|(prefix, _)| prefix.len()).map_or(place, |(_, stage)| stage)
     }
 }

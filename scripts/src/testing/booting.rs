@@ -65,6 +65,7 @@ impl Case {
     /// For a machine that the check started itself, with these files: records how it ended.
     pub fn finished(&mut self, name: &str, ended: Ended) -> Booted {
         let Ended { outcome, took } = ended;
+        // Whatever its end: a machine was there, and could have shown something.
         self.count_boot();
         self.record(format_args!("{name} ended with {outcome} after {:.1} s", took.as_secs_f32()));
         let console = self.sibling(&format!("{name}.console"));

@@ -65,6 +65,7 @@ impl Case {
     /// Records a text, which is shown if the check fails.
     pub fn record(&mut self, text: impl Display) {
         let text = text.to_string();
+        // So that each text ends its line once, whatever it ends with.
         self.words += text.trim_end_matches('\n');
         self.words.push('\n');
         // `written` reports it when there is no writing.

@@ -64,6 +64,7 @@ fn watch(ended: &Receiver<()>, limit: Duration, grace: Duration, give_up: impl F
             give_up();
             return true;
         }
+        // Again, as a check may start the next program when the first one has gone.
         processes::kill_all();
     }
     true

@@ -57,6 +57,7 @@ fn steps() -> impl Iterator<Item = (Mark, &'static str)> {
 
 /// The first response code in an error message: `(0x98E)`.
 fn code_in(errors: &str) -> String {
+    // The first: what the tool says behind it follows from that one.
     let found = errors.split("(0x").nth(1).and_then(|rest| rest.split(')').next());
     found.unwrap_or_default().to_uppercase()
 }
@@ -68,6 +69,7 @@ fn run_all(program: &Path, folder: &Path) -> Result<Vec<Outcome>> {
     write(&folder.join("other"), "bye\n")?;
     write(&folder.join("bits81"), [0, 0, 0, 0, 0, 0, 0, 0x81])?;
     let run = |command: &str| {
+        // A TPM that does not answer would hold up all that follows.
         let mut shell = Command::new("timeout");
         shell.args([LIMIT, "bash", "-c", command]).current_dir(folder);
         // The library's own log is off: a code in it would be taken for the tool's.
@@ -81,6 +83,7 @@ fn run_all(program: &Path, folder: &Path) -> Result<Vec<Outcome>> {
             output: String::from_utf8_lossy(&output.stdout).into_owned(),
             code: code_in(&String::from_utf8_lossy(&output.stderr)),
         });
+        // A command that fails here had nothing to flush.
         run("tpm2_flushcontext -t")?;
     }
     Ok(outcomes)
@@ -103,6 +106,7 @@ fn is_as_expected(mark: Mark, ours: &Outcome, theirs: &Outcome) -> bool {
 /// When one of them does not start.
 pub fn compare(project: &Project, program: &Path) -> Result<Compared> {
     let folder = project.scratch("tpm-tools")?;
+    // Commands leave files, which those of the other TPM must not find.
     let folders = ["plinth", "swtpm"].map(|name| folder.join(name));
     folders.iter().try_for_each(|folder| make_folder(folder))?;
     let [ours, theirs] = &folders;

@@ -13,6 +13,7 @@ const LEFT: f64 = 90.0;
 /// The rows that both sides have; those that exit nowhere are left out.
 pub fn svg(rows: &[Row]) -> String {
     let shown: Vec<_> = rows.iter().filter_map(shown).collect();
+    // KVM's are longer than Plinth's; were one not, it would only be drawn longer than the space for it.
     let most = shown.iter().map(|(_, _, kvm)| *kvm).fold(1.0, f64::max);
     let height = 50 + shown.len() * 26;
     let mut out = format!(

@@ -21,12 +21,14 @@ const BATCH: &str = "
 /// The tables: exits by side; what should not matter; batches. `descriptions` has a line "id TEXT" a row.
 pub fn markdown(rows: &[Row], descriptions: &str) -> String {
     let text = |id: &str| {
+        // With the blank: a row's name may begin like another's.
         let start = format!("{id} ");
         descriptions.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default().trim()
     };
     let mut out = EXITS.to_owned();
     let guests = || rows.iter().filter(|row| !row.is_batch());
     guests().for_each(|row| out += &exit_row(row, text(&row.id)));
+    // The same in every row.
     let floor = cell(rows.first().and_then(|row| row.cost(Column::Floor)));
     // Writing to a string can't fail, here and below.
     let _ = writeln!(
@@ -67,6 +69,7 @@ fn exit_row(row: &Row, text: &str) -> String {
 }
 
 fn flat_row(row: &Row) -> Option<String> {
+    // A row that was not run with more devices has nothing to compare.
     row.cost(Column::PlinthDevices)?;
     let columns = [
         Column::Plinth,
@@ -85,6 +88,7 @@ fn cell(value: Option<f64>) -> String {
 
 fn ratio(value: Option<f64>, of: Option<f64>) -> String {
     match (value, of) {
+        // An empty loop may cost nothing, and there is no part of that.
         (Some(value), Some(of)) if of != 0.0 => format!("{:.3}", value / of),
         _ => String::new(),
     }

@@ -24,6 +24,7 @@ pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Ima
         drivers.push(("host-net", "host-net"));
     }
     if !drivers.is_empty() {
+        // Drivers of the host's devices get them from this process, which finds them.
         configs.push("host-pci");
         image = image.with_programs(&["host-pci"]);
     }
@@ -32,5 +33,6 @@ pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Ima
         image = image.with_programs(&[program]);
     }
     let is_plain = options.disk.is_none() && options.net.is_none();
+    // Without devices the recipe's own configuration holds.
     Ok(if is_plain { image } else { image.configs(project, &configs, more) })
 }

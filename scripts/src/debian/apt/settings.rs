@@ -25,6 +25,8 @@ pub fn sources(keyring: &str, main: &str, security: &str) -> String {
 /// The configuration. The machine's own settings are read before it, so a proxy stays; its hooks are not ours
 /// to run.
 pub fn configuration(folder: &Path) -> String {
+    // As if nothing were installed, and with no sources, preferences or hooks but these: what the machine
+    // itself has must make no difference.
     let folder = folder.display();
     format!(
         r#"Dir::State "{folder}/state";

@@ -27,6 +27,7 @@ fn below(parents: &HashMap<u32, u32>, process: u32) -> Vec<u32> {
     let mut found = vec![process];
     let mut seen = 0;
     while seen < found.len() {
+        // Nobody lists a process's children; each process says whose it is.
         let children =
             parents.iter().filter(|(_, parent)| **parent == found[seen]).map(|(&process, _)| process);
         let more: Vec<u32> = children.filter(|process| !found.contains(process)).collect();
