@@ -71,7 +71,7 @@ pub fn fixup(rip: u64) -> Option<u64> {
     // SAFETY: the linker puts all parts of the section one behind the other, and each is made of such pairs.
     let table = unsafe { core::slice::from_raw_parts(start, count) };
     let from = |word: &i32| (core::ptr::from_ref(word) as u64).wrapping_add_signed(i64::from(*word));
-    table.iter().find(|[access, _]| from(access) == rip).map(|[_, go_on]| from(go_on))
+    table.iter().find(|[access, _]| from(access) == rip).map(|[_, continuation]| from(continuation))
 }
 
 /// A range that a process says it has: it lies in the user's half, and no more is known.

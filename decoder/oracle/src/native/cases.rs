@@ -37,7 +37,7 @@ pub(super) struct Case {
     /// The data is to be selectors.
     pub(super) draws_selectors: bool,
     /// The data is to begin with this: where a branch goes to.
-    pub(super) aim: Vec<u8>,
+    pub(super) branch_target: Vec<u8>,
 }
 
 impl Case {
@@ -88,7 +88,7 @@ impl Case {
             segments,
             fills,
             draws_selectors: false,
-            aim: Vec::new(),
+            branch_target: Vec::new(),
         };
         match instruction {
             Some(instruction) => case.point_registers(&instruction, random)?,
@@ -116,7 +116,7 @@ impl Case {
             if matches!(instruction.source, Operand::Gpr(_)) {
                 return None;
             }
-            self.aim(instruction, random);
+            self.set_branch_target(instruction, random);
         }
         if is_selector(instruction) {
             if loads_fs(instruction) {
@@ -182,11 +182,12 @@ impl Case {
         } else {
             fill.fill(random.choose(&[0, 0xff, 0x80, 0x7f, 1]));
         }
-        fill.iter_mut().skip(8).zip(&self.aim).for_each(|(to, from)| *to = *from);
+        fill.iter_mut().skip(8).zip(&self.branch_target).for_each(|(to, from)| *to = *from);
         // Around the target, as bit tests and strings that go down reach below it.
         self.fills.push((target.wrapping_sub(8), fill));
         // What does not fit in there.
-        for (chunk, at) in self.aim.iter().skip(24).copied().collect::<Vec<_>>().chunks(32).zip(0..) {
+        for (chunk, at) in self.branch_target.iter().skip(24).copied().collect::<Vec<_>>().chunks(32).zip(0..)
+        {
             let mut fill = [0; 32];
             fill.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
             self.fills.push((target.wrapping_add(24 + 32 * at), fill));
@@ -195,7 +196,7 @@ impl Case {
     }
 
     /// Has a branch go to the breakpoint behind it.
-    fn aim(&mut self, instruction: &Instruction, random: &mut Random) {
+    fn set_branch_target(&mut self, instruction: &Instruction, random: &mut Random) {
         // The breakpoint is where every case ends that does not fault.
         let next = self.next();
         let (cs, ss) = (self.selectors.cs.into(), self.selectors.ss.into());
@@ -207,7 +208,7 @@ impl Case {
         };
         // What was put for IRET's stack may lie over the frame.
         self.fills.clear();
-        self.aim = values.iter().flat_map(|value| value.to_le_bytes()[..size].to_vec()).collect();
+        self.branch_target = values.iter().flat_map(|value| value.to_le_bytes()[..size].to_vec()).collect();
         if instruction.source == Operand::Immediate {
             self.patch_target(instruction, next, cs);
         }

@@ -217,20 +217,20 @@ fn a_device_that_may_not_reach_memory_does_nothing() {
 fn the_window_in_configuration_space_leads_to_the_bar() {
     let mut machine = fresh();
     let at = capabilities(&mut machine)[5].2;
-    let aim = |machine: &mut Device, bar, offset, length| {
+    let set_window = |machine: &mut Device, bar, offset, length| {
         machine.set_config(at + capability::WINDOW_BAR, Width::Byte, bar);
         machine.set_config(at + capability::WINDOW_OFFSET, Width::Dword, offset);
         machine.set_config(at + capability::WINDOW_LENGTH, Width::Dword, length);
     };
     let data = at + capability::WINDOW_DATA;
-    aim(&mut machine, 0, common::STATUS as u32, 1);
+    set_window(&mut machine, 0, common::STATUS as u32, 1);
     machine.set_config(data, Width::Byte, 3);
     assert_eq!((machine.status(), machine.config(data, Width::Byte)), (3, 3));
     assert_eq!(machine.config(data, Width::Dword), 3);
-    aim(&mut machine, 0, common::QUEUE_SIZE as u32, 2);
+    set_window(&mut machine, 0, common::QUEUE_SIZE as u32, 2);
     assert_eq!(machine.config(data, Width::Word), 64);
     for (bar, offset, length) in [(1, 0x14, 1), (0, 0x15, 2), (0, 0x8000, 4), (0, 0x14, 3), (0, 0x14, 0)] {
-        aim(&mut machine, bar, offset, length);
+        set_window(&mut machine, bar, offset, length);
         assert_eq!(machine.config(data, Width::Dword), 0, "{bar} {offset:#x} {length}");
         machine.set_config(data, Width::Dword, 0);
     }

@@ -135,7 +135,7 @@ impl<'a> World<'a> {
                 let permissions = Permissions::from_bits_truncate(u32::from(extra >> 4));
                 self.begin_change(Some(permissions), at % GUEST_PAGES, pages << (extra & 3));
             }
-            9 => drop(self.go_on()),
+            9 => drop(self.next_piece()),
             10 => {
                 self.finish();
                 self.check_all();
@@ -277,7 +277,7 @@ impl<'a> World<'a> {
         let range = WINDOW + first * PAGE..WINDOW + (first + pages) * PAGE;
         assert!(watched.of.unmap(range.start, range.end - range.start).is_ok());
         self.pending = Some(Pending::Space(space, Narrowing::new(watched, range, Edit::Remove)));
-        self.go_on();
+        self.next_piece();
     }
 
     /// Takes guest memory out, or gives it other permissions.
@@ -298,11 +298,11 @@ impl<'a> World<'a> {
         assert_eq!(begun, Ok(()));
         let change = Narrowing::new(self.vm, gpa..gpa + bytes, edit);
         self.pending = Some(Pending::Vm(permissions, change));
-        self.go_on();
+        self.next_piece();
     }
 
     /// Does the next piece of what is under way. Returns whether there is more.
-    fn go_on(&mut self) -> bool {
+    fn next_piece(&mut self) -> bool {
         let Some(mut pending) = self.pending.take() else { return false };
         let more = match &mut pending {
             Pending::Space(space, change) => {
@@ -353,7 +353,7 @@ impl<'a> World<'a> {
 
     /// Does all that is left of what is under way.
     fn finish(&mut self) {
-        while self.go_on() {}
+        while self.next_piece() {}
     }
 
     fn tag(&mut self) -> u64 {

@@ -36,7 +36,7 @@ impl Emulated {
             segments: twin.segments,
             fills: Vec::new(),
             draws_selectors: false,
-            aim: Vec::new(),
+            branch_target: Vec::new(),
         };
         let outcome = decoder::emulate(&case.instruction.unwrap(), &mut twin, 100);
         let source_fault = source_fault(&case, &mut twin, outcome);

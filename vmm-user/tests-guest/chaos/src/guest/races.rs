@@ -289,7 +289,7 @@ fn again(cpu: &mut Cpu) -> ! {
 }
 
 /// After the loop: what was not to happen has not, and on.
-pub fn go_on_with(cpu: &mut Cpu) -> ! {
+pub fn continue_with(cpu: &mut Cpu) -> ! {
     check(cpu);
     cpu.race.left -= 1;
     if cpu.race.left > 0 && watch::ticks().wrapping_sub(cpu.race.began) < RACE_TICKS {

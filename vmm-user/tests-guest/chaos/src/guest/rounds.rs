@@ -11,7 +11,7 @@ const CHECKED: [u64; 7] = [0x37, 0x47, 0x57, 0x87, 0xa7, 0xc7, 0xe7];
 
 pub fn round(cpu: &mut Cpu) -> ! {
     if cpu.race.is_on() {
-        races::go_on_with(cpu);
+        races::continue_with(cpu);
     }
     watch::look(cpu);
     if cpu.index == 1 {
