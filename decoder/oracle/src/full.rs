@@ -147,6 +147,7 @@ fn operands_agree(ours: &Instruction, full: &iced_x86::Instruction) -> bool {
     }
     let given = [ours.destination, ours.source].into_iter().filter(|operand| *operand != Operand::None);
     let given: Vec<Operand> = given.collect();
+    // All of them and no more: an operand that ours left out would be a difference, too.
     given.len() == full.op_count() as usize
         && (0..).zip(given).all(|(index, operand)| operand_agrees(ours, operand, full, index))
 }

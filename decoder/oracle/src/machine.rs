@@ -278,6 +278,7 @@ impl Machine for TestMachine {
         self.device_log.push(DeviceAccess { address: gpa, size, written: Some(value) });
         let bytes = value.to_le_bytes();
         for at in 0..size.bytes() {
+            // A device has the bytes that the test has put; writes to others are logged and change nothing.
             if let Some(byte) = self.device.get_mut(&gpa.wrapping_add(at)) {
                 *byte = bytes[at as usize];
             }

@@ -182,6 +182,7 @@ impl Machine for SmallMachine {
 
     fn device_read(&mut self, gpa: u64, size: Size) -> u64 {
         assert!(size != Size::B16);
+        // Counted, as a device notices what is read twice.
         self.device_bytes += size.bytes();
         self.load(gpa, size.bytes()) as u64
     }

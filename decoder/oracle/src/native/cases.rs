@@ -47,6 +47,7 @@ impl Case {
         // Any bytes: they are SIB, displacement and immediate, as far as the form has such.
         code.extend(random.bits().to_le_bytes());
         code.extend(random.bits().to_le_bytes());
+        // No instruction is longer.
         code.truncate(15);
         let instruction = match decoder::decode(&code, form.mode, processor) {
             Ok(instruction) if is_user(instruction.operation) || is_port_string(instruction.operation) => {
@@ -60,6 +61,7 @@ impl Case {
         let mut registers = Registers {
             gprs: core::array::from_fn(|_| random.operand()),
             rip: 0,
+            // IF, as Linux runs user code with it, and any status flags.
             rflags: 0x202 | random.bits() & 0x8d5,
             xmm: core::array::from_fn(|_| u128::from(random.bits()) << 64 | u128::from(random.bits())),
             mmx: core::array::from_fn(|_| random.bits()),
@@ -180,6 +182,7 @@ impl Case {
         } else if random.below(2) == 0 {
             fill.fill_with(|| random.bits() as u8);
         } else {
+            // Values at which signs, carries and conditions turn.
             fill.fill(random.choose(&[0, 0xff, 0x80, 0x7f, 1]));
         }
         fill.iter_mut().skip(8).zip(&self.branch_target).for_each(|(to, from)| *to = *from);
@@ -201,6 +204,7 @@ impl Case {
         let next = self.next();
         let (cs, ss) = (self.selectors.cs.into(), self.selectors.ss.into());
         let size = instruction.size.bytes() as usize;
+        // Any that user code may set, but TF, which would end the case by a debug exception.
         let flags = 0x202 | random.bits() & 0xcd5;
         let values = match instruction.operation {
             Operation::Iret => vec![next, cs, flags, self.target(random), ss],
@@ -336,6 +340,8 @@ fn loads_fs(instruction: &Instruction) -> bool {
 
 /// Selectors at each place where an operand may begin.
 fn selectors_around(random: &mut Random) -> [u8; 32] {
+    // Null ones; the kernel's and the user's of the global table, the local table's, some with another
+    // privilege level; and beyond the table's end.
     const SELECTORS: [u16; 16] =
         [0, 1, 3, 0x18, 0x23, 0x2a, 0x2b, 0x33, 0x27, 0x1f, 0x37, 0x3f, 0x3e, 0x47, 0xfff7, 0xff];
     let selector = random.choose(&SELECTORS).to_le_bytes();

@@ -66,6 +66,7 @@ pub fn run(seed: u64, cases: u64) -> Report {
         ..Report::default()
     };
     let mut twin = Twin::new(this);
+    // So many of each form, however few of its draws make one: rare forms are not to be short of cases.
     let each = cases.div_ceil(forms.len() as u64);
     for form in &forms {
         let before = report.cases;
@@ -191,6 +192,7 @@ fn describe(difference: &str, case: &Case, twin: &Twin, outcome: Outcome, ending
 /// Writes data to both sides, as far as it lies in writable pages.
 fn fill(twin: &mut Twin, address: u64, bytes: &[u8]) {
     for (address, &byte) in (address..).zip(bytes) {
+        // The other pages hold zeros from the start, on both sides.
         if mapping::right(address) == Some(Right::Write) {
             mapping::store(address, &[byte]);
             twin.data[(address - DATA) as usize] = byte;

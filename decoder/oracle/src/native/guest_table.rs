@@ -56,6 +56,7 @@ pub fn table(seed: u64, each: u32) -> Summary {
     let mut random = Random::new(seed);
     let mut summary = Summary::default();
     let mut records = Vec::new();
+    // A difference must be Plinth's: forms that TCG has wrong on memory too would show as one.
     let is_wanted = |form: &Form| !is_wrong_in_tcg(form) && !form.is_redundant(PROCESSOR);
     for form in cases::memory_forms(PROCESSOR).into_iter().filter(is_wanted) {
         let mut drawn = 0;
@@ -240,6 +241,7 @@ fn depends_on_upper_half_of_esp(case: &Case, instruction: &Instruction) -> bool 
 /// One case, as `struct record` of the guest has it.
 fn record(case: &Case, mapping: u8, random: &mut Random) -> Option<Vec<u8>> {
     let instruction = case.instruction?;
+    // Some are stepped: the step has to be told behind the instruction on a device as well.
     let steps = random.below(8) == 0 && can_be_stepped(case, &instruction);
     let cx16 = instruction.operation == Operation::CmpxchgPair && instruction.memory_size == Size::B16;
     let needs = (u8::from(cx16) * NEEDS_CX16) | (u8::from(uses_port(&instruction)) * USES_PORT);

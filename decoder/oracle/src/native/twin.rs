@@ -74,6 +74,7 @@ impl Twin {
 
 impl GuestMemory for Twin {
     fn read(&mut self, gpa: u64, size: Size) -> Option<u64> {
+        // The tables are the kernel's: user code reaches them only by loading selectors.
         if let Some(value) = descriptors::read(gpa, size) {
             return Some(value);
         }
@@ -136,6 +137,7 @@ impl Machine for Twin {
     fn system_segment(&mut self, which: SystemSegment) -> (u16, SegmentState) {
         match which {
             SystemSegment::Ldtr => (LDT_SELECTOR, LDT),
+            // Nothing that user code does here comes to look at the task's state.
             SystemSegment::Tr => (0, SegmentState { base: 0, limit: 0, attributes: 0 }),
         }
     }

@@ -106,6 +106,7 @@ fn reference_page(
             }
             None => machine.translate(linear, Access::fetch(machine.cpl)).map_err(FetchError::from)?,
         };
+        // By single bytes, so that nothing of how the decoder fetches is repeated here.
         bytes[*length] = machine.read(at, Size::B1).ok_or(FetchError::NotRam { gpa: at })? as u8;
         *length += 1;
         gpa = Some(at);
