@@ -115,6 +115,7 @@ impl NvIndex {
 
     /// Replaces bytes that are within the index.
     pub(crate) fn replace(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
+        // In a copy, so that the index stays as it is if the bytes do not fit.
         let mut data = self.data.to_vec();
         let end = offset.checked_add(bytes.len()).ok_or(Rc::NV_RANGE)?;
         data.get_mut(offset..end).ok_or(Rc::NV_RANGE)?.copy_from_slice(bytes);

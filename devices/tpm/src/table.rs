@@ -310,6 +310,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
 
 /// The command with a code.
 pub(crate) fn find(code: u32) -> Option<&'static Command> {
+    // By halves, which the order of the codes allows.
     let at = COMMANDS.binary_search_by_key(&code, |command| command.code).ok()?;
     COMMANDS.get(at)
 }

@@ -26,6 +26,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        // Nothing is taken if it is not all there.
         let (front, rest) = self.rest.split_at_checked(count).ok_or(Rc::INSUFFICIENT)?;
         self.rest = rest;
         Ok(front)

@@ -29,6 +29,7 @@ pub(crate) fn load_external(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if !tpm.is_enabled(hierarchy) {
         return Err(Rc::HIERARCHY.parameter(3));
     }
+    // First, since checking a key takes long, and is in vain if there is no room.
     tpm.check_free_slot()?;
     check::schemes(&public).map_err(|rc| rc.parameter(2))?;
     tpm.check_public(&public).map_err(|rc| rc.parameter(2))?;
@@ -57,6 +58,7 @@ pub(crate) fn load_external(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 /// TPM2_ReadPublic.
 pub(crate) fn read_public(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
+    // The handle has been looked at: what is no object there is a sequence, which has no public area.
     let found = tpm.object(call.handle(0)).map_err(|_| Rc::SEQUENCE)?;
     call.out.sized(&found.public.marshal()).sized(&found.name).sized(&found.qualified_name);
     Ok(())

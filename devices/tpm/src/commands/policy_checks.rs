@@ -69,6 +69,7 @@ pub(crate) fn holds(operation: u16, value: &[u8], operand: &[u8]) -> bool {
         0x08 => signed.is_le(),
         0x09 => unsigned.is_le(),
         0x0a => value.iter().zip(operand).all(|(value, bits)| value & bits == *bits),
+        // The last that `read_operation` accepts.
         _ => value.iter().zip(operand).all(|(value, bits)| value & bits == 0),
     }
 }
@@ -96,6 +97,7 @@ pub(crate) fn counter_timer(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     // As TPM2_ReadClock returns it: the offset is one into that structure.
     tpm.write_time_info(&mut w);
     let start = usize::from(offset);
+    // Behind the structure altogether; one that only ends behind it has the operand to blame.
     if start > w.len() {
         return Err(Rc::VALUE.parameter(2));
     }

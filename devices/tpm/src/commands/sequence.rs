@@ -25,6 +25,7 @@ pub(crate) fn hmac_start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let given = call.read(Hash::read_or_null)?;
     call.end()?;
     let (key, hash) = hmac_key(tpm, call, given, 2)?;
+    // Never restricted: `hmac_key` refuses such keys.
     let running = Running::hmac(&*tpm.crypto, hash, &key.secret()?.data, false);
     add(tpm, call, auth, running)
 }
@@ -72,10 +73,12 @@ pub(crate) fn complete(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         Running::Hmac { .. } => true,
         Running::Hash { .. } => false,
     };
+    // From here on nothing fails: a sequence is never gone without a response that has its digest.
     let mut found = take(tpm, call.handle(0))?;
     found.running.update(data);
     let (hash, digest, is_foreign) = found.finish(&*tpm.crypto).ok_or(Rc::MODE.handle(1))?;
     let ticket = match is_hmac {
+        // Whoever has the key has made it, so there is nothing for the TPM to prove.
         true => Ticket::null(st::HASHCHECK),
         false => tpm.hash_ticket(hierarchy, hash, &digest, is_foreign)?,
     };
@@ -102,6 +105,7 @@ pub(crate) fn event_complete(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         hasher.update(data);
         digests.push((hash, hasher.finish()));
     }
+    // Last, when nothing can fail any more: an extended PCR is not taken back.
     record(tpm, call, pcr, &digests);
     Ok(())
 }

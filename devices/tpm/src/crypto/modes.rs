@@ -41,6 +41,7 @@ fn counter(cipher: &dyn BlockCipher, iv: &mut [u8; BLOCK], data: &mut [u8]) {
 fn output_feedback(cipher: &dyn BlockCipher, iv: &mut [u8; BLOCK], data: &mut [u8]) {
     for chunk in data.chunks_mut(BLOCK) {
         cipher.encrypt(iv);
+        // The stream does not depend on the data, so both directions are the same.
         xor(chunk, iv);
     }
 }

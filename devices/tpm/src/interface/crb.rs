@@ -147,6 +147,7 @@ impl Crb {
             }
             DATA.. if !self.is_running && !self.is_idle => {
                 let start = usize::try_from(register - DATA).unwrap_or(usize::MAX);
+                // What does not fit behind the last place is lost.
                 let places = self.buffer.iter_mut().skip(start);
                 places.zip(data).for_each(|(place, byte)| *place = *byte);
             }

@@ -101,6 +101,8 @@ impl Running {
                 let key = Secret::copy(r.sized(limit::COMMAND)?);
                 Ok(Running::Hmac { hash, hasher, key, is_restricted: r.yes_no()?, start })
             }
+            // As many as there are algorithms, and a bound for what it takes to read a context that is
+            // damaged.
             _ => Ok(Running::Event((0..r.u32()?.min(8)).map(|_| one(r)).collect::<Result<_>>()?)),
         }
     }
@@ -113,6 +115,7 @@ impl Sequence {
             Running::Hash { hash, hasher, start } => Some((hash, hasher.finish(), is_foreign(&start))),
             Running::Hmac { hash, hasher, key, start, .. } => {
                 let inner = hasher.finish();
+                // The key has its padding for the outer hash since the start.
                 Some((hash, crypto.digest(hash, &[&key, &inner]), is_foreign(&start)))
             }
             Running::Event(_) => None,

@@ -53,6 +53,7 @@ impl Lockout {
 
 fn read_list<T>(r: &mut Reader, read: impl Fn(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
     let count = r.u32()?;
+    // A snapshot that was damaged must not have the TPM take all memory before it is found out.
     if count > LONGEST_LIST {
         return Err(Rc::SIZE);
     }
@@ -127,6 +128,7 @@ impl Permanent {
         w.u64(self.total_reset_count).u32(self.reset_count).u32(self.restart_count);
         w.u64(self.clock).yes_no(self.is_clock_safe);
         self.orderly.save(&mut w);
+        // In the order of their handles: the same state has the same bytes.
         let nv: Vec<&NvIndex> = self.nv.values().collect();
         w.list(&nv, |w, index| index.save(w)).u64(self.max_counter);
         let persistent: Vec<(&u32, &Object)> = self.persistent.iter().collect();

@@ -79,6 +79,7 @@ impl Permanent {
             owner: hierarchy(),
             endorsement: hierarchy(),
             platform: hierarchy(),
+            // Nothing is made in this hierarchy: an authorization and a policy are all that it needs.
             lockout: Hierarchy::default(),
             is_clear_disabled: false,
             lockout_state: Lockout::DEFAULT,
@@ -93,6 +94,7 @@ impl Permanent {
             nv: BTreeMap::new(),
             max_counter: 0,
             persistent: BTreeMap::new(),
+            // The list itself must not be changed by software alone, whatever else may be.
             presence: [crate::table::PP_COMMANDS].into(),
             audit_hash: Hash::Sha256,
             audited: crate::audit::ALWAYS.into(),

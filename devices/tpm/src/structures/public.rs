@@ -59,6 +59,7 @@ impl Parameters {
             alg::RSA => {
                 let (symmetric, scheme) = (Symmetric::read_object(r)?, Scheme::read(r, kind)?);
                 let bits = r.u16()?;
+                // The sizes that there is arithmetic for, each with a fixed number of words.
                 if ![1024, 2048, 3072, 4096].contains(&bits) {
                     return Err(Rc::VALUE);
                 }
@@ -72,6 +73,8 @@ impl Parameters {
             }),
             alg::KEYEDHASH => Ok(Parameters::KeyedHash { scheme: Scheme::read(r, kind)? }),
             alg::SYMCIPHER => match Symmetric::read_object(r)? {
+                // For other kinds none means that they protect no children; a cipher's key is nothing without
+                // its cipher.
                 Symmetric::Null => Err(Rc::SYMMETRIC),
                 symmetric => Ok(Parameters::SymCipher { symmetric }),
             },
@@ -132,6 +135,7 @@ impl Unique {
         match kind {
             alg::ECC => Ok(Unique::Point(Point::read(r)?)),
             alg::RSA => Ok(Unique::Bytes(r.bytes(limit::RSA_BYTES)?)),
+            // A digest of what is secret in it.
             _ => Ok(Unique::Bytes(r.bytes(limit::DIGEST)?)),
         }
     }

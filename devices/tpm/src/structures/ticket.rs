@@ -38,6 +38,7 @@ impl Ticket {
     }
 
     pub(crate) const fn is_null(&self) -> bool {
+        // Both: what was created in the null hierarchy has a ticket that proves it, with a digest.
         self.hierarchy == handle::NULL && self.digest.is_empty()
     }
 }
