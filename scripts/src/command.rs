@@ -70,6 +70,7 @@ pub fn captured(command: &mut Command) -> Result<Output> {
 /// Whether a program is there and succeeds.
 pub fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // A program that is not there cannot be started, and is no error here.
     quiet.status().is_ok_and(|status| status.success())
 }
 

@@ -113,6 +113,7 @@ impl Fuzz {
         if !targets.iter().any(|name| name == target) {
             bail!("there is no target '{target}'; there are {}", targets.join(", "));
         }
+        // libFuzzer takes no folder that is not there.
         make_folder(&self.folder.join("corpus").join(target))?;
         make_folder(&self.folder.join("target/corpus").join(target))
     }

@@ -155,6 +155,7 @@ impl Initramfs {
 fn busybox(project: &Project) -> Result<PathBuf> {
     let file = project.cache.join("busybox");
     if !file.exists() {
+        // Only where there is no copy: a boot must not need a network each time.
         let apt = Apt::open(project)?;
         let version = apt.versions("busybox-static")?.pop();
         let version = version.context("Debian's busybox-static is not to be had; is there a network?")?;

@@ -87,6 +87,7 @@ impl Bench {
         memory_mib: u32,
         change: impl FnOnce(Image) -> Image,
     ) -> Result<()> {
+        // All four groups of rows, and no row by itself.
         let image = self.image(format!("{} {} 15 -", amount.iterations, amount.rounds))?;
         let image = change(image).pack(&self.folder.join(format!("{name}.igvm")))?;
         self.measure(name, self.machine(image), memory_mib)

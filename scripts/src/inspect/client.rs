@@ -93,6 +93,7 @@ impl Client {
                 Err(_) => std::thread::sleep(LOOK.min(limit)),
             }
         };
+        // Reads come back now and then, so that deadlines are looked at.
         stream.set_read_timeout(Some(LOOK))?;
         let mut client = Self { stream, lines: Lines::default() };
         client.greet(deadline, limit)?;

@@ -43,6 +43,7 @@ impl Shown<'_> {
     }
 
     fn process(&self, f: &mut fmt::Formatter<'_>, machine: &Machine, process: &Process) -> fmt::Result {
+        // A newer machine may have states that this program does not know.
         let state = STATES.get(process.state as usize).copied().unwrap_or("?");
         write!(
             f,
@@ -74,6 +75,7 @@ impl Shown<'_> {
             "{:<18} {:>12} {:<14} {:>10} {:>10} {:>9}",
             "exit", "at", "by", "count", "a second", "us each"
         )?;
+        // The commonest: a guest may touch thousands of places.
         for row in rows.iter().take(ROWS) {
             let place = row.place.map_or_else(String::new, |place| format!("{place:x}"));
             // By what it is: rows may be in another order than before.

@@ -152,6 +152,7 @@ impl Lie {
     pub fn from_seed(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let mut lie = Self::default();
+        // A part has the true map, so that the other lies come to something by themselves.
         if random.u8(..4) != 0 {
             lie.changes = (0..random.usize(1..5)).map(|_| change(&mut random)).collect();
         }
@@ -183,6 +184,7 @@ impl Lie {
         for change in &self.changes {
             match *change {
                 Change::Noise(seed) => {
+                    // Nothing of the other changes would be seen in it.
                     let mut random = Rng::with_seed(seed ^ window);
                     return truth.iter().map(|_| random.u8(..)).collect();
                 }
@@ -227,6 +229,7 @@ fn later_event(random: &mut Rng) -> Event {
 }
 
 fn change(random: &mut Rng) -> Change {
+    // A place that matters, one near memory, or any at all.
     let entry = match random.u8(..3) {
         0 => Entry::memory(PLACES[random.usize(..PLACES.len())].clone()),
         1 => Entry { page: random.u64(..1 << 20), pages: random.u64(..1 << 12), kind: random.u16(..3) },

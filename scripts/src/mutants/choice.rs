@@ -26,6 +26,7 @@ fn choose(seed: &str, all: Vec<Mutant>, records: &[Record], count: usize) -> Vec
 
 /// FNV-1a.
 fn hash(seed: &str, name: &str) -> u64 {
+    // By hand: the library's hash may be another one with the next compiler, and the choice with it.
     let bytes = seed.bytes().chain(name.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

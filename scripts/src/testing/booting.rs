@@ -57,6 +57,7 @@ impl Case {
     pub fn boot_as(&mut self, name: &str, qemu: &Qemu, machine: &Machine) -> Result<Booted> {
         let console = self.sibling(&format!("{name}.console"));
         let log = self.sibling(&format!("{name}.log"));
+        // The check's own, whatever the machine had: logs of two boots would be one.
         let machine = Machine { log: Some(log), ..machine.clone() };
         let ended = machine.run(qemu, &console, self.boot_limit())?;
         Ok(self.finished(name, ended))

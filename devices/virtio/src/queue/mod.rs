@@ -171,6 +171,7 @@ impl Queue {
         match &mut self.ring {
             Some(Ring::Split(ring)) => ring.push(memory, chain, written),
             Some(Ring::Packed(ring)) => ring.push(memory, chain, written),
+            // The driver has reset the queue while the device was at work: nobody waits for the chain.
             None => Ok(()),
         }
     }

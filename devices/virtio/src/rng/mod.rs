@@ -40,6 +40,8 @@ impl<E: Entropy> Rng<E> {
         while data.left() > 0 {
             let wanted = self.buffer.len().min(data.left() as usize);
             let Some(wanted) = self.buffer.get_mut(..wanted) else { break };
+            // No more than was asked for, whatever the source says: behind it is what earlier bytes have
+            // left.
             let made = self.source.fill(wanted).min(wanted.len());
             written += data.write(memory, wanted.get(..made).unwrap_or_default())?;
             // The source has no more now: the driver takes what there is, and asks again.

@@ -37,6 +37,7 @@ pub fn svg(rows: &[Row]) -> String {
 }
 
 fn shown(row: &Row) -> Option<(&str, Option<f64>, f64)> {
+    // Beside rows of thousands of instructions those of a few would have no length.
     let exits = !matches!(row.id.as_str(), "nop" | "nop8" | "rdtsc") && !row.is_batch();
     Some((&row.id, row.cost(Column::Plinth), row.cost(Column::Kvm).filter(|_| exits)?))
 }
