@@ -1,5 +1,6 @@
 //! The fuzz targets without libFuzzer: `fuzz-smoke CORPORA RUNS`. `fuzz-smoke max-bytes TARGET` prints the
-//! most bytes that an input of a target makes use of.
+//! most bytes that an input of a target makes use of. `fuzz-smoke steps TARGET COUNT SEED` has a target whose
+//! inputs are lists of steps take so many of them, by chance, and prints how many inputs those were.
 //!
 //! Each target gets every input of its corpus (a folder of its name in CORPORA), and RUNS inputs made from
 //! them (a slow target as many times fewer as it is slower): blindly, as nothing measures coverage here, and
@@ -7,7 +8,7 @@
 //! doesn't hold ends it with a panic, behind which stands the input.
 
 use decoder_oracle::random::Random;
-use fuzz_targets::{Target, all, max_bytes, slowness};
+use fuzz_targets::{Target, all, max_bytes, slowness, steps};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -75,10 +76,59 @@ fn run(target: Target, corpora: &Path, runs: u64) -> io::Result<(usize, u64)> {
     Ok((replayed, made))
 }
 
+/// Takes at least so many steps by chance: in long lists, which get farther than a corpus of short inputs.
+/// Returns how many steps there were, and in how many inputs; `None` for a target that has no steps.
+fn take_steps(target: Target, count: u64, seed: u64) -> Option<(u64, u64)> {
+    let (header, step, longest) = steps(target.0)?;
+    let mut random = Random::new(seed);
+    let (mut taken, mut inputs) = (0, 0);
+    while taken < count {
+        let steps = 1 + random.below(longest);
+        let bytes = header + steps as usize * step;
+        check(target, (0..bytes).map(|_| random.bits() as u8).collect());
+        taken += steps;
+        inputs += 1;
+    }
+    Some((taken, inputs))
+}
+
+fn many_steps(name: &str, count: &str, seed: &str) -> ExitCode {
+    let target = all().into_iter().find(|target| target.0 == name);
+    let (Some(target), Ok(count), Ok(seed)) = (target, count.parse(), seed.parse()) else {
+        eprintln!("fuzz-smoke: no such target, or no numbers: {name} {count} {seed}");
+        return ExitCode::FAILURE;
+    };
+    let Some((taken, inputs)) = take_steps(target, count, seed) else {
+        eprintln!("fuzz-smoke: the inputs of {name} are no lists of steps");
+        return ExitCode::FAILURE;
+    };
+    println!("{name}: {taken} steps in {inputs} inputs, nothing found");
+    ExitCode::SUCCESS
+}
+
+/// Has the input printed behind a panic.
+fn print_input_of_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        let input = INPUT.lock().unwrap_or_else(PoisonError::into_inner);
+        eprintln!("the input: {input:02x?}");
+    }));
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
+    print_input_of_panics();
+    if let [_, steps, target, count, seed] = &arguments[..]
+        && steps == "steps"
+    {
+        return many_steps(target, count, seed);
+    }
     let [_, corpora, runs] = &arguments[..] else {
-        eprintln!("usage: fuzz-smoke CORPORA RUNS, or fuzz-smoke max-bytes TARGET");
+        eprintln!(
+            "usage: fuzz-smoke CORPORA RUNS, or fuzz-smoke max-bytes TARGET, or fuzz-smoke steps TARGET \
+             COUNT SEED"
+        );
         return ExitCode::FAILURE;
     };
     if corpora == "max-bytes" {
@@ -89,12 +139,6 @@ fn main() -> ExitCode {
         eprintln!("fuzz-smoke: {runs} is no number");
         return ExitCode::FAILURE;
     };
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        let input = INPUT.lock().unwrap_or_else(PoisonError::into_inner);
-        eprintln!("the input: {input:02x?}");
-    }));
     for target in all() {
         match run(target, Path::new(corpora), runs) {
             Ok((replayed, made)) => {

@@ -2,6 +2,7 @@
 //! kernel shares, for as long as one wants; or boots with devices in processes of their own, or kills one.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use plinth_qemu::Qemu;
@@ -14,6 +15,9 @@ use crate::{build, matrix};
 /// Seeds of page races in one machine: each takes two seconds, or more on a busy host, and the ABI's tests
 /// wait 200 s for a part.
 const SEEDS: u64 = 20;
+
+/// How long any number of kills may take.
+const KILLS_LIMIT: Duration = Duration::from_secs(7200);
 
 /// Boots each guest many times in a row: {6.1, newest} x {1, 2} CPUs x each loader
 #[derive(Debug, clap::Args)]
@@ -33,7 +37,8 @@ pub struct Options {
     /// with one processor and with four
     #[arg(long, value_name = "ROUNDS", conflicts_with = "page_race")]
     devices: Option<u32>,
-    /// Instead: a device's process ends so many times at random moments, while four processors use the device
+    /// Instead: the processes of serial port, clock and example device are ended so many times at random
+    /// moments, while four processors use all three
     #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices"])]
     device_kills: Option<u32>,
     /// The first of those seeds
@@ -49,6 +54,9 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
     let mut suite = Suite::new(project, &project.work.join("soak"))?;
+    if options.device_kills.is_some() {
+        suite = suite.with_boot_limit(KILLS_LIMIT).with_check_limit(KILLS_LIMIT);
+    }
     if let Some(seeds) = options.page_race {
         page_race(&mut suite, &qemu, options.first, seeds);
     } else if let Some(rounds) = options.devices {
@@ -75,7 +83,9 @@ fn device_boots(suite: &mut Suite, qemu: &Qemu, rounds: u32) {
         // One, where vCPU and device take turns, and several that come to the device at once.
         for processors in [1, 4] {
             suite.check(&format!("devices-{processors}-{round}"), |case| {
-                devices::everything(case, qemu, processors)
+                let (kept, free) = devices::everything(case, qemu, processors)?;
+                case.record(format_args!("{kept} KiB kept, {free} KiB of them free"));
+                Ok(())
             });
         }
     }

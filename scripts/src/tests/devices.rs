@@ -12,6 +12,10 @@ use crate::project::read;
 use crate::testing::{Booted, Case, Suite};
 use crate::tests::c_process;
 
+mod kills;
+
+pub use kills::kills;
+
 /// The guest's release.
 const GUEST: &str = "newest";
 
@@ -26,6 +30,9 @@ const OUTLAST: &str = "console=ttyS0 plinth.test=\"\
     for i in $(seq 0 $(($(nproc)-1))); do taskset -c $i port outlast32 0x520 TIMES & done; \
     wait; echo outlasted\"";
 
+/// The most that Plinth may keep of the machine's memory, with one processor and all three as processes.
+const KEPT_KIB: u64 = 16 << 10;
+
 /// Two parts of guest memory, of which the egg timer's process is granted the first, without a use for it.
 const NAMED_MEMORY: &str = "memory window 0x20000 8K\nmemory beside 0x22000 4K\n";
 const MEMORY_OF_TIMER: &str = "  grant window rm\n  set memory window 20000 2000\n";
@@ -38,37 +45,42 @@ const FAULTS: [(&str, &str, u32, u32, u32); 3] = [
     ("devices-lying", "set lies 50", 2000, 4, 12),
 ];
 
+/// How often a device's process is ended; `scripts/soak` does it more often.
+const KILLS: u32 = 20;
+
 /// How often a process that goes wrong is started again: for ever, as far as a test goes.
 const RESTARTS: u32 = 1_000_000;
 
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     for processors in [1, 4] {
-        suite.check(&format!("devices-{processors}"), |case| everything(case, qemu, processors));
+        let mut kept = None;
+        suite.check(&format!("devices-{processors}"), |case| {
+            kept = Some(everything(case, qemu, processors)?);
+            Ok(())
+        });
+        if let Some((kept, free)) = kept {
+            let what = format!("memory kept with three devices in processes, {processors} vCPU(s)");
+            suite
+                .measure(&what, &format!("{kept} KiB, {free} KiB of them free (1 vCPU: at most {KEPT_KIB})"));
+        }
     }
     suite.check("devices-inside", |case| inside(case, qemu));
     for (name, fault, limit_ms, processors, times) in FAULTS {
         suite.check(name, |case| faulty(case, qemu, fault, limit_ms, processors, times));
     }
+    suite.check("devices-killed", |case| kills(case, qemu, KILLS, 2));
     suite.check("devices-given-up", |case| given_up(case, qemu));
     suite.check("devices-c", |case| in_c(case, qemu));
     Ok(())
 }
 
-/// Kills of a device's process at random moments, while so many processors use the device. For
-/// `scripts/soak`.
+/// Boots with all three devices as processes. For `scripts/soak`, too. Returns how many KiB Plinth keeps, and
+/// how many of them are free when all is there.
 ///
 /// # Errors
-/// When the guest or the device does not outlast them.
-pub fn kills(case: &mut Case, qemu: &Qemu, times: u32, processors: u32) -> Result<()> {
-    faulty(case, qemu, "set dies 60", 2000, processors, times)
-}
-
-/// Boots with all three devices as processes. For `scripts/soak`.
-///
-/// # Errors
-/// When it does not hold.
-pub fn everything(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
+/// When it does not hold, or one processor needs too much memory.
+pub fn everything(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<(u64, u64)> {
     let booted = use_devices(case, qemu, "process", processors)?;
     case.expect(&booted.log, "memory window 20000 2000 is reached, and nothing else")?;
     let log = booted.log_text();
@@ -76,7 +88,9 @@ pub fn everything(case: &mut Case, qemu: &Qemu, processors: u32) -> Result<()> {
         let calls = report(&log, name).with_context(|| format!("no report of {name}"))?;
         ensure!(calls.calls > 0 && calls.lost == [0; 3] && calls.absent == 0, "{name}: {calls:?}");
     }
-    Ok(())
+    let (free, kept) = memory(&log).context("the log does not say what Plinth keeps")?;
+    ensure!(processors > 1 || kept <= KEPT_KIB, "{kept} KiB are kept, not {KEPT_KIB}");
+    Ok((kept, free))
 }
 
 /// An ordinary image's configuration with serial port, clock and egg timer in `PLACE`.
@@ -192,6 +206,13 @@ fn in_c(case: &mut Case, qemu: &Qemu) -> Result<()> {
     case.expect(&booted.console, "register 1234ab78 1234 ff")
 }
 
+/// What the kernel says at the end, in KiB: free, of what Plinth keeps.
+fn memory(log: &str) -> Option<(u64, u64)> {
+    let line = log.lines().find(|line| line.ends_with(" KiB that Plinth keeps are free"))?;
+    let mut numbers = line.split("kernel: ").nth(1)?.split(' ').filter_map(|word| word.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
 /// What init says is free, at each restart of the egg timer.
 fn free_kib(log: &str) -> Vec<u64> {
     let of_line = |line: &str| {
@@ -229,6 +250,13 @@ mod tests {
         let log = "init: egg-timer is started again (1 of 9), 500 KiB are free\nnothing\n\
                    init: egg-timer is started again (2 of 9), 496 KiB are free\n";
         assert_eq!(free_kib(log), [500, 496]);
+    }
+
+    #[test]
+    fn what_is_kept_is_read() {
+        let log = "[1.2] cpu0 INFO  kernel: 8448 KiB of the 12288 KiB that Plinth keeps are free\nx";
+        assert_eq!(memory(log), Some((8448, 12_288)));
+        assert_eq!(memory("KiB that Plinth keeps are free"), None);
     }
 
     #[test]

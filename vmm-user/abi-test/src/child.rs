@@ -54,7 +54,9 @@ impl Child {
 
     /// Waits for its end. Returns what became of it.
     pub fn ended(&self, suite: &Suite<'_>) -> Result<ProcessState, Status> {
-        let deadline = suite.in_us(LIMIT_US);
+        // A part that goes on for as long as it is told takes that besides.
+        let seconds = number(suite.start, crate::fire::SETTING);
+        let deadline = suite.in_us(LIMIT_US + seconds * 1_000_000);
         self.event.wait_until(deadline)?;
         call(self.handle, ProcessState::default())
     }

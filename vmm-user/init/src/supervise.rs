@@ -124,10 +124,16 @@ fn give(child: Handle, name: &str, source: Handle, rights: Rights, page: &mut St
 }
 
 impl Init<'_> {
-    /// What init has to give: what it was given, and the channels it made.
-    fn handle(&self, name: &str) -> Option<Handle> {
+    /// What init has to give: what it was given, the channels it made, and the complaint of each device, as
+    /// `NAME.complaint`.
+    fn handle(&self, name: &str, wires: &[Wired<'_>]) -> Option<Handle> {
+        let complaint = || {
+            let device = name.strip_suffix(".complaint")?;
+            let (_, wires) = wires.iter().find(|(config, _)| config.name == device)?;
+            Some(wires.as_ref()?.complaint.0)
+        };
         let made = self.made.iter().find(|(known, _)| known == name).map(|(_, handle)| *handle);
-        made.or_else(|| self.start.handle(name))
+        made.or_else(complaint).or_else(|| self.start.handle(name))
     }
 
     /// Starts a process that was or was not there before. `wires`: all children's.
@@ -165,7 +171,7 @@ impl Init<'_> {
             call(child, ProcessLimit { budget, reserved: 0, limit })?;
         }
         for (name, rights) in &config.grants {
-            let source = self.handle(name).ok_or(Status::NotFound)?;
+            let source = self.handle(name, wires).ok_or(Status::NotFound)?;
             give(child, name, source, *rights, &mut page)?;
         }
         for (other, (device, wires)) in wires.iter().enumerate() {

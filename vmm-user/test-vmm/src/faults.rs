@@ -49,8 +49,8 @@ pub fn read(start: &Start) -> bool {
     any
 }
 
-/// A number; xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators").
-fn random() -> u64 {
+/// A number by chance; xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators").
+pub fn random() -> u64 {
     let mut state = RATES.random.load(Ordering::Relaxed);
     state ^= state >> 12;
     state ^= state << 25;

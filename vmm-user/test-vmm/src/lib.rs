@@ -19,6 +19,7 @@ extern crate alloc;
 
 pub mod bench;
 pub mod faults;
+pub mod killer;
 pub mod memory;
 pub mod named_memory;
 

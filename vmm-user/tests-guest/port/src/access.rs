@@ -19,7 +19,7 @@ pub enum Width {
 impl Width {
     /// The direction and the width of a command such as `read16`.
     pub fn split(name: &str) -> Option<(&'static str, Self)> {
-        ["read", "write", "outlast"].into_iter().find_map(|direction| {
+        ["read", "write", "outlast", "until"].into_iter().find_map(|direction| {
             let width = match name.strip_prefix(direction)? {
                 "8" => Self::Byte,
                 "16" => Self::Word,
