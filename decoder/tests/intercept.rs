@@ -32,6 +32,12 @@ fn lengths() {
         (Intercept::Io, &[0xe4], Bits64, None),
         (Intercept::Io, &[0xf3, 0x67, 0x66, 0x6d], Bits32, Some(4)),
         (Intercept::Io, &[0x90], Bits64, None),
+        (Intercept::Interrupt, &[0xcc], Bits64, Some(1)),
+        (Intercept::Interrupt, &[0xce], Bits32, Some(1)),
+        (Intercept::Interrupt, &[0xf1], Bits64, Some(1)),
+        (Intercept::Interrupt, &[0x66, 0xcd, 0x80], Bits64, Some(3)),
+        (Intercept::Interrupt, &[0xcd], Bits64, None),
+        (Intercept::Interrupt, &[0xcf], Bits64, None),
         (Intercept::Hlt, &[0x66; 15], Bits64, None),
     ];
     for &(intercept, bytes, mode, expected) in table {

@@ -56,6 +56,8 @@ pub struct TestMachine {
     pub ram: BTreeMap<u64, Box<[u8; PAGE_BYTES as usize]>>,
     /// What devices read as, by address of the byte; all-ones where there is nothing.
     pub device: BTreeMap<u64, u8>,
+    /// The machine knows addresses without RAM by themselves ([`Machine::is_device`]).
+    pub knows_devices: bool,
     /// Accesses to devices, in order.
     pub device_log: Vec<DeviceAccess>,
     /// The access to a port that the processor has checked, if the exit was for one.
@@ -64,7 +66,7 @@ pub struct TestMachine {
     pub port_log: Vec<DeviceAccess>,
     /// What ports read as.
     pub port_value: u32,
-    /// This many compare-exchanges find that another vCPU has just added 0x100 to the value.
+    /// This many compare-exchanges find that another vCPU has just added 0x100 to the value, to a byte 0x20.
     pub interference: u32,
 }
 
@@ -110,6 +112,7 @@ impl TestMachine {
             has_fpu: true,
             ram: BTreeMap::new(),
             device: BTreeMap::new(),
+            knows_devices: false,
             device_log: Vec::new(),
             port_exit: None,
             port_log: Vec::new(),
@@ -206,7 +209,7 @@ impl TestMachine {
         if self.interference > 0 {
             self.interference -= 1;
             let mask = u128::MAX >> (128 - 8 * bytes);
-            found = found.wrapping_add(0x100) & mask;
+            found = found.wrapping_add(if bytes == 1 { 0x20 } else { 0x100 }) & mask;
             self.write_ram(gpa, bytes, found)?;
         }
         if found == expected {
@@ -283,6 +286,10 @@ impl Machine for TestMachine {
                 *byte = bytes[at as usize];
             }
         }
+    }
+
+    fn is_device(&self, gpa: u64) -> bool {
+        self.knows_devices && !self.ram.contains_key(&(gpa / PAGE_BYTES))
     }
 
     fn may_access_port(&self, request: PortRequest) -> bool {

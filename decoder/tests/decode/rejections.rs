@@ -76,6 +76,28 @@ fn too_long_comes_before_undefined() {
     assert_eq!(decode(&bytes[1..], Bits64, PROCESSOR), Err(Undefined));
 }
 
+/// Fifteen bytes that end within an immediate or a displacement: no more of them would help, where fewer
+/// would have to be more.
+#[test]
+fn fifteen_bytes_are_all_there_are() {
+    for (tail, missing) in [
+        (&[0x80, 0x03][..], 1),
+        (&[0x81, 0x03, 0], 3),
+        (&[0x8b, 0x83, 0, 0, 0], 1),
+        (&[0xc7, 0x83, 0, 0, 0, 0, 0, 0, 0], 1),
+        (&[0xa1, 0, 0, 0, 0, 0, 0, 0], 1),
+        (&[0xa1], 8),
+    ] {
+        let mut bytes = [0x2e; 15];
+        bytes[15 - tail.len()..].copy_from_slice(tail);
+        assert_eq!(decode(&bytes, Bits64, PROCESSOR), Err(TooLong), "{tail:02x?}");
+        assert_eq!(decode(&bytes[1..], Bits64, PROCESSOR), Err(Truncated), "{tail:02x?}");
+        // The longest that may be.
+        let whole = [&bytes[missing..], &[0; 8][..missing]].concat();
+        assert_eq!(decode(&whole, Bits64, PROCESSOR).map(|found| found.length), Ok(15), "{tail:02x?}");
+    }
+}
+
 /// REX.W undoes the operand-size prefix of IN and OUT: found against the full decoder.
 #[test]
 fn ports_have_at_most_four_bytes() {

@@ -7,23 +7,23 @@ use decoder::{
 };
 use decoder_oracle::TestMachine;
 
-const IDT: u64 = 0x5000;
-const TSS: u64 = 0x7000;
-const TOP: u64 = 0xa000;
-const INNER_TOP: u64 = 0xb000;
+pub(super) const IDT: u64 = 0x5000;
+pub(super) const TSS: u64 = 0x7000;
+pub(super) const TOP: u64 = 0xa000;
+pub(super) const INNER_TOP: u64 = 0xb000;
 const IST_TOP: u64 = 0xc000;
-const HANDLER: u64 = 0x4000;
-const CODE: u16 = 0x08;
-const DATA: u16 = 0x10;
-const USER_CODE: u16 = 0x1b;
-const USER_DATA: u16 = 0x23;
+pub(super) const HANDLER: u64 = 0x4000;
+pub(super) const CODE: u16 = 0x08;
+pub(super) const DATA: u16 = 0x10;
+pub(super) const USER_CODE: u16 = 0x1b;
+pub(super) const USER_DATA: u16 = 0x23;
 const IF: u64 = 1 << 9;
 const RF: u64 = 1 << 16;
 
 /// An interrupt gate.
-const GATE: u64 = 0x8e;
+pub(super) const GATE: u64 = 0x8e;
 
-fn machine(mode: Mode, cpl: u8) -> TestMachine {
+pub(super) fn machine(mode: Mode, cpl: u8) -> TestMachine {
     let mut machine = TestMachine::new(mode);
     let code = if mode == Mode::Bits64 { 0xa9b } else { 0xc9b };
     let table = [
@@ -64,17 +64,17 @@ fn machine(mode: Mode, cpl: u8) -> TestMachine {
     machine
 }
 
-fn put_gate(machine: &mut TestMachine, vector: u8, kind: u64, ist: u64) {
+pub(super) fn put_gate(machine: &mut TestMachine, vector: u8, kind: u64, ist: u64) {
     let low = HANDLER | u64::from(CODE) << 16 | ist << 32 | kind << 40;
     let bytes = if machine.paging.efer & 1 << 10 != 0 { 16 } else { 8 };
     machine.put(IDT + bytes * u64::from(vector), &low.to_le_bytes());
 }
 
-fn event(vector: u8) -> Event {
+pub(super) fn event(vector: u8) -> Event {
     Event { vector, error_code: None, is_software: false, is_exception: false }
 }
 
-fn frame(machine: &TestMachine, bytes: u64, count: u64) -> Vec<u64> {
+pub(super) fn frame(machine: &TestMachine, bytes: u64, count: u64) -> Vec<u64> {
     let value = |at: u64| (0..bytes).map(|byte| u64::from(machine.device[&(at + byte)]) << (8 * byte)).sum();
     (0..count).map(|index| value(machine.gprs[4] + bytes * index)).collect()
 }

@@ -73,6 +73,8 @@ fn cmpxchg16b() {
         machine.gprs[3] = 0xdead_beef;
         machine.complete(&code);
         assert_eq!((machine.gprs[2], machine.gprs[0]), (0x1111_2222_3333_4444, 0x5555_6666_7777_8888));
+        assert_eq!(machine.value(AT, Size::B8), 0x5555_6666_7777_8888, "not equal");
+        assert_eq!(machine.value(AT + 8, Size::B8), 0x1111_2222_3333_4444, "not equal");
         machine.complete(&code);
         assert_eq!(machine.value(AT, Size::B8), 0xdead_beef);
         assert_eq!(machine.value(AT + 8, Size::B8), 0x0123_4567_89ab_cdef);

@@ -5,17 +5,17 @@ use decoder::{Exception, Mode, Outcome, Segment, SegmentState, Stop, SystemSegme
 use decoder_oracle::TestMachine;
 
 const AT: u64 = 0x9000;
-const TOP: u64 = 0xa000;
+pub(super) const TOP: u64 = 0xa000;
 /// The stack of level 0 that the TSS names.
-const INNER_TOP: u64 = 0xb000;
-const TSS_AT: u64 = 0x7000;
+pub(super) const INNER_TOP: u64 = 0xb000;
+pub(super) const TSS_AT: u64 = 0x7000;
 
 /// Entries of the table: code and data of level 0 and of level 3, conforming code, a gate for level 3 to code
 /// of level 0 with two parameters, an available TSS, 64-bit code of level 3.
-const CODE: u16 = 0x08;
-const DATA: u16 = 0x10;
-const USER_CODE: u16 = 0x1b;
-const USER_DATA: u16 = 0x23;
+pub(super) const CODE: u16 = 0x08;
+pub(super) const DATA: u16 = 0x10;
+pub(super) const USER_CODE: u16 = 0x1b;
+pub(super) const USER_DATA: u16 = 0x23;
 const CONFORMING: u16 = 0x28;
 const GATE: u16 = 0x33;
 const TASK: u16 = 0x38;
@@ -24,7 +24,7 @@ const LONG_CODE: u16 = 0x43;
 const LONG_GATE: u16 = 0x4b;
 const LONG_KERNEL: u16 = 0x58;
 
-fn machine(mode: Mode, cpl: u8) -> TestMachine {
+pub(super) fn machine(mode: Mode, cpl: u8) -> TestMachine {
     let mut machine = TestMachine::new(mode);
     let gate = 0x4000 | u64::from(CODE) << 16 | 2 << 32 | 0xec << 40;
     let long_gate = 0x4000 | u64::from(LONG_KERNEL) << 16 | 0xec << 40;
@@ -67,23 +67,23 @@ fn machine(mode: Mode, cpl: u8) -> TestMachine {
     machine
 }
 
-fn put_pointer(machine: &mut TestMachine, offset: u32, selector: u16) {
+pub(super) fn put_pointer(machine: &mut TestMachine, offset: u32, selector: u16) {
     machine.put_device(AT, &offset.to_le_bytes());
     machine.put_device(AT + 4, &selector.to_le_bytes());
 }
 
-fn put_stack(machine: &mut TestMachine, values: &[u64], bytes: u64) {
+pub(super) fn put_stack(machine: &mut TestMachine, values: &[u64], bytes: u64) {
     for (at, value) in (TOP..).step_by(bytes as usize).zip(values) {
         machine.put_device(at, &value.to_le_bytes()[..bytes as usize]);
     }
 }
 
-fn stacked(machine: &TestMachine, bytes: u64, index: u64) -> u64 {
+pub(super) fn stacked(machine: &TestMachine, bytes: u64, index: u64) -> u64 {
     let at = machine.gprs[4] + bytes * index;
     (0..bytes).map(|byte| u64::from(machine.device[&(at + byte)]) << (8 * byte)).sum()
 }
 
-fn done(machine: &mut TestMachine, code: &[u8]) {
+pub(super) fn done(machine: &mut TestMachine, code: &[u8]) {
     assert_eq!(machine.run(code, 1), Outcome::Done { single_step: false }, "{code:02x?}");
 }
 

@@ -2,11 +2,12 @@
 
 use decoder::{Exception, Mode, Processor, Segment, Size, Vendor};
 use decoder_oracle::TestMachine;
+use decoder_oracle::page_tables::{Builder, Style};
 
 /// Where the stack is, all of it a device.
-const TOP: u64 = 0x9000;
+pub(super) const TOP: u64 = 0x9000;
 
-fn machine(mode: Mode) -> TestMachine {
+pub(super) fn machine(mode: Mode) -> TestMachine {
     let mut machine = TestMachine::new(mode);
     machine.put_device(TOP - 0x100, &[0x11; 0x200]);
     machine.gprs = core::array::from_fn(|number| 0x0101_0101_0101_0100 * number as u64);
@@ -17,7 +18,7 @@ fn machine(mode: Mode) -> TestMachine {
     machine
 }
 
-fn value(machine: &TestMachine, at: u64, size: Size) -> u64 {
+pub(super) fn value(machine: &TestMachine, at: u64, size: Size) -> u64 {
     (0..size.bytes()).map(|byte| u64::from(machine.device[&(at + byte)]) << (8 * byte)).sum()
 }
 
@@ -139,6 +140,80 @@ fn enter_and_leave() {
     assert_eq!(value(&machine, TOP - 0x18, Size::B8), TOP - 8);
     machine.complete(&[0xc9]);
     assert_eq!((machine.gprs[4], machine.gprs[5]), (TOP, TOP + 0x40));
+}
+
+/// Every level's frame: code, the width of pointers, what is below the old top, and both pointers.
+#[test]
+fn frames_of_every_level() {
+    for (mode, prefix, size) in [
+        (Mode::Bits64, &[][..], Size::B8),
+        (Mode::Bits64, &[0x66], Size::B2),
+        (Mode::Bits32, &[], Size::B4),
+        (Mode::Bits32, &[0x66], Size::B2),
+    ] {
+        // Of the level five bits count.
+        for level in [0, 1, 2, 3, 31, 32, 33] {
+            let mut machine = machine(mode);
+            let bytes = size.bytes();
+            machine.put_device(TOP - 0x1100, &[0; 0x1100]);
+            machine.put_device(TOP, &[0x77; 0x200]);
+            machine.gprs[5] = TOP + 0x100;
+            let pointer = |number: u64| 0x1000 + number;
+            for number in 1..31 {
+                let at = TOP + 0x100 - bytes * number;
+                machine.put_device(at, &pointer(number).to_le_bytes()[..bytes as usize]);
+            }
+            machine.complete(&[prefix, &[0xc8, 0x08, 0x10, level]].concat());
+            let frame = TOP - bytes;
+            let level = u64::from(level) & 31;
+            let mut expected = vec![(TOP + 0x100) & size.mask()];
+            expected.extend((1..level).map(pointer));
+            expected.extend((level > 0).then_some(frame & size.mask()));
+            // Below lies what nobody has written.
+            expected.push(0);
+            let found: Vec<u64> =
+                (1..).take(expected.len()).map(|index| value(&machine, TOP - bytes * index, size)).collect();
+            assert_eq!(found, expected, "{mode:?} {size:?} {level}");
+            assert_eq!(machine.gprs[4], TOP - bytes * (level + 1) - 0x1008, "{mode:?} {size:?} {level}");
+            assert_eq!(machine.gprs[5], frame, "{mode:?} {size:?} {level}");
+        }
+    }
+}
+
+/// ENTER checks each slot and the new top, and stores nothing if one is beyond the segment's limit.
+#[test]
+fn enter_is_checked_to_its_new_top() {
+    for (level, bytes) in [(0_u8, 0_u8), (0, 0x20), (1, 0), (1, 0x20), (2, 0), (3, 0x20)] {
+        let lowest = TOP - 4 * (u64::from(level) + 1) - u64::from(bytes);
+        for (limit, is_good) in [(lowest - 1, true), (lowest, false)] {
+            let mut machine = machine(Mode::Bits32);
+            machine.gprs[5] = TOP + 0x40;
+            let stack = &mut machine.segments[Segment::Ss as usize];
+            (stack.limit, stack.attributes) = (limit as u32, 0xc97);
+            let code = [0xc8, bytes, 0, level];
+            if is_good {
+                machine.complete(&code);
+                continue;
+            }
+            assert_eq!(machine.fault(&code), Exception::STACK, "{level} {bytes:x}");
+            assert!(machine.device_log.is_empty());
+            assert_eq!((machine.gprs[4], machine.gprs[5]), (TOP, TOP + 0x40));
+        }
+    }
+}
+
+/// Of several slots without a page the first that would be pushed faults (SDM 2, ENTER).
+#[test]
+fn enter_faults_at_its_first_slot() {
+    for (above, first) in [(0_u64, 1), (1, 2), (2, 3), (3, 4)] {
+        let mut machine = TestMachine::new(Mode::Bits64);
+        let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+        tables.map(&mut machine, 0x40_1000, 0x9000, 7, 4);
+        machine.gprs[4] = 0x40_1000 + 8 * above;
+        machine.gprs[5] = 0x40_1800;
+        let fault = Exception::page_fault(2, machine.gprs[4] - 8 * first);
+        assert_eq!(machine.fault(&[0xc8, 0, 0, 4]), fault, "{above}");
+    }
 }
 
 #[test]

@@ -3,19 +3,19 @@
 use decoder::{Exception, Mode, Segment, SegmentState, SystemSegment, vector};
 use decoder_oracle::TestMachine;
 
-const AT: u64 = 0x9000;
+pub(super) const AT: u64 = 0x9000;
 pub(super) const GDT: u64 = 0x3000;
 
 /// Entries of the global table: data, read-only data, code that can be read, data of level 3, absent data, a
 /// TSS, a local table. In legacy mode each has eight bytes.
 pub(super) const DATA: u16 = 0x08;
-const READ_ONLY: u16 = 0x10;
+pub(super) const READ_ONLY: u16 = 0x10;
 const CODE: u16 = 0x18;
-const USER: u16 = 0x20;
-const ABSENT: u16 = 0x28;
-const TSS: u16 = 0x30;
-const LDT: u16 = 0x38;
-const LAST: u16 = 0x3f;
+pub(super) const USER: u16 = 0x20;
+pub(super) const ABSENT: u16 = 0x28;
+pub(super) const TSS: u16 = 0x30;
+pub(super) const LDT: u16 = 0x38;
+pub(super) const LAST: u16 = 0x3f;
 
 /// A descriptor: base, limit, attributes.
 pub(super) fn descriptor(base: u64, limit: u64, attributes: u64) -> u64 {
@@ -27,7 +27,7 @@ pub(super) fn descriptor(base: u64, limit: u64, attributes: u64) -> u64 {
         | (base >> 24 & 0xff) << 56
 }
 
-fn machine(mode: Mode, operand: u64) -> TestMachine {
+pub(super) fn machine(mode: Mode, operand: u64) -> TestMachine {
     let mut machine = TestMachine::new(mode);
     let table = [
         0,
@@ -49,7 +49,7 @@ fn machine(mode: Mode, operand: u64) -> TestMachine {
     machine
 }
 
-fn refused(vector: u8, selector: u16) -> Exception {
+pub(super) fn refused(vector: u8, selector: u16) -> Exception {
     Exception { vector, error_code: Some(selector.into()), cr2: None }
 }
 

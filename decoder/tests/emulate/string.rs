@@ -235,3 +235,32 @@ fn single_step_stops_after_each_iteration() {
     assert_eq!((machine.gprs[1], machine.rip), (1, 0x1000));
     assert_eq!(machine.run(&[0xf3, 0xaa], 100), Outcome::Done { single_step: true });
 }
+
+/// Elements in two pages that lie apart, with whole ones before and behind, in either half of addresses.
+#[test]
+fn elements_in_two_pages() {
+    for (code, size) in [(&[0xf3, 0x66, 0xa5][..], 2), (&[0xf3, 0xa5], 4), (&[0xf3, 0x48, 0xa5], 8)] {
+        for (offset, half) in (0..size).zip([0, 0xffff_8000_0000_0000].into_iter().cycle()) {
+            let mut machine = TestMachine::new(Mode::Bits64);
+            let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+            for (linear, physical) in
+                [(0x40_0000, 0x2_0000), (0x40_1000, 0x4_0000), (0x50_0000, 0x6_0000), (0x50_1000, 0x8_0000)]
+            {
+                tables.map(&mut machine, half + linear, physical, 7, 4);
+                machine.put(physical, &[0; 4096]);
+            }
+            let whole: Vec<u8> = (1..=4 * size as u8).collect();
+            let (front, back) = whole.split_at((2 * size - offset) as usize);
+            machine.put(0x2_1000 - front.len() as u64, front);
+            machine.put(0x4_0000, back);
+            machine.gprs[6] = half + 0x40_1000 - front.len() as u64;
+            // The destination crosses with another element.
+            let (front, back) = whole.split_at((3 * size - offset) as usize);
+            machine.gprs[7] = half + 0x50_1000 - front.len() as u64;
+            machine.gprs[1] = 4;
+            machine.complete(code);
+            assert_eq!(machine.get(0x6_1000 - front.len() as u64, front.len()), front, "{size} {offset}");
+            assert_eq!(machine.get(0x8_0000, back.len() + 1), [back, &[0]].concat(), "{size} {offset}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What AMD's processors do otherwise than Intel's: each row of the table in `docs/decoder.md`, for both.
 
 use decoder::Vendor::{Amd, Intel};
-use decoder::{Exception, Mode, Outcome, Processor, Segment, Vendor};
+use decoder::{Exception, Features, Mode, Outcome, Processor, Segment, Vendor};
 use decoder_oracle::TestMachine;
 use decoder_oracle::page_tables::{Builder, Style};
 
@@ -118,6 +118,22 @@ fn movsxd_to_sixteen_bits() {
             machine.gprs[3] = AT + 2;
             assert_eq!(machine.fault(code), Exception::ALIGNMENT_CHECK, "{vendor:?} {code:02x?}");
         }
+    }
+}
+
+/// A null selector in a data segment register: AMD's older processors leave the base.
+#[test]
+fn bases_behind_null_selectors() {
+    for (vendor, clears, expected) in
+        [(Amd, false, 0x1234), (Amd, true, 0), (Intel, false, 0), (Intel, true, 0)]
+    {
+        let mut machine = machine(vendor, Mode::Bits32);
+        machine.processor.features.set(Features::NULL_CLEARS_BASE, clears);
+        machine.segments[Segment::Gs as usize].base = 0x1234;
+        machine.gprs[3] = AT;
+        machine.complete(&[0x8e, 0x2b]);
+        let gs = machine.segments[Segment::Gs as usize];
+        assert_eq!((gs.base, gs.limit, gs.attributes), (expected, 0, 0), "{vendor:?} {clears}");
     }
 }
 

@@ -38,6 +38,9 @@ fn accessed_and_dirty_bits() {
         assert_eq!(root, if style == Style::Pae { 0 } else { 0x20 }, "{style:?}");
         let found = translate(&mut machine, &paging, LINEAR, WRITE).unwrap();
         assert_eq!(builder.get(&machine, leaf), 0x7654_3067, "{style:?}");
+        // What is set stays.
+        translate(&mut machine, &paging, LINEAR, WRITE).unwrap();
+        assert_eq!(builder.get(&machine, leaf), 0x7654_3067, "{style:?}");
         let tables = path.iter().rev().skip(1);
         assert!(
             tables.map(|&table| builder.get(&machine, table)).all(|table| table & 0x40 == 0),
@@ -121,6 +124,7 @@ fn a_probe_marks_nothing() {
     let path = builder.map(&mut machine, LINEAR, 0x5000, 7, 4);
     let paging = machine.paging;
     translate(&mut machine, &paging, LINEAR, WRITE.probe()).unwrap();
+    translate(&mut machine, &paging, LINEAR, WRITE.probe().probe()).unwrap();
     assert!(path.iter().all(|&entry| builder.get(&machine, entry) & 0x60 == 0));
 }
 

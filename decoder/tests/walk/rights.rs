@@ -92,6 +92,15 @@ fn table() {
     }
 }
 
+/// What failing tests and fuzzing print.
+#[test]
+fn accesses_are_legible() {
+    let access = Access::explicit(Kind::Write, 3, AC).probe();
+    assert_eq!(format!("{access:?}"), "Access { kind: Write, user: true, smap_off: true, probe: true }");
+    let access = Access::implicit(Kind::Read);
+    assert_eq!(format!("{access:?}"), "Access { kind: Read, user: false, smap_off: false, probe: false }");
+}
+
 #[test]
 fn protection_keys() {
     const PKE: u64 = 1 << 22;
