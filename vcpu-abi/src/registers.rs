@@ -150,6 +150,10 @@ pub struct MsrRegisters {
     pub pat: u64,
     /// Added to the host's TSC to give the guest's.
     pub tsc_offset: u64,
+    /// TSC_AUX, which RDTSCP and RDPID return. Without effect where the processor has neither.
+    pub tsc_aux: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// An event to deliver on the next entry.
@@ -188,6 +192,6 @@ const _: () = {
     assert!(size_of::<Segment>() == 16);
     assert!(size_of::<SystemRegisters>() == 96);
     assert!(size_of::<SegmentRegisters>() == 128);
-    assert!(size_of::<MsrRegisters>() == 80);
+    assert!(size_of::<MsrRegisters>() == 88);
     assert!(size_of::<EventInjection>() == 8);
 };

@@ -119,7 +119,7 @@ pub struct RunPage {
     /// Both.
     pub msrs: MsrRegisters,
     /// Zero.
-    pub reserved2: [u64; 47],
+    pub reserved2: [u64; 46],
     /// Both: the XSAVE area; see [`xsave`].
     pub xsave: [u8; XSAVE_BYTES],
 }

@@ -65,6 +65,8 @@ pub struct PerCpu {
     pub scheduler: Room<SCHEDULER_WORDS>,
     /// Whose FPU registers are in the processor.
     pub fpu: FpuOwner,
+    /// The backend's: TSC_AUX as this processor has it, 64 ones before that is known.
+    pub tsc_aux: Cell<u64>,
     /// The address space in CR3, by the address of its root.
     pub space: AtomicU64,
     /// The one that is there or about to be.
@@ -119,6 +121,7 @@ pub unsafe fn install(address: *mut PerCpu, number: u32, apic_id: u32, space: Ph
             temporary_pages: Cell::new(0),
             scheduler: Room::new(),
             fpu: FpuOwner::new(),
+            tsc_aux: Cell::new(u64::MAX),
             space: AtomicU64::new(space.start_address().as_u64()),
             next_space: AtomicU64::new(space.start_address().as_u64()),
             handled: [const { AtomicU64::new(0) }; vcpu_abi::operation::handled::END as usize],

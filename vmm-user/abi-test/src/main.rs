@@ -45,6 +45,7 @@ mod sleeps;
 mod suite;
 mod threads;
 mod translations;
+mod tsc_aux;
 mod turns;
 mod unmapping;
 mod unready;

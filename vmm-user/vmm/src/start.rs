@@ -236,6 +236,8 @@ fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable
         physical_bits: PHYSICAL_BITS,
         // An emulated access would not know PKRU.
         protection_keys: false,
+        // The kernel has the guest's own in the processor where there is one.
+        tsc_aux: true,
         // What the kernel switches is what a run page has room for.
         xsave_bytes: XSAVE_BYTES as u32,
         ..CpuidPolicy::new(index, cpus, tsc_hz)

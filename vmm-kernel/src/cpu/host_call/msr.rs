@@ -19,6 +19,8 @@ pub const SFMASK: u32 = 0xc000_0084;
 pub const GS_BASE: u32 = 0xc000_0101;
 /// GS base that SWAPGS exchanges.
 pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// What RDTSCP and RDPID return besides the time.
+pub const TSC_AUX: u32 = 0xc000_0103;
 /// First MSR of the x2APIC.
 pub const X2APIC: u32 = 0x800;
 

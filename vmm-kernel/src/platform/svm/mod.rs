@@ -15,6 +15,7 @@ pub mod short_way;
 pub mod state;
 pub mod tlb;
 pub mod tlb_model;
+mod tsc_aux;
 pub mod vcpu;
 pub mod vmcb;
 pub mod window;
@@ -78,6 +79,7 @@ pub fn start() -> Result<(), Unsupported> {
         return Err(Unsupported::Disabled);
     }
     tlb::start();
+    tsc_aux::start();
     let (io, msr_map) = permissions::build().map_err(Unsupported::Memory)?;
     *MAPS.lock() = Some((io.start_address().as_u64(), msr_map.start_address().as_u64()));
     Ok(())

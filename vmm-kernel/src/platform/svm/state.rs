@@ -367,6 +367,7 @@ fn load_rare(vmcb: &Vmcb, page: SharedRunPage, dirty: Groups) -> Result<(), Load
         save.sysenter_eip.set(m.sysenter_eip);
         save.pat.set(m.pat);
         vmcb.control.tsc_offset.set(m.tsc_offset);
+        vmcb.control.tsc_aux.set(m.tsc_aux);
     }
     Ok(())
 }
@@ -442,6 +443,8 @@ pub fn store_requested(vmcb: &Vmcb, page: SharedRunPage, groups: Groups) {
             sysenter_eip: save.sysenter_eip.get(),
             pat: save.pat.get(),
             tsc_offset: vmcb.control.tsc_offset.get(),
+            tsc_aux: vmcb.control.tsc_aux.get(),
+            reserved: 0,
         });
     }
 }

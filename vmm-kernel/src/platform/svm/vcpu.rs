@@ -12,7 +12,7 @@ use super::enter::enter;
 use super::exit::{self, Exit};
 use super::state::{self, LoadError};
 use super::vmcb::{Vmcb, intercept1};
-use super::{maps, tlb, tlb_model, window};
+use super::{maps, tlb, tlb_model, tsc_aux, window};
 use crate::cpu::{local_apic, masking, this_cpu};
 use crate::run_page::SharedRunPage;
 
@@ -139,6 +139,7 @@ impl BackendVcpu {
             // The other may be of the same VM, and so have the same ASID.
             tlb::ask_flush(self.vmcb());
         }
+        tsc_aux::load(self.vmcb());
     }
 
     /// Enters the guest and returns with its next exit, which is recorded. The vCPU is the one selected.

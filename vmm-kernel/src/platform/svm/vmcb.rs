@@ -58,7 +58,11 @@ pub struct Control {
     pub clean: Volatile<u64>,
     /// 0C8h: RIP behind the instruction, where the processor gives it.
     pub next_rip: Volatile<u64>,
-    reserved_0d0: Volatile<[u8; 0x330]>,
+    reserved_0d0: Volatile<[u8; 0x310]>,
+    /// 3E0h: the guest's TSC_AUX. The processor looks at nothing from here to the end of the area, which is
+    /// the hypervisor's to use.
+    pub tsc_aux: Volatile<u32>,
+    reserved_3e4: Volatile<[u8; 0x1c]>,
 }
 
 /// State save area, offsets 400h and up.
@@ -291,6 +295,7 @@ const _: () = {
     assert!(offset_of!(Control, exit_code) == 0x70);
     assert!(offset_of!(Control, event_injection) == 0xa8);
     assert!(offset_of!(Control, next_rip) == 0xc8);
+    assert!(offset_of!(Control, tsc_aux) == 0x3e0);
     assert!(offset_of!(Vmcb, save) == 0x400);
     assert!(offset_of!(Save, cpl) == 0xcb);
     assert!(offset_of!(Save, efer) == 0xd0);

@@ -145,7 +145,8 @@ impl Vcpu {
             VcpuMsr::FsBase => segments.fs.base,
             VcpuMsr::GsBase => segments.gs.base,
             VcpuMsr::KernelGsBase => msrs.kernel_gs_base,
-            VcpuMsr::TscAux | VcpuMsr::DebugCtl => 0,
+            VcpuMsr::TscAux => msrs.tsc_aux.into(),
+            VcpuMsr::DebugCtl => 0,
         }
     }
 
@@ -163,8 +164,10 @@ impl Vcpu {
             VcpuMsr::KernelGsBase => self.registers.change_msrs(|m| m.kernel_gs_base = value),
             VcpuMsr::FsBase => self.registers.change_segments(|s| s.fs.base = value),
             VcpuMsr::GsBase => self.registers.change_segments(|s| s.gs.base = value),
-            // CPUID offers neither RDTSCP nor branch records.
-            VcpuMsr::TscAux | VcpuMsr::DebugCtl => {}
+            // AMD's processors ignore the upper half, which then reads as zero.
+            VcpuMsr::TscAux => self.registers.change_msrs(|m| m.tsc_aux = value as u32),
+            // CPUID offers no branch records.
+            VcpuMsr::DebugCtl => {}
         }
         true
     }

@@ -189,6 +189,8 @@ fn groups_come_back_as_they_went_in() {
         sysenter_eip: 8,
         pat: 0x0007_0406_0007_0406,
         tsc_offset: 10,
+        tsc_aux: 0xffff_fff1,
+        reserved: 0,
     };
     page.set_segments(segments);
     page.set_msrs(msrs);

@@ -69,9 +69,10 @@ impl<K: Kernel> Registers<K> {
             idtr: table,
         });
         // INIT leaves the time-stamp counter as it is (APM volume 2, 14.1.3): vCPUs that a guest starts anew
-        // tell the same time as those that ran on.
-        let tsc_offset = self.page.msrs().tsc_offset;
-        self.page.set_msrs(MsrRegisters { pat: RESET_PAT, tsc_offset, ..MsrRegisters::default() });
+        // tell the same time as those that ran on. So it does TSC_AUX (SDM volume 3, table 10-1).
+        let MsrRegisters { tsc_offset, tsc_aux, .. } = self.page.msrs();
+        let msrs = MsrRegisters { pat: RESET_PAT, tsc_offset, tsc_aux, ..MsrRegisters::default() };
+        self.page.set_msrs(msrs);
         // x87, which cannot be switched off (APM volume 2, 11.5.2).
         self.page.set_xcr0(1);
         self.page.set_cr8(0);

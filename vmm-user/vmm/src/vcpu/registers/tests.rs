@@ -242,7 +242,7 @@ fn a_reset_leaves_nothing() {
     });
     let (es, ds, fs, gs, ldtr, tr, gdtr, idtr) = (odd, odd, odd, odd, odd, odd, odd, odd);
     page.set_segments(SegmentRegisters { es, ds, fs, gs, ldtr, tr, gdtr, idtr });
-    page.set_msrs(MsrRegisters { star: 1, lstar: 2, tsc_offset: 3, ..MsrRegisters::default() });
+    page.set_msrs(MsrRegisters { star: 1, lstar: 2, tsc_offset: 3, tsc_aux: 4, ..MsrRegisters::default() });
     registers.reset();
     let page = &registers.page;
     let general = ((0..16).map(|index| page.gpr(index)).sum::<u64>(), page.rflags(), page.rip());
@@ -254,7 +254,8 @@ fn a_reset_leaves_nothing() {
     let [ldtr, tr] = [0x82, 0x8b].map(|attributes| Segment { attributes, ..data });
     let (es, ds, fs, gs, gdtr, idtr) = (data, data, data, data, table, table);
     assert_eq!(page.segments(), SegmentRegisters { es, ds, fs, gs, ldtr, tr, gdtr, idtr });
-    // But the time goes on.
-    let msrs = MsrRegisters { pat: 0x0007_0406_0007_0406, tsc_offset: 3, ..MsrRegisters::default() };
+    // But the time goes on, and the processor keeps its number.
+    let (tsc_offset, tsc_aux) = (3, 4);
+    let msrs = MsrRegisters { pat: 0x0007_0406_0007_0406, tsc_offset, tsc_aux, ..MsrRegisters::default() };
     assert_eq!(page.msrs(), msrs);
 }
