@@ -145,6 +145,7 @@ fn remove(sockets: &[PathBuf]) -> Result<()> {
 
 /// Lets the machine run to the kernel's entry, and writes the lie where the loader has put the truth.
 fn tell(gdb: &mut Gdb, kernel: &Path, lie: &Lie) -> Result<()> {
+    // There the loader has done its part, and the kernel has read nothing of it yet.
     gdb.run_to(symbol::address(kernel, "kernel_entry")?)?;
     let address = vcpu_abi::boot::BOOT_PAGE_VIRTUAL;
     let bytes = gdb.read(address, size_of::<BootPage>())?;

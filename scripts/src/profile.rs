@@ -67,6 +67,7 @@ impl fmt::Display for Profile {
 /// # Errors
 /// When the guest does not come to the row, or QEMU does not log it.
 pub fn log_row(bench: &Bench, row: &str) -> Result<BTreeMap<u64, u64>> {
+    // Such a row is an ordinary one of the guest's, in an image whose device is another process.
     let image = match rows::access_of(row) {
         Some(row) => bench.process_image(format!("{ITERATIONS} 1 15 {row}"))?,
         None => bench.image(format!("{ITERATIONS} 1 15 {row}"))?,

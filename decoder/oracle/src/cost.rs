@@ -345,6 +345,7 @@ fn again(vcpu: &mut Vcpu, rip: u64) {
     vcpu.rip = rip;
     // Only from here on: a vCPU that works anew must not gain by it.
     vcpu.remembers_pages = true;
+    // While the work is warmed up, so that none of this is counted.
     if vcpu.kept.is_none() {
         vcpu.kept = fetch(vcpu, &mut { Code::EMPTY }).ok();
     }

@@ -124,6 +124,7 @@ impl TestMachine {
     /// Makes the pages that hold `bytes` at `address` RAM, if they aren't, and fills them.
     pub fn put(&mut self, address: u64, bytes: &[u8]) {
         for (address, &byte) in (address..).zip(bytes) {
+            // Pages come by what is put there: all else is no RAM, as most of a machine's addresses are.
             let page = self.ram.entry(address / PAGE_BYTES).or_insert_with(|| Box::new([0; 4096]));
             page[(address % PAGE_BYTES) as usize] = byte;
         }

@@ -25,6 +25,7 @@ pub struct Amount(pub u64);
 impl Amount {
     /// Reads an amount as written in a recipe's string; `None` if it is none.
     pub fn parse(text: &str) -> Option<Self> {
+        // JSON has no hexadecimal numbers, by which people know addresses.
         if let Some(digits) = text.strip_prefix("0x") {
             return u64::from_str_radix(digits, 16).ok().map(Self);
         }

@@ -65,6 +65,7 @@ impl Scanner<'_> {
         });
         let (raw, rest) = self.rest.split_at_checked(end?.0 + 1)?;
         self.rest = rest;
+        // By the parser itself, so that escapes mean the same here.
         serde_json::from_str(raw).ok()
     }
 }

@@ -101,6 +101,7 @@ fn tried(
     mutants: &[Mutant],
     take: impl Fn(&Report) -> Result<()>,
 ) -> Result<Vec<Report>> {
+    // One for all, so that each build has little to do.
     let mut workshop = Workshop::new(project, qemu, folder)?;
     workshop.baselines(mutants, |line| say::say(line))?;
     let try_one = |mutant| {

@@ -274,6 +274,7 @@ impl Reader<'_> {
             syn::Item::Trait(item) => &item.ident,
             syn::Item::Type(item) => &item.ident,
             syn::Item::Union(item) => &item.ident,
+            // Modules and imports are read elsewhere, and nothing else has a name that a path could have.
             _ => return,
         };
         let name = name.to_string();
@@ -284,6 +285,7 @@ impl Reader<'_> {
 fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")
+            // Just this: what is for tests or something else is the crate's as well.
             && attribute.parse_args::<syn::Path>().is_ok_and(|what| what.is_ident("test"))
     })
 }

@@ -39,6 +39,7 @@ fn source(folder: &Path) -> Result<PathBuf> {
     let package = packages.iter().find(|package| package["name"] == "tss-esapi");
     let manifest = package.and_then(|package| package["manifest_path"].as_str()).context("no tss-esapi")?;
     let registry = Path::new(manifest).parent().context("a manifest is in a folder")?;
+    // Once: the version is fixed, and building it takes minutes.
     if !copy.exists() {
         command::run(Command::new("cp").arg("-r").arg(registry).arg(&copy))?;
         // It lies within this project, and is no part of its workspace.

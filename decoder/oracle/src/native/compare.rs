@@ -276,6 +276,7 @@ fn compare_registers(
     if let Some(number) = differing {
         return Err(format!("register {number}"));
     }
+    // As it was before, since the instruction may have changed it.
     let cl = case.registers.gprs[1];
     let flags =
         case.instruction.as_ref().map_or(COMPARED_FLAGS, |instruction| compared_flags(instruction, cl));
@@ -288,6 +289,7 @@ fn compare_registers(
     if found.mmx != expected.mmx {
         return Err("MMX".into());
     }
+    // FS is the harness's.
     let [es, cs, ss, ds, _, gs] = twin.selectors;
     // The kernel's way out clears the privilege level of a null selector.
     let as_returned = |selector: u16| if selector < 4 { 0 } else { selector };

@@ -56,6 +56,7 @@ impl FetchInput {
 pub fn check_fetch(input: &FetchInput) -> bool {
     let before = input.machine();
     let (mut machine, mut reference) = (before, before);
+    // On a copy: the marks that it sets in page tables are compared too.
     let (bytes, length, expected) = reference_fetch(&mut reference);
     let mut code = Code::EMPTY;
     assert_eq!(fetch(&mut machine, &mut code), expected);

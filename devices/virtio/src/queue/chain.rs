@@ -167,6 +167,7 @@ impl Cursor<'_> {
     pub fn read(&mut self, memory: &impl GuestMemory, bytes: &mut [u8]) -> Result<usize, NotMemory> {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            // More than that is in no chain, whose bytes are counted by 32 bits.
             let wanted = u32::try_from(rest.len()).unwrap_or(u32::MAX);
             let Some((gpa, part)) = self.next_part(wanted) else { break };
             let Some(rest) = rest.get_mut(..part as usize) else { break };
