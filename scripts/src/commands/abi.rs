@@ -38,7 +38,11 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
     let limit = Duration::from_secs(options.seconds + MORE_SECONDS);
-    let folder = project.work.join("abi");
+    // Of the part's own: another one may go on for hours beside it.
+    let folder = match &options.part {
+        Some(part) => project.work.join(format!("abi-{}", part.replace(' ', "-"))),
+        None => project.work.join("abi"),
+    };
     let mut suite = Suite::new(project, &folder)?.with_boot_limit(limit).with_check_limit(2 * limit);
     let mut settings = vec![format!("seconds {}", options.seconds)];
     settings.extend(options.part.iter().map(|part| format!("only {part}")));

@@ -31,7 +31,7 @@ impl Execute for PciBars {
 impl Execute for PciClaim {
     fn execute(&mut self, process: &Ref<Process>, _: HostPci) -> Done {
         let addresses = [self.bar0, self.bar1, self.bar2, self.bar3, self.bar4, self.bar5];
-        let function = Function::try_claim(Address::new(self.function)?, addresses)?;
+        let function = Function::try_claim(Address::new(self.function)?, addresses, &process.account)?;
         self.handle = process.handles.lock().insert(function, Rights::all())?;
         Ok(())
     }
@@ -54,7 +54,7 @@ impl Execute for FunctionMap {
 impl Execute for FunctionBind {
     fn execute(&mut self, process: &Ref<Process>, function: Ref<Function>) -> Done {
         let event = Process::find(process, self.event, Rights::SIGNAL)?;
-        function.bind(self.entry, event)
+        function.bind(self.entry, event, &process.account)
     }
 }
 
@@ -71,7 +71,7 @@ impl Execute for FunctionEnable {
 impl Execute for FunctionAllocate {
     fn execute(&mut self, process: &Ref<Process>, function: Ref<Function>) -> Done {
         process.mapped.lock().keep(function.clone())?;
-        self.physical = function.allocate(&process.space, self.address, self.bytes)?;
+        self.physical = function.allocate(&process.space, self.address, self.bytes, &process.account)?;
         Ok(())
     }
 }

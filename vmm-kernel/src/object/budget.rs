@@ -36,7 +36,8 @@ pub enum Kind {
     Events = budget::EVENTS,
     /// Processes, as long as anything that they made is there.
     Processes = budget::PROCESSES,
-    /// Endpoints, channels, shared memory, virtual machines and processors.
+    /// Endpoints, channels, shared memory, virtual machines and processors, functions of the host's PCI bus
+    /// and their messages.
     Objects = budget::OBJECTS,
 }
 

@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::event::messages::Message;
 use crate::layout::{FUNCTIONS_MAX, PAGE};
 use crate::memory::space::{Protection, Space};
+use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
 use crate::sync::SpinLock;
 
@@ -47,13 +48,15 @@ pub struct Function {
     places: Places,
     table: Option<Table>,
     state: SpinLock<State>,
+    /// Who claimed it has it counted.
+    _charge: Charge,
 }
 
 /// What its driver has bound and shares with it.
 struct State {
-    /// By entries of the table.
-    messages: [Option<(u16, Message)>; MESSAGES_MAX],
-    memory: [Option<Piece>; PIECES_MAX],
+    /// By entries of the table. What is bound and shared counts for whom it was done.
+    messages: [Option<(u16, Message, Charge)>; MESSAGES_MAX],
+    memory: [Option<(Piece, Charge)>; PIECES_MAX],
 }
 
 /// How large the BARs of a function are that nobody has claimed.
@@ -74,15 +77,23 @@ fn check_unclaimed(claims: &[Option<Claim>], address: Address) -> Result<(), Sta
 }
 
 impl Function {
-    /// Claims a function and places its BARs. It decodes memory from now on, and accesses none.
+    /// Claims a function and places its BARs. It decodes memory from now on, and accesses none. It is counted
+    /// as an object of the account's.
     ///
     /// # Errors
     /// As [`config::check`], [`bars::check`] and [`bars::write`]. WrongState: it is claimed. Exhausted.
-    pub fn try_claim(address: Address, addresses: [u32; bars::COUNT]) -> Result<Ref<Self>, Status> {
+    /// OutOfObjects.
+    pub fn try_claim(
+        address: Address,
+        addresses: [u32; bars::COUNT],
+        account: &Ref<Account>,
+    ) -> Result<Ref<Self>, Status> {
         let mut claims = CLAIMS.lock();
         check_unclaimed(&claims[..], address)?;
         config::check(&address)?;
         let place = claims.iter().position(Option::is_none).ok_or(Status::Exhausted)?;
+        // Before anything is written: who may have no more of them moves no BAR either.
+        let charge = Charge::one(account, Kind::Objects)?;
         let sizes = bars::sizes(&address);
         let taken = claims.iter().flatten().map(|claim| &claim.places);
         let places = bars::check(&sizes, addresses, taken)?;
@@ -93,7 +104,7 @@ impl Function {
         let function = FUNCTIONS.try_insert(|_| {
             let state =
                 State { messages: [const { None }; MESSAGES_MAX], memory: [const { None }; PIECES_MAX] };
-            Ok(Self { address, places, table, state: SpinLock::new(state) })
+            Ok(Self { address, places, table, state: SpinLock::new(state), _charge: charge })
         })?;
         if let Some(place) = claims.get_mut(place) {
             *place = Some(Claim { address, places });
@@ -132,24 +143,26 @@ impl Function {
         Ok(space.map_foreign(address, physical, bytes, Protection::Device)?)
     }
 
-    /// Makes the message of an entry signal an event, instead of another that it signalled before.
+    /// Makes the message of an entry signal an event, instead of another that it signalled before. One
+    /// that is bound counts as an object of the account's.
     ///
     /// # Errors
-    /// NotFound: it has no such entry. Exhausted.
-    pub fn bind(&self, entry: u32, event: Ref<Event>) -> Result<(), Status> {
+    /// NotFound: it has no such entry. Exhausted. OutOfObjects.
+    pub fn bind(&self, entry: u32, event: Ref<Event>, account: &Ref<Account>) -> Result<(), Status> {
         let table = self.table.as_ref().ok_or(Status::NotFound)?;
         let entry = table.check(entry)?;
         let mut state = self.state.lock();
-        if let Some((_, message)) = state.messages.iter().flatten().find(|(bound, _)| *bound == entry) {
+        if let Some((_, message, _)) = state.messages.iter().flatten().find(|(bound, ..)| *bound == entry) {
             message.rebind(event);
             return Ok(());
         }
         let place = state.messages.iter_mut().find(|place| place.is_none()).ok_or(Status::Exhausted)?;
+        let charge = Charge::one(account, Kind::Objects)?;
         let message = Message::try_new(event)?;
         let (address, data) = message.words()?;
         table.set(&self.places, entry, address, data);
         table.enable(&self.address, true);
-        *place = Some((entry, message));
+        *place = Some((entry, message, charge));
         Ok(())
     }
 
@@ -161,11 +174,18 @@ impl Function {
         let _ = self.address.read(COMMAND);
     }
 
-    /// Gives it memory that it shares with a process. Returns the address by which it reaches that.
+    /// Gives it memory that it shares with a process, for which an account pays. Returns the address by which
+    /// it reaches that.
     ///
     /// # Errors
-    /// BadArgument: misaligned, none, or too much. Overlap, Exhausted.
-    pub fn allocate(&self, space: &Space, address: u64, bytes: u64) -> Result<u64, Status> {
+    /// BadArgument: misaligned, none, or too much. Overlap, Exhausted, OutOfMemory.
+    pub fn allocate(
+        &self,
+        space: &Space,
+        address: u64,
+        bytes: u64,
+        account: &Ref<Account>,
+    ) -> Result<u64, Status> {
         let pages = u16::try_from(bytes / PAGE).map_err(|_| Status::BadArgument)?;
         if pages > dma::PIECE_PAGES_MAX {
             return Err(Status::BadArgument);
@@ -173,9 +193,10 @@ impl Function {
         space.check_free(address, bytes)?;
         let mut state = self.state.lock();
         let place = state.memory.iter_mut().find(|place| place.is_none()).ok_or(Status::Exhausted)?;
+        let charge = Charge::try_new(account, Kind::Memory, pages.into())?;
         let (piece, physical) = Piece::try_new(pages)?;
         // It is the function's from now on: what was mapped before a failure stays.
-        *place = Some(piece);
+        *place = Some((piece, charge));
         space.map_foreign(address, physical, bytes, Protection::Shared)?;
         Ok(physical)
     }
@@ -187,7 +208,7 @@ impl Drop for Function {
             table.enable(&self.address, false);
             let bound = self.state.lock();
             let entries = bound.messages.iter().flatten();
-            entries.for_each(|(entry, _)| table.mask(&self.places, *entry));
+            entries.for_each(|(entry, ..)| table.mask(&self.places, *entry));
         }
         // No access to memory from here on. When the read has come back, nothing of the function's is on its
         // way, and its vectors and memory may be given to others.

@@ -97,6 +97,8 @@ fn pointers(suite: &mut Suite<'_>) {
     );
     let mut buffer = [0u8; 64];
     let address = buffer.as_mut_ptr() as u64;
+    let info = process::info(file).map(|info| (info.bytes > 0x1_0000, info.gpa, info.kind));
+    suite.check(info == Ok((true, 0, 1)), format_args!("what is known of a file: {info:?}"));
     for offset in [1 << 40, u64::MAX, u64::MAX - 63] {
         let answer = call(file, FileRead { offset, address, bytes: 64 }).map(|r| r.bytes);
         suite.check(answer == Ok(0), format_args!("reading behind a file's end: {answer:?}"));

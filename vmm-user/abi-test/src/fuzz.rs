@@ -10,16 +10,21 @@ use runtime::abi::operation::{
 };
 use runtime::abi::status::Status;
 use runtime::abi::syscall::{SYS_BATCH, SYS_THREAD_EXIT, exit_code};
+use runtime::channel::Endpoint;
 use runtime::entry::PANIC_EXIT;
 use runtime::event::Event;
+use runtime::host_function::HostFunction;
 use runtime::shared::SharedMemory;
 use runtime::{Start, heap, process, syscall};
 
 use crate::child::{self, Child};
+use crate::pci;
 use crate::random::Random;
 use crate::reserved;
 use crate::suite::Suite;
 use crate::vm::Machine;
+
+mod messages;
 
 const CHILDREN: u64 = 24;
 const BATCHES: u64 = 300;
@@ -105,17 +110,29 @@ fn tame(random: &mut Random, known: &Known<'_>, operation: &mut Operation) {
     }
 }
 
-/// The child: batches by chance. Ends with 0, with 3 for an answer that is no status, or by its own doing.
-pub fn victim(start: &Start) -> u32 {
-    let mut random = Random::new(child::number(start, "seed"));
-    let mut handles: Vec<Handle> = start.handles().iter().map(|(_, h)| *h).collect();
-    let Some(system) = start.handle("system") else { return 1 };
-    let limit = syscall::tsc() + child::number(start, "limit");
+/// Handles to one of each kind of what a process makes: as many as there is room and budget for.
+fn objects(system: Handle) -> Vec<Handle> {
+    let mut handles = Vec::new();
     if let Ok(machine) = Machine::new(system, 0, &[0xf4]) {
         handles.extend([machine.vm, machine.vcpu]);
     }
     handles.extend(core::iter::repeat_with(Event::try_new).take(3).filter_map(|e| Some(e.ok()?.0)));
     handles.extend(SharedMemory::try_new(8192).map(|shared| shared.0));
+    if let Ok(endpoint) = Endpoint::try_new() {
+        handles.push(endpoint.0);
+        handles.extend((1..3).filter_map(|key| Some(endpoint.channel(key).ok()?.0)));
+    }
+    handles
+}
+
+/// The child: batches and calls by chance. Ends with 0, with 3 for an answer that is no status, or by its
+/// own doing.
+pub fn victim(start: &Start) -> u32 {
+    let mut random = Random::new(child::number(start, "seed"));
+    let mut handles: Vec<Handle> = start.handles().iter().map(|(_, h)| *h).collect();
+    let Some(system) = start.handle("system") else { return 1 };
+    let limit = syscall::tsc() + child::number(start, "limit");
+    handles.extend(objects(system));
     handles.extend([HANDLE_SELF, HANDLE_SELF, 0, 5, 95]);
     // The other child may have all memory, until it ends.
     let mut buffer = heap::pages(4096);
@@ -125,7 +142,13 @@ pub fn victim(start: &Start) -> u32 {
     }
     let Some(buffer) = buffer else { return 2 };
     let known = Known { handles: &handles, buffer };
+    if messages::begin_second(&handles, buffer, child::number(start, "seed")).is_err() {
+        return 4;
+    }
     for _ in 0..BATCHES {
+        if !messages::pass(&mut random, &known) {
+            return 3;
+        }
         let most = random.pick(&[4, 4, 4, BATCH_MAX]);
         let count = 1 + random.below(most);
         let mut batch: Vec<Operation> = (0..count).map(|_| operation(&mut random, &known)).collect();
@@ -141,7 +164,7 @@ pub fn victim(start: &Start) -> u32 {
     0
 }
 
-fn begin(suite: &Suite<'_>, seed: u64) -> Result<Child, Status> {
+fn begin(suite: &Suite<'_>, seed: u64, function: Option<HostFunction>) -> Result<Child, Status> {
     let mut child = Child::new(suite, "fuzz")?.set("seed", seed).set("limit", suite.ticks_us * 20_000_000);
     for (name, rights) in [
         ("system", Rights::READ | Rights::CREATE),
@@ -150,10 +173,16 @@ fn begin(suite: &Suite<'_>, seed: u64) -> Result<Child, Status> {
         ("guest-memory", Rights::READ | Rights::MAP),
         ("serial-ports", Rights::READ),
         ("serial-interrupt", Rights::WAIT),
+        ("host-pci", Rights::READ | Rights::CREATE),
     ] {
         let source = suite.start.handle(name).ok_or(Status::NotFound)?;
         child = child.grant(name, source, rights)?;
     }
+    // Not its registers: by chance a device would be told to write anywhere.
+    let child = match function {
+        Some(function) => child.grant("function", function.0, Rights::all() - Rights::MAP - Rights::GRANT)?,
+        None => child,
+    };
     let file = process::open(suite.files, "abi-test")?;
     let child = child.grant("file", file, Rights::READ | Rights::RUN)?;
     process::close(file)?;
@@ -163,8 +192,11 @@ fn begin(suite: &Suite<'_>, seed: u64) -> Result<Child, Status> {
 /// Children with seeds of their own, two at a time.
 pub fn test(suite: &mut Suite<'_>) {
     let mut whole = 0;
+    let functions = [0, 1].map(|index| pci::claim(suite.start, index).ok());
+    suite.check(functions.iter().all(Option::is_some), format_args!("a function for each child"));
+    let [first, second] = functions;
     for seed in (0..CHILDREN).step_by(2) {
-        let children = [begin(suite, seed), begin(suite, seed + 1)];
+        let children = [begin(suite, seed, first), begin(suite, seed + 1, second)];
         for (index, child) in children.into_iter().enumerate() {
             let code = child.and_then(|c| c.join(suite)).map(|s| s.code);
             // Files that it has read over its own stack make it fault, or panic.

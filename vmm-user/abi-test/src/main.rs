@@ -106,6 +106,7 @@ fn program(start: &Start) -> u32 {
         Some("sharer") => shared::sharer(start),
         Some("touch-shared") => shared::touch(start),
         Some("narrowed") => narrowing::narrowed(start),
+        Some("driver-on-a-budget") => pci::budgets::driver(start),
         Some("driver-that-ends") => pci::driver_that_ends(start),
         Some("nothing") => 0,
         _ => NO_ROLE,

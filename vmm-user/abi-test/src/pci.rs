@@ -13,6 +13,7 @@ use runtime::{Start, call, heap, process};
 use crate::child::Child;
 use crate::suite::Suite;
 
+pub mod budgets;
 mod entropy;
 
 const PAGE: u64 = 4096;
@@ -83,6 +84,7 @@ pub fn test(suite: &mut Suite<'_>) {
             registers(suite, function);
             messages(suite, function);
             memory(suite, function);
+            budgets::test(suite, pci, function, second);
             let random = entropy::test(suite, function);
             suite.check(random == Ok(()), format_args!("random bytes of a device: {random:?}"));
             suite.expect(process::close(function.0), Status::Ok, format_args!("closing a function"));
