@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use igvm_tools::recipe::Loaded;
 
+use crate::disk_key::write_private;
 use crate::project::{Project, read, write};
 
 /// An image to pack.
@@ -14,6 +15,8 @@ pub struct Image {
     recipe: PathBuf,
     programs: PathBuf,
     overrides: Vec<String>,
+    /// There is a key in it.
+    is_secret: bool,
 }
 
 /// The guest that goes into an image, or into a machine without Plinth.
@@ -43,7 +46,7 @@ impl Image {
         if !file.exists() {
             bail!("there is no recipe {}; those of the project are in igvm-tools/recipes", file.display());
         }
-        Ok(Self { recipe: file, programs: project.programs(), overrides: Vec::new() })
+        Ok(Self { recipe: file, programs: project.programs(), overrides: Vec::new(), is_secret: false })
     }
 
     /// Takes the programs from another folder; see [`crate::build::Build::programs`].
@@ -99,6 +102,13 @@ impl Image {
         })
     }
 
+    /// Adds a file with a key. The image is then for nobody but the user to read.
+    #[must_use]
+    pub fn with_key(mut self, name: &str, file: &Path) -> Self {
+        self.is_secret = true;
+        self.set(&format!("files.{name}"), format_args!("file:{}", file.display()))
+    }
+
     /// Packs the image into a file.
     ///
     /// # Errors
@@ -108,7 +118,11 @@ impl Image {
         let built = Loaded::read(&self.recipe, &roots, &self.overrides)
             .and_then(|loaded| loaded.build())
             .context("the image could not be packed")?;
-        write(file, built.bytes)?;
+        if self.is_secret {
+            write_private(file, &built.bytes)?;
+        } else {
+            write(file, built.bytes)?;
+        }
         Ok(file.into())
     }
 }

@@ -16,6 +16,7 @@ pub mod chaos;
 pub mod command;
 pub mod commands;
 pub mod debian;
+pub mod disk_key;
 pub mod entry_code;
 #[cfg(test)]
 mod floors;

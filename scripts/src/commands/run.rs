@@ -80,7 +80,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
         (machine.gdb, machine.stopped) = (Some(GDB.to_owned()), true);
     }
     machine.inspect = options.inspect.then(|| inspect::socket(project));
-    if let Some(DiskFile { file, is_ram: false }) = &options.disk {
+    if let Some(DiskFile { file, is_ram: false, .. }) = &options.disk {
         machine.disk = Some(readable(file)?);
     }
     machine.network = options.net.map(|Network::User| String::new());

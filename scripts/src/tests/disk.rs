@@ -1,5 +1,6 @@
 //! A disk of the host's, driven by a process: what its file has is read, and what is written is in the file.
 
+mod encrypted;
 mod guest;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("disk-2", |case| disk(case, qemu, 2, ",iommu_platform=on", &[]));
     suite.check("disk-driver-ends", |case| disk(case, qemu, 2, "", &IMPATIENT));
     guest::run(suite, qemu);
+    encrypted::run(suite, qemu);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod board;
 pub mod clock;
 pub mod console;
 pub mod device_host;
+pub mod disk_key;
 pub mod guest_memory;
 pub mod handles;
 pub mod host_clock;

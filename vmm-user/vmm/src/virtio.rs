@@ -9,11 +9,12 @@
 //! | `device virtio-net inside` | a network | a neighbour at 10.0.2.2: [`neighbour`] |
 //! | the same, `set net-channel NAME` | a network | one of the host's, by that channel: [`host_net`] |
 //!
-//! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. Packed rings are
-//! offered besides split ones by `set virtio-rings packed`. All but what is the host's is reached in the exit
-//! that notifies.
+//! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. With
+//! `set disk-key FILE` either kind has nothing but ciphertext of what the guest has ([`crate::disk_key`]).
+//! Packed rings are offered besides split ones by `set virtio-rings packed`. All but what is the host's is
+//! reached in the exit that notifies.
 
-mod host_disk;
+pub mod host_disk;
 mod host_net;
 mod loopback;
 mod neighbour;
@@ -23,6 +24,7 @@ mod worker;
 use alloc::format;
 use alloc::string::String;
 
+use block_crypt::Encrypted;
 use devices::guest_memory::{GuestMemory, NotMemory};
 use runtime::Start;
 use runtime::abi::operation::Handle;
@@ -36,6 +38,7 @@ use virtio_devices::pci::{Rings, VirtioPci};
 use virtio_devices::rng::Rng;
 
 use crate::board::{Builder, Place, place};
+use crate::disk_key::{KeyFile, encrypted};
 use crate::guest_memory::GuestRam;
 use crate::random::RandomNumbers;
 use host_disk::HostDisk;
@@ -71,6 +74,8 @@ impl GuestMemory for GuestRam {
 pub enum Disk {
     /// A payload of the image, in memory.
     Ram(RamDisk),
+    /// One that is encrypted there.
+    EncryptedRam(Encrypted<RamDisk>),
     /// A disk of the host's.
     Host(Worker),
 }
@@ -101,17 +106,25 @@ pub fn take_disk(
     if !is_inside(start, "virtio-blk") {
         return Ok(None);
     }
-    match start.setting("disk-channel") {
-        Some(name) => host_disk(start, name, tsc_hz).map(|worker| Some(Disk::Host(worker))),
-        None => ram_disk(start, files, ram).map(|disk| Some(Disk::Ram(disk))),
-    }
+    let key = start.setting("disk-key").map(|name| KeyFile { files, name });
+    let disk = match (start.setting("disk-channel"), key) {
+        (Some(name), key) => Disk::Host(host_disk(start, name, key, tsc_hz)?),
+        (None, Some(key)) => Disk::EncryptedRam(encrypted(ram_disk(start, files, ram)?, key)?),
+        (None, None) => Disk::Ram(ram_disk(start, files, ram)?),
+    };
+    Ok(Some(disk))
 }
 
 /// Connects to the process that drives the host's disk, and has a thread talk to it.
-fn host_disk(start: &Start, name: &str, tsc_hz: u64) -> Result<Worker, String> {
+fn host_disk(start: &Start, name: &str, key: Option<KeyFile<'_>>, tsc_hz: u64) -> Result<Worker, String> {
     let channel = start.handle(name).ok_or_else(|| format!("no channel named {name} to the host's disk"))?;
     let disk = HostDisk::open(Channel(channel), tsc_hz)?;
-    Worker::start(disk).map_err(|status| format!("a thread for the host's disk: {status}"))
+    let worker = match key {
+        // The cipher's work is done by the disk's thread, not by a vCPU's.
+        Some(key) => Worker::start(encrypted(disk, key)?),
+        None => Worker::start(disk),
+    };
+    worker.map_err(|status| format!("a thread for the host's disk: {status}"))
 }
 
 /// Takes the disk's payload out of the guest's memory: the guest finds none there, and reaches it through the
@@ -172,6 +185,7 @@ fn add_disk(start: &Start, ram: &GuestRam, disk: Disk, board: &mut Builder) {
     let config = BlockConfig { serial, queues };
     match disk {
         Disk::Ram(disk) => add(start, ram, Block::new(AtOnce::new(disk), config), board),
+        Disk::EncryptedRam(disk) => add(start, ram, Block::new(AtOnce::new(disk), config), board),
         Disk::Host(worker) => {
             let done = worker.done();
             let device = VirtioPci::new(Block::new(worker, config), ram.clone(), rings(start));

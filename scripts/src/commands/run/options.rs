@@ -39,8 +39,9 @@ pub struct Options {
     #[arg(long, value_enum, value_name = "WHICH")]
     pub loader: Option<Loader>,
     /// A disk of the guest's, /dev/vda: this file, by QEMU's virtio disk and a process that drives it; with
-    /// `,ram` a copy of the file in memory, which is gone when the machine ends
-    #[arg(long, value_name = "FILE[,ram]", conflicts_with = "image")]
+    /// `,ram` a copy of the file in memory, which is gone when the machine ends; with `,encrypt` the file has
+    /// nothing but ciphertext, by a key that is kept in FILE.key and made if the disk is empty
+    #[arg(long, value_name = "FILE[,ram][,encrypt]", conflicts_with = "image")]
     pub disk: Option<DiskFile>,
     /// A network of the guest's, eth0, by QEMU's virtio device and a process that drives it: the one that
     /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2
@@ -87,16 +88,24 @@ pub struct DiskFile {
     pub file: PathBuf,
     /// A copy in memory, not the file itself.
     pub is_ram: bool,
+    /// It is encrypted.
+    pub is_encrypted: bool,
 }
 
 impl FromStr for DiskFile {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text.strip_suffix(",ram") {
-            Some(file) => Self { file: file.into(), is_ram: true },
-            None => Self { file: text.into(), is_ram: false },
-        })
+        let (mut file, mut is_ram, mut is_encrypted) = (text, false, false);
+        loop {
+            if let Some(rest) = file.strip_suffix(",ram") {
+                (file, is_ram) = (rest, true);
+            } else if let Some(rest) = file.strip_suffix(",encrypt") {
+                (file, is_encrypted) = (rest, true);
+            } else {
+                return Ok(Self { file: file.into(), is_ram, is_encrypted });
+            }
+        }
     }
 }
 
@@ -131,4 +140,23 @@ impl fmt::Display for Loader {
 /// A whole number above 0.
 fn positive() -> RangedU64ValueParser<u32> {
     RangedU64ValueParser::new().range(1..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_a_file_and_what_is_done_with_it() {
+        for (text, name, is_ram, is_encrypted) in [
+            ("a,b", "a,b", false, false),
+            ("a,ram", "a", true, false),
+            ("a,encrypt", "a", false, true),
+            ("a,ram,encrypt", "a", true, true),
+            ("a,encrypt,ram", "a", true, true),
+        ] {
+            let Ok(disk) = text.parse::<DiskFile>();
+            assert_eq!(disk, DiskFile { file: name.into(), is_ram, is_encrypted });
+        }
+    }
 }

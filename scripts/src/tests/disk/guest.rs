@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use block_crypt::KEY_BYTES;
 use plinth_qemu::{Outcome, Qemu};
 
+use super::encrypted;
 use crate::debian::kernel;
 use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
@@ -27,9 +29,14 @@ const IMPATIENT: &str = "for host-block\n  file impatient-block\n  set requests 
 
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) {
-    suite.check("guest-disk-1", |case| guest(case, qemu, 1, ""));
-    suite.check("guest-disk-2", |case| guest(case, qemu, 2, ""));
-    suite.check("guest-disk-driver-ends", |case| guest(case, qemu, 2, IMPATIENT));
+    suite.check("guest-disk-1", |case| guest(case, qemu, 1, "", None));
+    suite.check("guest-disk-2", |case| guest(case, qemu, 2, "", None));
+    suite.check("guest-disk-driver-ends", |case| guest(case, qemu, 2, IMPATIENT, None));
+    suite.check("guest-disk-encrypted", |case| {
+        let key = case.file("disk.key");
+        fs::write(&key, bytes_by_chance(KEY_BYTES))?;
+        guest(case, qemu, 2, IMPATIENT, Some(&key))
+    });
 }
 
 /// A program of e2fsprogs, which not everybody's path has.
@@ -66,15 +73,26 @@ fn image(case: &Case, more: &str) -> Result<Image> {
         .with_programs(&["host-pci", "host-block", "impatient-block"]))
 }
 
-fn guest(case: &mut Case, qemu: &Qemu, processors: u32, more: &str) -> Result<()> {
+/// `more`: of the processes' configuration. With a key the disk is encrypted on the host's.
+fn guest(case: &mut Case, qemu: &Qemu, processors: u32, more: &str, key: Option<&Path>) -> Result<()> {
     let disk = file_system(case)?;
-    let mut machine = case.machine(image(case, more)?.pack(&case.file("igvm"))?);
+    let image = match key {
+        Some(key) => {
+            crypt(&disk, |bytes| encrypted::cipher(key).map(|cipher| cipher.encrypt(0, bytes)))?;
+            encrypted::with_key(image(case, &(encrypted::CONFIG.to_owned() + more))?, key)
+        }
+        None => image(case, more)?,
+    };
+    let mut machine = case.machine(image.pack(&case.file("igvm"))?);
     machine.processors = processors;
     machine.disk = Some(disk.clone());
     let booted = case.boot(qemu, &machine)?;
     case.record_lines(&booted.console_text(), &["disk: ", "vda", "EXT4"]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     check_guest(case, &booted)?;
+    if let Some(key) = key {
+        crypt(&disk, |bytes| encrypted::cipher(key).map(|cipher| cipher.decrypt(0, bytes)))?;
+    }
     check_file(case, &disk)?;
     if !more.is_empty() {
         let starts = booted.log_text().matches("is started again").count();
@@ -82,6 +100,13 @@ fn guest(case: &mut Case, qemu: &Qemu, processors: u32, more: &str) -> Result<()
         ensure!(starts > 10, "the driver ended {starts} times only");
     }
     case.expect_no_panic(&booted)
+}
+
+/// Makes something else of what a file has.
+fn crypt(file: &Path, cipher: impl Fn(&mut [u8]) -> Result<()>) -> Result<()> {
+    let mut bytes = fs::read(file)?;
+    cipher(&mut bytes)?;
+    Ok(fs::write(file, bytes)?)
 }
 
 /// What the guest says.
