@@ -86,10 +86,11 @@ impl Tables {
     /// room for. Returns where it stopped, which is the end of the range or before it. What was changed
     /// before a failure stays changed.
     pub fn edit(&mut self, range: Range<u64>, edit: Edit, stale: &mut Stale) -> Result<u64, MemoryError> {
-        let payer = self.payer();
-        let mut walk = Walk { at: range.start, end: range.end, steps: STEPS, edit, stale, payer };
+        let (payer, end) = (self.payer(), range.end);
+        let mut walk = Walk { at: range.start, end, steps: STEPS, edit, stale, payer };
         walk.table(self.root(), 4)?;
-        Ok(walk.at)
+        // An entry that has nothing is passed as a whole, and may end behind the range.
+        Ok(walk.at.min(end))
     }
 }
 

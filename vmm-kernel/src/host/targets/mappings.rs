@@ -325,8 +325,7 @@ impl<'a> World<'a> {
                 let page = |address: u64| (address - GUEST) / PAGE;
                 let (first, end) = (page(from), page(change.left().end));
                 let done = match more {
-                    // Where nothing is mapped it goes on behind the end.
-                    Ok(_) => page(change.left().start).min(end),
+                    Ok(_) => page(change.left().start),
                     Err(MemoryError::NotMapped) => {
                         let missing = (first..end).find(|page| self.model.guest(*page).is_none());
                         missing.unwrap_or_else(|| panic!("all of {first} to {end} is mapped"))

@@ -105,6 +105,19 @@ fn what_is_not_there_cannot_be_changed_but_may_go() {
 }
 
 #[test]
+fn it_stops_within_its_range_where_nothing_is_mapped() {
+    let _memory = PhysicalMemory::new(32);
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
+    // The last entry that is passed is one of each level, as tables lead to that page alone.
+    tables.map(0, frame(0x9000), USER).unwrap();
+    for end in [3 * PAGE, LARGE_PAGE + PAGE, (1 << 30) + PAGE, (1 << 39) + PAGE] {
+        let mut stale = Stale::new();
+        assert_eq!(tables.edit(end - PAGE..end, Edit::Remove, &mut stale), Ok(end), "{end:#x}");
+        assert!(!stale.is_any());
+    }
+}
+
+#[test]
 fn frames_and_empty_tables_are_given_back_when_they_are_forgotten() {
     let _memory = PhysicalMemory::new(64);
     let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
