@@ -7,7 +7,8 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use runtime::abi::operation::{
-    Call, Handle, MemoryMap, MemoryRange, Operation, ProcessWatch, Rights, SystemCreateVm, VmAllocate,
+    Call, EventSignal, EventWait, Handle, MemoryMap, MemoryRange, Operation, ProcessEnd, ProcessWatch,
+    Rights, SystemCreateVm, VmAllocate,
 };
 use runtime::abi::run_page::activity;
 use runtime::abi::status::Status;
@@ -17,6 +18,7 @@ use runtime::{Start, call, heap, process, syscall, thread};
 use crate::child::{self, Child};
 use crate::suite::Suite;
 use crate::vm::Machine;
+use crate::waiters;
 
 /// As many as there are.
 const VMS: usize = 4;
@@ -24,6 +26,8 @@ const VMS: usize = 4;
 const BATCH_PAGE: usize = 4096;
 /// Mapping so much in small pages takes a while.
 const MUCH: u64 = 32 << 20;
+/// The exit code that a process is ended with.
+const CODE: u32 = 0x55;
 
 /// All of it.
 pub fn test(suite: &mut Suite<'_>) {
@@ -44,6 +48,8 @@ pub fn test(suite: &mut Suite<'_>) {
         came == Ok((0, Status::TimedOut)),
         format_args!("a thread that had not begun when its process ended: {came:?}"),
     );
+    let code = waits_behind_the_end(suite);
+    suite.check(code == Ok(CODE), format_args!("a batch that waits when its process has ended: {code:?}"));
     if suite.cpus > 1 {
         let code = asleep_after_the_end(suite);
         suite.check(code == Ok(0), format_args!("a thread that is about to sleep: {code:?}"));
@@ -126,6 +132,33 @@ fn begun_after_the_end(suite: &Suite<'_>) -> Result<(u32, Status), Status> {
     let came = after.wait_until(0).err().unwrap_or(Status::Ok);
     process::close(after.0)?;
     Ok((code, came))
+}
+
+/// The child: waits for an event, and in the same batch for one that nobody signals.
+pub fn waits_twice(start: &Start) -> u32 {
+    let (Some(first), Ok(never)) = (start.handle("first"), Event::try_new()) else { return 1 };
+    let wait = |event| EventWait { deadline_tsc: u64::MAX }.on(event);
+    loop {
+        match syscall::batch(&mut [wait(first), wait(never.0)]) {
+            // Who asks whether this thread waits is the event's waiter himself, for a moment.
+            Err((Status::WrongState, 0)) => syscall::yield_now(),
+            answer => return answer.map_or_else(|(_, index)| 2 + index as u32, |()| 2),
+        }
+    }
+}
+
+/// A less urgent child waits in a batch. It is woken, and its process is ended before it has run: it goes on
+/// with the batch, where nothing looks at that but what is about to make it wait once more. Returns its exit
+/// code; it would never have one.
+fn waits_behind_the_end(suite: &Suite<'_>) -> Result<u32, Status> {
+    let first = Event::try_new()?;
+    let child = Child::new(suite, "waits-twice")?.grant("first", first.0, Rights::WAIT)?.start(0, 1)?;
+    waiters::until_waited_for(first, suite.ticks_us)?;
+    let end = ProcessEnd { code: CODE, reserved: 0 }.on(child.handle);
+    syscall::batch(&mut [EventSignal::default().on(first.0), end]).map_err(|(status, _)| status)?;
+    let code = child.join(suite)?.code;
+    process::close(first.0)?;
+    Ok(code)
 }
 
 /// The child: ends while a thread on another processor maps much memory, behind which it goes to sleep for

@@ -90,6 +90,7 @@ fn program(start: &Start) -> u32 {
         Some("leftover") => lives::leftover(start),
         Some("holder") => lives::holder(start),
         Some("late-thread") => lives::late_thread(start),
+        Some("waits-twice") => lives::waits_twice(start),
         Some("sleeper") => lives::sleeper(start),
         Some("stranger") => unready::stranger(start),
         Some("run-given") => turns::run_given(start),
