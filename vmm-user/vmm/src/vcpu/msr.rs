@@ -1,6 +1,7 @@
 //! RDMSR and WRMSR.
 
 use decoder::{Exception, Intercept};
+use devices::apic::LocalApic;
 use devices::apic::spec::MSR_APIC_BASE;
 use devices::msr::{MsrRead, MsrWrite, VcpuMsr, check_efer};
 use runtime::abi::registers::Groups;
@@ -54,14 +55,8 @@ impl Vcpu {
             // Both begin as 0 at power-on, and a write of either moves both by the same (SDM volume 3,
             // "Time-Stamp Counter Adjustment"): so they are one.
             MsrRead::TscAdjust => Some(self.events.lapic.tsc_offset()),
-            MsrRead::TscDeadline => {
-                let board = &self.shared.board;
-                let mut access = board.access();
-                let value = self.events.lapic.read_tsc_deadline(&Bus { board, access: &mut access });
-                self.events.lapic_written(&mut self.registers);
-                self.finish(&access);
-                value.ok()
-            }
+            // A deadline that has passed becomes an interrupt when it is read.
+            MsrRead::TscDeadline => self.with_lapic(|lapic, bus| lapic.read_tsc_deadline(bus)).ok(),
             MsrRead::Vcpu(register) => Some(self.read_register(register)),
             // No #GP: systems probe registers by the processor's model, and not each probe is ready for a
             // fault.
@@ -85,25 +80,13 @@ impl Vcpu {
                 self.events.lapic_written(&mut self.registers);
                 result.is_ok()
             }
-            MsrWrite::Lapic => {
-                let board = &self.shared.board;
-                let mut access = board.access();
-                let result = self.events.lapic.write_msr(msr, value, &mut Bus { board, access: &mut access });
-                self.events.lapic_written(&mut self.registers);
-                self.finish(&access);
-                result.is_ok()
-            }
+            MsrWrite::Lapic => self.with_lapic(|lapic, bus| lapic.write_msr(msr, value, bus)).is_ok(),
             // The host's TSC is what Plinth and the other vCPUs tell the time by: only the guest's view
             // moves.
             MsrWrite::Tsc => self.move_tsc(value.wrapping_sub(syscall::tsc())),
             MsrWrite::TscAdjust => self.move_tsc(value),
             MsrWrite::TscDeadline => {
-                let board = &self.shared.board;
-                let mut access = board.access();
-                let result = self.events.lapic.write_tsc_deadline(value, &Bus { board, access: &mut access });
-                self.events.lapic_written(&mut self.registers);
-                self.finish(&access);
-                result.is_ok()
+                self.with_lapic(|lapic, bus| lapic.write_tsc_deadline(value, bus)).is_ok()
             }
             MsrWrite::Vcpu(register) => self.write_register(register, value),
             MsrWrite::Unknown => {
@@ -121,12 +104,19 @@ impl Vcpu {
             return true;
         }
         self.registers.change_msrs(|msrs| msrs.tsc_offset = offset);
+        self.with_lapic(|lapic, bus| lapic.set_tsc_offset(offset, bus));
+        true
+    }
+
+    /// Does something that may change the local APIC, which has the board within its reach.
+    #[inline(always)]
+    fn with_lapic<R>(&mut self, change: impl FnOnce(&mut LocalApic, &mut Bus<'_, '_>) -> R) -> R {
         let board = &self.shared.board;
         let mut access = board.access();
-        self.events.lapic.set_tsc_offset(offset, &Bus { board, access: &mut access });
+        let result = change(&mut self.events.lapic, &mut Bus { board, access: &mut access });
         self.events.lapic_written(&mut self.registers);
         self.finish(&access);
-        true
+        result
     }
 
     fn read_register(&mut self, register: VcpuMsr) -> u64 {
