@@ -7,6 +7,7 @@
 
 use vcpu_abi::operation::{BATCH_MAX, FLAG_CONTINUE, Operation};
 use vcpu_abi::status::Status;
+use zerocopy::FromZeros;
 
 use super::answer::Answer;
 use super::dispatch::execute;
@@ -22,12 +23,31 @@ use crate::task::scheduler;
 const BYTES: u64 = size_of::<Operation>() as u64;
 
 /// `SYS_BATCH`: operations in the caller's memory.
+#[inline(always)]
 pub fn in_user_memory(address: u64, count: u64) -> Answer {
+    // Each has its own function, with no more registers to keep than it takes: inlined where all system calls
+    // come by, they would make calls over channels dearer.
+    if count == 1 { single(address) } else { many(address, count) }
+}
+
+/// What most batches are.
+#[inline(never)]
+fn single(address: u64) -> Answer {
+    let Some(thread) = scheduler::running(this_cpu()) else { return Answer::new(Status::WrongState, 0) };
+    match user_operation(&thread.process, address, true) {
+        Ok((Status::Ok, ..) | (_, true, _)) => Answer::new(Status::Ok, 1),
+        Ok((status, ..)) | Err(status) => Answer::new(status, 0),
+    }
+}
+
+#[inline(never)]
+fn many(address: u64, count: u64) -> Answer {
     if count == 0 || count > BATCH_MAX as u64 {
         return Answer::new(Status::BadArgument, 0);
     }
     let Some(thread) = scheduler::running(this_cpu()) else { return Answer::new(Status::WrongState, 0) };
-    let process = thread.process.clone();
+    // Not counted once more: the thread keeps its process, and is there as long as its system call.
+    let process = &thread.process;
     let mut index = 0;
     while index < count {
         if index > 0 && !scheduler::take_turns() {
@@ -35,7 +55,7 @@ pub fn in_user_memory(address: u64, count: u64) -> Answer {
         }
         // A sum that wraps is checked as any other address is, when it is copied from.
         let place = address.wrapping_add(index * BYTES);
-        let (status, continues, more) = match user_operation(&process, place, index + 1 == count) {
+        let (status, continues, more) = match user_operation(process, place, index + 1 == count) {
             Ok(done) => done,
             Err(status) => (status, false, None),
         };
@@ -62,11 +82,13 @@ fn user_operation(
     last: bool,
 ) -> Result<(Status, bool, Option<PortAccesses>), Status> {
     // Once: what is executed is what was checked, whatever other threads write there meanwhile.
-    let mut operation: Operation = user_copy::read_value(place)?;
+    // And to where it stays: a value that is returned would be copied once more.
+    let mut operation = Operation::new_zeroed();
+    user_copy::read_into(place, &mut operation)?;
     let status = execute(process, &mut operation, last);
     operation.status = status as i32;
     // It has been executed: that its result cannot be written is told, but takes nothing back.
-    user_copy::write_value(place, &operation)?;
+    user_copy::write_from(place, &operation)?;
     let more = if last || status != Status::Ok { None } else { PortAccesses::like(process, &operation) };
     Ok((status, operation.flags & FLAG_CONTINUE != 0, more))
 }
