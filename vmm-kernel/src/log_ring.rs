@@ -116,6 +116,8 @@ pub fn read(from: u64, to: &mut [u8]) -> Part {
 impl Ring {
     fn read(&self, from: u64, to: &mut [u8]) -> Part {
         let end = self.written.load(Ordering::Relaxed) as u64;
+        // Both ends are cut: what was overwritten is gone, and a number ahead of the log is a process's
+        // invention.
         let first = from.clamp(end.saturating_sub(RING_BYTES as u64), end);
         let bytes = to.len().min((end - first) as usize);
         let places = self.bytes.iter().cycle().skip(first as usize % RING_BYTES);

@@ -34,6 +34,7 @@ impl Execute for ProcessLimit {
             _ if self.budget >= budget::END => return Err(Status::BadArgument),
             _ => self.limit,
         };
+        // Handles are counted by the table itself, since they come and go under its lock anyway.
         if self.budget == budget::HANDLES {
             target.handles.lock().set_limit(limit);
         }
@@ -54,6 +55,7 @@ impl Execute for ProcessBudget {
                 (handles.limit() as u64, handles.count() as u64)
             }
             budget::PRIORITY => {
+                // Without a limit it is the highest there is, which tells more than a number without end.
                 let highest = account.least_limit(self.budget).min(PRIORITIES as u64 - 1);
                 (highest, u64::from(target.priority.load(Ordering::Relaxed)))
             }

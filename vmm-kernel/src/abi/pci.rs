@@ -46,6 +46,8 @@ impl Execute for FunctionRead {
 
 impl Execute for FunctionMap {
     fn execute(&mut self, process: &Ref<Process>, function: Ref<Function>) -> Done {
+        // Before anything is mapped: with the last reference the BARs' addresses are free for another's, and
+        // the process would reach those.
         process.mapped.lock().keep(function.clone())?;
         function.map(self.bar, self.offset, self.bytes, &process.space, self.address)
     }
@@ -70,6 +72,8 @@ impl Execute for FunctionEnable {
 
 impl Execute for FunctionAllocate {
     fn execute(&mut self, process: &Ref<Process>, function: Ref<Function>) -> Done {
+        // As above: with the function its memory goes to the next driver, while this process would have it
+        // mapped.
         process.mapped.lock().keep(function.clone())?;
         self.physical = function.allocate(&process.space, self.address, self.bytes, &process.account)?;
         Ok(())

@@ -21,6 +21,8 @@ pub fn give_back() {
 
 /// Does what is so many bytes long. `piece` is given how many are done, and returns how many more it did.
 pub fn in_pieces(bytes: u64, mut piece: impl FnMut(u64) -> Result<u64, Status>) -> Done {
+    // The first without a question: what is short is done at once, and an empty range is the piece's to
+    // refuse.
     let mut done = piece(0)?;
     while done < bytes {
         take_turns()?;

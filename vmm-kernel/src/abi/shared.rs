@@ -17,6 +17,8 @@ impl Execute for SharedCreate {
     fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
         only_self(process, &target)?;
         let memory = SharedMemory::try_new(self.bytes, &process.account)?;
+        // All pages before the first handle: between the pieces other threads run, and would map what is not
+        // there yet.
         in_pieces(self.bytes, |done| Ok(memory.fill_some(done)?))?;
         self.handle = process.handles.lock().insert(memory, Rights::all())?;
         Ok(())
@@ -37,6 +39,8 @@ fn protection(permissions: u32, rights: Rights) -> Result<Protection, Status> {
         Some(wanted) if wanted == Permissions::READ | Permissions::WRITE => {
             if rights.contains(Rights::WRITE) { Ok(Protection::ReadWrite) } else { Err(Status::NoRight) }
         }
+        // To write without reading is nothing that an entry of a page table can say, and nothing that is
+        // shared is executed.
         _ => Err(Status::BadArgument),
     }
 }

@@ -151,6 +151,7 @@ impl Execute for PortWrite {
 
 impl Execute for InterruptBind {
     fn execute(&mut self, process: &Ref<Process>, line: HostLine) -> Done {
+        // The host's interrupts signal it in the process's place, which must be allowed to itself.
         host_lines::bind(line.0, Process::find(process, self.event, Rights::SIGNAL)?)
     }
 }

@@ -128,6 +128,7 @@ impl<T: Party> Core<T> {
     /// # Errors
     /// Disconnected: nobody serves it any more. Exhausted: too many wait.
     pub fn call(&mut self, me: &Ref<T>) -> Result<Option<Ref<T>>, Status> {
+        // Those who wait when it is closed are told once. Who came later would wait for ever.
         if self.service == Service::Closed {
             return Err(Status::Disconnected);
         }
@@ -192,6 +193,7 @@ impl<T: Party> Core<T> {
 
     /// Of equally urgent ones, the one that came first.
     fn most_urgent_caller(&mut self) -> Option<Ref<T>> {
+        // Looked for when it is wanted, not kept in order: a caller's priority may change while it waits.
         let urgencies = self.callers.iter().map(|caller| caller.urgency()).enumerate();
         let first = urgencies.reduce(|best, other| if other.1 > best.1 { other } else { best });
         self.callers.take(first?.0)

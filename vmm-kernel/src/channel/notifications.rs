@@ -23,6 +23,7 @@ impl Notifications {
 
     /// Takes a place for an event.
     pub fn bind(&mut self, key: u64) -> Option<usize> {
+        // With all places taken this is 32, for which there is no key.
         let place = self.bound.trailing_ones() as usize;
         *self.keys.get_mut(place)? = key;
         self.bound |= 1 << place;
@@ -58,6 +59,8 @@ impl Notifications {
         if self.pending == 0 {
             return None;
         }
+        // From behind the last one that was taken: an event that is signalled again and again does not keep
+        // those behind it waiting.
         let later = self.pending & (u32::MAX << self.next);
         let place = if later != 0 { later } else { self.pending }.trailing_zeros();
         self.pending &= !(1 << place);

@@ -56,6 +56,7 @@ impl Transfer for InMemory {
     fn receive(&mut self, call: &Call) -> Result<Form, Status> {
         match call.form {
             Form::Message => user_copy::write_from(self.address, &call.message)?,
+            // With zeros for the rest, as there the caller's memory still has what it sent.
             Form::Words => write_full(self.address, call)?,
         }
         Ok(Form::Message)

@@ -112,6 +112,7 @@ impl Event {
     fn bind_to(&self, bound: Bound) -> Result<(), Status> {
         let target = bound.target();
         let mut state = self.state.lock();
+        // Its signal would go to the binding from now on, and the waiter sleep for ever.
         if state.waiter.is_some() {
             return Err(Status::WrongState);
         }
@@ -134,6 +135,8 @@ impl Event {
             if core::mem::take(&mut state.signalled) {
                 return Ok(());
             }
+            // Before others are looked for: who only looks does not wait, and is not refused for one who
+            // does.
             if deadline_tsc == 0 {
                 return Err(Status::TimedOut);
             }

@@ -91,6 +91,7 @@ impl Vm {
             let tables = Tables::try_new(Payer::of(account))?;
             let root = tables.root();
             let state = SpinLock::new(State { tables, own_pages: 0 });
+            // The backend tells translations of VMs from each other by it: no two have the same.
             let number = slot as u32;
             Ok(Self { number, root, state, processors: AtomicU64::new(0), _charge: charge })
         })

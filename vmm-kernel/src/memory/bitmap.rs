@@ -105,6 +105,7 @@ impl Bitmap {
             free = if self.is_free(index) { free + 1 } else { 0 };
             free == count
         })?;
+        // Taken only now, when all of them were found: with a run that is too short nothing has changed.
         let start = last + 1 - count;
         (start..start + count).for_each(|index| self.set(index, true));
         self.free -= count;
@@ -163,6 +164,7 @@ pub fn free(frame: PhysFrame) {
     {
         let mut bitmap = BITMAP.lock();
         let index = bitmap.index_of(frame);
+        // Others hold it still, and it stays in use.
         if bitmap.unshare(index) {
             return;
         }

@@ -175,6 +175,7 @@ impl Walk<'_> {
             self.steps -= 1;
             let place = index(self.at, level);
             let entry = temporary::with_frame(table, |words| words.entry(place));
+            // Asked anew for each entry: the range may begin and end in the middle of one.
             let is_whole = self.at.is_multiple_of(span(level)) && self.entry_end(level) <= self.end;
             if entry.is_unused() {
                 self.pass(level)?;
@@ -197,6 +198,8 @@ impl Walk<'_> {
     /// The table that an entry leads to; it goes if nothing is left in it.
     fn below(&mut self, table: PhysFrame, place: usize, entry: Entry, level: u32) -> Result<(), MemoryError> {
         let child = PhysFrame::containing_address(entry.address());
+        // A table costs more than an entry: it is mapped for a moment, and looked through for whether
+        // anything is left in it.
         self.steps = self.steps.saturating_sub(TABLE_STEPS);
         self.table(child, level - 1)?;
         let is_empty = || temporary::with_frame(child, |words| words.iter().all(|word| word == 0));

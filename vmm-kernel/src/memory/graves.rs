@@ -86,6 +86,7 @@ impl Grave {
                 self.give_pages(table);
                 break;
             }
+            // From the root anew for each table, so that between two of them nothing has to be remembered.
             let Some((index, entry)) = first_table(table, entries) else { break };
             above = Some((table, index));
             (table, entries) = (PhysFrame::containing_address(entry.address()), COUNT);

@@ -99,6 +99,7 @@ impl Ranges {
     }
 
     fn push(&mut self, range: Range) -> Result<(), MapError> {
+        // What is left on one side of a hole may be nothing.
         if range.start >= range.end {
             return Ok(());
         }

@@ -51,6 +51,7 @@ static LOCK: SpinLock<()> = SpinLock::new(());
 /// The entry that maps `address` at a level: 1 for the page table, 4 for the PML4.
 fn entry(address: u64, level: u32) -> *const Volatile<u64> {
     let mut at = address;
+    // Each step goes one level up: where an entry is seen is an address that the self-map maps as well.
     for _ in 0..level {
         at = SELF_MAP | (((at & 0x0000_ffff_ffff_ffff) >> 9) & !7);
     }

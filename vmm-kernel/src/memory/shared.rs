@@ -65,6 +65,7 @@ impl SharedMemory {
     /// The frame of the page at an offset, for a mapping, which gives it back like one of its own.
     pub fn share(&self, offset: u64) -> Result<PhysFrame, MemoryError> {
         let frame = self.tables.lookup(offset).ok_or(MemoryError::NotMapped)?;
+        // Counted before anybody maps it: from here on it is not free, whatever becomes of the object.
         bitmap::share(frame)?;
         Ok(frame)
     }

@@ -146,6 +146,8 @@ impl Space {
         protection: Protection,
     ) -> Result<u64, MemoryError> {
         check(address, bytes)?;
+        // For the whole range, though only a piece is mapped here: one that is too long is refused before its
+        // first page.
         tables::check_length(address, physical, bytes)?;
         let (address, physical) = (address + done, physical + done);
         self.tables.lock().map_some(address, physical, bytes - done, protection.flags())
@@ -183,6 +185,7 @@ impl Space {
     pub fn check_free(&self, address: u64, bytes: u64) -> Result<(), MemoryError> {
         check(address, bytes)?;
         let tables = self.tables.lock();
+        // Page by page: who asks here maps few, registers and memory of devices, in one go.
         let mut pages = (address..address + bytes).step_by(PAGE as usize);
         if pages.any(|at| tables.is_mapped(at)) { Err(MemoryError::Occupied) } else { Ok(()) }
     }

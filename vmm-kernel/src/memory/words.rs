@@ -16,6 +16,8 @@ pub struct Words([Volatile<u64>; COUNT]);
 impl Words {
     /// The word at an index, which is cut to those there are.
     pub fn at(&self, index: usize) -> &Volatile<u64> {
+        // Cut, not checked: an index that is wrong stays within the page, and there is no panic to come of
+        // it.
         &self.0[index % COUNT]
     }
 

@@ -198,6 +198,7 @@ impl Account {
             let percent = account.limit(budget::SHARE);
             account.window.lock().rest_until(now, tsc_hz, percent, || ran(account))
         };
+        // The longest: each account above has a share of its own, and all of them hold.
         limited.filter_map(rest).max()
     }
 

@@ -54,6 +54,7 @@ impl<T, const MAX: usize> Fifo<T, MAX> {
 
     /// Takes the first one.
     pub fn pop(&mut self) -> Option<Ref<T>> {
+        // With nothing in it the first place is empty, which ends it here.
         let object = self.places.get_mut(self.first)?.take()?;
         self.first = (self.first + 1) % MAX;
         self.count -= 1;

@@ -67,6 +67,7 @@ impl<T, const MAX: usize> List<T, MAX> {
     pub fn take(&mut self, index: usize) -> Option<Ref<T>> {
         let behind = self.places.get_mut(index..self.count)?;
         let taken = behind.first_mut()?.take();
+        // Moved up one by one, as who came first is to be served first; the lists are short.
         behind.rotate_left(1);
         self.count -= 1;
         taken

@@ -135,6 +135,8 @@ pub fn check<'a>(
         if !is_aligned || address < WINDOW.start || placed.end() > u64::from(WINDOW.end) {
             return Err(Status::BadArgument);
         }
+        // With those of other functions and its own: of two at one place, who may map the one would reach the
+        // other.
         let overlaps = |other: &Placed| other.overlaps(placed);
         if taken.clone().flatten().any(overlaps) || places.iter().any(overlaps) {
             return Err(Status::Overlap);

@@ -100,6 +100,7 @@ pub fn offset(offset: u32) -> Result<u8, Status> {
 /// NotFound: it is not there. BadArgument: it is a bridge.
 pub fn check(config: &impl Config) -> Result<(), Status> {
     const BRIDGES: u32 = 6;
+    // Where no function is, reads give all ones, and no vendor has that number.
     if config.read(ID) & 0xffff == 0xffff {
         return Err(Status::NotFound);
     }

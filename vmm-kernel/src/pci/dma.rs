@@ -45,6 +45,8 @@ impl Region {
     }
 
     fn take(&mut self, pages: u16) -> Option<u16> {
+        // The first that fits: drivers take a few pieces when they begin, and give all of them back at their
+        // end.
         let last_start = PAGES.checked_sub(pages)?;
         let run = |first: u16| first as usize..(first + pages) as usize;
         let first = (0..=last_start)

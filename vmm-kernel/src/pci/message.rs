@@ -102,6 +102,8 @@ impl Table {
 
     /// Has an entry sent no more.
     pub fn mask(&self, places: &Places, entry: u16) {
+        // The mask lies in the upper half of that word. The data in the lower one goes with it, and nobody
+        // needs it any more.
         self.set_word(places, entry, 1, 1 << 32);
     }
 

@@ -156,6 +156,8 @@ impl Function {
             message.rebind(event);
             return Ok(());
         }
+        // The room first: an entry that was written and could not be remembered would not be masked at the
+        // function's end.
         let place = state.messages.iter_mut().find(|place| place.is_none()).ok_or(Status::Exhausted)?;
         let charge = Charge::one(account, Kind::Objects)?;
         let message = Message::try_new(event)?;

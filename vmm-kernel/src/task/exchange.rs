@@ -116,6 +116,7 @@ impl Call {
         if self.form == Form::Message {
             return self.message;
         }
+        // What lies behind the words is of an earlier call of this thread's, to or from another process.
         let mut message = Message { key: self.message.key, ..Message::default() };
         if let Some(first) = message.words.first_chunk_mut() {
             *first = *self.words();

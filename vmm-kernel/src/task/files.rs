@@ -48,6 +48,7 @@ impl Directory {
 
     fn find(&self, name: &[u8]) -> Option<File> {
         let mut padded = [0; NAME_BYTES];
+        // A name that is longer than any is no file's.
         padded.get_mut(..name.len())?.copy_from_slice(name);
         self.files.iter().position(|f| f.is_some_and(|f| f.entry.name == padded)).map(File)
     }

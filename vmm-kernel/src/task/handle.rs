@@ -222,6 +222,7 @@ impl HandleTable {
 
     /// Says how many there may be. Those beyond stay.
     pub fn set_limit(&mut self, limit: u64) {
+        // No limit is a number beyond all, and the table has no more places for that.
         self.limit = (HANDLES_MAX - FIRST).min(usize::try_from(limit).unwrap_or(HANDLES_MAX));
     }
 

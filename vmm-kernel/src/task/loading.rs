@@ -34,6 +34,7 @@ impl<'a> Loading<'a> {
     pub fn some(&mut self, process: &Process) -> Result<bool, Status> {
         let space = &process.space;
         self.next = match self.next {
+            // The largest part, in as many goes as it takes; the steps behind it are small.
             Step::Program if self.program.load_some(space)? => Step::Program,
             Step::Program => {
                 process.entry.store(self.program.entry()?, Ordering::Relaxed);

@@ -42,6 +42,7 @@ impl Passed {
         }
         let mut passed = Self::new();
         for (place, handle) in passed.entries.iter_mut().zip(handles).filter(|(_, handle)| **handle != 0) {
+            // One that may not be given refuses all: what was found before it is dropped here.
             *place = Some(to_give(*handle)?);
         }
         Ok(Some(passed))
@@ -58,6 +59,7 @@ impl Passed {
         }
         for (handle, entry) in handles.iter_mut().zip(&mut self.entries) {
             let Some(entry) = entry.take() else { continue };
+            // There is room: it was asked under the lock that is still held.
             if let Ok(given) = table.insert_object(entry.object, entry.rights) {
                 *handle = given;
             }

@@ -187,6 +187,8 @@ impl Process {
 
     /// The name, for the log.
     pub fn name(&self) -> &str {
+        // A name that is too long was cut when the process was made, perhaps within a letter, and is none
+        // then.
         let end = self.name.iter().position(|b| *b == 0).unwrap_or(NAME_BYTES);
         self.name.get(..end).and_then(|n| core::str::from_utf8(n).ok()).unwrap_or("?")
     }

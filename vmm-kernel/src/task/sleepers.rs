@@ -50,6 +50,7 @@ impl<T, const MAX: usize> Sleepers<T, MAX> {
     /// Removes one that is to be woken by now.
     pub fn take_due(&mut self, now_tsc: u64) -> Option<Ref<T>> {
         let is_due = |index: &usize| self.get(*index).is_some_and(|(deadline, _)| *deadline <= now_tsc);
+        // In whatever order: all that are due are woken before any of them runs.
         let index = (0..self.count).find(is_due)?;
         self.take(index)
     }

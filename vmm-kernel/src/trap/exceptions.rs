@@ -23,6 +23,8 @@ fn fault_address(frame: &Frame) -> u64 {
 /// An exception other than those of [`handle_anywhere`].
 pub fn handle(frame: &mut Frame) {
     if frame.is_user() {
+        // It has asked for the FPU, and another's registers were in it meanwhile: the instruction is executed
+        // once more.
         if frame.vector == DEVICE_NOT_AVAILABLE && scheduler::give_fpu_back() {
             return;
         }

@@ -44,6 +44,7 @@ impl Party for Actor {
     }
 
     fn urgency(&self) -> u8 {
+        // Three of them on two processors: with eight actors each combination is there.
         self.number as u8 % 3
     }
 }
@@ -109,6 +110,7 @@ impl Stage {
     fn call(&mut self, actor: usize, endpoint: usize, send: &Outgoing) -> Outcome {
         let me = self.actors[actor].clone();
         let passed = match self.passed(actor, &send.handles) {
+            // In the kernel's order: a handle that may not be passed is told before a time that is over.
             Ok(_) if !send.has_time => return Outcome::Fails(Status::TimedOut),
             Ok(passed) => passed,
             Err(status) => return Outcome::Fails(status),
@@ -116,6 +118,7 @@ impl Stage {
         let number = {
             let mut call = me.call.lock();
             (call.message, call.form, call.passed) = (message(send), Form::Message, passed);
+            // By one more, as 0 says that none is called.
             call.begin(endpoint + 1)
         };
         let core = &mut self.cores[endpoint];
@@ -143,6 +146,7 @@ impl Stage {
             return Outcome::Waits;
         }
         let status = call.close();
+        // It may wait in the queue still, and whoever receives next must not find it.
         if status == Status::TimedOut {
             self.cores[endpoint].leave_callers(&me);
         }
@@ -181,6 +185,7 @@ impl Stage {
             Ok(passed) => passed,
             Err(status) => return Outcome::Fails(status),
         };
+        // Behind the handles: a reply that is refused for them leaves the call as it is.
         let served = core::mem::take(&mut *me.received.lock());
         if let Received::Call(served) = served {
             match reply {
@@ -344,6 +349,7 @@ pub fn run(input: &[u8]) {
 fn take(stage: &mut Stage, model: &mut Model, step: &[u8], number: u64) {
     let [kind, who, first, second] = *step else { return };
     let (actor, endpoint) = (usize::from(who) % ACTORS, usize::from(who >> 3) % ENDPOINTS);
+    // None in half of the places, and else one of few numbers, as a table has no more than five.
     let handle = |bits: u8| if bits < 8 { 0 } else { Handle::from(bits % 8) };
     let send = Outgoing {
         number,
@@ -364,6 +370,7 @@ fn take(stage: &mut Stage, model: &mut Model, step: &[u8], number: u64) {
         }
         4 | 5 => wake(stage, model, actor, kind % 10 == 4),
         6 => {
+            // Places there are 32 of: some that do not exist are among them.
             let place = usize::from(first % 40);
             stage.signal(endpoint, place, u32::from(second % 2));
             model.signal(endpoint, place, u32::from(second % 2));
@@ -404,6 +411,7 @@ fn wake(stage: &mut Stage, model: &mut Model, actor: usize, has_time: bool) {
 }
 
 fn end_process(stage: &mut Stage, model: &mut Model, process: usize) {
+    // Both threads come back from what they wait for before the process is over, as in the kernel.
     for actor in [2 * process, 2 * process + 1] {
         while !model.is_idle(actor) {
             wake(stage, model, actor, false);

@@ -173,6 +173,7 @@ impl<'a> World<'a> {
 
     fn allocate(&mut self, space: usize, first: u64, pages: u64) {
         let (of, address) = (self.spaces[space].of, WINDOW + first * PAGE);
+        // How far it came is told by what the space counts: a failure returns no number.
         let before = of.own_bytes();
         let result =
             in_pieces(pages, |done| of.allocate_some(address, pages * PAGE, done, Protection::ReadWrite));
@@ -213,6 +214,7 @@ impl<'a> World<'a> {
             let tag = self.tag();
             let Ok(frame) = memory.share(page * PAGE) else { panic!("page {page} is not there") };
             temporary::with_frame(frame, |words| words.at(0).set(tag));
+            // The look has counted as a mapping, which goes here: the object keeps the page.
             frames::free(frame);
             tags.push(tag);
         }
@@ -307,6 +309,7 @@ impl<'a> World<'a> {
         let more = match &mut pending {
             Pending::Space(space, change) => {
                 let (watched, left) = (&self.spaces[*space], change.left());
+                // Before it goes on: behind it no table says any more which frame was there.
                 let frames: Vec<_> =
                     left.clone().step_by(PAGE as usize).map(|address| watched.walk(address)).collect();
                 let more = change.some();
@@ -362,6 +365,7 @@ impl<'a> World<'a> {
 
     fn check(&self) {
         for (space, watched) in self.spaces.iter().enumerate() {
+            // As far as a range may reach that begins on the last page.
             for page in 0..WINDOW_PAGES + 40 {
                 let leaf = watched.walk(WINDOW + page * PAGE);
                 self.model.check(space, page, leaf);
@@ -385,6 +389,7 @@ impl<'a> World<'a> {
 
     fn check_budgets(&self) {
         for (number, (account, space)) in self.accounts.iter().zip(self.spaces).enumerate() {
+            // The first process has made the VM, and pays for its tables.
             let of_vm = if number == 0 { self.vm.frames() } else { 0 };
             let expected = space.frames() + of_vm + self.model.shared_frames(number);
             assert_eq!(account.used(budget::MEMORY), expected, "the budget of process {number}");

@@ -89,6 +89,7 @@ fn check_enterable(vmcb: &Vmcb) {
     let (pae, lme) = (bit(cr4, 5), bit(efer, 8));
     let (long_code, code_32) =
         (bit(save.cs.get().attributes.into(), 9), bit(save.cs.get().attributes.into(), 10));
+    // The processor's own, as VMRUN would hold CR3 against them.
     let physical_bits = cpuid(0x8000_0008, 0).eax & 0xff;
     let cr4_known =
         [0..11, 11..13, 16..19, 20..23].into_iter().flatten().fold(0, |bits, bit| bits | 1 << bit);

@@ -143,6 +143,7 @@ impl Model {
 
     pub fn insert(&mut self, process: usize, token: u64, rights: Rights) -> Result<Handle, Status> {
         let table = &mut self.tables[process];
+        // The lowest free one, by which both sides name the same.
         let first = HANDLE_SELF + 1;
         let free = (first..first + HANDLES as Handle).find(|handle| !table.contains_key(handle));
         let handle = free.ok_or(Status::OutOfHandles)?;
@@ -212,6 +213,7 @@ impl Model {
             }
             me.open = None;
             me.ended = (Status::TimedOut, 0);
+            // Perhaps it was received already, and is in no queue: then its server replies to nobody.
             self.endpoints[endpoint].callers.retain(|caller| *caller != actor);
         }
         me.doing = Doing::Runs;
@@ -263,7 +265,9 @@ impl Model {
     fn next(&mut self, actor: usize, endpoint: usize, may_wait: bool) -> Outcome {
         loop {
             let at = &mut self.endpoints[endpoint];
+            // Whoever receives serves it from now on, also where an earlier process has ended.
             (at.server, at.is_closed) = (Some(self.serials[actor / 2]), false);
+            // By turns while both wait. With no caller a notification follows the other.
             let callers_turn = at.notified && !at.callers.is_empty();
             at.notified = false;
             if !callers_turn && let Some(key) = at.notification() {
@@ -292,6 +296,7 @@ impl Model {
         if self.actors[caller].open != Some(number) {
             return None;
         }
+        // Gone from the caller, be there room for them or not: they are dropped with the call.
         let came = std::mem::take(&mut self.actors[caller].on_the_way);
         match self.come(actor, came) {
             Ok(handles) => {
@@ -366,6 +371,7 @@ impl Model {
                 open.into_iter().for_each(|number| self.end_call((caller, number), Status::Disconnected));
             }
         }
+        // A process that begins in its place is another one: what the first one served it does not.
         self.serials[process] = self.next_serial;
         self.next_serial += 1;
     }

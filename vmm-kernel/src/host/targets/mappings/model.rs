@@ -39,6 +39,7 @@ impl Model {
 
     /// How many pages, from the first one on, have nothing yet.
     pub fn free_run(&self, space: usize, first: u64, pages: u64) -> u64 {
+        // The kernel maps in the order of addresses, and stops at the first that has something.
         let taken = self.spaces[space].range(first..first + pages).next();
         taken.map_or(pages, |(page, _)| page - first)
     }

@@ -106,6 +106,7 @@ impl<'a, C: Rooted> Watched<'a, C> {
         for level in (1..=4u32).rev() {
             let shift = 12 + 9 * (level - 1);
             let entry = word(table, (address >> shift) as usize & 511);
+            // Not by the bit PRESENT: a page without any access is there, and holds its frame.
             if entry == 0 {
                 return None;
             }
@@ -174,6 +175,7 @@ impl<C: Rooted> Cached for Watched<'_, C> {
 }
 
 fn frames_of(table: u64, level: u32) -> u64 {
+    // The upper half is the kernel's, shared by all spaces and owned by none.
     let entries = if level == 4 { 256 } else { 512 };
     let of_entry = |entry: u64| match level {
         1 => u64::from(entry & OWNED != 0),
