@@ -186,6 +186,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_device_says_what_it_was_made_with() {
+        let resources = [Resource::Ports(PortRange { first: 0x3f8, count: 8 }), Resource::Line(4)];
+        let device = IsaDevice::new(*b"COM1", *b"PNP0501", Some(7), &resources).unwrap();
+        assert_eq!((device.name(), device.id()), (*b"COM1", *b"PNP0501"));
+        assert_eq!((device.number(), device.resources()), (Some(7), &resources[..]));
+        assert_eq!(IsaDevice::new(*b"COM1", *b"PNP0501", None, &[]).unwrap().number(), None);
+    }
+
+    #[test]
     fn what_is_no_name_is_refused() {
         let ports = |count| [Resource::Ports(PortRange { first: 0x70, count })];
         assert!(IsaDevice::new(*b"RTC_", *b"PNP0B00", None, &ports(255)).is_some());

@@ -40,14 +40,15 @@ impl Control {
     pub fn with_cr0(self, value: u64) -> Result<Self, GeneralProtection> {
         let has = |bit: u64| value & bit != 0;
         // Only the change counts: with paging on already, EFER.LME and CR4.PAE can't be other than they are.
-        let (on, off) = (has(PG) && self.cr0 & PG == 0, !has(PG) && self.cr0 & PG != 0);
+        let on = has(PG) && self.cr0 & PG == 0;
         let (long, active) = (self.efer & LME != 0, self.efer & LMA != 0);
         // Each of these is #GP (APM 3, MOV CRn). 64-bit code cannot go on where long mode begins or ends.
         let refused = value >> 32 != 0
             || has(PG) && !has(PE)
             || has(NW) && !has(CD)
             || on && long && (self.cr4 & PAE == 0 || self.code_is_long)
-            || off && active && self.code_is_long;
+            // Long mode is active with paging on alone.
+            || active && !has(PG) && self.code_is_long;
         if refused {
             return Err(GeneralProtection);
         }

@@ -227,3 +227,25 @@ fn a_tpm_has_a_table_and_a_device() {
         assert_eq!(occurs(&[0x86, 9, 0, 1, 0, 0, 0xd4, 0xfe, 0, 0x50, 0, 0]), 1);
     }
 }
+
+/// The resources of the root bridge and its interrupt routing, as the AML has them (ACPI 6.5, 6.4.3.5.3 and
+/// 6.2.13).
+#[test]
+fn the_bridge_passes_on_what_is_not_its_own() {
+    let dsdt = find(&make(CONFIG), b"DSDT").unwrap();
+    let occurs = |bytes: &[u8]| dsdt.windows(bytes.len()).any(|window| window == bytes);
+    // Word address space: granularity, first, last, translation, length. All ports but CF8h to CFFh.
+    assert!(occurs(&[0, 0, 0x00, 0x00, 0xf7, 0x0c, 0, 0, 0xf8, 0x0c]));
+    assert!(occurs(&[0, 0, 0x00, 0x0d, 0xff, 0xff, 0, 0, 0x00, 0xf3]));
+    // The ISA bridge is function 0 of slot 31.
+    assert!(occurs(b"_ADR\x0c\0\0\x1f\0"));
+    for slot in 1..32_u8 {
+        for pin in 0..4_u8 {
+            // Small numbers have opcodes of their own.
+            let pin_aml = if pin < 2 { alloc::vec![pin] } else { alloc::vec![0x0a, pin] };
+            let line = pci::spec::intx_line(slot, pin);
+            let package = [&[0x0c, 0xff, 0xff, slot, 0][..], &pin_aml, &[0, 0x0a, line]].concat();
+            assert!(occurs(&package), "{slot} {pin}");
+        }
+    }
+}

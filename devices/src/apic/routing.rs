@@ -133,19 +133,10 @@ impl Delivery<'_> {
         let equals = takers().filter(|taker| taker.2 == lowest).count();
         // By the vector: equals share the load, and an interrupt stays with one of them.
         let index = usize::from(self.message.vector) % equals.max(1);
-        let Some((vcpu, apic, _)) = takers().filter(|taker| taker.2 == lowest).nth(index) else {
-            // A priority changed between the passes: any taker is as right as another.
-            return self.first(excluded);
-        };
-        self.post(vcpu, apic);
-        true
-    }
-
-    fn first(&mut self, excluded: Option<usize>) -> bool {
-        let apics = self.apics;
-        let found =
-            apics.iter().find(|(vcpu, apic)| Some(*vcpu) != excluded && self.takes(apic, apic.routing()));
-        found.map(|(vcpu, apic)| self.post(vcpu, apic)).is_some()
+        let taker = takers().filter(|taker| taker.2 == lowest).nth(index);
+        // Where a priority changed between the passes, any taker is as right as another.
+        let taker = taker.or_else(|| takers().next());
+        taker.map(|(vcpu, apic, _)| self.post(vcpu, apic)).is_some()
     }
 
     fn run(mut self, excluded: Option<usize>) -> bool {

@@ -104,13 +104,13 @@ impl MmioMap {
     }
 
     fn fill_slots(&mut self) {
-        for (index, range) in self.small.iter().enumerate() {
+        for (next, range) in (1..).zip(&self.small) {
             for page in range.start >> PAGE_SHIFT..=range.last >> PAGE_SHIFT {
                 let mut at = hash(page, self.shift);
                 // Terminates: the table has twice as many slots as there are pages.
                 while let Some(slot) = self.slots.get_mut(at) {
                     if slot.page == FREE.page {
-                        *slot = Slot { page, range: *range, next: index as u32 + 1 };
+                        *slot = Slot { page, range: *range, next };
                         break;
                     }
                     // An earlier range touches this page too; the search goes on from it in order.

@@ -141,5 +141,15 @@ fn mmio_accesses_that_leave_a_range_are_split() {
     assert_eq!(written, [(A, 3, 0x11), (B, 0, 0x22), (B, 1, 0x33)]);
     // Past the end of the address space there is nothing.
     assert_eq!(map.read(u64::MAX, Width::Word, |_, offset, _| offset), 0xff01);
-    assert_eq!(map.read(0x1000, Width::Dword, |_, _, width| width.mask()), 0xffff_ffff);
+    // What does not leave one is one access.
+    let (mut read, mut written) = (Vec::new(), Vec::new());
+    map.read(0x1000, Width::Dword, |id, offset, width| {
+        read.push((id, offset, width));
+        0
+    });
+    map.write(0x1002, Width::Word, 0x2211, |id, offset, width, value| {
+        written.push((id, offset, width, value))
+    });
+    assert_eq!(read, [(A, 0, Width::Dword)]);
+    assert_eq!(written, [(A, 2, Width::Word, 0x2211)]);
 }

@@ -6,6 +6,8 @@
 //! does that). A guest's mistake is register state or an all-ones read, never an error and never a panic.
 
 mod device;
+#[cfg(test)]
+mod tests;
 
 pub use device::{Device, Input, Lines, Missing, Mmio, Ports, Present, Timer};
 

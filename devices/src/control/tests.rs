@@ -47,6 +47,8 @@ fn cr0() {
         (long(), PE, Err(GeneralProtection)),
         (long(), PG, Err(GeneralProtection)),
         (compatible, PE, Ok((PE | ET, LME))),
+        // Outside of long mode CS.L means nothing.
+        (Control { cr0: PG | PE | ET, code_is_long: true, ..real_mode() }, PE, Ok((PE | ET, 0))),
     ] {
         let made = before.with_cr0(value).map(|after| (after.cr0, after.efer));
         assert_eq!(made, after, "{value:#x} over {before:x?}");

@@ -2,6 +2,8 @@ use super::{features as f, *};
 use crate::testing::Random;
 use alloc::collections::BTreeSet;
 
+mod offered;
+
 const TSC_HZ: u64 = 2_999_998_000;
 
 /// A host like an AMD EPYC with AVX2, and everything on that we must hide.
@@ -272,7 +274,21 @@ fn tsc_ratio_is_near_and_fits_linux() {
         let khz = (CRYSTAL_HZ / 1000).checked_mul(numerator).unwrap() / denominator;
         assert!(u64::from(khz).abs_diff(hz / 1000) * 50_000 <= hz, "{hz}");
     }
-    assert_eq!(crystal_ratio(2_500_000_000, CRYSTAL_HZ), (1, 100));
+    // The smallest denominator with the least error, and a numerator that Linux can multiply: 171,798 is the
+    // largest.
+    let of = |numerator: u64, denominator: u64| u64::from(CRYSTAL_HZ) * numerator / denominator;
+    for (hz, ratio) in [
+        (of(100, 1), (1, 100)),
+        (of(100, 1) + 1, (1, 100)),
+        (of(100_003, 1009), (1009, 100_003)),
+        (of(171_798, 4001), (4001, 171_798)),
+        (1, (1, 1)),
+    ] {
+        assert_eq!(crystal_ratio(hz, CRYSTAL_HZ), ratio, "{hz}");
+    }
+    for numerator in [171_799, 960_241] {
+        assert!(crystal_ratio(of(numerator, 4001), CRYSTAL_HZ).1 < 171_799, "{numerator}");
+    }
     for (hz, crystal) in [(0, 0), (u64::MAX, 0), (u64::MAX, u32::MAX), (0, u32::MAX)] {
         let (denominator, _) = crystal_ratio(hz, crystal);
         assert_ne!(denominator, 0);
@@ -365,6 +381,9 @@ fn registers_follow_features() {
 fn the_apic_bit_follows_the_base_register() {
     const APIC: u32 = 1 << 9;
     let mut table = four(0);
+    // Whether the short way has followed yet or not.
+    let off = Live { is_apic_off: true, ..Live::default() };
+    assert_eq!([1, 0x8000_0001].map(|leaf| table.lookup(leaf, 0, &off).edx & APIC), [0; 2]);
     for (is_apic_off, expected) in [(false, APIC), (true, 0), (false, APIC)] {
         let live = Live { is_apic_off, ..Live::default() };
         table.follow_apic(is_apic_off);

@@ -81,7 +81,8 @@ impl XsaveAreas {
             return Leaf::default();
         }
         let largest = self.standard_bytes(self.xcr0);
-        Leaf { eax: self.xcr0 as u32, ebx: largest, ecx: largest, edx: (self.xcr0 >> 32) as u32 }
+        // None of the components understood is beyond bit 31.
+        Leaf { eax: self.xcr0 as u32, ebx: largest, ecx: largest, edx: 0 }
     }
 
     /// Subleaf of a component.

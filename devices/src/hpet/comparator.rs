@@ -66,8 +66,9 @@ impl Comparator {
     /// The ticks to the next match from when the main counter was at `start`. `None` for a match nobody would
     /// notice: it is caught up with at the next access.
     pub fn ticks_from(&self, start: u64) -> Option<u64> {
-        // No deadline for others: a vCPU would be woken for something that only a later read can see.
-        let noticed = self.ahead != 0 && (self.interrupts() || self.is_level());
+        // No deadline for others: a vCPU would be woken for something that only a later read can see. The
+        // write that made it one of these has armed it.
+        let noticed = self.interrupts() || self.is_level();
         if noticed { self.armed_at.wrapping_sub(start).checked_add(self.ahead) } else { None }
     }
 

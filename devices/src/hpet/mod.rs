@@ -232,11 +232,11 @@ fn drive(platform: &mut dyn Platform, line: Option<u8>, level: bool) {
     }
 }
 
-/// The comparator and its register (0, 8 or 10h) at an offset.
+/// The number of the comparator at an offset, which need not be one that there is, and its register (0, 8 or
+/// 10h).
 fn timer_register(offset: u64) -> Option<(usize, u64)> {
     let offset = offset.checked_sub(spec::TIMERS)?;
-    let index = usize::try_from(offset / 0x20).ok()?;
-    (index < TIMERS).then_some((index, offset % 0x20))
+    Some((usize::try_from(offset / 0x20).ok()?, offset % 0x20))
 }
 
 /// The HPET table (HPET specification, 3.2.4).

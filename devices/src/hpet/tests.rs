@@ -5,6 +5,8 @@ use crate::capability::PowerEvent;
 use crate::testing::Random;
 use alloc::vec::Vec;
 
+mod writes;
+
 /// Time, and what was driven.
 #[derive(Default)]
 struct Board {

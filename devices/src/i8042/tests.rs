@@ -124,3 +124,41 @@ fn a_command_drops_the_data_byte_awaited() {
     assert!(guest.bench.power.is_empty());
     assert_eq!(guest.read(DATA), 0x00);
 }
+
+/// What a driver reads of a command's or a byte's effect: the status register's upper bits, and the
+/// configuration byte.
+#[test]
+fn status_and_configuration() {
+    type Write = (u16, u8);
+    // Port writes; status; the configuration byte.
+    let cases: [(&[Write], u8, u8); 9] = [
+        (&[], 0x14, 0x65),
+        (&[(COMMAND, 0xa8)], 0x1c, 0x45),
+        (&[(COMMAND, 0xa8), (COMMAND, 0xa7)], 0x1c, 0x65),
+        (&[(COMMAND, 0xad)], 0x1c, 0x75),
+        (&[(COMMAND, 0xad), (COMMAND, 0xae)], 0x1c, 0x65),
+        // A byte for the keyboard switches it on again, and is answered.
+        (&[(COMMAND, 0xad), (DATA, 0xf4)], 0x55, 0x65),
+        (&[(COMMAND, 0xd4), (DATA, 0xf4)], 0x75, 0x65),
+        (&[(COMMAND, 0x60), (DATA, 0x00)], 0x10, 0x00),
+        // The self test has passed.
+        (&[(COMMAND, 0x60), (DATA, 0x00), (COMMAND, 0xaa)], 0x1d, 0x04),
+    ];
+    for (writes, status, config) in cases {
+        let mut guest = Guest::new();
+        writes.iter().for_each(|(port, value)| guest.write(*port, *value));
+        assert_eq!(guest.read(COMMAND), status, "{writes:x?}");
+        guest.read(DATA);
+        assert_eq!(guest.command(0x20, &[]), Some(config), "{writes:x?}");
+    }
+}
+
+#[test]
+fn the_interrupt_can_be_off() {
+    for (config, line) in [(0x65, true), (0x64, false)] {
+        let mut guest = Guest::new();
+        guest.command(0x60, &[config]);
+        guest.write(DATA, 0xf2);
+        assert_eq!(guest.bench.line(KEYBOARD_LINE), line, "{config:x}");
+    }
+}

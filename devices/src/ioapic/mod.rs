@@ -155,11 +155,11 @@ impl IoApic {
         }
     }
 
-    /// The pin and the half (0 or 32 bits up) that the selected register is.
+    /// The pin, which need not be one that there is, and the half (0 or 32 bits up) that the selected
+    /// register is.
     fn selected_entry(&self) -> Option<(u8, u32)> {
         let index = self.select.checked_sub(spec::REDIRECTION)?;
-        let pin = index / 2;
-        (usize::from(pin) < PINS).then_some((pin, u32::from(index & 1) * 32))
+        Some((index / 2, u32::from(index & 1) * 32))
     }
 
     fn read_selected(&self) -> u32 {

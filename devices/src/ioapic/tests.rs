@@ -180,6 +180,9 @@ fn a_level_nobody_takes_does_not_block_the_pin() {
     fixture.pin(9, true);
     assert_eq!((fixture.sent(), fixture.remote_irr(9)), (alloc::vec![0x39], false));
     fixture.sink.refuses = false;
+    // There is nothing that could have ended.
+    fixture.eoi(0x39);
+    assert_eq!(fixture.sent(), NOTHING);
     fixture.entry(9, 0x39 | LEVEL);
     assert!(fixture.remote_irr(9));
 }

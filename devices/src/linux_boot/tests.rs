@@ -77,9 +77,39 @@ fn bad_headers() {
     }
     assert_eq!(BzImage::parse(&image(), 2048).err(), Some(ImageError::NoPayload));
     assert_eq!(BzImage::parse(&image()[..0x205], 1 << 30).err(), Some(ImageError::Truncated));
+    assert_eq!(parse(&image()[..0x206]).err(), Some(ImageError::TooOld { version: 0 }));
+    assert_eq!(parse(&image()[..0x26b]).err(), Some(ImageError::Truncated));
+    assert!(parse(&image()[..0x26c]).is_ok());
     let mut file = image();
     put(&mut file, h::SETUP_SECTS, &[0]);
     assert_eq!(parse(&file).unwrap().payload.start, 5 * 512, "0 means 4");
+}
+
+/// What lies behind the header's end is none of its fields.
+#[test]
+fn the_jump_says_where_the_header_ends() {
+    for (jump, command_line_max) in [(0x36, 0), (0x37, 0xff), (0x3a, 0x7ff)] {
+        let mut file = image();
+        put(&mut file, h::VERSION, &[0x06, 0x02]);
+        put(&mut file, h::JUMP + 1, &[jump]);
+        assert_eq!(parse(&file).unwrap().command_line_max, command_line_max, "{jump:x}");
+    }
+}
+
+#[test]
+fn messages_say_what_is_wrong() {
+    use alloc::string::ToString;
+    for (message, part) in [
+        (ImageError::TooOld { version: 0x205 }.to_string(), "2.05"),
+        (ImageError::Alignment { alignment: 3 }.to_string(), "0x3"),
+        (BootError::KernelMemory { bytes: 40 * MIB }.to_string(), "40960 KiB"),
+        (BootError::CommandLine { limit: 2047 }.to_string(), "2047"),
+        (crate::guest_memory::NotMemory.to_string(), "not the guest's memory"),
+        (crate::acpi::AcpiError::TooLarge { bytes: 77 }.to_string(), "77"),
+        (crate::bus::ClaimError::Empty { device: crate::bus::DeviceId(7) }.to_string(), "device 7"),
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
 }
 
 #[test]
@@ -146,6 +176,17 @@ fn other_refusals() {
     let request =
         BootRequest { kernel: &kernel, initrd_bytes: 0, command_line: &long, memory: &memory, rsdp_gpa: 0 };
     assert_eq!(BootPlan::new(&request).err(), Some(BootError::CommandLine { limit: 2047 }));
+    // The longest that the kernel takes, and that there is room for whatever it takes.
+    for (takes, limit) in [(2047, 2047), (u32::MAX, layout::COMMAND_LINE_BYTES as usize - 1), (0, 0)] {
+        let mut file = image();
+        put(&mut file, h::CMDLINE_SIZE, &takes.to_le_bytes());
+        let kernel = parse(&file).unwrap();
+        let line = vec![b'x'; limit + 1];
+        let plan =
+            |command_line| BootPlan::new(&BootRequest { kernel: &kernel, command_line, ..request.clone() });
+        assert!(plan(&line[..limit]).is_ok(), "{takes}");
+        assert_eq!(plan(&line).err(), Some(BootError::CommandLine { limit }), "{takes}");
+    }
     let many = vec![memory[0]; 129];
     assert_eq!(BootPlan::new(&BootRequest { memory: &many, ..request }).err(), Some(BootError::MemoryMap));
     // A 64-bit kernel without the flag cannot find a RAM disk above 4 GiB.
@@ -190,6 +231,17 @@ fn boot_params_say_what_the_loader_did() {
     for (at, value) in bytes {
         assert_eq!(page[at], value, "{at:#x}");
     }
+    // A RAM disk of more than 4 GiB.
+    let large = plan(&kernel, 5 << 30, 64 * MIB, 8 << 30).unwrap();
+    let page_of = |plan: &BootPlan| {
+        plan.placements.iter().find_map(|p| match &p.source {
+            Source::Bytes(page) if p.gpa == plan.entry.rsi => Some(page.clone()),
+            _ => None,
+        })
+    };
+    let page_of_large = page_of(&large).unwrap();
+    let halves = [h::RAMDISK_SIZE, z::EXT_RAMDISK_SIZE].map(|at| field::<4>(&page_of_large, at));
+    assert_eq!(halves, [1 << 30, 1]);
     let line = dword(h::CMD_LINE_PTR);
     let found = made.placements.iter().find(|p| p.gpa == line).map(|p| p.source.clone());
     assert_eq!(found, Some(Source::Bytes(b"console=ttyS0\0".to_vec())));
@@ -230,6 +282,24 @@ fn long_mode_entry_and_its_tables() {
         let leaf = read(table + (address >> 21 & 511) * 8);
         assert_eq!(leaf & 0x83, 0x83);
         assert_eq!(leaf & !0xfff | address & 0x1f_ffff, address);
+    }
+}
+
+#[test]
+fn ram_is_what_a_range_has_all_of() {
+    let map = [
+        MemoryRange { gpa: 0x1000, bytes: 0x2000, kind: MemoryKind::Ram },
+        MemoryRange { gpa: 0x3000, bytes: 0x1000, kind: MemoryKind::Reserved },
+    ];
+    for (gpa, bytes, is_ram) in [
+        (0x1000, 0x2000, true),
+        (0x0fff, 0x1000, false),
+        (0x2000, 0x1001, false),
+        (0x3000, 0x1000, false),
+        (0x5000, 0, false),
+        (u64::MAX, 2, false),
+    ] {
+        assert_eq!(memory_map::is_ram(&map, gpa, bytes), is_ram, "{gpa:x} {bytes:x}");
     }
 }
 

@@ -97,6 +97,7 @@ fn nothing_is_elsewhere() {
     // Beyond the last bus, and across a dword.
     assert_eq!(guest.load(1 << 20, Width::Qword), u64::MAX);
     assert_eq!(guest.load(3, Width::Word), 0xffff);
+    assert_eq!(guest.load(1, Width::Dword), 0xffff_ffff);
     assert_eq!(guest.load(0, Width::Qword), 0x0000_0000_29c0_8086);
     // Extended space of a function that has none.
     assert_eq!(guest.load(0x100, Width::Dword), 0);
@@ -196,6 +197,18 @@ fn bars_that_none_can_have_are_left_out() {
         .with_bar(5, bar(BarKind::Memory64, 0x1000))
         .with_bar(6, bar(BarKind::Memory32, 0x1000));
     assert_eq!(space.bars().count(), 0);
+    let largest = bar(BarKind::Memory64, 1 << 31);
+    assert_eq!(ConfigSpace::new(&IDENTITY).with_bar(4, largest).bars().count(), 1);
+}
+
+#[test]
+fn a_plain_function_has_nothing_behind_its_bars() {
+    let mut bench = Bench::default();
+    for (mut function, name) in [(host_bridge(), "PCI host bridge"), (lpc_bridge(), "LPC bridge")] {
+        assert_eq!(function.name(), name);
+        function.bar_write(0, 0, Width::Dword, 1, &mut bench);
+        assert_eq!(function.bar_read(0, 0, Width::Dword, &mut bench), 0);
+    }
 }
 
 #[test]
@@ -211,6 +224,9 @@ fn capabilities_are_a_list() {
     assert_eq!(space.read(0x48, Width::Word), 0x0011);
     assert_eq!(space.add_capability(1, &[0; 200]), None, "there is no room");
     assert_eq!(space.read(0x49, Width::Byte), 0);
+    // Up to the last byte there is.
+    let last = space.add_capability(1, &[0; 256 - 0x54 - 2]);
+    assert_eq!((last, space.add_capability(1, &[])), (Some(0x54), None));
 }
 
 #[test]

@@ -85,7 +85,8 @@ impl Chip {
         self.edges & !self.levels() | self.inputs & self.levels()
     }
 
-    /// An edge stays requested when its input falls again: devices here pulse their lines.
+    /// Drives input `irq` modulo 8. An edge stays requested when its input falls again: devices here pulse
+    /// their lines.
     pub fn set_input(&mut self, irq: u8, level: bool) {
         let bit = 1_u8 << (irq & 7);
         if level {

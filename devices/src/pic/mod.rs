@@ -39,10 +39,9 @@ impl PicPair {
     /// Drives input `irq`, 0 to 15 but for the cascade.
     pub fn set_irq(&mut self, irq: u8, level: bool) {
         match irq {
-            // No device is wired there: the slave's output is, which `update_cascade` drives.
-            CASCADE => {}
+            // No device is wired to the cascade: the slave's output is, which is driven anew below.
             0..=7 => self.master.set_input(irq, level),
-            8..=15 => self.slave.set_input(irq - 8, level),
+            8..=15 => self.slave.set_input(irq, level),
             _ => {}
         }
         self.update_cascade();

@@ -67,6 +67,8 @@ fn masked_until_initialized_and_by_ocw1() {
     // The edge is kept.
     pic.write(0x21, 0x00);
     assert_eq!(drain(&mut pic), [0x31]);
+    pic.write(0xa1, 0x5a);
+    assert_eq!((pic.read(0x21), pic.read(0xa1)), (0x00, 0x5a));
 }
 
 #[test]
@@ -176,10 +178,13 @@ fn automatic_end() {
     pulse(&mut pic, 3);
     pulse(&mut pic, 5);
     assert_eq!(drain(&mut pic), [0x35, 0x33]);
+    // Without, the order stays what it was last.
     pic.write(0x20, 0x00);
-    pulse(&mut pic, 5);
-    pulse(&mut pic, 3);
-    assert_eq!(drain(&mut pic), [0x35, 0x33]);
+    for irq in [1, 3] {
+        pulse(&mut pic, irq);
+        pulse(&mut pic, 5);
+        assert_eq!(drain(&mut pic), [0x35, 0x30 + irq]);
+    }
 }
 
 #[test]
@@ -240,6 +245,41 @@ fn special_mask() {
     pic.write(0x20, 0x20);
     pic.write(0x20, 0x0b);
     assert_eq!(pic.read(0x20), 0x08);
+    // The mode outlives what else OCW3 is for, and what is read outlives the mode.
+    pulse(&mut pic, 6);
+    assert!(pic.output());
+    pic.write(0x20, 0x48);
+    assert_eq!((pic.output(), pic.read(0x20)), (false, 0x08));
+}
+
+/// 8259A datasheet, "Initialization Command Words": what ICW1 by itself does, and which words follow it.
+#[test]
+fn initialization() {
+    let mut pic = linux();
+    // Special mask mode, automatic end, IRQ 3 at the bottom, the service register to be read.
+    for value in [0x68, 0x80, 0xc3, 0x0b] {
+        pic.write(0x20, value);
+    }
+    pulse(&mut pic, 5);
+    pic.acknowledge();
+    pic.write(0x21, 0xff);
+    pic.write(0x20, 0x11);
+    // The mask is clear, and nothing is in service; the vectors are what they were.
+    pulse(&mut pic, 3);
+    pulse(&mut pic, 4);
+    assert_eq!((pic.read(0x20), pic.acknowledge(), pic.output()), (0x18, 0x33, false));
+    // ICW1, the words that it asks for, and then the mask.
+    for words in [&[0x10, 0x40, 0x04][..], &[0x11, 0x40, 0x04, 0x01], &[0x12, 0x40], &[0x13, 0x40, 0x01]] {
+        let mut pic = PicPair::default();
+        pic.write(0x20, words[0]);
+        for word in &words[1..] {
+            pic.write(0x21, *word);
+        }
+        pic.write(0x21, 0xa5);
+        assert_eq!(pic.read(0x21), 0xa5, "{words:x?}");
+        pulse(&mut pic, 1);
+        assert_eq!(pic.acknowledge(), 0x41, "{words:x?}");
+    }
 }
 
 #[test]
@@ -252,6 +292,12 @@ fn special_fully_nested() {
         assert!(!pic.output());
         pulse(&mut pic, 9);
         assert_eq!(pic.output(), nests, "ICW4 {icw4:x}");
+        // Only the slave does that.
+        let mut pic = initialized(icw4);
+        pulse(&mut pic, 3);
+        assert_eq!(pic.acknowledge(), 0x33);
+        pulse(&mut pic, 3);
+        assert!(!pic.output());
     }
 }
 

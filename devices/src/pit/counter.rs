@@ -251,13 +251,12 @@ impl Counter {
 
     /// Drives the GATE pin.
     pub fn set_gate(&mut self, gate: bool, now: u64) {
-        let (before, rises) = (self.gate, gate && !self.gate);
         self.apply_reload(now);
-        self.gate = gate;
-        if before == gate {
+        if gate == self.gate {
             return;
         }
-        if rises && (self.is_triggered() || self.is_periodic()) {
+        self.gate = gate;
+        if gate && (self.is_triggered() || self.is_periodic()) {
             // The trigger of modes 1 and 5; modes 2 and 3 start their period anew.
             // A trigger takes the count that was written last.
             let loaded = self.next_reload.take().map(|(_, count)| self.reload = count).is_some();
@@ -265,10 +264,11 @@ impl Counter {
                 self.start(now);
             }
         } else if !self.is_triggered() {
+            // What counts had its gate high until now, and what was stopped had it low.
             self.run = match self.run {
-                Run::Since(start) if !gate => Run::Stopped(now.saturating_sub(start)),
-                Run::Stopped(elapsed) if gate => Run::Since(now.saturating_sub(elapsed)),
-                run => run,
+                Run::Since(start) => Run::Stopped(now.saturating_sub(start)),
+                Run::Stopped(elapsed) => Run::Since(now.saturating_sub(elapsed)),
+                Run::Idle => Run::Idle,
             };
             self.schedule_rise();
         }

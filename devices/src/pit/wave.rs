@@ -11,9 +11,9 @@ pub(super) fn output(mode: u8, gate: bool, reload: u64, elapsed: u64) -> bool {
     }
 }
 
-/// The counting element, less than `modulus`.
+/// The counting element. Who shows it drops what is beyond `modulus`, the bits or digits that it has.
 pub(super) fn value(mode: u8, modulus: u64, reload: u64, elapsed: u64) -> u64 {
-    let value = match mode {
+    match mode {
         2 => reload - elapsed % reload,
         3 => {
             let (phase, high) = (elapsed % reload, reload.div_ceil(2));
@@ -22,11 +22,11 @@ pub(super) fn value(mode: u8, modulus: u64, reload: u64, elapsed: u64) -> u64 {
             // half.
             (reload & !1) - 2 * half
         }
-        _ => reload % modulus + modulus - elapsed % modulus,
-    };
-    value % modulus
+        _ => reload + modulus - elapsed % modulus,
+    }
 }
 
+/// The lowest four decimal digits.
 pub(super) fn to_bcd(value: u64) -> u16 {
     (0..4).fold(0, |bcd, digit| bcd | ((value / 10_u64.pow(digit) % 10) << (4 * digit)) as u16)
 }

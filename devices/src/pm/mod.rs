@@ -84,6 +84,7 @@ impl Pm {
             2..4 => (u32::from(self.enable.bits()), offset - 2),
             4..6 => (u32::from(self.control), offset - 4),
             8..12 => (self.timer_width.value(now_ns), offset - 8),
+            // The SMI command port among them.
             _ => return 0,
         };
         (register >> (8 * index)) as u8
@@ -91,7 +92,6 @@ impl Pm {
 
     fn read_byte(&self, port: u16, now_ns: u64) -> u8 {
         match port {
-            spec::SMI_COMMAND => 0,
             0xb3 => self.smi_data,
             spec::RESET_CONTROL => self.reset_control,
             _ => self.block_byte(port.wrapping_sub(spec::PM1A_EVENT), now_ns),
@@ -187,12 +187,8 @@ impl PortDevice for Pm {
 
     fn port_write(&mut self, port: u16, width: Width, value: u32, platform: &mut dyn Platform) {
         self.catch_up(platform.now_ns());
-        if port == spec::PM1A_CONTROL && width != Width::Byte {
-            // Whole, so that SLP_TYP and SLP_EN of one write act together.
-            self.write_control(value as u16, platform);
-        } else {
-            bus::write_bytes(port, width, value, |p, byte| self.write_byte(p, byte, platform));
-        }
+        // SLP_TYP and SLP_EN are in one byte, so that those of one write act together.
+        bus::write_bytes(port, width, value, |p, byte| self.write_byte(p, byte, platform));
         self.update(platform);
     }
 }

@@ -37,7 +37,10 @@ fn timer_reads_at_any_width() {
     let cases = [
         (TimerWidth::Bits24, PM_TIMER, Width::Dword, all & 0xff_ffff),
         (TimerWidth::Bits32, PM_TIMER, Width::Dword, all),
+        (TimerWidth::Bits32, PM_TIMER, Width::Byte, all & 0xff),
         (TimerWidth::Bits32, PM_TIMER + 1, Width::Byte, all >> 8 & 0xff),
+        // A dword that is not the timer's: the control register, and what is not there.
+        (TimerWidth::Bits32, PM1A_CONTROL, Width::Dword, 1),
         (TimerWidth::Bits24, PM_TIMER + 2, Width::Word, all >> 16 & 0xff),
     ];
     for (width, port, size, expected) in cases {
@@ -52,6 +55,10 @@ fn timer_overflow_raises_the_sci_until_cleared() {
     write(&mut pm, PM1A_EVENT + 2, Width::Word, 1, &mut bench);
     let deadline = pm.deadline_ns().unwrap();
     assert_eq!(ticks(deadline), 1 << 23);
+    // Without an SCI nobody waits.
+    let mut without = Pm::new(TimerWidth::Bits24, false);
+    write(&mut without, PM1A_EVENT + 2, Width::Word, 1, &mut bench);
+    assert_eq!(without.deadline_ns(), None);
     bench.now_ns = deadline - 1;
     pm.expire(&mut bench);
     assert!(!bench.line(SCI_LINE));
@@ -148,4 +155,32 @@ fn registers_keep_only_their_bits() {
         let width = if port == RESET_CONTROL || port == SMI_COMMAND { Width::Byte } else { Width::Word };
         assert_eq!(pm.port_read(port, width, &mut bench), expected, "{port:#x}");
     }
+}
+
+#[test]
+fn bytes_of_a_register_are_written_alone() {
+    // Register, then bytes written (offset, value) and what the register is after each.
+    let cases: [(u16, [(u16, u32, u32); 5]); 2] = [
+        (PM1A_EVENT + 2, [(0, 0xff, 0x21), (1, 0xff, 0x721), (0, 0x20, 0x720), (1, 1, 0x120), (0, 0, 0x100)]),
+        // SCI_EN is neither set nor cleared.
+        (PM1A_CONTROL, [(1, 0x14, 0x1400), (0, 3, 0x1402), (1, 8, 0x802), (0, 0, 0x800), (1, 0, 0)]),
+    ];
+    for (register, writes) in cases {
+        for sci in [false, true] {
+            let (mut pm, mut bench) = (Pm::new(TimerWidth::Bits24, sci), Bench::default());
+            let fixed = u32::from(sci && register == PM1A_CONTROL);
+            for (offset, value, expected) in writes {
+                write(&mut pm, register + offset, Width::Byte, value, &mut bench);
+                assert_eq!(
+                    pm.port_read(register, Width::Word, &mut bench),
+                    expected | fixed,
+                    "{offset} {value:x}"
+                );
+            }
+        }
+    }
+    // The SMI's data port is memory.
+    let (mut pm, mut bench) = (pm(), Bench::default());
+    write(&mut pm, SMI_COMMAND + 1, Width::Byte, 0x5a, &mut bench);
+    assert_eq!(pm.port_read(SMI_COMMAND, Width::Word, &mut bench), 0x5a00);
 }

@@ -39,11 +39,9 @@ impl Fields {
         let of_day = seconds.rem_euclid(DAY_S);
         let days = seconds.div_euclid(DAY_S);
         let since_march = days + EPOCH_DAYS;
-        // 400 years have 146,097 days; the quotient is right or off by one, which the next lines put right.
+        // 400 years have 146,097 days; the quotient is the year or the one before.
         let mut year = (since_march * 400).div_euclid(146_097);
-        if days_before_march(year) > since_march {
-            year -= 1;
-        } else if days_before_march(year + 1) <= since_march {
+        if days_before_march(year + 1) <= since_march {
             year += 1;
         }
         let of_year = since_march - days_before_march(year);

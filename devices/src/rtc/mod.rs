@@ -236,8 +236,7 @@ impl Rtc {
             | spec::CENTURY => self.write_time(index, value, now_ns),
             spec::REGISTER_A => self.write_register_a(value & !spec::A_UIP, now_ns),
             spec::REGISTER_B => self.write_register_b(value, now_ns),
-            // Both are read-only.
-            spec::REGISTER_C | spec::REGISTER_D => {}
+            // Registers C and D are read-only: what is written to them nobody reads.
             _ => {
                 if let Some(byte) = self.memory.get_mut(usize::from(index)) {
                     *byte = value;

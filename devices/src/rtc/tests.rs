@@ -79,6 +79,31 @@ fn calendar_goes_there_and_back() {
     }
 }
 
+/// As a guest may write them: what is too much counts on, and months and days begin at 1.
+#[test]
+fn fields_out_of_range_count_on() {
+    let fields = |month, day, hour, minute, second| Fields {
+        second,
+        minute,
+        hour,
+        weekday: 1,
+        day,
+        month,
+        year: 70,
+        century: 19,
+    };
+    for (fields, unix_s) in [
+        (fields(1, 1, 0, 0, 0), 0),
+        (fields(0, 0, 0, 0, 0), 0),
+        (fields(1, 1, 25, 61, 61), 86_400 + 3600 + 3660 + 61),
+        (fields(13, 1, 0, 0, 0), 365 * 86_400),
+        (fields(14, 1, 0, 0, 0), (365 + 31) * 86_400),
+        (fields(24, 32, 0, 0, 0), 2 * 365 * 86_400),
+    ] {
+        assert_eq!(fields.to_unix(), unix_s, "{fields:?}");
+    }
+}
+
 #[test]
 fn alarms_match_next() {
     // Second of the day now; alarm; second of the day then.
@@ -146,6 +171,52 @@ fn time_goes_on_and_stops() {
     assert_eq!(guest.read(SECONDS), 0x30);
     guest.bench.now_ns += MS;
     assert_eq!(guest.read(SECONDS), 0x31);
+}
+
+#[test]
+fn fields_are_set_one_by_one() {
+    let mut guest = Guest::at(NOW_S);
+    guest.write(REGISTER_B, B_24_HOUR | B_SET);
+    let new = [0x21, 0x31, 0x07, 0x15, 0x01, 0x22, 0x44, 0x55];
+    for (index, value) in [CENTURY, YEAR, MONTH, DAY, HOURS, MINUTES, SECONDS]
+        .into_iter()
+        .zip([0x21, 0x31, 0x07, 0x15, 0x22, 0x44, 0x55])
+    {
+        guest.write(index, value);
+    }
+    // The day of the week follows, whatever is written there.
+    guest.write(WEEKDAY, 0x07);
+    assert_eq!(guest.time(), new);
+}
+
+/// SET stops the clock where it is, and a second begins as it goes; a new rate stops nothing.
+#[test]
+fn what_stops_the_clock_and_what_does_not() {
+    let mut guest = Guest::at(NOW_S);
+    guest.bench.now_ns = 5_300 * MS;
+    guest.write(REGISTER_A, 0x2a);
+    assert_eq!(guest.read(SECONDS), 0x08);
+    // Seconds end when they would have ended.
+    for (now_ms, seconds) in [(5_999, 0x08), (6_000, 0x09), (6_999, 0x09), (7_400, 0x10)] {
+        guest.bench.now_ns = now_ms * MS;
+        assert_eq!(guest.read(SECONDS), seconds, "{now_ms} ms");
+    }
+    guest.write(REGISTER_B, B_24_HOUR | B_SET);
+    for now_ms in [8_000, 9_700] {
+        guest.bench.now_ns = now_ms * MS;
+        // Once more changes nothing.
+        guest.write(REGISTER_B, B_24_HOUR | B_SET);
+        assert_eq!(guest.read(SECONDS), 0x10, "{now_ms} ms");
+    }
+    guest.bench.now_ns = 9_900 * MS;
+    guest.write(REGISTER_B, B_24_HOUR);
+    // Nor does what is no change of SET.
+    guest.bench.now_ns = 10_200 * MS;
+    guest.write(REGISTER_B, B_24_HOUR | B_PIE);
+    for (now_ms, seconds) in [(10_899, 0x10), (10_900, 0x11), (11_900, 0x12)] {
+        guest.bench.now_ns = now_ms * MS;
+        assert_eq!(guest.read(SECONDS), seconds, "{now_ms} ms");
+    }
 }
 
 /// How Linux sets the clock half a second before the full one.
@@ -277,6 +348,11 @@ fn memory_and_its_sizes() {
     for (index, value) in cases {
         assert_eq!(guest.read(index), value, "{index:#x}");
     }
+    let small = CmosConfig { low_ram_bytes: 8 << 20, high_ram_bytes: 0, cpus: 0 };
+    let mut small = Guest { rtc: Rtc::new(NOW_S, &small), bench: Bench::default() };
+    for (index, value) in [(0x17, 0x00), (0x18, 0x1c), (0x31, 0x1c), (0x35, 0), (0x5c, 0), (0x5f, 0)] {
+        assert_eq!(small.read(index), value, "{index:#x}");
+    }
     guest.write(0x0f, 0x5a);
     guest.write(REGISTER_C, 0xff);
     guest.write(REGISTER_D, 0);
@@ -293,9 +369,13 @@ fn ports_and_the_nmi_mask() {
     guest.rtc.port_write(INDEX, Width::Byte, 0x0b, &mut guest.bench);
     assert!(!guest.rtc.nmi_masked());
     // The upper bank is its own memory, registers and all.
-    for (index, value) in [(0x00, 0x11), (0x0b, 0x22), (0x7f, 0x33), (0x8b, 0x44)] {
+    let bytes = [(0x00, 0x11), (0x0b, 0x22), (0x7f, 0x33), (0x8c, 0x44)];
+    for (index, value) in bytes {
         guest.rtc.port_write(EXTENDED_INDEX, Width::Byte, index, &mut guest.bench);
         guest.rtc.port_write(EXTENDED_DATA, Width::Byte, value, &mut guest.bench);
+    }
+    for (index, value) in bytes {
+        guest.rtc.port_write(EXTENDED_INDEX, Width::Byte, index, &mut guest.bench);
         assert_eq!(guest.rtc.port_read(EXTENDED_DATA, Width::Byte, &mut guest.bench), value);
     }
     assert_eq!(guest.read(REGISTER_B), B_24_HOUR);

@@ -113,6 +113,8 @@ fn transmitter_interrupt_comes_and_goes() {
     assert_eq!(guest.read(IIR_FCR), 0x02);
     assert!(!guest.line(), "reading IIR takes it back");
     assert_eq!(guest.read(IIR_FCR), 0x01);
+    guest.write(IER_DLM, 3);
+    assert_eq!(guest.read(IIR_FCR), 0x01, "it was enabled before");
     guest.write(RBR_THR_DLL, b'x');
     assert!(guest.line());
     guest.write(IER_DLM, 0);
@@ -220,4 +222,54 @@ fn wide_accesses_are_bytes() {
     let mut guest = Guest::new();
     guest.uart.port_write(BASE + LCR, Width::Word, 0x0803, &mut guest.bench);
     assert_eq!(guest.uart.port_read(BASE + LCR, Width::Dword, &mut guest.bench), 0xb060_0803);
+}
+
+#[test]
+fn what_empties_the_receiver() {
+    // FCR as it was and as it is written then; the bytes left of five.
+    for (before, after, left) in
+        [(0x01, 0x01, 5), (0x01, 0xc1, 5), (0x01, 0x00, 0), (0x01, 0x03, 0), (0x81, 0x05, 5), (0x01, 0xc0, 0)]
+    {
+        let mut guest = Guest::new();
+        guest.write(IIR_FCR, before);
+        guest.feed(b"abcde");
+        guest.write(IIR_FCR, after);
+        assert_eq!(guest.uart.rx.len, left, "{before:#x} {after:#x}");
+    }
+}
+
+/// In loopback each output drives an input (datasheet, 8.6.7 and 8.6.8).
+#[test]
+fn modem_lines_one_by_one() {
+    // MCR's bit; MSR's bits of the line and of its change.
+    for (output, line, delta) in
+        [(0x02, 0x10, 0x01), (0x01, 0x20, 0x02), (0x04, 0x40, 0x04), (0x08, 0x80, 0x08)]
+    {
+        let mut guest = Guest::new();
+        guest.write(MCR, 0x1f);
+        guest.read(MSR);
+        guest.write(IER_DLM, 8);
+        guest.write(MCR, 0x1f & !output);
+        assert_eq!(guest.read(IIR_FCR), 0x00, "{output:x}: an interrupt of its own");
+        // Remembered, whatever comes then.
+        guest.write(MCR, 0x1f & !output);
+        assert_eq!((guest.read(MSR), guest.read(MSR)), (0xf0 & !line | delta, 0xf0 & !line), "{output:x}");
+        assert_eq!(guest.read(IIR_FCR), 0x01);
+        // Of the ring indicator the end alone counts.
+        guest.write(MCR, 0x1f);
+        assert_eq!(guest.read(MSR), 0xf0 | if output == 0x04 { 0 } else { delta }, "{output:x}");
+    }
+}
+
+#[test]
+fn each_port_has_its_name_and_no_input_of_its_own() {
+    for (number, port) in (1..).zip(COM) {
+        let mut uart = Uart::new(port, |_: u8| {});
+        let entries = uart.acpi();
+        let [AcpiEntry::Isa(device)] = &entries[..] else { panic!("{entries:?}") };
+        assert_eq!((device.name(), device.number()), ([b'C', b'O', b'M', b'0' + number], Some(number)));
+        let mut bench = Bench::default();
+        uart.input(&mut bench);
+        assert_eq!(uart.port_read(port.base + LSR, Width::Byte, &mut bench), 0x60);
+    }
 }

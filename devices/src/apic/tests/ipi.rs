@@ -87,23 +87,55 @@ fn x2apic_destinations() {
 
 #[test]
 fn lowest_priority() {
-    // Task priorities, vector, taker.
+    // Task priorities, logical destination or shorthand, vector, taker. Sent by vCPU 0.
     let table = [
-        ([0x20, 0x10, 0x30], 0x51, 1),
-        ([0x20, 0x10, 0x10], 0x51, 2),
-        ([0x20, 0x10, 0x1f], 0x52, 1),
-        ([0, 0, 0], 0x51, 0),
-        ([0, 0, 0], 0x52, 1),
+        ([0x20, 0x10, 0x30], 0x07, LOGICAL, 0x51, 1),
+        ([0x20, 0x10, 0x10], 0x07, LOGICAL, 0x51, 2),
+        ([0x20, 0x10, 0x1f], 0x07, LOGICAL, 0x52, 1),
+        ([0, 0, 0], 0x07, LOGICAL, 0x51, 0),
+        ([0, 0, 0], 0x07, LOGICAL, 0x52, 1),
+        // The lowest of those that it is for.
+        ([0x00, 0x20, 0x10], 0x06, LOGICAL, 0x51, 2),
+        ([0x00, 0x20, 0x10], 0x02, LOGICAL, 0x51, 1),
+        ([0x00, 0x10, 0x20], 0x00, OTHERS, 0x51, 1),
+        ([0x00, 0x10, 0x20], 0x08, LOGICAL, 0x51, 3),
     ];
-    for (priorities, vector, taker) in table {
+    for (priorities, destination, bits, vector, taker) in table {
         let mut machine = Machine::xapic(3);
         for (vcpu, priority) in priorities.into_iter().enumerate() {
             machine.store(vcpu, spec::LDR, 1 << (24 + vcpu));
             machine.store(vcpu, spec::TPR, priority);
         }
-        machine.xapic_ipi(0, 0x07, u32::from(vector) | LOWEST | LOGICAL);
+        machine.xapic_ipi(0, destination, u32::from(vector) | LOWEST | bits);
         let expected: Vec<_> = (0..3).map(|vcpu| (vcpu == taker).then_some(vector)).collect();
-        assert_eq!(machine.pending(), expected, "{priorities:x?}, vector {vector:x}");
+        assert_eq!(machine.pending(), expected, "{priorities:x?}, to {destination:x}, vector {vector:x}");
+    }
+}
+
+/// IDs need not be the numbers of the vCPUs: they have gaps where a package has fewer cores than bits.
+#[test]
+fn a_processor_is_found_by_its_id() {
+    let ids = [0, 2, 1, 8];
+    for destination in 0..10_u8 {
+        let apics = Arc::new(Apics::new(&ids).unwrap());
+        let local = (0..4).map(|vcpu| LocalApic::new(apics.clone(), vcpu, CONFIG).unwrap()).collect();
+        let mut machine = Machine { bus: Bus::default(), apics, local };
+        (0..4).for_each(|vcpu| machine.store(vcpu, spec::SVR, 0x1ff));
+        machine.xapic_ipi(0, destination, 0x51);
+        let expected = ids.map(|id| (id == u32::from(destination)).then_some(0x51));
+        assert_eq!(machine.pending(), expected, "to {destination}");
+    }
+}
+
+#[test]
+fn as_many_as_a_destination_can_name() {
+    // IDs, how many there are.
+    for (ids, len) in [(0..0, Some(0)), (0..1, Some(1)), (5..7, Some(2)), (0..255, Some(255)), (0..256, None)]
+    {
+        let ids: Vec<u32> = ids.collect();
+        let apics = Apics::new(&ids).ok();
+        assert_eq!(apics.as_ref().map(Apics::len), len);
+        assert_eq!(apics.as_ref().map(Apics::is_empty), len.map(|len| len == 0));
     }
 }
 
@@ -229,6 +261,9 @@ fn mixed_modes_find_each_other() {
     assert_eq!(machine.pending()[1], None);
     machine.wrmsr(0, spec::ICR, 0x80 << 32 | u64::from(LOGICAL) | 0x71).unwrap();
     assert_eq!(machine.pending()[1], Some(0x71));
+    machine.local[1].acknowledge(0x71);
+    machine.wrmsr(0, spec::ICR, 0xff << 32 | u64::from(LOGICAL) | 0x81).unwrap();
+    assert_eq!(machine.pending()[1], Some(0x81));
 }
 
 #[test]
@@ -243,6 +278,9 @@ fn msi_decoding() {
         (0xfee0_1004, 0x131, Some((1, true, LowestPriority, 0x31, false))),
         (0xfee0_1000, 0xc031, Some((1, false, Fixed, 0x31, true))),
         (0xfee0_1000, 0x400, Some((1, false, Nmi, 0, false))),
+        (0xfee0_1000, 0x200, Some((1, false, Smi, 0, false))),
+        (0xfee0_1000, 0x500, Some((1, false, Init, 0, false))),
+        (0xfee0_1000, 0x700, Some((1, false, ExtInt, 0, false))),
         (0xfee0_1000, 0x300, None),
         (0xfee0_1000, 0x600, None),
         (0xfed0_1000, 0x31, None),

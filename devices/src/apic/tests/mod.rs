@@ -5,6 +5,7 @@ mod ipi;
 mod posted;
 mod priority;
 mod registers;
+mod sets;
 mod threads;
 mod timer;
 

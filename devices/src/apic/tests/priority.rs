@@ -118,4 +118,42 @@ fn the_trigger_mode_is_that_of_the_last_request() {
     deliver(&mut machine, 0xc061);
     deliver(&mut machine, 0x61);
     assert_eq!(machine.bus.ended, [0x62, 0x61]);
+    // The only one of its word.
+    deliver(&mut machine, 0xc081);
+    deliver(&mut machine, 0x81);
+    assert_eq!(machine.bus.ended, [0x62, 0x61, 0x81]);
+}
+
+/// What the owner of a local APIC is told, without a look at the registers that nothing has changed.
+#[test]
+fn requests_and_changes_are_seen() {
+    let mut machine = Machine::xapic(1);
+    assert!(machine.local[0].has_changed());
+    machine.local[0].attend();
+    assert!(!machine.local[0].has_changed() && !machine.local[0].has_requests());
+    machine.xapic_ipi(0, 0, 0x41);
+    assert_eq!(machine.pending(), [Some(0x41)]);
+    // A priority register is no change that moves a deadline.
+    assert!(machine.local[0].has_requests() && !machine.local[0].has_changed());
+    machine.local[0].acknowledge(0x41);
+    assert!(!machine.local[0].has_requests());
+    machine.store(0, spec::LVT_TIMER, 0x31);
+    assert!(machine.local[0].has_changed());
+}
+
+/// TPR is at its highest, so that what is in service alone decides about the window.
+#[test]
+fn a_window_is_for_what_is_above_the_vector_in_service() {
+    // In service, requested, what the window is opened for.
+    for (in_service, requested, window) in
+        [(0x41, 0x4f_u8, None), (0x41, 0x51, Some(0x51)), (0x4f, 0x50, Some(0x50)), (0x51, 0x4f, None)]
+    {
+        let mut machine = Machine::xapic(1);
+        machine.local[0].set_tpr(0xf0);
+        machine.local[0].acknowledge(in_service);
+        machine.xapic_ipi(0, 0, requested.into());
+        assert_eq!(machine.pending(), [None]);
+        let apic = &machine.local[0];
+        assert_eq!(apic.interrupt_above_service(), window, "{in_service:x} {requested:x}");
+    }
 }

@@ -125,6 +125,7 @@ fn xapic_registers() {
         (spec::RRD, 0xff, 0),
         (spec::LDR, 0x12ff_ffff, 0x1200_0000),
         (spec::DFR, 0, 0x0fff_ffff),
+        (spec::DFR, 0xffff_ffff, 0xffff_ffff),
         (spec::SVR, 0xffff_ffff, 0x13ff),
         (spec::ISR, 0xff, 0),
         (spec::ICR, 0xfff3_30f1, 0x0000_00f1),
@@ -171,6 +172,7 @@ fn xapic_parts_of_registers() {
         (0xf0, Width::Qword, 0x1ab),
         (0xf4, Width::Dword, 0),
         (0xff, Width::Byte, 0),
+        (0x0f, Width::Dword, 0),
     ] {
         assert_eq!(apic.mmio_read(offset, width, &machine.bus), value, "{offset:x} {width:?}");
     }
@@ -179,6 +181,23 @@ fn xapic_parts_of_registers() {
     {
         apic.mmio_write(offset, width, 0, &mut machine.bus);
         assert_eq!(apic.mmio_read(0xf0, Width::Dword, &machine.bus), 0x1ab, "{offset:x} {width:?}");
+    }
+    // None of these was an error of the guest's.
+    machine.store(0, spec::ESR, 0);
+    assert_eq!(machine.load(0, spec::ESR), 0);
+}
+
+#[test]
+fn the_halves_of_the_command_are_two_registers() {
+    let mut machine = Machine::xapic(1);
+    for (register, value, halves) in [
+        (spec::ICR, 0x0000_44f1, (0x0000_44f1, 0)),
+        (spec::ICR_HIGH, 0x1200_0000, (0x0000_44f1, 0x1200_0000)),
+        (spec::ICR, 0x0008_08f2, (0x0008_08f2, 0x1200_0000)),
+        (spec::ICR_HIGH, 0x0300_0000, (0x0008_08f2, 0x0300_0000)),
+    ] {
+        machine.store(0, register, value);
+        assert_eq!((machine.load(0, spec::ICR), machine.load(0, spec::ICR_HIGH)), halves);
     }
 }
 

@@ -85,6 +85,33 @@ fn late_expiry_fires_once_and_keeps_the_beat() {
     assert_eq!(machine.load(0, spec::TIMER_CURRENT), 75);
 }
 
+/// Nobody has looked since the period's end: the count read is of the one that has begun meanwhile.
+#[test]
+fn a_period_that_was_not_served_is_counted_on() {
+    // Time, count: it started at 1000 ns.
+    for (now_ns, count) in [(4_960, 1), (5_000, 100), (6_000, 75), (8_960, 1), (10_000, 75)] {
+        let mut machine = Machine::xapic(1);
+        machine.bus.now_ns = 1_000;
+        machine.store(0, spec::TIMER_DIVIDE, 0xb);
+        machine.store(0, spec::LVT_TIMER, 0xef | PERIODIC);
+        machine.store(0, spec::TIMER_INITIAL, 100);
+        machine.bus.now_ns = now_ns;
+        assert_eq!(machine.load(0, spec::TIMER_CURRENT), count, "{now_ns} ns");
+    }
+}
+
+#[test]
+fn a_divider_starts_nothing() {
+    let mut machine = Machine::xapic(1);
+    machine.store(0, spec::LVT_TIMER, 0xef);
+    machine.store(0, spec::TIMER_DIVIDE, 3);
+    assert_eq!(machine.local[0].deadline_ns(), None);
+    let mut machine = tsc_machine();
+    machine.local[0].write_tsc_deadline(3000, &machine.bus).unwrap();
+    machine.store(0, spec::TIMER_DIVIDE, 3);
+    assert_eq!(machine.local[0].deadline_ns(), Some(1000));
+}
+
 #[test]
 fn changes_while_it_counts() {
     let mut machine = Machine::xapic(1);

@@ -42,6 +42,7 @@ impl Function {
 #[test]
 fn the_capability_says_where_table_and_pending_bits_are() {
     let function = Function::new(3);
+    assert_eq!((function.msix.vectors(), function.msix.is_enabled()), (3, false));
     for (offset, value) in [(0x40, 0x0002_0011), (0x44, 0x4000), (0x48, 0x5002)] {
         assert_eq!(function.space.read(offset, Width::Dword), value);
     }
@@ -82,8 +83,9 @@ fn masks_hold_messages_back_until_they_are_taken_away() {
     function.table(24, Width::Dword, 0x4041);
     let message = [(0xfee0_1000, 0x4041)];
     // Not enabled: nothing is sent, nothing is remembered.
-    assert_eq!(function.signal(1), []);
+    assert_eq!((function.signal(1), function.msix.pending_read(0, Width::Qword)), (Vec::new(), 0));
     function.config(0x42, 0xc000);
+    assert!(function.msix.is_enabled());
     assert_eq!((function.signal(1), function.msix.pending_read(0, Width::Qword)), (Vec::new(), 2));
     // Masked for all, and then for itself.
     function.table(28, Width::Dword, 0);
@@ -99,4 +101,39 @@ fn masks_hold_messages_back_until_they_are_taken_away() {
     function.space.write(spec::COMMAND, Width::Word, 0);
     assert_eq!(function.signal(1), []);
     assert_eq!(function.msix.pending_read(u64::MAX, Width::Qword), 0);
+}
+
+#[test]
+fn an_address_has_two_halves() {
+    let mut function = Function::new(1);
+    // Half written, value, both halves.
+    for (offset, value, address) in [
+        (4, 0x12, 0x12_0000_0000),
+        (0, 0xfee0_1003, 0x12_fee0_1000),
+        (0, 0xfee0_0000, 0x12_fee0_0000),
+        (4, 0x21, 0x21_fee0_0000),
+    ] {
+        function.table(offset, Width::Dword, value);
+        assert_eq!(function.msix.table_read(0, Width::Qword), address);
+    }
+}
+
+#[test]
+fn pending_bits_at_any_width() {
+    let mut function = Function::new(70);
+    function.config(0x42, 0x8000);
+    for vector in [0, 8, 16, 33, 69] {
+        assert_eq!(function.signal(vector), []);
+    }
+    for (offset, width, bits) in [
+        (0, Width::Byte, 0x01),
+        (1, Width::Byte, 0x01),
+        (0, Width::Word, 0x0101),
+        (0, Width::Dword, 0x0001_0101),
+        (0, Width::Qword, 0x2_0001_0101),
+        (4, Width::Qword, 0x20_0000_0002),
+        (8, Width::Qword, 0x20),
+    ] {
+        assert_eq!(function.msix.pending_read(offset, width), bits, "{offset} {width:?}");
+    }
 }
