@@ -159,6 +159,7 @@ fn ranges_that_are_none_are_refused() {
         (kind::DISCARD, range(0, 1, 1), status::UNSUPPORTED),
         (kind::WRITE_ZEROES, range(0, 1, 2), status::UNSUPPORTED),
         (kind::WRITE_ZEROES, range(0, (1 << 20) + 1, 0), status::UNSUPPORTED),
+        (kind::WRITE_ZEROES, range(0, 1 << 20, 0), status::IO_ERROR),
         (kind::WRITE_ZEROES, range(7, 2, 0), status::IO_ERROR),
         (kind::WRITE_ZEROES, range(u64::MAX, 1, 0), status::IO_ERROR),
         (kind::DISCARD, vec![0; 15], status::UNSUPPORTED),
@@ -237,5 +238,20 @@ fn the_configuration() {
     ] {
         let read = machine.function.bar_read(0, pci::DEVICE + offset, width, &mut machine.bench);
         assert_eq!(read, value, "{offset}");
+    }
+}
+
+#[test]
+fn features_are_what_the_disk_can_do() {
+    let common = 1 << 2 | 1 << 6 | 1 << 9;
+    for (is_read_only, queues, features) in [
+        (false, 1, common | 1 << 13 | 1 << 14),
+        (false, 2, common | 1 << 13 | 1 << 14 | 1 << 12),
+        (true, 0, common | 1 << 5),
+        (true, 3, common | 1 << 5 | 1 << 12),
+    ] {
+        let disk = Memory { is_read_only, ..Memory::new(1) };
+        let block = Block::new(AtOnce::new(disk), BlockConfig { serial: Vec::new(), queues });
+        assert_eq!(block.features(), features, "{is_read_only} {queues}");
     }
 }

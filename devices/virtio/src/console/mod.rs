@@ -63,12 +63,12 @@ impl<T: Terminal> Console<T> {
         while self.terminal.has_input() && queues.pop(RECEIVE, &mut self.chain)? {
             let mut data = self.chain.writable();
             let mut written = 0;
-            while data.left() > 0 && self.terminal.has_input() {
+            while self.terminal.has_input() {
                 let room = self.buffer.len().min(data.left() as usize);
                 let Some(room) = self.buffer.get_mut(..room) else { break };
                 // A terminal that says more than there was room for must not reach behind the buffer.
                 let given = self.terminal.give(room).min(room.len());
-                // A terminal that has input but gives none must not hold the vCPU here.
+                // No room for more, or a terminal that has input and gives none: neither may hold the vCPU.
                 if given == 0 {
                     break;
                 }

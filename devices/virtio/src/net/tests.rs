@@ -179,3 +179,41 @@ fn the_link_goes_down_and_up() {
         assert_eq!((machine.isr(), machine.common(0x15, Width::Byte)), (0, 3));
     }
 }
+
+/// Nothing but what a link has to have: always up and with room. It says that it has a frame, and has none.
+#[derive(Default)]
+struct Plain {
+    sent: usize,
+    promises: usize,
+}
+
+impl Link for Plain {
+    fn send(&mut self, frame: &[u8]) {
+        self.sent += frame.len();
+    }
+
+    fn receive(&mut self, _: &mut [u8; FRAME_MAX]) -> usize {
+        0
+    }
+
+    fn has_frame(&mut self) -> bool {
+        let promised = self.promises > 0;
+        self.promises = self.promises.saturating_sub(1);
+        promised
+    }
+}
+
+#[test]
+fn a_plain_link_is_up_and_has_room() {
+    let mut machine = Machine::ready(Net::new(Plain::default(), ADDRESS), formats().next().unwrap(), 8);
+    assert_eq!(machine.function.device().features(), 1 << 5 | 1 << 16);
+    assert_eq!(machine.function.device().config(6), LINK_UP);
+    let generation = machine.common(crate::pci::spec::common::GENERATION, Width::Byte);
+    machine.function.input(&mut machine.bench);
+    assert_eq!(machine.common(crate::pci::spec::common::GENERATION, Width::Byte), generation);
+    machine.request(1, &[&[0; 12], &[7; 60]], &[]).unwrap();
+    assert_eq!(machine.function.device().link().sent, 60);
+    // The chain that was taken for the frame comes back with nothing in it.
+    machine.function.device_mut().link.promises = 1;
+    assert_eq!(machine.request(0, &[], &[12, 2000]).map(|(written, _)| written), Some(0));
+}

@@ -5,6 +5,8 @@ use crate::rng::{Entropy, Rng};
 use crate::testing::{Machine, formats, random};
 use devices::pci::PciFunction;
 
+mod registers;
+
 /// Zeroes without end.
 struct Zeroes;
 

@@ -152,7 +152,7 @@ impl Cursor<'_> {
                 self.left -= part;
                 return Some((gpa, part));
             }
-            if self.left == 0 || bytes == 0 {
+            if self.left == 0 {
                 return None;
             }
             (self.segments, self.done) = (rest, 0);
