@@ -182,8 +182,7 @@ fn other_refusals() {
         put(&mut file, h::CMDLINE_SIZE, &takes.to_le_bytes());
         let kernel = parse(&file).unwrap();
         let line = vec![b'x'; limit + 1];
-        let plan =
-            |command_line| BootPlan::new(&BootRequest { kernel: &kernel, command_line, ..request.clone() });
+        let plan = |command_line| BootPlan::new(&BootRequest { kernel: &kernel, command_line, ..request });
         assert!(plan(&line[..limit]).is_ok(), "{takes}");
         assert_eq!(plan(&line).err(), Some(BootError::CommandLine { limit }), "{takes}");
     }

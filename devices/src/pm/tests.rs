@@ -160,7 +160,8 @@ fn registers_keep_only_their_bits() {
 #[test]
 fn bytes_of_a_register_are_written_alone() {
     // Register, then bytes written (offset, value) and what the register is after each.
-    let cases: [(u16, [(u16, u32, u32); 5]); 2] = [
+    type Write = (u16, u32, u32);
+    let cases: [(u16, [Write; 5]); 2] = [
         (PM1A_EVENT + 2, [(0, 0xff, 0x21), (1, 0xff, 0x721), (0, 0x20, 0x720), (1, 1, 0x120), (0, 0, 0x100)]),
         // SCI_EN is neither set nor cleared.
         (PM1A_CONTROL, [(1, 0x14, 0x1400), (0, 3, 0x1402), (1, 8, 0x802), (0, 0, 0x800), (1, 0, 0)]),

@@ -10,7 +10,8 @@ fn driven(fixture: &mut Fixture) -> Vec<(u8, bool)> {
 #[test]
 fn a_line_held_high_goes_where_its_timer_goes() {
     // Timer 1 holds line 21. A write, what it does to lines, and the status then.
-    let table: &[(u64, u64, &[(u8, bool)], u64)] = &[
+    type Row = (u64, u64, &'static [(u8, bool)], u64);
+    let table: &[Row] = &[
         (0x120, INTERRUPT | LEVEL | 21 << 9, &[], 2),
         (0x120, INTERRUPT | LEVEL | 22 << 9, &[(21, false)], 0),
         (0x120, INTERRUPT | 21 << 9, &[(21, false)], 0),

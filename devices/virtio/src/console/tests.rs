@@ -41,3 +41,18 @@ fn bytes_go_both_ways() {
         assert!(!machine.function.device().terminal().has_input());
     }
 }
+
+/// Buffers that do not lie together, each longer or shorter than what is copied at once.
+#[test]
+fn what_is_sent_is_in_its_buffers() {
+    for format in formats() {
+        let mut machine = Machine::ready(Console::new(Shout::default()), format, 8);
+        let first = machine.buffer(&[b'a'; 300]);
+        machine.buffer(&[b'z'; 300]);
+        let second = machine.buffer(&[b'b'; 10]);
+        machine.add(1, &[(first, 300, false), (second, 10, false)]);
+        machine.notify(1);
+        let expected = [vec![b'A'; 300], vec![b'B'; 10]].concat();
+        assert_eq!(machine.function.device().terminal().0, expected, "{format:?}");
+    }
+}

@@ -233,6 +233,12 @@ fn chains_without_end_or_order() {
             machine.descriptor(at, 0x8_0000, 1, [0, 0x83]);
             machine.descriptor(at + 16, 0x8_0000, 1, [0, 0x80]);
         });
+        // A table behind another descriptor (2.8.7), agreed on or not.
+        fails(format, RingError::Indirect, |machine| {
+            let at = first(machine);
+            machine.descriptor(at, 0x8_0000, 1, [0, 0x81]);
+            machine.descriptor(at + 16, 0x8_1000, 16, [0, 0x84]);
+        });
     }
 }
 

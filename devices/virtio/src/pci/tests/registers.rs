@@ -148,3 +148,16 @@ fn a_used_descriptor_says_whether_it_was_written() {
         assert_eq!(machine.ram.word(machine.queues[0].areas.descriptors + 14), flags);
     }
 }
+
+/// Virtio 1.2, 2.8.6.1: the buffer's ID, which its last descriptor has, comes back in the first one's place.
+#[test]
+fn a_used_descriptor_has_the_buffers_id() {
+    let format = Format { packed: true, ..Format::default() };
+    let mut machine = Machine::ready(Rng::new(Zeroes), format, 8);
+    machine.add(0, &[(0x8_0000, 2, true), (0x8_1000, 2, true)]);
+    let at = machine.queues[0].areas.descriptors;
+    let id = machine.ram.word(at + 16 + 12);
+    machine.ram.put(at + 12, &(!id).to_le_bytes());
+    machine.notify(0);
+    assert_eq!((machine.ram.word(at + 12), machine.used(0, 2)), (id, Some(4)));
+}
