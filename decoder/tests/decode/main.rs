@@ -3,6 +3,7 @@
 mod documentation;
 mod features;
 mod full_decoder;
+mod rare;
 mod rejections;
 
 use decoder::{Instruction, Mode, Processor, Rejection};

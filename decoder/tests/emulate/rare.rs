@@ -48,6 +48,9 @@ const ROWS: &[(Row, Flags)] = &[
     // DIV, IDIV.
     (Row(&[0xf7, 0x33], 7, [100, 0, 0], false, [14, 2], 7), Flags(0, 0)),
     (Row(&[0xf6, 0x33], 7, [100, 0, 5], false, [0x020e, 5], 7), Flags(0, 0)),
+    // The largest and the smallest quotient.
+    (Row(&[0xf7, 0x33], 1, [0xffff_ffff, 0, 0], false, [0xffff_ffff, 0], 1), Flags(0, 0)),
+    (Row(&[0xf6, 0x3b], 1, [0xff80, 0, 5], false, [0x0080, 5], 1), Flags(0, 0)),
     (
         Row(&[0x48, 0xf7, 0x3b], 7, [100_u64.wrapping_neg(), 0, !0], false, [14_u64.wrapping_neg(), !1], 7),
         Flags(0, 0),
@@ -128,6 +131,26 @@ fn table() {
         assert_eq!([machine.gprs[0], machine.gprs[2]], *after, "{code:02x?}");
         assert_eq!(found(&machine), *memory_after, "{code:02x?}");
         assert_eq!(machine.rflags & mask, *set, "{code:02x?}");
+    }
+}
+
+/// SHLD and SHRD of two bytes by more than sixteen: no result is defined, and this is that of a Xeon. Count,
+/// and result and CF of either.
+#[test]
+fn words_are_shifted_by_more_than_their_bits() {
+    for (count, left, right) in [
+        (17, (0x579b, 1), (0x55e6, 1)),
+        (20, (0xbcd9, 0), (0x4abc, 1)),
+        (23, (0xe6c9, 1), (0x6957, 1)),
+        (26, (0x3648, 1), (0x8d2a, 1)),
+        (29, (0xb246, 1), (0x91a5, 0)),
+    ] {
+        for (opcode, expected) in [(0xa5, left), (0xad, right)] {
+            let mut machine = device(0x9234);
+            (machine.gprs[0], machine.gprs[1]) = (0xabcd, count);
+            machine.complete(&[0x66, 0x0f, opcode, 0x03]);
+            assert_eq!((found(&machine), machine.rflags & CF), expected, "{opcode:x} {count}");
+        }
     }
 }
 
