@@ -41,6 +41,7 @@ fn table() {
         (&[0x44, 0x0f, 0x21, 0xc0], Bits64, Undefined),
         // Others.
         (&[0x90], Bits64, Unsupported),
+        (&[0xb8, 1, 0, 0, 0], Bits64, Unsupported),
         (&[0x8f, 0x0b], Bits64, Unsupported),
         (&[0xc6, 0x0b, 0], Bits64, Unsupported),
         (&[0xfe, 0x33], Bits64, Unsupported),

@@ -23,6 +23,7 @@ const CASES: &[(&[u8], Operation, u64)] = &[
     (&[0x0f, 0x01, 0x33], Operation::Lmsw, 0xbbaa),
     (&[0x0f, 0x22, 0xc1], Operation::MovControl, 0x1111_1111_1111_2222),
     (&[0x0f, 0x20, 0xc1], Operation::MovControl, 0),
+    (&[0x41, 0x0f, 0x22, 0xd9], Operation::MovControl, 0x9999),
     (&[0x0f, 0x23, 0xf9], Operation::MovDebug, 0x1111_1111_1111_2222),
     (&[0xe4, 0x71], Operation::In, 0x71),
     (&[0xed], Operation::In, 0x4444),
@@ -39,6 +40,7 @@ fn table() {
         machine.gprs[1] = 0x1111_1111_1111_2222;
         machine.gprs[2] = 0x4444;
         machine.gprs[3] = 0x8000;
+        machine.gprs[9] = 0x9999;
         let instruction = decode(code, Mode::Bits64, PROCESSOR).unwrap();
         assert_eq!(instruction.operation, operation);
         let port = matches!(operation, Operation::In);

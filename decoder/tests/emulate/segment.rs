@@ -121,6 +121,26 @@ fn a_store_has_two_bytes() {
     assert_eq!((machine.device[&AT], machine.device[&(AT + 2)]), (0x2b, 0xff));
 }
 
+/// Each register by its number in the encoding.
+#[test]
+fn registers() {
+    for number in 0..6 {
+        let mut machine = machine(Mode::Bits32, 0);
+        machine.selectors = [0x10, 0x11, 0x12, 0x13, 0x14, 0x15];
+        machine.complete(&[0x8c, 0x03 | number << 3]);
+        assert_eq!(machine.device[&AT], 0x10 + number);
+        // None loads CS, and SS has rules of its own.
+        if number == 1 || number == 2 {
+            continue;
+        }
+        machine.put_device(AT, &DATA.to_le_bytes());
+        machine.complete(&[0x8e, 0x03 | number << 3]);
+        let mut expected = [0x10, 0x11, 0x12, 0x13, 0x14, 0x15];
+        expected[usize::from(number)] = DATA;
+        assert_eq!(machine.selectors, expected);
+    }
+}
+
 /// LES, and POP to DS with the stack on the device.
 #[test]
 fn other_loads() {
