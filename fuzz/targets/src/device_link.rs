@@ -121,6 +121,8 @@ struct Script {
     at: usize,
     is_honest: bool,
     calls: u32,
+    /// Which process there is.
+    life: u64,
     complaints: u64,
 }
 
@@ -150,7 +152,10 @@ impl Call for Process {
         match what % 8 {
             1 => return Err(Silence::Ended),
             2 => return Err(Silence::Late),
-            3 => self.server = probe(),
+            3 => {
+                self.server = probe();
+                script.life += 1;
+            }
             4 => {
                 words.fill_with(|| script.word());
                 return Ok(words);
@@ -166,8 +171,14 @@ impl Call for Process {
         Ok(self.server.serve(words))
     }
 
-    fn complain(&mut self) {
-        script(&self.script).complaints += 1;
+    fn life(&self) -> u64 {
+        script(&self.script).life
+    }
+
+    fn complain(&mut self, life: u64) {
+        let mut script = script(&self.script);
+        assert_eq!(life, script.life, "a complaint about a process that has ended");
+        script.complaints += 1;
     }
 }
 

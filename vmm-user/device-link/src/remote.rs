@@ -34,8 +34,11 @@ pub enum Silence {
 pub trait Call: Send {
     /// Sends a request and waits for the answer, up to the time limit.
     fn call(&mut self, request: Words) -> Result<Words, Silence>;
-    /// Says that the process hangs or talks nonsense: whoever started it is to end it.
-    fn complain(&mut self);
+    /// Which process there is now: another number for each that takes the place of one that has ended.
+    fn life(&self) -> u64;
+    /// Says that the process of that number hangs or talks nonsense: whoever started it is to end it, unless
+    /// it has ended by itself.
+    fn complain(&mut self, life: u64);
 }
 
 /// Why there is no such device when the machine is put together.
@@ -110,6 +113,8 @@ pub struct RemoteDevice<C> {
     // Volatile state.
     health: Health,
     session: u32,
+    /// The process that was greeted last.
+    life: u64,
     /// The lines it holds high, a bit each.
     high: u128,
     deadline_ns: u64,
@@ -125,6 +130,7 @@ impl<C: Call> RemoteDevice<C> {
             way,
             health: Health::Gone,
             session: 0,
+            life: 0,
             high: 0,
             deadline_ns: NEVER,
             counts: Counts::default(),
@@ -132,7 +138,8 @@ impl<C: Call> RemoteDevice<C> {
         // Guest time has not begun: the board is still being made.
         device.greet(0).map_err(|loss| match loss {
             Loss::Silent(silence) => ConnectError::Silent(silence),
-            Loss::Nonsense | Loss::Replaced => ConnectError::Nonsense,
+            Loss::Replaced => ConnectError::Silent(Silence::Ended),
+            Loss::Nonsense => ConnectError::Nonsense,
         })?;
         let list = device.ask_claims()?;
         device.claims = Claims::from_list(&list).ok_or(ConnectError::Nonsense)?;
@@ -311,11 +318,13 @@ impl<C: Call> RemoteDevice<C> {
             }
         };
         log::warn!("device {} is absent: {what}", self.name);
-        let is_over = matches!(loss, Loss::Silent(Silence::Ended) | Loss::Replaced);
+        // Of a process that has a successor nobody is told: nobody would ring for a device that is bad.
+        let is_over =
+            matches!(loss, Loss::Silent(Silence::Ended) | Loss::Replaced) || self.way.life() != self.life;
         self.health = if is_over { Health::Gone } else { Health::Bad };
         // A process that has ended needs nobody to end it, and its successor must not be ended in its place.
         if !is_over {
-            self.way.complain();
+            self.way.complain(self.life);
         }
     }
 
@@ -354,13 +363,16 @@ impl<C: Call> RemoteDevice<C> {
     fn greet(&mut self, now_ns: u64) -> Result<(), Loss> {
         // 0 is what no session has.
         self.session = self.session.wrapping_add(1).max(1);
+        self.life = self.way.life();
         let words = self.send(Ask::Greet { version: VERSION }.words(), now_ns).map_err(Loss::Silent)?;
         match Reply::read(&words, u64::MAX) {
             Some(Reply::Done(answer))
                 // A process that was just greeted has done nothing yet: neither lines nor a deadline.
                 if (answer.value, answer.deadline_ns, answer.lines.is_empty()) == (VERSION, NEVER, true) =>
             {
-                Ok(())
+                // Where there were two processes meanwhile, either may have answered, and a complaint has to
+                // say which.
+                if self.way.life() == self.life { Ok(()) } else { Err(Loss::Replaced) }
             }
             _ => Err(Loss::Nonsense),
         }

@@ -2,7 +2,8 @@
 //!
 //! A device in a process of its own has an endpoint and a channel to it, and two events: by its *bell* the
 //! process whose device it is learns that there is something to look at, by its *complaint* that process says
-//! that the device hangs or talks nonsense. All four live as long as init, whatever becomes of processes.
+//! that the device hangs or talks nonsense, and by memory that it shares with init of which life of the
+//! device's process it says so. All of these live as long as init, whatever becomes of processes.
 
 use alloc::format;
 use alloc::string::String;
@@ -16,6 +17,8 @@ use runtime::abi::operation::{
 use runtime::abi::status::Status;
 use runtime::channel::{Channel, Endpoint};
 use runtime::event::Event;
+use runtime::lives::Lives;
+use runtime::shared::SharedMemory;
 use runtime::{Start, call, process};
 
 use crate::config::{Config, Memory, OnEnd, Process, Role};
@@ -24,6 +27,10 @@ use crate::config::{Config, Memory, OnEnd, Process, Role};
 const COMPLAINT: u64 = 1 << 32;
 /// The exit code of a device that was complained of.
 const COMPLAINED_OF: u32 = 102;
+/// Memory for the lives of a device: as little as there is.
+const LIVES_BYTES: u64 = 4096;
+/// The life of a device's first process.
+const FIRST_LIFE: u64 = 1;
 
 /// What a device and the process it belongs to share.
 #[derive(Clone, Copy)]
@@ -32,6 +39,9 @@ struct Wires {
     channel: Channel,
     bell: Event,
     complaint: Event,
+    /// Memory of a page, and the lives in it.
+    memory: SharedMemory,
+    lives: Lives,
 }
 
 /// A process that was started.
@@ -42,6 +52,27 @@ struct Child<'a> {
     wires: Option<Wires>,
     restarts: u32,
     ended: bool,
+}
+
+impl Child<'_> {
+    /// Which of the processes that were started for it is the present one.
+    fn life(&self) -> u64 {
+        // init's own count: what is in the shared memory may be anything by now.
+        FIRST_LIFE + u64::from(self.restarts)
+    }
+
+    /// The present process has ended, and another is about to be started.
+    fn begin_next_life(&mut self) {
+        self.restarts += 1;
+        if let Some(wires) = self.wires {
+            wires.lives.begin(self.life());
+        }
+    }
+
+    /// Whether the last complaint is about the present process, and not about one that has ended since.
+    fn is_complained_of(&self) -> bool {
+        self.wires.is_some_and(|wires| wires.lives.complained_of() == self.life())
+    }
 }
 
 /// What init works with.
@@ -67,12 +98,16 @@ pub fn end_machine(start: &Start) -> u32 {
 impl Wires {
     fn try_new(inbox: Endpoint, key: u64) -> Result<Self, Status> {
         let endpoint = Endpoint::try_new()?;
+        let memory = SharedMemory::try_new(LIVES_BYTES)?;
         let wires = Self {
             endpoint,
             channel: endpoint.channel(0)?,
             bell: Event::try_new()?,
             complaint: Event::try_new()?,
+            memory,
+            lives: Lives::map(memory)?,
         };
+        wires.lives.begin(FIRST_LIFE);
         inbox.bind(wires.complaint, COMPLAINT | key)?;
         Ok(wires)
     }
@@ -84,13 +119,14 @@ impl Wires {
     }
 
     /// What the process gets whose device it is.
-    fn of_owner(&self) -> [(&'static str, Handle, Rights); 3] {
+    fn of_owner(&self) -> [(&'static str, Handle, Rights); 4] {
         [
             // To call by. Of the bell, WRITE to bind it to a vCPU, WAIT for the start, and SIGNAL for what
             // came before that.
             ("channel", self.channel.0, Rights::SIGNAL),
             ("bell", self.bell.0, Rights::SIGNAL | Rights::WAIT | Rights::WRITE),
             ("complaint", self.complaint.0, Rights::SIGNAL),
+            ("lives", self.memory.0, Rights::READ | Rights::WRITE | Rights::MAP),
         ]
     }
 }
@@ -237,7 +273,7 @@ impl Init<'_> {
                 return is_device;
             }
             OnEnd::Restart(times) => {
-                child.restarts += 1;
+                child.begin_next_life();
                 // A test reads it, to see whether all that an ended process had comes back (docs/testing.md).
                 let free = self.info().free_bytes >> 10;
                 log::warn!("{name} is started again ({} of {times}), {free} KiB are free", child.restarts);
@@ -341,7 +377,10 @@ impl Init<'_> {
             // One that is over may still be complained of, by a signal that was on its way.
             let Some(child) = children.get_mut(index).filter(|c| !c.ended) else { continue };
             if message.key & COMPLAINT != 0 {
-                complained_of(child);
+                // It may have ended by itself meanwhile, and its successor has given no cause.
+                if child.is_complained_of() {
+                    end_bad(child);
+                }
             // A signal may be of an end that was dealt with already: events do not count.
             } else if has_ended(child) {
                 let goes_on = self.ended(index, child, &wired);
@@ -366,7 +405,7 @@ fn has_ended(child: &Child<'_>) -> bool {
 }
 
 /// Whose device it is says that it hangs or talks nonsense.
-fn complained_of(child: &Child<'_>) {
+fn end_bad(child: &Child<'_>) {
     let end = ProcessEnd { code: COMPLAINED_OF, reserved: 0 };
     match call(child.handle, end) {
         // It has ended by itself meanwhile.
@@ -374,3 +413,6 @@ fn complained_of(child: &Child<'_>) {
         Err(status) => log::error!("{} cannot be ended: {status}", child.config.name),
     }
 }
+
+#[cfg(test)]
+mod tests;

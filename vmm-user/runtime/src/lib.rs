@@ -13,6 +13,7 @@ pub mod event;
 pub mod heap;
 pub mod host_function;
 pub mod host_serial;
+pub mod lives;
 pub mod logger;
 pub mod process;
 pub mod shared;

@@ -19,6 +19,8 @@ enum Fate {
     Says(Words),
     /// It was started again before the call.
     Replaced,
+    /// It answers this, and when the answer is looked at, another one has taken its place.
+    Parting(Words),
 }
 
 /// A process.
@@ -27,6 +29,7 @@ struct Process {
     /// What becomes of the next calls; then all are served.
     fates: VecDeque<Fate>,
     calls: u32,
+    life: u64,
     complaints: u32,
 }
 
@@ -35,9 +38,15 @@ fn server() -> Server<Probe> {
 }
 
 impl Process {
+    /// Another one takes its place.
+    fn start_again(&mut self) {
+        self.server = server();
+        self.life += 1;
+    }
+
     fn new(fates: &[Fate]) -> Self {
         let fates = fates.iter().copied().collect();
-        Self { server: server(), fates, calls: 0, complaints: 0 }
+        Self { server: server(), fates, calls: 0, life: 1, complaints: 0 }
     }
 }
 
@@ -52,13 +61,22 @@ impl Call for &mut Process {
             }
             Fate::Says(said) => Ok(said),
             Fate::Replaced => {
-                self.server = server();
+                self.start_again();
                 Ok(self.server.serve(words))
+            }
+            Fate::Parting(said) => {
+                self.start_again();
+                Ok(said)
             }
         }
     }
 
-    fn complain(&mut self) {
+    fn life(&self) -> u64 {
+        self.life
+    }
+
+    fn complain(&mut self, life: u64) {
+        assert_eq!(life, self.life, "of a process that has ended");
         self.complaints += 1;
     }
 }
@@ -184,6 +202,32 @@ fn a_device_that_was_replaced_is_greeted() {
         assert_eq!((remote.port_read(PORT, Width::Byte, desk), remote.counts().ended), (0, 1));
         assert_eq!(desk.lines, [(LINE, true), (LINE, false)]);
     });
+}
+
+/// What talked nonsense has ended, and nobody complains: its successor is asked at once.
+#[test]
+fn a_successor_is_not_complained_of() {
+    let process = connected(&[Fate::Served, Fate::Parting([0; 4])], |remote, desk| {
+        remote.port_write(DRIVE, Width::Byte, 0b11, desk);
+        assert_eq!((remote.port_read(PORT, Width::Byte, desk), remote.counts().nonsense), (0, 1));
+        assert_eq!(desk.lines, [(LINE, true), (LINE, false)]);
+    });
+    assert_eq!(process.complaints, 0);
+}
+
+/// It ends in the middle of being greeted: it is greeted once more, so that it is known whom a complaint is
+/// about.
+#[test]
+fn who_was_greeted_is_known() {
+    let greeting = [DONE, crate::VERSION, NEVER, 0];
+    let process = connected(&[ENDED, Fate::Parting(greeting), Fate::Served, LATE], |remote, desk| {
+        assert_eq!((remote.port_read(PORT, Width::Byte, desk), remote.counts().ended), (0xff, 2));
+        assert_eq!((remote.port_read(PORT, Width::Byte, desk), remote.counts().late), (0xff, 1));
+    });
+    assert_eq!((process.complaints, process.fates.len()), (1, 0));
+    let mut process = Process::new(&[Fate::Parting(greeting)]);
+    let ended = Some(ConnectError::Silent(Silence::Ended));
+    assert_eq!(RemoteDevice::connect("probe", &mut process).err(), ended);
 }
 
 /// It was greeted again, and is lost again in the same access.

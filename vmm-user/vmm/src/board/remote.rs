@@ -1,8 +1,9 @@
 //! A device in a process of its own, on the board: the way to it is a channel.
 //!
-//! The configuration says `device NAME process`, and init gives this process three handles: `NAME.channel` to
-//! call it by, the event `NAME.bell` by which it says that there is something to look at, and the event
-//! `NAME.complaint` by which init is told that it hangs or talks nonsense.
+//! The configuration says `device NAME process`, and init gives this process four handles: `NAME.channel` to
+//! call it by, the event `NAME.bell` by which it says that there is something to look at, the event
+//! `NAME.complaint` by which init is told that it hangs or talks nonsense, and `NAME.lives`, memory that says
+//! which process of that name there is, and which one a complaint is about.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -15,6 +16,8 @@ use runtime::abi::message::Message;
 use runtime::abi::status::Status;
 use runtime::channel::{Came, Channel};
 use runtime::event::Event;
+use runtime::lives::Lives;
+use runtime::shared::SharedMemory;
 use runtime::syscall::tsc;
 use runtime::{Start, process};
 
@@ -34,6 +37,7 @@ const ATTEMPTS: u32 = 8;
 struct Link {
     channel: Channel,
     complaint: Event,
+    lives: Lives,
     limit_ticks: u64,
     message: Box<Message>,
 }
@@ -50,7 +54,13 @@ impl Call for Link {
         }
     }
 
-    fn complain(&mut self) {
+    fn life(&self) -> u64 {
+        self.lives.present()
+    }
+
+    fn complain(&mut self, life: u64) {
+        // Before the signal: init looks there as soon as that comes.
+        self.lives.complain_of(life);
         if let Err(status) = self.complaint.signal() {
             log::warn!("nobody hears of a device that is to be ended: {status}");
         }
@@ -173,14 +183,20 @@ fn open(start: &Start, name: &str, ticks_per_ms: u64, limit_ms: u64) -> Result<(
     };
     let (channel, bell) = (Channel(handle("channel")?), Event(handle("bell")?));
     let complaint = Event(handle("complaint")?);
+    let lives =
+        Lives::map(SharedMemory(handle("lives")?)).map_err(|status| format!("its lives: {status}"))?;
     let link = |ms: u64| Link {
         channel,
         complaint,
+        lives,
         limit_ticks: ms.saturating_mul(ticks_per_ms),
         message: Box::default(),
     };
     let mut attempt = 1;
     loop {
+        // Before it is tried: who fails is this process, or one that has taken its place meanwhile and gets a
+        // try of its own.
+        let life = lives.present();
         match RemoteDevice::connect(name, link(START_MS)) {
             Ok(mut device) => {
                 // From here on it is a vCPU that waits, with the device's lock held, and no longer the
@@ -190,17 +206,17 @@ fn open(start: &Start, name: &str, ticks_per_ms: u64, limit_ms: u64) -> Result<(
                 return Ok((Remote { device, name: String::leak(name.into()) }, bell));
             }
             Err(why) if attempt == ATTEMPTS => return Err(format!("{why}")),
-            Err(why) => wait_for_another(why, &mut link(0), bell, ticks_per_ms),
+            Err(why) => wait_for_another(why, life, &mut link(0), bell, ticks_per_ms),
         }
         attempt += 1;
     }
 }
 
 /// The process of a device did not begin well: perhaps the next one does.
-fn wait_for_another(why: ConnectError, link: &mut Link, bell: Event, ticks_per_ms: u64) {
+fn wait_for_another(why: ConnectError, life: u64, link: &mut Link, bell: Event, ticks_per_ms: u64) {
     // A process that has ended is followed by another anyway; one that lives must be ended first.
     if why != ConnectError::Silent(Silence::Ended) {
-        link.complain();
+        link.complain(life);
     }
     // Not waiting to the end is one attempt lost.
     let _ = bell.wait_until(tsc().saturating_add(ticks_per_ms.saturating_mul(1000)));
