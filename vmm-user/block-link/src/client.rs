@@ -34,6 +34,7 @@ impl Client {
     /// The kernel's.
     pub fn new(channel: Channel, bytes: u64) -> Result<Self, Status> {
         let shared = SharedMemory::try_new(bytes)?;
+        // Mapped once, and passed to each server by its handle: the data stay where they are when one ends.
         let memory = shared.map(Permissions::READ | Permissions::WRITE)?;
         Ok(Self { channel, shared, memory })
     }

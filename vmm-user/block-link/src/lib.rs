@@ -116,6 +116,7 @@ impl Request {
             Self::Discard(sectors) => (5, Some(sectors), 0),
         };
         let Sectors { first, count } = sectors.unwrap_or(Sectors { first: 0, count: 0 });
+        // What a request does not use is zero, so that there is one message for each request.
         words[..4].copy_from_slice(&[code, first, count, offset]);
         words
     }
@@ -175,6 +176,7 @@ pub fn reply_from_words(words: &Words) -> Result<Disk, Refusal> {
         2 => Err(Refusal::Wrong),
         3 => Err(Refusal::Unable),
         4 => Err(Refusal::NotConnected),
+        // A number that no server says is a failure like any: the client can do no more about it.
         _ => Err(Refusal::Failed),
     }
 }

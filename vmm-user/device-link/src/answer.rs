@@ -44,6 +44,7 @@ impl LineChanges {
     /// Adds one; where there is no room, in the place of the line's first. `false`: there is no such, or no
     /// such line can be said.
     pub fn push(&mut self, line: u8, level: bool) -> bool {
+        // Of one line the last change must be told, or it stays at a level that the device does not have.
         if line & LEVEL != 0 || usize::from(self.count) >= LINES_MAX && !self.remove_first(line) {
             return false;
         }

@@ -165,6 +165,8 @@ impl Claims {
             list.push(Claim::Isa { name: isa.name(), id: isa.id(), number: isa.number() });
             list.extend(isa.resources().iter().map(|resource| Claim::IsaResource(*resource)));
         }
+        // Refused where it is made: the VMM asks for no more than these, and would take the device for one
+        // that talks nonsense.
         (list.len() <= CLAIMS_MAX).then_some(list)
     }
 

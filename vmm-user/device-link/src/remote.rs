@@ -155,6 +155,8 @@ impl<C: Call> RemoteDevice<C> {
             if answer[0] == u64::from(answer::code::NO_CLAIM) {
                 return Ok(list);
             }
+            // Also where another process has taken its place meanwhile, which knows no session: the next
+            // attempt begins anew.
             list.push(Claim::read(&answer).ok_or(ConnectError::Nonsense)?);
         }
         Err(ConnectError::Nonsense)
@@ -183,6 +185,7 @@ impl<C: Call> RemoteDevice<C> {
     /// IN.
     #[inline(always)]
     pub fn port_read(&mut self, port: u16, width: Width, platform: &mut dyn Platform) -> u32 {
+        // All ones where nobody answers, as on a bus.
         self.ask(Ask::PortRead { port, width }.words(), width.mask(), platform).unwrap_or(width.mask()) as u32
     }
 
@@ -342,6 +345,7 @@ impl<C: Call> RemoteDevice<C> {
     fn ask_new_process(&mut self, ask: [u64; 3], mask: u64, platform: &mut dyn Platform) -> Option<u64> {
         match self.greet(platform.now_ns()) {
             Ok(()) => {}
+            // Nobody has taken its place yet. It was counted when it was lost, not at each access since.
             Err(Loss::Silent(Silence::Ended)) => return None,
             Err(loss) => {
                 self.record_loss(loss);

@@ -148,6 +148,7 @@ impl Request {
             0 => Width::Byte,
             1 => Width::Word,
             2 => Width::Dword,
+            // Two bits: there is no fifth.
             _ => Width::Qword,
         };
         let ask = match head as u8 {

@@ -55,6 +55,7 @@ impl Platform for Desk {
 impl<D: Device> Server<D> {
     /// Puts a device behind messages. `None`: it claims what cannot be said (see [`Claims::to_list`]).
     pub fn new(device: D) -> Option<Self> {
+        // Once, and before it is touched: what a device claims must not change with what it does.
         let claims = claims_of(&device).to_list()?;
         Some(Self { device, claims, session: 0 })
     }

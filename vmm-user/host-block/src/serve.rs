@@ -66,6 +66,8 @@ fn transfer(
             Way::FromDisk => disk.read(sector, piece)?,
             Way::ToDisk => disk.write(sector, piece)?,
         };
+        // The pieces before are done. A client that repeats the request does them again, which changes
+        // nothing.
         if outcome != Outcome::Done {
             return Ok(refusal(outcome));
         }
@@ -76,6 +78,7 @@ fn transfer(
 
 fn discard(disk: &mut Disk, sectors: Sectors) -> Result<Reply, DriverError> {
     let about = describe(disk);
+    // A segment of the device's has 32 bits for it (virtio 1.2, 5.2.6).
     let count = u32::try_from(sectors.count).ok().filter(|_| sectors.are_of(&about));
     match count {
         _ if !about.abilities.contains(Abilities::DISCARD) => Ok(Err(Refusal::Unable)),

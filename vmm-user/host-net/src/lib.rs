@@ -55,6 +55,7 @@ fn handles(start: &Start) -> Result<Handles, &'static str> {
 /// Starts the device. What it has to say, and what the client has, is a notification at the endpoint.
 fn open(handles: &Handles) -> Result<(Net, Event), DriverError> {
     let event = Event::try_new()?;
+    // At the endpoint where calls come in: one thread waits for both, and needs no other.
     handles.endpoint.bind(event, 0)?;
     let function = host_virtio::claim(handles.function)?;
     Ok((Net::start(function, handles.ticks_second, event)?, event))
@@ -83,6 +84,7 @@ pub fn run(start: &Start, frames: Option<u32>) -> u32 {
     };
     log::info!("a network device, {:02x?}", net.address);
     let end = serve::serve(net, event, handles.endpoint, frames);
+    // Whatever it is: a driver is not meant to end.
     log::error!("{end}");
     1
 }

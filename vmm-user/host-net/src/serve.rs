@@ -107,6 +107,7 @@ impl Carrier {
             }
             self.count()?;
         }
+        // Once for all of them: an access to the device is dearer than to carry a frame.
         self.net.notify();
         if let Some(client) = &mut self.client {
             // Both before the signal, which is one for the two.
@@ -131,6 +132,7 @@ impl Carrier {
     /// A frame from the client to the device.
     fn send(&mut self) -> Result<bool, End> {
         let Some(client) = &mut self.client else { return Ok(false) };
+        // Both before it is taken: there is no way to put a frame back.
         if !client.receiver.has_frame()? || !self.net.has_room()? {
             return Ok(false);
         }
@@ -148,8 +150,10 @@ fn connect(
     lifeline: Endpoint,
 ) -> Result<Message, End> {
     if carrier.client.is_some() {
+        // Frames of the link that it has lost are still here. The next process has none.
         return Err(End::Again);
     }
+    // Handles that were not asked for would stay here; with this process they go.
     let [memory, theirs, 0, 0] = message.handles else { return Err(End::Client) };
     if message.words != CONNECT {
         return Err(End::Client);
@@ -163,6 +167,8 @@ fn connect(
 /// An endpoint whose callers wait until this process has ended: it is their server, and never receives.
 fn lifeline() -> Result<Endpoint, Status> {
     let endpoint = Endpoint::try_new()?;
+    // Without waiting: it is enough to have received once, and the kernel tells callers of this process's
+    // end.
     match endpoint.receive(&mut Message::default()) {
         Err(Status::TimedOut) => Ok(endpoint),
         Err(status) => Err(status),

@@ -37,6 +37,7 @@ pub fn choose(from: u32, sizes: [u32; 6], taken: &[(u32, u32)]) -> Option<[u32; 
         // The kernel maps whole pages for the driver: nothing of another function may lie in them.
         let bytes = bytes.max(PAGE);
         *place = first_fit(next, bytes, taken)?;
+        // Behind the one before: BARs of one function do not share pages either.
         next = place.checked_add(bytes)?;
     }
     Some(places)

@@ -57,6 +57,7 @@ impl Wanted {
         let hex = |text: &str| u16::from_str_radix(text, 16).ok().map(u32::from);
         let index = words.next().map_or(Some(0), |word| word.parse().ok())?;
         let id = hex(device)? << 16 | hex(vendor)?;
+        // A word too many is a mistake in `init.conf`: the driver would get another function than was meant.
         words.next().is_none().then_some(Self { id, index })
     }
 
@@ -72,6 +73,7 @@ pub fn functions(bus: &impl Bus) -> impl Iterator<Item = Found> {
     (0..32).flat_map(move |device| {
         let first = device << 3;
         let has_many = bus.read(first, register::HEADER) >> 16 & MANY != 0;
+        // A device that is there has a function 0.
         let count = if bus.read(first, register::ID) == u32::MAX {
             0
         } else if has_many {
@@ -102,6 +104,7 @@ fn bars(bus: &impl Bus, function: u32) -> impl Iterator<Item = (u32, u32)> {
     let sizes = bus.sizes(function).unwrap_or_default();
     sizes.into_iter().zip(0..).filter(|(bytes, _)| *bytes != 0).map(move |(bytes, bar)| {
         let start = bus.read(function, register::BAR0 + 4 * bar) & !0xf;
+        // The host says both: a range that wrapped would leave out what it covers.
         (start, start.saturating_add(bytes - 1))
     })
 }

@@ -68,6 +68,7 @@ pub fn serve(pci: Handle, endpoint: Endpoint, wanted: Wanted) {
                     Ok(function) => message.handles[0] = function,
                     Err(status) => {
                         log::warn!("{wanted:x?} cannot be given: {status}");
+                        // Without the sign in the upper half: the driver reads 32 bits.
                         message.words[0] = status as i32 as u32 as u64;
                     }
                 }

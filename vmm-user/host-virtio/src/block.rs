@@ -168,6 +168,7 @@ impl Disk {
         bytes: u64,
         data: Option<Buffer>,
     ) -> Result<Outcome, DriverError> {
+        // Checked here as well: what lies beyond the end is not the device's to judge.
         let end =
             bytes.checked_next_multiple_of(SECTOR_BYTES).and_then(|b| sector.checked_add(b / SECTOR_BYTES));
         if bytes > DATA_BYTES
@@ -192,6 +193,7 @@ impl Disk {
         self.wait(chain)?;
         match self.control.window.read_u8(STATUS) {
             0 => Ok(Outcome::Done),
+            // It failed, or it does not know such a request (5.2.6).
             1 | 2 => Ok(Outcome::Failed),
             _ => Err(DriverError::Nonsense),
         }

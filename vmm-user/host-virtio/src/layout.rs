@@ -75,6 +75,7 @@ impl Region {
         const PAGE: u64 = 4096;
         let (start, end) = (u64::from(self.offset), u64::from(self.offset) + u64::from(self.bytes));
         let first = start & !(PAGE - 1);
+        // Whole pages, since nothing less can be mapped; what else lies in them is the same device's.
         (first, (end.next_multiple_of(PAGE) - first).min(most), start - first)
     }
 }

@@ -64,6 +64,7 @@ pub fn claim(channel: Channel) -> Result<HostFunction, Status> {
     let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
     channel.call(&mut message)?;
     match message.handles[0] {
+        // The reason is a word of another process: one that is none becomes some status.
         0 => Err(Status::from_code(message.words[0] as u32 as i32).unwrap_or(Status::NotFound)),
         handle => Ok(HostFunction(handle)),
     }

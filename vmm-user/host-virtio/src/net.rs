@@ -126,6 +126,7 @@ impl Net {
         if !place.is_some_and(|(memory, at)| memory.window.copy_out(at + FRAME, words)) {
             return Err(DriverError::Nonsense);
         }
+        // At once: the device has as many buffers as before, whatever becomes of the frame.
         self.receive.submit(FRAME_MAX, true)?;
         Ok(Some(bytes))
     }

@@ -33,6 +33,7 @@ pub struct Transport {
 fn map(function: HostFunction, region: Region) -> Result<Window, DriverError> {
     let (first, bytes, offset) = region.pages(MAP_BYTES_MAX);
     let pages = function.map(region.bar, first, bytes)?;
+    // The host names the region: a part of it that was not mapped is not the driver's to access.
     let rest = pages.bytes().saturating_sub(offset);
     pages.part(offset, u64::from(region.bytes).min(rest)).ok_or(DriverError::NotVirtio)
 }

@@ -139,6 +139,8 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
             let rights = rights(letters).ok_or("rights are letters of `rwmcsaxg`")?;
             process.grants.push(((*name).to_owned(), rights));
         }
+        // With one blank between words, however many there were: a value is a part of one line of the start
+        // page.
         ["set", key, value @ ..] => process.settings.push(((*key).to_owned(), value.join(" "))),
         ["file", name] => process.file = (*name).to_owned(),
         ["cpu", number] => process.cpu = number.parse().map_err(|_| "cpu takes a number")?,
@@ -146,6 +148,7 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
         ["budget", name, limit] => {
             let known = BUDGETS.iter().find(|(known, _)| known == name);
             let (_, number) = known.ok_or("there is no such budget")?;
+            // Whether it may be so much the kernel says, when the process is made.
             process.budgets.push((*number, amount(limit).ok_or("a budget takes a number")?));
         }
         ["on-end", words @ ..] => process.on_end = policy(words)?,
@@ -217,6 +220,7 @@ impl Reader {
         match words {
             [] => Ok(()),
             ["process", name] => {
+                // Devices that follow are this one's, up to the next process.
                 self.owner = Some(self.config.processes.len());
                 self.begin(name, name, Role::Plain, OnEnd::EndMachine);
                 Ok(())
@@ -281,6 +285,7 @@ impl Reader {
         match place {
             "inside" => self.section = Some(Section::Inside(owner)),
             "process" => {
+                // One device less is no reason to end the machine, as the end of a process is.
                 self.begin(name, "device-host", Role::Device(owner), OnEnd::Restart(RESTARTS));
                 self.statement(&["set", "device", name])?;
             }

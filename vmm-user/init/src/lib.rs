@@ -57,6 +57,7 @@ pub fn program(start: &Start) -> u32 {
             return supervise::end_machine(start);
         }
     };
+    // Files of the image, as `init.conf` is: what is included is measured with it.
     let read = |name: &str| {
         let text = runtime::process::open(files, name).and_then(runtime::process::read).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())

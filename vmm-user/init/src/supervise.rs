@@ -108,6 +108,7 @@ impl Wires {
             lives: Lives::map(memory)?,
         };
         wires.lives.begin(FIRST_LIFE);
+        // At the one inbox there is, where ends come in as well: the key tells them apart.
         inbox.bind(wires.complaint, COMPLAINT | key)?;
         Ok(wires)
     }
@@ -207,6 +208,7 @@ impl Init<'_> {
             call(child, ProcessLimit { budget, reserved: 0, limit })?;
         }
         for (name, rights) in &config.grants {
+            // Not started without it: it would fail somewhere else, and nobody would know why.
             let source = self.handle(name, wires).ok_or(Status::NotFound)?;
             give(child, name, source, *rights, &mut page)?;
         }
@@ -252,6 +254,7 @@ impl Init<'_> {
     /// Facts of the machine, as far as init may know them.
     fn info(&self) -> SystemInfo {
         let info = self.start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
+        // Without the right to ask there is one processor for certain.
         info.unwrap_or(SystemInfo { cpus: 1, ..SystemInfo::default() })
     }
 
@@ -338,6 +341,7 @@ pub fn run(start: &Start, files: Handle, config: &Config) -> u32 {
             return end_machine(start);
         }
     };
+    // Before the first process, which may be granted a channel that is served by the last.
     let made = match make_channels(&config.channels) {
         Ok(made) => made,
         Err(status) => {
@@ -367,6 +371,7 @@ impl Init<'_> {
         let wired: Vec<Wired<'_>> = children.iter().map(|child| (child.config, child.wires)).collect();
         let mut message = Message::default();
         while children.iter().any(|c| !c.ended) {
+            // Anew each time: what came last has overwritten it.
             message.deadline_tsc = u64::MAX;
             if let Err(status) = self.inbox.receive(&mut message) {
                 log::error!("init cannot wait: {status}");

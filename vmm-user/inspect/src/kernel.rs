@@ -47,6 +47,7 @@ impl Kernel {
     }
 
     fn guest_bytes(&self) -> u64 {
+        // An image that does not grant it is looked at all the same; nothing is said of this then.
         let Some(memory) = self.guest_memory else { return 0 };
         let range = |index| call(memory, MemoryRange { index, gpa: 0, bytes: 0 }).ok();
         // Ranges are asked for by number until there is none.
@@ -118,6 +119,7 @@ impl Views for Kernel {
     }
 
     fn log(&self, from: u64) -> Result<LogPart, Mistake> {
+        // Even if each byte becomes four letters, the line stays below what a client reads.
         let mut bytes = vec![0; LOG_PART];
         let (address, room) = (bytes.as_mut_ptr() as u64, bytes.len() as u64);
         let ask = LogRead { from, address, bytes: room, lost: 0, end: 0 };

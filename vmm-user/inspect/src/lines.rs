@@ -36,6 +36,7 @@ impl Lines {
             }
             return None;
         }
+        // With room for a whole line at once: no byte of the host's makes the heap grow.
         let mut line = core::mem::replace(&mut self.bytes, Vec::with_capacity(REQUEST_MAX));
         if core::mem::take(&mut self.is_too_long) {
             return Some(Line::TooLong);

@@ -119,6 +119,7 @@ impl Serial {
         let batch = batch.get_mut(..=part.len()).unwrap_or(&mut []);
         syscall::batch(batch).map_err(|(status, _)| status)?;
         let status = batch.last().map_or(0, |look| PortRead::from_operation(look).value);
+        // Kept for the next part: a fast host has taken all by now, and is not asked again.
         self.has_room.set(status & TRANSMITTER_EMPTY != 0);
         Ok(())
     }

@@ -45,6 +45,7 @@ impl Vmm {
         let deadline_tsc = self.deadline(ANSWERS_A_SECOND);
         let mut message = Message { words: ask.words(), deadline_tsc, ..Message::default() };
         match self.channel.call(&mut message) {
+            // Parsed strictly: the VMM serves a hostile guest, and may have been taken over by it.
             Ok(()) => Told::parse(&message.words).ok_or(Mistake::Refused),
             // It has ended, or never served.
             Err(Status::Disconnected | Status::TimedOut) => Err(Mistake::Absent),

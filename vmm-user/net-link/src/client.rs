@@ -35,10 +35,12 @@ pub fn connect(
     let mut message = Message { deadline_tsc, handles, words: CONNECT, ..Message::default() };
     channel.call(&mut message)?;
     match (address_from_words(&message.words), message.handles) {
+        // Without the one it could not be woken, and without the other its end not be noticed.
         (Some(address), [wake, life, 0, 0]) if wake != 0 && life != 0 => {
             Ok(Server { address, event: Event(wake), lifeline: Channel(life) })
         }
         (_, handles) => {
+            // Each further attempt would leave two more here.
             close(&handles);
             Err(Status::WrongState)
         }

@@ -22,6 +22,7 @@ fn ways(memory: &[AtomicU64]) -> Option<(&[AtomicU64], &[AtomicU64])> {
 
 /// The slot of an entry, by how many there were before it.
 fn slot(slots: &[AtomicU64], number: u64) -> Option<&[AtomicU64]> {
+    // By the count of this side alone: the other one could name a slot that is not its own.
     let first = (number % FRAMES as u64) as usize * SLOT_WORDS;
     slots.get(first..first + SLOT_WORDS)
 }
@@ -75,6 +76,7 @@ impl<'a> Sender<'a> {
     /// # Errors
     /// What the receiver says is not possible.
     pub fn room(&mut self) -> Result<Option<&'a [AtomicU64]>, Nonsense> {
+        // Said first, and then looked once more: room that was made in between is told by no signal.
         if !self.ring.has_room()? {
             self.sleeps = true;
             if self.ring.sleeps()? {
@@ -121,6 +123,7 @@ impl<'a> Receiver<'a> {
     /// # Errors
     /// What the sender says is not possible.
     pub fn has_frame(&mut self) -> Result<bool, Nonsense> {
+        // As for room: a frame that came before this was said is found by the second look.
         if !self.ring.has_entry()? {
             self.sleeps = true;
             if self.ring.sleeps()? {
@@ -159,6 +162,7 @@ impl<'a> Receiver<'a> {
 /// Copies bytes to words; those that do not fit are dropped, and the last word is filled with zeroes.
 pub fn write_bytes(words: &[AtomicU64], bytes: &[u8]) {
     for (word, chunk) in words.iter().zip(bytes.chunks(8)) {
+        // The rest of the last word is zero: what an earlier frame left there is nobody's to read.
         let mut eight = [0; 8];
         eight.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
         word.store(u64::from_le_bytes(eight), Relaxed);

@@ -71,6 +71,7 @@ pub struct Faulty;
 
 impl Serve for Faulty {
     fn serve<D: Device>(self, device: &Mutex<Server<D>>, words: Words) -> Words {
+        // Before the device is touched: the request is lost, and the guest's access finds nobody.
         if strikes(&RATES.dies) {
             exit(ON_PURPOSE);
         }

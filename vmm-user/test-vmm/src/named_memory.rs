@@ -29,6 +29,7 @@ fn reached(start: &Start, setting: &str) -> Result<(), &'static str> {
     let mut number = || u64::from_str_radix(words.next()?, 16).ok();
     let (Some(gpa), Some(bytes)) = (number(), number()) else { return Err("no range is set") };
     let memory = start.handle(name).ok_or("there is no handle to it")?;
+    // As it is listed first, then as it can be mapped: the kernel looks at the handle's bounds in both.
     if ranges(memory).as_deref() != Ok(&[Range { gpa, bytes }]) {
         return Err("the handle is to another range");
     }

@@ -128,6 +128,7 @@ impl BoardAccess<'_> {
 
     /// The interrupt pin of a PCI function.
     fn set_intx(&mut self, line: u8, function: u8, level: bool) {
+        // Inside the function's lock, as in `set_line`.
         let mut router = self.board.router.lock();
         router.set_intx(line, function, level);
         self.take_kicks(&mut router);
@@ -333,6 +334,8 @@ impl Board {
     /// The PIC's vector.
     pub fn acknowledge_pic(&self, access: &mut BoardAccess<'_>) -> u8 {
         let mut router = self.router.lock();
+        // It may lower the PIC's request, or raise it again for the next one: the vCPUs that are to look are
+        // told at once.
         let vector = router.acknowledge_pic();
         access.take_kicks(&mut router);
         vector

@@ -74,6 +74,7 @@ impl Part {
     /// A part whose contents `copy` gives piece by piece: from an offset. `None`: it can't.
     pub fn new(name: &'static str, bytes: u64, mut copy: impl FnMut(u64, &mut [u8]) -> bool) -> Option<Self> {
         let mut hash = Sha256::new();
+        // By pieces: an initial RAM disk may be larger than what this process has of memory.
         let mut piece = alloc::vec![0; 64 * 1024];
         let mut done = 0;
         while done < bytes {
@@ -122,6 +123,7 @@ pub fn measure(
     events.extend(parts.iter().map(|part| (part.pcr(), EV_EVENT_TAG, part.event())));
     for (pcr, kind, data) in events {
         let digests = driver.event(pcr, &data)?;
+        // With the digests that the TPM returns: log and PCRs agree in whatever banks it has.
         log.add(pcr, kind, &digests, &data);
     }
     driver.close();

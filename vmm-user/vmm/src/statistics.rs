@@ -43,6 +43,7 @@ impl Statistics {
             *self.by_reason.entry(*key).or_default() += count;
         }
         for (key, count) in &other.by_target {
+            // Under the same bound: all vCPUs together are one table.
             self.count_target(*key, *count);
         }
     }

@@ -132,6 +132,7 @@ fn host_disk(start: &Start, name: &str, key: Option<KeyFile<'_>>, tsc_hz: u64) -
 fn ram_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<RamDisk, String> {
     let name = start.setting("disk").unwrap_or("disk");
     let is_read_only = start.setting("disk-access") == Some("read-only");
+    // Asked before the memory is taken: a file that is not there leaves the guest all of its memory.
     let info = process::open(files, name)
         .and_then(|file| {
             let info = process::info(file);
@@ -153,6 +154,7 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, tsc_hz: u64, b
     if is_inside(start, "virtio-rng") {
         match RandomNumbers::detect() {
             Some(source) => add(start, ram, Rng::new(source), board),
+            // Rather no device than one that gives nothing: the guest would wait for its bytes.
             None => log::warn!("no RDRAND: the guest gets no entropy device"),
         }
     }
@@ -187,6 +189,8 @@ fn add_disk(start: &Start, ram: &GuestRam, disk: Disk, board: &mut Builder) {
         Disk::Ram(disk) => add(start, ram, Block::new(AtOnce::new(disk), config), board),
         Disk::EncryptedRam(disk) => add(start, ram, Block::new(AtOnce::new(disk), config), board),
         Disk::Host(worker) => {
+            // Jobs end on the worker's thread, which has no way to the guest: by this event vCPU 0 takes them
+            // back.
             let done = worker.done();
             let device = VirtioPci::new(Block::new(worker, config), ram.clone(), rings(start));
             board.add_function_with_input(device, done);

@@ -89,6 +89,7 @@ impl<W: Fn() + Send> TpmDevice<W> {
     }
 
     fn start(&mut self, locality: u8, command: Bytes) {
+        // It is refused only while another one is there, which was asked before.
         self.is_executing = self.exchange.order(locality, command);
         (self.wake)();
     }
@@ -113,6 +114,7 @@ impl<W: Fn() + Send> MmioDevice for TpmDevice<W> {
     }
 
     fn mmio_read(&mut self, offset: u64, width: Width, _: &mut dyn Platform) -> u64 {
+        // No thread tells the registers that a command has ended: they look whenever the guest does.
         self.settle();
         let mut bytes = [0; 8];
         if let Some(out) = bytes.get_mut(..width as usize) {
@@ -130,6 +132,7 @@ impl<W: Fn() + Send> MmioDevice for TpmDevice<W> {
         if let Ready::Execute { locality } = self.registers.write(offset, data) {
             let command = Bytes::new(self.registers.command().to_vec());
             if self.is_executing {
+                // One place is enough: a command that is given up for a third one is executed by nobody.
                 self.next = Some((locality, command));
             } else {
                 self.start(locality, command);

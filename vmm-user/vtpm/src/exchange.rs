@@ -39,6 +39,7 @@ impl Exchange {
         if self.state.load(Ordering::Acquire) != FREE {
             return false;
         }
+        // Nobody holds the lock: the state was free, and only this side leaves it.
         *self.parcel.lock() = Parcel { locality, bytes };
         self.state.store(ORDERED, Ordering::Release);
         true
@@ -49,6 +50,7 @@ impl Exchange {
         if self.state.load(Ordering::Acquire) != DONE {
             return None;
         }
+        // Taken, not copied: no secret stays in the parcel.
         let response = core::mem::take(&mut self.parcel.lock().bytes);
         self.state.store(FREE, Ordering::Release);
         Some(response)
@@ -60,6 +62,7 @@ impl Exchange {
         if self.state.load(Ordering::Acquire) != ORDERED {
             return false;
         }
+        // Taken out, and the lock let go of: a command may take seconds.
         let Parcel { locality, bytes } = core::mem::take(&mut *self.parcel.lock());
         let mut response = Bytes::default();
         execute(locality, &bytes, &mut response);

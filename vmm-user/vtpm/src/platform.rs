@@ -23,6 +23,8 @@ impl Machine {
 
 impl Platform for Machine {
     fn entropy(&mut self, out: &mut [u8]) -> Result<(), PlatformError> {
+        // Seeds, and not numbers of a generator that is seeded by them: the engine has a generator of its
+        // own.
         if self.numbers.fill_seed(out) { Ok(()) } else { Err(PlatformError) }
     }
 

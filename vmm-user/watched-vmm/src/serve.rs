@@ -48,8 +48,10 @@ fn key(vcpu: usize, (reason, place): crate::table::Key) -> Key {
 }
 
 fn row_behind(last: Option<Key>, watched: &Watched) -> Told {
+    // By key and not by number: rows that are added in between are shown or not, and none is shown twice.
     let first = last.map_or(0, |key| key.vcpu as usize);
     for (vcpu, table) in watched.tables.iter().enumerate().skip(first) {
+        // Never waited for, as in `exit_from`.
         let Some(table) = table.try_lock() else { return Told::Busy };
         let behind = last.filter(|key| key.vcpu as usize == vcpu).map(|key| (key.reason, key.place));
         if let Some((found, sum)) = table.row_behind(behind) {

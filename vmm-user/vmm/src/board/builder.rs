@@ -331,6 +331,7 @@ fn take_line(
     device: &'static str,
 ) -> Result<(), BoardError> {
     let owner = owners.get_mut(usize::from(line)).ok_or(BoardError::NoLine { line, device })?;
+    // Of two that drive one line each would lower it while the other holds it high.
     match owner.replace(device) {
         Some(first) => Err(BoardError::Line { line, first, second: device }),
         None => Ok(()),

@@ -47,6 +47,7 @@ impl Call for Link {
     fn call(&mut self, mut words: Words) -> Result<Words, Silence> {
         // Without a limit a device that hangs keeps the vCPU's thread, and the device's lock, for ever.
         let deadline_tsc = tsc().saturating_add(self.limit_ticks);
+        // In registers: four words are all that a request and an answer have.
         match self.channel.call_words(&mut words, &mut self.message, deadline_tsc) {
             Ok(Came::Words) => Ok(words),
             Ok(Came::Message) => Ok(self.first_words()),

@@ -88,14 +88,17 @@ impl<R: Registers> Driver<R> {
     }
 
     fn execute_by_fifo(&mut self, command: &[u8]) -> Result<Vec<u8>, MeasureError> {
+        // commandReady, written and then read: what was there before is given up, and a command may come.
         self.set(STS, 1 << 6);
         self.wait(STS, 1 << 6, 1 << 6)?;
         for byte in command {
             self.registers.write(FIFO, Width::Byte, (*byte).into());
         }
+        // tpmGo; then dataAvail is waited for.
         self.set(STS, 1 << 5);
         self.wait(STS, 1 << 4, 1 << 4)?;
         let response = self.response(|registers, _| registers.read(FIFO, Width::Byte) as u8);
+        // Idle again, so that the guest's driver finds the TPM as after a reset.
         self.set(STS, 1 << 6);
         response
     }
@@ -121,6 +124,7 @@ impl<R: Registers> Driver<R> {
         let header = read(0..HEADER_BYTES);
         let mut parts = Reader(&header);
         let (_, size, code) = (parts.number(2)?, parts.number(4)?, parts.number(4)?);
+        // The TPM is another process, and its word for the size is held within what a buffer has.
         let size = usize::try_from(size).ok().filter(|size| (HEADER_BYTES..=RESPONSE_MAX).contains(size));
         let body = read(HEADER_BYTES..size.ok_or(MeasureError::Nonsense)?);
         if code == 0 { Ok(body) } else { Err(MeasureError::Refused(code as u32)) }

@@ -42,6 +42,7 @@ impl Registers for OnBoard<'_> {
 
     fn write(&mut self, offset: u64, width: Width, value: u64) {
         self.board.mmio_write(REGISTERS_GPA + offset, width, value, &mut self.board.access());
+        // Anew at each write: what starts a command is the last one before the driver waits.
         self.deadline_tsc = tsc().saturating_add(self.board.clock.tsc_hz().saturating_mul(LIMIT_S));
     }
 
@@ -58,6 +59,7 @@ pub fn parts(handles: &Handles, ram: &GuestRam) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for name in ["linux", "cmdline", "initrd"] {
         let file = if name == "initrd" { optional_payload(handles, name)? } else { payload(handles, name)? };
+        // An image without an initial RAM disk has none to measure.
         if file.bytes > 0 {
             let copy = |offset, piece: &mut [u8]| ram.copy_out(file.gpa + offset, piece);
             parts.push(Part::new(name, file.bytes, copy).ok_or(StartError::File(name))?);

@@ -149,6 +149,8 @@ fn fetch_length<S: Surroundings>(
     mode: Mode,
 ) -> Result<Option<u8>, FetchError> {
     code.extend(emulation)?;
+    // With what is left of the page first: most instructions end in there, and the next page may not be there
+    // at all.
     let length = intercept_length(intercept, code.bytes(), mode);
     if length.is_some() || code.bytes().len() >= MAX_LENGTH {
         return Ok(length);

@@ -76,6 +76,7 @@ impl Events {
     /// What is requested may be what the guest can take now.
     #[inline(always)]
     fn attend_to_requests(&mut self) {
+        // With nothing requested no interrupt can have become one that the guest takes, whatever has changed.
         if self.lapic.has_requests() {
             self.attention |= Attention::INTERRUPTS;
         }

@@ -23,6 +23,7 @@ impl Vcpu {
             let merged = match width {
                 // A 32-bit result clears the upper half (APM volume 1, 3.1.2).
                 Width::Dword => value,
+                // A narrower one leaves the rest of RAX alone.
                 _ => rax & !width.mask() | value & width.mask(),
             };
             self.registers.page.set_gpr(0, merged);

@@ -280,6 +280,7 @@ impl<K: Kernel> Registers<K> {
     #[inline(always)]
     pub fn plan_batch(&mut self) {
         if self.batched != 0 {
+            // The kernel resets it before the first of them, so a batch is executed once.
             self.page.set_batch_count(self.batched);
             self.page.mark(Groups::CONTROLS);
             self.batched = 0;

@@ -173,6 +173,8 @@ impl<S: Server> HostDisk<S> {
             }
             match self.connect(deadline) {
                 Ok(disk) if disk.capacity < self.capacity => {
+                    // The guest was told of all sectors, and its file system lies on them: this is another
+                    // disk.
                     return self.lose(format_args!("it has {} sectors now", disk.capacity));
                 }
                 Ok(_) => {}
@@ -212,6 +214,7 @@ impl<S: Server> Disk for HostDisk<S> {
     }
 
     fn read(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
+        // The loop below ends with the shorter of both: the rest would come back as it was.
         if bytes.len() > size_of_val(self.server.memory()) {
             return Err(DiskError);
         }

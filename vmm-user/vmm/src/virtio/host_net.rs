@@ -104,6 +104,8 @@ impl HostNet {
         let shared: &'static Shared = Box::leak(Box::new(Shared::new(words, bell, freed, signal)));
         let keeper = Keeper { shared, channel, memory, pause_ticks: tsc_hz / PAUSES_SECOND };
         let deadline = syscall::tsc().saturating_add(tsc_hz.saturating_mul(START_SECONDS));
+        // Waited for, as the guest reads its address once. Without a server in time it gets one of Plinth's,
+        // and a link that is down.
         let first = keeper.connect(deadline);
         let address = first.map(|server| server.address);
         thread::spawn(0, PRIORITY, move || keeper.keep(first))?;
@@ -134,6 +136,7 @@ impl HostNet {
         match self.shared.stage.load(Ordering::Acquire) {
             stage::CONNECTED if self.open.is_none() && !self.is_broken => {
                 let ends = Sender::of_client(self.shared.words);
+                // It was stored before the stage, which was loaded with what came before it.
                 let server = Event(self.shared.server.load(Ordering::Relaxed));
                 self.open = ends.map(|(sender, receiver)| Open { server, sender, receiver });
             }
@@ -166,6 +169,8 @@ impl Link for HostNet {
 
     fn send(&mut self, frame: &[u8]) {
         self.with((), |open| {
+            // The device model has asked before. What there is no room for all the same is lost, as on a
+            // wire.
             let Some(slot) = open.sender.room()? else { return Ok(()) };
             write_bytes(slot, frame);
             open.sender.put(frame.len())
@@ -241,6 +246,7 @@ impl Keeper {
     /// Connects to the next server, until a deadline at most.
     fn connect(&self, deadline_tsc: u64) -> Option<Server> {
         loop {
+            // Before each attempt: a server that ended before its reply came may have written there.
             self.shared.clear();
             match client::connect(self.channel, self.memory, self.shared.bell, deadline_tsc) {
                 Ok(server) => return Some(server),
@@ -259,6 +265,7 @@ impl Keeper {
             self.shared.connected(server.event);
             server.wait_for_end();
             self.shared.ended();
+            // Until the device model has let go: it uses the memory, and signals the server by its handle.
             while !self.shared.is_free() {
                 if let Err(status) = self.shared.freed.wait() {
                     log::error!("the network's keeper can't wait: {status}");

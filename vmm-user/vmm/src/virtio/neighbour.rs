@@ -54,6 +54,7 @@ fn set(frame: &mut [u8], at: usize, bytes: &[u8]) {
 fn arp_reply(frame: &[u8]) -> Option<Vec<u8>> {
     let is_for_us = field(frame, at::ARP) == Some(ARP_REQUEST) && field(frame, at::ARP_TARGET_IP) == Some(IP);
     let sender: [u8; 10] = field(frame, at::ARP_SENDER).filter(|_| is_for_us)?;
+    // Without what filled the request up to the least size of a frame.
     let mut reply = frame.get(..at::ARP_END)?.to_vec();
     set(&mut reply, at::ARP, &[0, 1, 8, 0, 6, 4, 0, 2]);
     set(&mut reply, at::ARP_SENDER, &MAC);
@@ -77,6 +78,7 @@ fn echo_reply(frame: &[u8]) -> Option<Vec<u8>> {
     set(&mut reply, at::ICMP, &[0, 0]);
     // A sum of ones' complements, which has 0800h less to count (RFC 1624).
     let sum = u32::from(u16::from_be_bytes(field(frame, at::ICMP_CHECKSUM)?)) + 0x0800;
+    // The carry goes round to the lowest bit, as in any such sum.
     let sum = (sum + (sum >> 16)) as u16;
     set(&mut reply, at::ICMP_CHECKSUM, &sum.to_be_bytes());
     Some(reply)

@@ -49,6 +49,7 @@ impl Disk for RamDisk {
         Ok(())
     }
 
+    // It is advice, and memory that is not needed costs nothing here.
     fn discard(&mut self, _: u64, _: u64) -> Result<(), DiskError> {
         Ok(())
     }

@@ -52,8 +52,10 @@ impl Slots {
     /// The device puts a job into a free slot. It comes back if there is none.
     fn put(&self, job: Job) -> Result<(), Job> {
         for slot in self.in_state(state::FREE) {
+            // Never waited for, by neither side: the state says that nobody has it.
             if let Some(mut place) = slot.job.try_lock() {
                 *place = Some(job);
+                // Before the state says so: the thread may look at once.
                 drop(place);
                 slot.state.store(state::READY, Ordering::Release);
                 return Ok(());
@@ -66,6 +68,7 @@ impl Slots {
     fn take(&self) -> Option<Job> {
         let slot = self.in_state(state::DONE).next()?;
         let job = slot.job.try_lock()?.take();
+        // Only when the job is out: the device may put the next one there at once.
         slot.state.store(state::FREE, Ordering::Release);
         job
     }
@@ -73,12 +76,14 @@ impl Slots {
     /// Jobs that wait are done, as they are.
     fn cancel(&self) {
         for slot in &self.0 {
+            // One that the thread has taken meanwhile is its own, and done as any.
             let _ = slot.change(state::READY, state::DONE);
         }
     }
 
     /// The thread does a job, if there is one.
     fn work(&self, disk: &mut impl Disk) -> bool {
+        // By an exchange, as the device may cancel the job at the same time: one of the two has it.
         let Some(slot) = self.0.iter().find(|slot| slot.change(state::READY, state::RUNNING)) else {
             return false;
         };

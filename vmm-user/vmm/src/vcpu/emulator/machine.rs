@@ -117,6 +117,8 @@ impl<S: Surroundings> GuestMemory for VcpuMachine<'_, S> {
     }
 
     fn compare_exchange(&mut self, gpa: u64, size: Size, expected: u64, new: u64) -> Option<u64> {
+        // Not told by the exit's address, as a load is: it is rare, and memory that is not there is none here
+        // either.
         self.vcpu.ram().compare_exchange(gpa, size, expected, new)
     }
 
@@ -212,6 +214,7 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
             Table::Gdt => segments.gdtr,
             Table::Idt => segments.idtr,
         };
+        // The run page keeps a table in the form of a segment. Its register has 16 bits for the limit.
         DescriptorTable { base: found.base, limit: found.limit as u16 }
     }
 
@@ -290,6 +293,7 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
     #[inline(always)]
     fn translate(&mut self, linear: u64, access: walk::Access) -> Result<u64, WalkError> {
         let (registers, emulator) = self.vcpu.parts();
+        // Its entry is held against the tables each time, so no flush of the guest's has to be seen.
         if let Some(gpa) = emulator.pages.find(registers.page.view(), linear, access) {
             return Ok(gpa);
         }

@@ -62,6 +62,7 @@ impl PageCache {
     #[inline(always)]
     pub fn find(&self, page: View<'_>, linear: u64, access: Access) -> Option<u64> {
         let known = &self.0[Self::index(linear)];
+        // An address below the page wraps, and is too far.
         let offset = linear.wrapping_sub(known.linear);
         // What may be read may not always be written: an entry is good for its own kind of access only.
         let same = offset < PAGE_BYTES && access == known.access;
