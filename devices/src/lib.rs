@@ -18,6 +18,7 @@ pub mod control;
 pub mod cpuid;
 pub mod debugport;
 pub mod egg_timer;
+pub mod elf_boot;
 pub mod guest_memory;
 pub mod hpet;
 pub mod i8042;

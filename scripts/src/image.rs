@@ -22,7 +22,7 @@ pub struct Image {
 /// The guest that goes into an image, or into a machine without Plinth.
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
-    /// A bzImage.
+    /// A bzImage, or an ELF file with PVH or multiboot.
     pub kernel: PathBuf,
     /// Its initial RAM disk.
     pub initrd: Option<PathBuf>,

@@ -20,6 +20,7 @@ mod kernel;
 mod late;
 mod mmio_forms;
 mod network;
+mod protocols;
 mod registers;
 pub(crate) mod source;
 mod tpm;
@@ -45,6 +46,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "10-host", run: source::run },
     Group { name: "12-fuzz", run: fuzz::run },
     Group { name: "20-boot", run: boot::run },
+    Group { name: "22-kernels", run: protocols::run },
     Group { name: "25-who-handles", run: who_handles::run },
     Group { name: "30-abi", run: abi::run },
     Group { name: "31-kernel", run: kernel::run },

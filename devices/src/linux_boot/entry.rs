@@ -35,6 +35,10 @@ pub struct EntryState {
     pub mode: EntryMode,
     /// RIP.
     pub rip: u64,
+    /// RAX: by which loader of multiboot it is entered.
+    pub rax: u64,
+    /// RBX: the address of what PVH and multiboot tell.
+    pub rbx: u64,
     /// RSI: the address of `boot_params`.
     pub rsi: u64,
     /// RSP. The protocol does not ask for a stack; this one has room for an interrupt frame and a little
@@ -71,7 +75,7 @@ const DATA: u16 = 0x18;
 const TASK: u16 = 0x20;
 
 /// Null, null, code, data, task. The code segment is 64-bit or 32-bit as the mode asks.
-pub(super) fn gdt(mode: EntryMode) -> Vec<u8> {
+pub(crate) fn gdt(mode: EntryMode) -> Vec<u8> {
     let code: u64 = match mode {
         // Present, code, accessed; L in one, D in the other, as both together are reserved.
         EntryMode::Long64 => 0x00af_9b00_0000_ffff,
@@ -106,12 +110,14 @@ pub(super) fn page_tables() -> Vec<u8> {
 
 impl EntryState {
     /// The state for a kernel at `load_gpa`.
-    pub(super) fn new(mode: EntryMode, load_gpa: u64) -> Self {
+    pub(crate) fn new(mode: EntryMode, load_gpa: u64) -> Self {
         let flat = |selector, attributes| Segment { selector, base: 0, limit: u32::MAX, attributes };
         let long = mode == EntryMode::Long64;
         Self {
             mode,
             rip: if long { load_gpa.wrapping_add(super::spec::ENTRY_64) } else { load_gpa },
+            rax: 0,
+            rbx: 0,
             rsi: layout::BOOT_PARAMS,
             rsp: layout::STACK_TOP,
             // PE, ET; PG for long mode.

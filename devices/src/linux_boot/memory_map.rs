@@ -27,7 +27,7 @@ pub struct MemoryRange {
 
 impl MemoryRange {
     /// One past the last byte.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.gpa.saturating_add(self.bytes)
     }
 }
@@ -61,10 +61,20 @@ pub fn pc_memory_map(low_bytes: u64, high_bytes: u64) -> Vec<MemoryRange> {
 }
 
 /// Whether a range is all RAM. Ranges of the map that adjoin are not joined.
-pub(super) fn is_ram(map: &[MemoryRange], gpa: u64, bytes: u64) -> bool {
+pub(crate) fn is_ram(map: &[MemoryRange], gpa: u64, bytes: u64) -> bool {
     // Both numbers may come from a kernel file.
     let Some(end) = gpa.checked_add(bytes) else { return false };
     map.iter().any(|r| r.kind == MemoryKind::Ram && r.gpa <= gpa && end <= r.end())
+}
+
+/// How much RAM there is from an address on, up to the first gap.
+pub(crate) fn usable_from(map: &[MemoryRange], gpa: u64) -> u64 {
+    let mut end = gpa;
+    // A map may name one stretch of RAM in several ranges, in any order.
+    while let Some(range) = map.iter().find(|r| r.kind == MemoryKind::Ram && r.gpa <= end && end < r.end()) {
+        end = range.end();
+    }
+    end - gpa
 }
 
 /// The lowest aligned address from `floor` on where `bytes` of RAM are. `alignment` is a power of two.
@@ -78,7 +88,7 @@ pub(super) fn lowest_fit(map: &[MemoryRange], floor: u64, bytes: u64, alignment:
 }
 
 /// The highest page-aligned address where `bytes` of RAM end at or before `ceiling`, outside `taken`.
-pub(super) fn highest_fit(
+pub(crate) fn highest_fit(
     map: &[MemoryRange],
     ceiling: u64,
     bytes: u64,

@@ -7,11 +7,12 @@
 
 mod entry;
 mod header;
-mod memory_map;
+pub(crate) mod memory_map;
 pub mod spec;
 
 use alloc::{vec, vec::Vec};
 use core::ops::Range;
+pub(crate) use entry::gdt;
 pub use entry::{EntryMode, EntryState, Segment};
 use header::field;
 pub use header::{BzImage, ImageError};
@@ -19,7 +20,7 @@ pub use memory_map::{MemoryKind, MemoryRange, pc_memory_map};
 use spec::{header as h, zero_page as z};
 
 /// Where the small things go, all below the first 640 KiB.
-mod layout {
+pub(crate) mod layout {
     pub const STACK_TOP: u64 = 0x1_0000;
     pub const BOOT_PARAMS: u64 = 0x1_0000;
     pub const GDT: u64 = 0x1_1000;
@@ -27,6 +28,8 @@ mod layout {
     pub const PAGE_TABLES: u64 = 0x1_2000;
     pub const COMMAND_LINE: u64 = 0x2_0000;
     pub const COMMAND_LINE_BYTES: u64 = 0x1_0000;
+    /// Room for what other protocols than Linux' tell a kernel.
+    pub const INFORMATION_BYTES: u64 = 0x1000;
     /// First and last of it all.
     pub const START: u64 = 0xf000;
     pub const END: u64 = COMMAND_LINE + COMMAND_LINE_BYTES;
@@ -41,6 +44,8 @@ pub enum Source {
     Kernel(Range<u64>),
     /// All of the RAM disk.
     Initrd,
+    /// So many bytes of zero.
+    Zeroes(u64),
 }
 
 /// Something to be copied into guest memory.

@@ -343,6 +343,7 @@ fn hostile_headers_place_nothing_outside_ram() {
                 Source::Bytes(bytes) => (p.gpa, bytes.len() as u64),
                 Source::Kernel(range) => (p.gpa, (range.end - range.start).max(kernel.memory_bytes)),
                 Source::Initrd => (p.gpa, initrd_bytes),
+                Source::Zeroes(bytes) => (p.gpa, *bytes),
             })
             .collect();
         places.sort_unstable();

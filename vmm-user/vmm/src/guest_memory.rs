@@ -198,6 +198,19 @@ impl GuestRam {
         true
     }
 
+    /// Fills a range with zeroes. `false` when it is not memory.
+    #[must_use]
+    pub fn clear(&self, gpa: u64, bytes: u64) -> bool {
+        const ZEROES: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
+        if self.address(gpa, bytes).is_none() {
+            return false;
+        }
+        (0..bytes).step_by(ZEROES.len()).all(|offset| {
+            let piece = ZEROES.get(..(bytes - offset).min(PAGE_BYTES) as usize).unwrap_or(&ZEROES);
+            self.copy_in(gpa + offset, piece)
+        })
+    }
+
     /// Takes a range out of it, to whole pages: what is left is the guest's, and this is not. `None` if not
     /// all of the range is memory.
     pub fn take(&mut self, gpa: u64, bytes: u64) -> Option<Self> {

@@ -20,7 +20,7 @@ pub struct Options {
     /// Debian kernel to boot: 6.1, newest, or the start of another version, such as 6.12
     #[arg(long, value_name = "RELEASE", default_value = "6.1")]
     pub guest: String,
-    /// Your own bzImage instead
+    /// Your own kernel instead: a bzImage, or an ELF file that knows PVH, multiboot 1 or multiboot 2
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
     /// Your own initramfs; the default has a shell (busybox)

@@ -1,11 +1,15 @@
-//! The guest's kernel: placed by the Linux boot protocol, with what it is told of memory and command line.
+//! The guest's kernel: placed by the boot protocol that it knows, with what it is told of memory and command
+//! line.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
 use devices::acpi::{FIRMWARE_BYTES, FIRMWARE_GPA};
-use devices::linux_boot::{BootPlan, BootRequest, BzImage, MemoryKind, MemoryRange, Placement, Source};
+use devices::elf_boot::{self, ElfKernel, ElfRequest, HEADER_BYTES, Protocol};
+use devices::linux_boot::{
+    BootPlan, BootRequest, BzImage, ImageError, MemoryKind, MemoryRange, Placement, Source,
+};
 use devices::pci::spec::{ECAM_BYTES, ECAM_GPA};
 use runtime::abi::operation::FileInfo;
 use runtime::abi::status::Status;
@@ -16,8 +20,6 @@ use crate::guest_memory::GuestRam;
 use crate::handles::Handles;
 use crate::vcpu::EntryRegisters;
 
-/// The most of a kernel that its header is looked for in.
-const HEADER_BYTES: usize = 4096;
 /// The longest command line that is read.
 const COMMAND_LINE_MAX: u64 = 65536;
 
@@ -58,27 +60,57 @@ fn memory_map(ram: &GuestRam) -> Vec<MemoryRange> {
     map
 }
 
-/// Loads the guest's kernel as the Linux boot protocol says; returns how to enter it.
-pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u64) -> Result<EntryRegisters> {
-    let guest = |e: &dyn fmt::Display| StartError::Guest(alloc::format!("{e}"));
-    let (linux, command_line) = (payload(handles, "linux")?, payload(handles, "cmdline")?);
-    let initrd = optional_payload(handles, "initrd")?;
+/// How the guest's kernel is to be started, by the protocol that it knows.
+fn plan(handles: &Handles, ram: &GuestRam, files: &Files, rsdp_gpa: u64, tsc_hz: u64) -> Result<BootPlan> {
+    let Files { linux, initrd } = *files;
+    let initrd_bytes = initrd.bytes;
+    let command_line = payload(handles, "cmdline")?;
     // The header alone: the kernel is moved within guest memory, and the heap need not have room for it.
     let mut head = vec![0; HEADER_BYTES.min(linux.bytes as usize)];
     let mut text = vec![0; command_line.bytes.min(COMMAND_LINE_MAX) as usize];
     if !ram.copy_out(linux.gpa, &mut head) || !ram.copy_out(command_line.gpa, &mut text) {
         return Err(StartError::File("linux"));
     }
-    let image = BzImage::parse(&head, linux.bytes).map_err(|e| guest(&e))?;
-    add_tsc_frequency(&mut text, tsc_hz);
-    let request = BootRequest {
-        kernel: &image,
-        initrd_bytes: initrd.bytes,
-        command_line: &text,
-        memory: &memory_map(ram),
-        rsdp_gpa,
-    };
-    let plan = BootPlan::new(&request).map_err(|e| guest(&e))?;
+    // The newline that ends a text file is none of the parameters, and one may come to stand behind it.
+    text.truncate(text.trim_ascii_end().len());
+    let memory = memory_map(ram);
+    match BzImage::parse(&head, linux.bytes) {
+        Ok(kernel) => {
+            add_tsc_frequency(&mut text, tsc_hz);
+            let (kernel, command_line) = (&kernel, &text[..]);
+            let request = BootRequest { kernel, initrd_bytes, command_line, memory: &memory, rsdp_gpa };
+            BootPlan::new(&request).map_err(|e| guest(&e))
+        }
+        Err(ImageError::NotLinux | ImageError::Truncated) => {
+            let read = |offset, bytes: &mut [u8]| ram.copy_out(linux.gpa.wrapping_add(offset), bytes);
+            let kernel = &ElfKernel::parse(&head, linux.bytes, &read).map_err(|e| guest(&e))?;
+            if kernel.protocol == Protocol::Pvh {
+                // That is Linux in most cases, which a kernel with a multiboot header is not.
+                add_tsc_frequency(&mut text, tsc_hz);
+            }
+            log::info!("the kernel is started by {:?}", kernel.protocol);
+            let command_line = &text;
+            let request = ElfRequest { kernel, initrd_bytes, command_line, memory: &memory, rsdp_gpa };
+            elf_boot::plan(&request).map_err(|e| guest(&e))
+        }
+        Err(error) => Err(guest(&error)),
+    }
+}
+
+fn guest(error: &dyn fmt::Display) -> StartError {
+    StartError::Guest(alloc::format!("{error}"))
+}
+
+/// Where the image has what is moved to its place.
+struct Files {
+    linux: FileInfo,
+    initrd: FileInfo,
+}
+
+/// Loads the guest's kernel as its boot protocol says; returns how to enter it.
+pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u64) -> Result<EntryRegisters> {
+    let (linux, initrd) = (payload(handles, "linux")?, optional_payload(handles, "initrd")?);
+    let plan = plan(handles, ram, &Files { linux, initrd }, rsdp_gpa, tsc_hz)?;
     log::info!("kernel at {:#x?}, initrd at {:#x?}", plan.kernel, plan.initrd);
     if let Some(file) = overwritten(&plan.placements, &linux, &initrd) {
         return Err(StartError::Guest(alloc::format!(
@@ -94,6 +126,7 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
                 ram.move_within(placement.gpa, linux.gpa + range.start, range.end - range.start)
             }
             Source::Initrd => ram.move_within(placement.gpa, initrd.gpa, initrd.bytes),
+            Source::Zeroes(bytes) => ram.clear(placement.gpa, *bytes),
         };
         if !done {
             return Err(StartError::Guest(alloc::format!("no guest memory at {:#x}", placement.gpa)));
@@ -108,6 +141,7 @@ fn origin(placement: &Placement, linux: &FileInfo, initrd: &FileInfo) -> (Option
         Source::Bytes(bytes) => (None, bytes.len() as u64),
         Source::Kernel(range) => (Some(("linux", linux.gpa + range.start)), range.end - range.start),
         Source::Initrd => (Some(("initrd", initrd.gpa)), initrd.bytes),
+        Source::Zeroes(bytes) => (None, *bytes),
     }
 }
 
@@ -130,8 +164,6 @@ fn overwritten(placements: &[Placement], linux: &FileInfo, initrd: &FileInfo) ->
 /// Intel's processors only, and its measurements fail where an exit takes as long as it does under emulation:
 /// the TSC would then be called unstable.
 fn add_tsc_frequency(command_line: &mut Vec<u8>, tsc_hz: u64) {
-    // The newline that ends a text file would come to stand before the parameter.
-    command_line.truncate(command_line.trim_ascii_end().len());
     let parameter = b"tsc_early_khz=";
     let said = command_line.windows(parameter.len()).any(|w| w == parameter);
     if !said {

@@ -102,6 +102,8 @@ impl<K: Kernel> Registers<K> {
     pub fn reset_to_kernel(&mut self, entry: &EntryRegisters) {
         self.reset();
         self.page.set_rip(entry.rip);
+        self.page.set_gpr(0, entry.rax);
+        self.page.set_gpr(3, entry.rbx);
         self.page.set_gpr(4, entry.rsp);
         self.page.set_gpr(6, entry.rsi);
         let data = segment(entry.data);
