@@ -53,7 +53,14 @@ pub struct Options {
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
-    let mut suite = Suite::new(project, &project.work.join("soak"))?;
+    // Each with a folder of its own: one may go on for hours beside another.
+    let folder = match options {
+        Options { page_race: Some(_), .. } => "soak-page-race",
+        Options { devices: Some(_), .. } => "soak-devices",
+        Options { device_kills: Some(_), .. } => "soak-device-kills",
+        _ => "soak",
+    };
+    let mut suite = Suite::new(project, &project.work.join(folder))?;
     if options.device_kills.is_some() {
         suite = suite.with_boot_limit(KILLS_LIMIT).with_check_limit(KILLS_LIMIT);
     }

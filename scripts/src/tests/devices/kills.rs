@@ -15,7 +15,7 @@ const VICTIMS: [&str; 3] = ["serial-port", "rtc", "egg-timer"];
 /// one that reads the clock by its driver, prints by the console's and sets the timer, until nobody is to be
 /// ended any more. Then it sets up its serial port anew, as a new one has lost what its driver told the old
 /// one, reads the clock and boils an egg.
-const OUTLAST_KILLS: &str = "console=ttyS0 plinth.test=\"port write32 0x530 TIMES; \
+const OUTLAST_KILLS: &str = "plinth.test=\"port write32 0x530 TIMES; \
     for i in $(seq 0 $(($(nproc)-1))); do \
     taskset -c $i port until32 0x530 0 0x524 0x3fd 0x71 >/tmp/reads$i & \
     while [ $(port read32 0x530) != 00000000 ]; do taskset -c $i hwclock -r -u; echo load >/dev/kmsg; \
