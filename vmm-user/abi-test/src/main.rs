@@ -42,6 +42,7 @@ mod run_page;
 mod runs;
 mod shared;
 mod sleeps;
+mod staying;
 mod suite;
 mod threads;
 mod translations;

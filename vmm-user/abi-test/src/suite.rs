@@ -8,8 +8,8 @@ use crate::child::Child;
 use crate::{
     arguments, batches, bindings, budgets, channels, clearing, control, exhaustion, faults, fire, fpu, fuzz,
     handles, isolation, killing, lives, narrowing, observe, page_race, pci, ready, reserved, revocation,
-    ring, run_page, runs, shared, sleeps, threads, translations, tsc_aux, turns, unmapping, unready, vm,
-    wakes, xsave,
+    ring, run_page, runs, shared, sleeps, staying, threads, translations, tsc_aux, turns, unmapping, unready,
+    vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -88,7 +88,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 39] = [
+const PARTS: [Part; 40] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -100,6 +100,7 @@ const PARTS: [Part; 39] = [
     ("lives", lives::test),
     ("threads", threads::test),
     ("sleeps", sleeps::test),
+    ("staying", staying::test),
     ("bindings", bindings::test),
     ("killing", killing::test),
     ("channels", channels::test),
