@@ -76,6 +76,7 @@
 #define PLINTH_SYSTEM_HANDLED 0x00010004u
 #define PLINTH_SYSTEM_CREATE_VM 0x00010005u
 #define PLINTH_SYSTEM_PROCESS 0x00010006u
+#define PLINTH_SYSTEM_PORTS 0x00010007u
 #define PLINTH_LOG_WRITE 0x00020001u
 #define PLINTH_LOG_READ 0x00020002u
 #define PLINTH_FILES_OPEN 0x00030001u
@@ -265,6 +266,14 @@ struct plinth_system_process {
     uint64_t address;
 };
 _Static_assert(sizeof(struct plinth_system_process) == 16, "system_process");
+
+struct plinth_system_ports {
+    uint32_t first;
+    uint32_t count;
+    uint32_t handle;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_system_ports) == 16, "system_ports");
 
 struct plinth_log_write {
     uint64_t address;

@@ -72,6 +72,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("devices-killed", |case| kills(case, qemu, KILLS, 2));
     suite.check("devices-given-up", |case| given_up(case, qemu));
     suite.check("devices-c", |case| in_c(case, qemu));
+    suite.check("devices-ranges", |case| ranges(case, qemu));
     Ok(())
 }
 
@@ -194,6 +195,26 @@ fn given_up(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let booted = boot(case, qemu, image, 1)?;
     case.expect(&booted.log, "egg-timer has been started again 1 times; giving up")?;
     case.expect(&booted.console, "egg ffffffff")
+}
+
+/// What the guest of [`RANGES`] does: looks at each, and ends the machine by the host's own port.
+const USE_RANGES: &str = "console=ttyS0 plinth.test=\"\
+    echo ranges $(port read8 0xf4) $(port read8 0xf5) $(port read16 0xf4); port write8 0xf5 0x11; \
+    echo still here; port write8 0xf4 0x2a; sleep 60\"";
+
+/// Of QEMU's isa-debug-exit, which reads zero, the guest has the first port; there is a clock and an HPET.
+const RANGES: &str = "range ports 0xf4 1 forwarded\nrange ports 0xf5 3 absent\nrange ports 0x70 2 emulated\n\
+    range memory 0xfed00000 1K emulated\nrange memory 0xfed40000 4K absent\n";
+
+/// The guest reaches a port of the host's that is forwarded, and not the one beside, which is absent.
+fn ranges(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let config = config(case, "inside", RANGES)?;
+    let machine = case.machine(image(case, &config, USE_RANGES)?.pack(&case.file("igvm"))?);
+    let booted = case.boot(qemu, &machine)?;
+    // What is written there makes the status twice that and one.
+    case.expect_outcome(&booted, Outcome::Status(0x2a << 1 | 1))?;
+    case.expect(&booted.console, "ranges 00 ff ff00")?;
+    case.expect(&booted.console, "still here")
 }
 
 /// The device in C: its register keeps what is written, in any width.

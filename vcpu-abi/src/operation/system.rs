@@ -58,6 +58,17 @@ macro_rules! system_operations {
         /// In: address of 64 bytes for the record.
         address: u64,
     }
+    /// Makes a handle to a range of the host's ports.
+    SystemPorts(System, 7, GRANT) {
+        /// In: the first port.
+        first: u32,
+        /// In: how many.
+        count: u32,
+        /// Out: the range, with all rights.
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
     /// Writes a line to the log. Control characters are replaced, what is over 240 bytes is cut.
     LogWrite(Log, 1, WRITE) {
         /// In: address of the text.

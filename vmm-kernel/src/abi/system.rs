@@ -3,7 +3,7 @@
 use vcpu_abi::boot::NAME_BYTES;
 use vcpu_abi::operation::{
     FileInfo, FileRead, FilesOpen, InterruptBind, LogWrite, PortRead, PortWrite, Rights, SystemCpuid,
-    SystemEnd, SystemHandled, SystemInfo, end_reason,
+    SystemEnd, SystemHandled, SystemInfo, SystemPorts, end_reason,
 };
 use vcpu_abi::status::Status;
 
@@ -71,6 +71,14 @@ impl Execute for SystemHandled {
         let index = self.index as usize;
         let count_on = |cpu: &per_cpu::PerCpu| cpu.handled.get(index).map(|c| c.load(Ordering::Relaxed));
         self.count = per_cpu::all().map(count_on).sum::<Option<u64>>().ok_or(Status::NotFound)?;
+        Ok(())
+    }
+}
+
+impl Execute for SystemPorts {
+    fn execute(&mut self, process: &Ref<Process>, _: Machine) -> Done {
+        let window = host_port::window(self.first, self.count)?;
+        self.handle = process.handles.lock().insert(window, Rights::all())?;
         Ok(())
     }
 }

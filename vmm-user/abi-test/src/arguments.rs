@@ -3,8 +3,8 @@
 
 use runtime::abi::operation::{
     BATCH_MAX, Call, EventSignal, EventWait, FLAG_CONTINUE, FileRead, FilesOpen, HANDLE_SELF, LogWrite,
-    MemoryMap, MemoryRange, Operation, ProcessAllocate, SystemCpuid, SystemEnd, SystemHandled, SystemInfo,
-    ThreadCreate, end_reason,
+    MemoryMap, MemoryRange, Operation, PortRead, ProcessAllocate, SystemCpuid, SystemEnd, SystemHandled,
+    SystemInfo, SystemPorts, ThreadCreate, end_reason,
 };
 use runtime::abi::status::Status;
 use runtime::abi::syscall::SYS_BATCH;
@@ -46,6 +46,37 @@ pub fn test(suite: &mut Suite<'_>) {
     pointers(suite);
     numbers(suite);
     flags(suite);
+    ports(suite);
+}
+
+/// Windows onto the host's ports: neither past the last one nor of what the kernel keeps.
+fn ports(suite: &mut Suite<'_>) {
+    for (first, count, status) in [
+        (0xf4, 0, Status::BadArgument),
+        (0xffff, 2, Status::BadArgument),
+        (u32::MAX, 2, Status::BadArgument),
+        (0, 0x1_0000, Status::NoRight),
+        (0xcf8, 8, Status::NoRight),
+        (0x3f, 2, Status::NoRight),
+    ] {
+        let answer = call(suite.system, SystemPorts { first, count, ..SystemPorts::default() });
+        suite.expect(answer, status, format_args!("{count:#x} ports from {first:#x}"));
+    }
+    let made = call(suite.system, SystemPorts { first: 0xf5, count: 2, ..SystemPorts::default() });
+    let Ok(SystemPorts { handle, .. }) = made else {
+        return suite.check(false, format_args!("two ports: {made:?}"));
+    };
+    for (offset, width, status) in [
+        (1, 1, Status::Ok),
+        (0, 2, Status::Ok),
+        (1, 2, Status::BadArgument),
+        (2, 1, Status::BadArgument),
+        (u32::MAX, 1, Status::BadArgument),
+    ] {
+        let answer = call(handle, PortRead { offset, width, value: 0, reserved: 0 });
+        suite.expect(answer, status, format_args!("{width} bytes at {offset:#x} of two ports"));
+    }
+    suite.expect(process::close(handle), Status::Ok, format_args!("closing two ports"));
 }
 
 fn batches(suite: &mut Suite<'_>) {

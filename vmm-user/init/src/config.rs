@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use runtime::abi::operation::{Rights, budget};
+use runtime::guest_range::{GuestRange, RangeError, amount};
 
 /// How often a process is started again before init gives up on it, unless `on-end` says so.
 const RESTARTS: u32 = 5;
@@ -51,6 +52,8 @@ pub struct Process {
     pub on_end: OnEnd,
     /// Limits of what it may use: numbers of budgets, and how much.
     pub budgets: Vec<(u32, u64)>,
+    /// What is at ranges of its guest's ports and addresses.
+    pub ranges: Vec<GuestRange>,
 }
 
 impl Process {
@@ -118,20 +121,6 @@ const BUDGETS: [(&str, u32); budget::END as usize] = [
     ("priority", budget::PRIORITY),
     ("share", budget::SHARE),
 ];
-
-/// A number, of bytes perhaps: `K` and `M` behind it are 1024 and 1024 times that. An address begins with
-/// `0x`.
-fn amount(text: &str) -> Option<u64> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        return u64::from_str_radix(digits, 16).ok();
-    }
-    let (digits, unit) = match text.strip_suffix(['K', 'M']) {
-        Some(digits) => (digits, if text.ends_with('K') { 1 << 10 } else { 1 << 20 }),
-        None => (text, 1),
-    };
-    // Checked: a limit that wrapped would be a small one, and the mistake be found far from here.
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
 
 fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> {
     match words {
@@ -232,6 +221,7 @@ impl Reader {
             }
             ["memory", name, gpa, bytes] => self.memory(name, gpa, bytes),
             ["device", name, place] => self.device(name, place),
+            ["range", words @ ..] => self.range(words),
             words => self.statement(words),
         }
     }
@@ -250,6 +240,7 @@ impl Reader {
             priority: 1,
             on_end,
             budgets: Vec::new(),
+            ranges: Vec::new(),
         });
     }
 
@@ -274,6 +265,14 @@ impl Reader {
         let gpa = amount(gpa).ok_or("memory takes a first byte")?;
         let bytes = amount(bytes).ok_or("memory takes a size")?;
         self.config.memory.push(Memory { name: name.to_owned(), gpa, bytes });
+        Ok(())
+    }
+
+    /// A range of the guest's of the process before it.
+    fn range(&mut self, words: &[&str]) -> Result<(), &'static str> {
+        let range = GuestRange::parse(words).map_err(RangeError::what)?;
+        let owner = self.owner.and_then(|owner| self.config.processes.get_mut(owner));
+        owner.ok_or("a range before the first process")?.ranges.push(range);
         Ok(())
     }
 

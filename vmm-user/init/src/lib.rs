@@ -16,6 +16,8 @@
 //! channel NAME          makes a channel: NAME goes to who calls, NAME-endpoint to who serves
 //! memory NAME GPA BYTES names a part of guest memory, whole pages: a grant of NAME gives it and no more
 //! device NAME PLACE     begins a device of the last process; what follows is for the device
+//! range SPACE FIRST COUNT POLICY
+//!                       what the guest of the last process finds at ports or memory addresses
 //! include NAME          reads the file NAME of the image as if it stood here
 //! ```
 //!
@@ -27,9 +29,16 @@
 //! started again when it ends; when that was often enough the machine goes on without it. Such a process has
 //! budgets without being given any: `supervise` says which.
 //!
+//! A range's SPACE is `ports` or `memory`, its POLICY one of three. `emulated`: devices of the process's claim
+//! all of it, or the guest does not start. `forwarded`: the guest accesses the host's own; ports alone, and
+//! none that the kernel keeps for itself. `absent`: reads give all-ones, writes are dropped, and no device may
+//! claim any of it. What no range says is emulated where a device claims it, and absent elsewhere.
+//!
 //! ```text
 //! process vmm
 //!   grant system rwc
+//! range ports 0xf4 4 forwarded
+//! range memory 0xfed40000 4K absent
 //! device rtc inside     # or: process
 //!   grant clock-ports rw
 //! ```
@@ -38,6 +47,7 @@
 extern crate alloc;
 
 pub mod config;
+mod made;
 pub mod supervise;
 
 use alloc::string::String;

@@ -11,17 +11,19 @@ use alloc::vec::Vec;
 
 use runtime::abi::message::Message;
 use runtime::abi::operation::{
-    Handle, MemoryNarrow, ProcessEnd, ProcessLimit, ProcessState, ProcessWatch, Rights, SystemEnd,
-    SystemInfo, budget, end_reason,
+    Handle, ProcessEnd, ProcessLimit, ProcessState, ProcessWatch, Rights, SystemEnd, SystemInfo, budget,
+    end_reason,
 };
 use runtime::abi::status::Status;
 use runtime::channel::{Channel, Endpoint};
 use runtime::event::Event;
+use runtime::guest_range::Policy;
 use runtime::lives::Lives;
 use runtime::shared::SharedMemory;
 use runtime::{Start, call, process};
 
-use crate::config::{Config, Memory, OnEnd, Process, Role};
+use crate::config::{Config, OnEnd, Process, Role};
+use crate::made::{self, name_of_ports};
 
 /// The key of complaints about a child, beyond the child's own.
 const COMPLAINT: u64 = 1 << 32;
@@ -81,7 +83,7 @@ struct Init<'a> {
     files: Handle,
     /// Where ends and complaints come in.
     inbox: Endpoint,
-    /// The channels of the configuration, by name, each with its endpoint; and the parts of guest memory.
+    /// What init made for the configuration, by name.
     made: Vec<(String, Handle)>,
 }
 
@@ -130,27 +132,6 @@ impl Wires {
             ("lives", self.memory.0, Rights::READ | Rights::WRITE | Rights::MAP),
         ]
     }
-}
-
-/// Makes the channels, each with its endpoint.
-fn make_channels(names: &[String]) -> Result<Vec<(String, Handle)>, Status> {
-    let mut made = Vec::new();
-    for (name, key) in names.iter().zip(1..) {
-        let endpoint = Endpoint::try_new()?;
-        made.push((name.clone(), endpoint.channel(key)?.0));
-        made.push((format!("{name}-endpoint"), endpoint.0));
-    }
-    Ok(made)
-}
-
-/// Makes a handle to each part of guest memory that has a name.
-fn name_memory(start: &Start, memory: &[Memory]) -> Result<Vec<(String, Handle)>, Status> {
-    let narrowed = |part: &Memory| {
-        let all = start.handle("guest-memory").ok_or(Status::NotFound)?;
-        let made = call(all, MemoryNarrow { gpa: part.gpa, bytes: part.bytes, ..MemoryNarrow::default() })?;
-        Ok((part.name.clone(), made.handle))
-    };
-    memory.iter().map(narrowed).collect()
 }
 
 /// Gives a child a handle of init's, and says so in its start page.
@@ -225,6 +206,13 @@ impl Init<'_> {
                     give(child, &format!("{}.{name}", device.name), source, rights, &mut page)?;
                 }
             }
+        }
+        for (number, range) in config.ranges.iter().enumerate() {
+            if range.policy == Policy::Forwarded {
+                let source = self.handle(&name_of_ports(config, number), wires).ok_or(Status::NotFound)?;
+                give(child, &format!("range.{number}"), source, Rights::READ | Rights::WRITE, &mut page)?;
+            }
+            page += &format!("set range.{number} {range}\n");
         }
         for (key, value) in &config.settings {
             page += &format!("set {key} {value}\n");
@@ -341,18 +329,10 @@ pub fn run(start: &Start, files: Handle, config: &Config) -> u32 {
             return end_machine(start);
         }
     };
-    // Before the first process, which may be granted a channel that is served by the last.
-    let made = match make_channels(&config.channels) {
+    let made = match made::all(start, config) {
         Ok(made) => made,
-        Err(status) => {
-            log::error!("the channels of init.conf: {status}");
-            return end_machine(start);
-        }
-    };
-    let made = match name_memory(start, &config.memory) {
-        Ok(named) => [made, named].concat(),
-        Err(status) => {
-            log::error!("the memory of init.conf: {status}");
+        Err(what) => {
+            log::error!("init.conf: {what}");
             return end_machine(start);
         }
     };

@@ -10,6 +10,7 @@ pub mod batch;
 pub mod channel;
 pub mod entry;
 pub mod event;
+pub mod guest_range;
 pub mod heap;
 pub mod host_function;
 pub mod host_serial;

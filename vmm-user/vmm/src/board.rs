@@ -9,6 +9,7 @@ mod builder;
 mod device;
 mod layout;
 mod pci;
+pub mod ranges;
 mod remote;
 mod window;
 

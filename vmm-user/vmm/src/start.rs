@@ -27,7 +27,7 @@ use runtime::event::Event;
 use runtime::{Start, call, thread};
 use spin::Mutex;
 
-use crate::board::{Board, BoardConfig, Builder, Parts, Signal, lay_out};
+use crate::board::{Board, BoardConfig, Builder, Parts, Signal, lay_out, ranges};
 use crate::clock::Clock;
 use crate::console;
 use crate::guest_memory::{GuestRam, Range};
@@ -195,6 +195,7 @@ fn build_board(
     lay_out(start, config, router, &mut builder);
     virtio::add_all(start, ram, disk, config.tsc_hz, &mut builder);
     (extension.add_devices)(start, &mut builder);
+    ranges::add_all(start, &mut builder).map_err(StartError::Guest)?;
     builder.finish(ram.ranges()).map_err(|error| StartError::Guest(alloc::format!("{error}")))
 }
 

@@ -27,3 +27,39 @@ fn all_of_an_access_lies_in_the_window() {
         assert_eq!(port(window, offset, width), expected, "{window:?} {offset} {width}");
     }
 }
+
+#[test]
+fn what_the_kernel_keeps_is_in_no_window() {
+    for (first, count, expected) in [
+        (0xf4, 4, Ok(())),
+        (0x3f8, 8, Ok(())),
+        (0x70, 2, Ok(())),
+        (0x80, 1, Ok(())),
+        (0xffff, 1, Ok(())),
+        (0xd00, 0xf300, Ok(())),
+        (0xf4, 0, Err(Status::BadArgument)),
+        (0xffff, 2, Err(Status::BadArgument)),
+        (0x1_0000, 1, Err(Status::BadArgument)),
+        (0, u32::MAX, Err(Status::BadArgument)),
+        (u32::MAX, 1, Err(Status::BadArgument)),
+        (u32::MAX, 2, Err(Status::BadArgument)),
+        (0, 0x1_0000, Err(Status::NoRight)),
+        (0xcf7, 2, Err(Status::NoRight)),
+        (0xcff, 1, Err(Status::NoRight)),
+        (0xcf9, 1, Err(Status::NoRight)),
+        (0xcf0, 0x100, Err(Status::NoRight)),
+        (0x21, 1, Err(Status::NoRight)),
+        (0xa0, 1, Err(Status::NoRight)),
+        (0x43, 1, Err(Status::NoRight)),
+        (0x61, 1, Err(Status::NoRight)),
+        (0x402, 1, Err(Status::NoRight)),
+        (0x514, 1, Err(Status::NoRight)),
+        (0x87, 1, Err(Status::NoRight)),
+        (0xdf, 1, Err(Status::NoRight)),
+        (0x0f, 1, Err(Status::NoRight)),
+    ] {
+        assert_eq!(window(first, count).map(|_| ()), expected, "{first:#x} {count:#x}");
+    }
+    let made = window(0xf4, 4).unwrap();
+    assert_eq!((made.first, made.count), (0xf4, 4));
+}

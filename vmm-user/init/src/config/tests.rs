@@ -101,6 +101,9 @@ fn mistakes_are_named_by_line() {
         ("process a\ndevice rtc", 2),
         ("process a\ndevice rtc somewhere", 2),
         ("process a\ninclude none", 2),
+        ("range ports 0xf4 4 absent", 1),
+        ("process a\nrange ports 0xf4 absent", 2),
+        ("process a\nrange memory 0xfed00000 4K forwarded", 2),
         ("process a\ndevice rtc inside\nnonsense", 3),
         ("process a\ndevice rtc inside\ngrant log q", 3),
     ] {
@@ -136,4 +139,19 @@ fn parts_of_guest_memory_have_names() {
     ] {
         assert!(parse(text, &|_| None).is_err(), "{text}");
     }
+}
+
+/// What a guest finds is its VMM's, wherever the line stands.
+#[test]
+fn ranges_are_the_last_processes() {
+    let text = "process vmm\nrange ports 0xf4 4 forwarded\ndevice rtc process\nrange memory 1M 4K absent\n\
+                process b\nfor vmm\nrange ports 1 1 emulated\n";
+    let config = parse(text, &|_| None).unwrap();
+    let said: Vec<_> = config
+        .processes
+        .iter()
+        .map(|process| process.ranges.iter().map(|range| alloc::format!("{range}")).collect::<Vec<_>>())
+        .collect();
+    let vmm = ["ports 0xf4 0x4 forwarded", "memory 0x100000 0x1000 absent", "ports 0x1 0x1 emulated"];
+    assert_eq!(said, [vmm.to_vec(), [].to_vec(), [].to_vec()]);
 }

@@ -13,6 +13,7 @@ use runtime::event::Event;
 
 use super::device::BoardDevice;
 use super::pci::{Function, Wire};
+use super::ranges::{self, Named};
 use super::window::Window;
 use crate::guest_memory::Range;
 
@@ -75,6 +76,13 @@ pub enum BoardError {
         /// The second of them.
         function: &'static str,
     },
+    /// A range is to be emulated, and no device is at some of it.
+    Unclaimed {
+        /// Its name.
+        range: &'static str,
+        /// The first port or address without a device.
+        at: u64,
+    },
     /// There are more functions than the bus has room for.
     BusFull {
         /// The first one without a place.
@@ -105,6 +113,7 @@ impl fmt::Display for BoardError {
                 let (slot, number) = (devfn >> 3, devfn & 7);
                 write!(f, "the place {slot:02x}.{number} of '{function}' on the PCI bus is taken")
             }
+            Self::Unclaimed { range, at } => write!(f, "no device is at {at:#x} of '{range}'"),
             Self::BusFull { function } => write!(f, "the PCI bus has no room for '{function}'"),
         }
     }
@@ -156,6 +165,8 @@ pub struct Builder {
     functions: Vec<Option<DeviceId>>,
     bars: Vec<(BarClaim, Option<u64>)>,
     window: Window,
+    /// Of which the configuration speaks.
+    pub(super) ranges: Vec<Named>,
     /// The first mistake in placing a function.
     misplaced: Option<BoardError>,
 }
@@ -169,6 +180,7 @@ impl Default for Builder {
             functions: (0..256).map(|_| None).collect(),
             bars: Vec::new(),
             window: Window::default(),
+            ranges: Vec::new(),
             misplaced: None,
         }
     }
@@ -271,6 +283,7 @@ impl Builder {
         let all: Vec<_> = self.devices.iter().map(|device| device.claims()).collect();
         // The maps know devices by number; whoever reads the error knows them by name.
         let name = |id: DeviceId| all.get(usize::from(id.0)).map_or("?", |claims| claims.name);
+        ranges::check(&self.ranges, &self.bars, |bar| name(bar.device))?;
         let named = |what, error| match error {
             ClaimError::Overlap { first, second, at } => {
                 BoardError::Overlap { what, at, first: name(first), second: name(second) }
@@ -303,11 +316,14 @@ impl Builder {
         for (BarClaim { device, bar, .. }, base) in &self.bars {
             bars.place(*device, *bar, *base);
         }
+        let ports = PortMap::new(&ports).map_err(|error| named("port", error))?;
+        let mmio = MmioMap::new(&mmio).map_err(|error| named("address", error))?;
+        ranges::check_emulated(&self.ranges, &ports, &mmio)?;
         Ok(Parts {
             bars,
             functions: self.functions,
-            ports: PortMap::new(&ports).map_err(|error| named("port", error))?,
-            mmio: MmioMap::new(&mmio).map_err(|error| named("address", error))?,
+            ports,
+            mmio,
             acpi: all.iter().flat_map(|claims| claims.acpi.iter().cloned()).collect(),
             devices: self.devices,
             inputs: self.inputs,

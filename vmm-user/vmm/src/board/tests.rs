@@ -13,10 +13,10 @@ use super::*;
 const DEVFN: u8 = 1 << 3;
 
 /// A function whose BAR reads its own offset; what is written goes out as an interrupt.
-struct Probe(ConfigSpace);
+pub(super) struct Probe(ConfigSpace);
 
 impl Probe {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let identity = Identity {
             vendor: 0x1af4,
             device: 0x1042,
@@ -77,7 +77,7 @@ fn board() -> Board {
     finished(builder)
 }
 
-fn finished(mut builder: Builder) -> Board {
+pub(super) fn finished(mut builder: Builder) -> Board {
     let apics = Arc::new(Apics::new(&[0, 1]).unwrap());
     // With their owners they are reached.
     let config = LocalApicConfig { physical_address_bits: 40, tsc_deadline_hz: None };
