@@ -11,7 +11,7 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 15] = [
+pub const PLINTH: [&str; 17] = [
     "vmm-kernel",
     "init",
     "inspect",
@@ -23,6 +23,8 @@ pub const PLINTH: [&str; 15] = [
     "host-pci",
     "host-block",
     "block-test",
+    "ram-files",
+    "file-test",
     "host-net",
     "net-test",
     "batch",

@@ -11,6 +11,7 @@ mod disk;
 mod ends;
 mod entry;
 mod exit_cost;
+mod files;
 mod fuzz;
 pub mod host;
 pub mod hostile;
@@ -61,6 +62,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "47-ends", run: ends::run },
     Group { name: "48-devices", run: devices::run },
     Group { name: "49-disk", run: disk::run },
+    Group { name: "49-files", run: files::run },
     Group { name: "49-network", run: network::run },
     Group { name: "49-tpm", run: tpm::run },
     Group { name: "49-virtio", run: virtio::run },

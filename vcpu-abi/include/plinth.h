@@ -93,6 +93,7 @@
 #define PLINTH_HANDLE_CLOSE 0x00050008u
 #define PLINTH_PROCESS_UNMAP 0x0005000au
 #define PLINTH_PROCESS_USE_FPU 0x00050009u
+#define PLINTH_HANDLE_NARROW 0x0005000fu
 #define PLINTH_PROCESS_END 0x00050014u
 #define PLINTH_ENDPOINT_CREATE 0x0005000bu
 #define PLINTH_PROCESS_LIMIT 0x0005000du
@@ -389,6 +390,14 @@ struct plinth_process_use_fpu {
     uint64_t reserved;
 };
 _Static_assert(sizeof(struct plinth_process_use_fpu) == 8, "process_use_fpu");
+
+struct plinth_handle_narrow {
+    uint32_t source;
+    uint32_t rights;
+    uint32_t handle;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_handle_narrow) == 16, "handle_narrow");
 
 struct plinth_process_end {
     uint32_t code;

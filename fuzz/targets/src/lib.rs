@@ -9,12 +9,14 @@ pub mod host_devices;
 pub mod loader;
 pub mod virtio;
 
+pub use ram_files::model::run as ram_files;
+
 /// A name, and what is done with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 8] = [
+    let own: [Target; 9] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
@@ -22,6 +24,7 @@ pub fn all() -> Vec<Target> {
         ("host_scan", host_devices::scan),
         ("loader_file", loader::file),
         ("loader_host", loader::host),
+        ("ram_files", ram_files),
         ("virtio_block", virtio::block),
     ];
     decoder_oracle::targets::TARGETS
@@ -55,6 +58,8 @@ pub fn slowness(target: &str) -> u64 {
         // Lists of steps, with tables to be walked behind them.
         "kernel_mappings" => 2000,
         "kernel_channels" => 20,
+        // Each step may copy a file.
+        "ram_files" => 4,
         // It has a machine to make, and memory to clear.
         "virtio_block" => 10,
         _ => 1,

@@ -92,6 +92,18 @@ macro_rules! process_operations {
         /// Zero.
         reserved: u64,
     }
+    /// Makes another handle to what one of the calling process's is for, which allows no more. On
+    /// [`HANDLE_SELF`] only.
+    HandleNarrow(Process, 15, WRITE) {
+        /// In: the handle; not [`HANDLE_SELF`].
+        source: Handle,
+        /// In: what the new one allows; bits the source lacks are refused.
+        rights: u32,
+        /// Out: the new handle.
+        handle: Handle,
+        /// Zero.
+        reserved: u32,
+    }
     /// Ends a process that runs, as if it had ended itself with this exit code.
     ProcessEnd(Process, 20, WRITE) {
         /// In: its exit code; bit 31 is cleared.

@@ -3,8 +3,8 @@
 use core::sync::atomic::Ordering;
 
 use vcpu_abi::operation::{
-    EventCreate, EventSignal, EventWait, HandleClose, ProcessCreate, ProcessEnd, ProcessGrant, ProcessStart,
-    ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate, budget,
+    EventCreate, EventSignal, EventWait, HandleClose, HandleNarrow, ProcessCreate, ProcessEnd, ProcessGrant,
+    ProcessStart, ProcessState, ProcessUseFpu, ProcessWatch, Rights, ThreadCreate, budget,
 };
 use vcpu_abi::status::Status;
 
@@ -151,6 +151,15 @@ impl Execute for HandleClose {
         per_cpu::forget_ready_everywhere();
         drop(entry);
         give_back();
+        Ok(())
+    }
+}
+
+impl Execute for HandleNarrow {
+    fn execute(&mut self, process: &Ref<Process>, target: Ref<Process>) -> Done {
+        only_self(process, &target)?;
+        let Some(rights) = Rights::from_bits(self.rights) else { return Err(Status::BadArgument) };
+        self.handle = process.handles.lock().narrow(self.source, rights)?;
         Ok(())
     }
 }

@@ -237,6 +237,15 @@ impl HandleTable {
         if given.rights.contains(rights | Rights::GRANT) { Ok(given) } else { Err(Status::NoRight) }
     }
 
+    /// Adds another of one of them, with these of its rights.
+    pub fn narrow(&mut self, handle: Handle, rights: Rights) -> Result<Handle, Status> {
+        let source = self.get(handle)?.clone();
+        if !source.rights.contains(rights) {
+            return Err(Status::NoRight);
+        }
+        self.insert_object(source.object, rights)
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.entries.iter().flatten().count()

@@ -1,8 +1,8 @@
 //! Handles that name nothing, or another thing, or allow nothing.
 
 use runtime::abi::operation::{
-    Call, FilesOpen, HANDLE_SELF, Handle, HandleClose, OPERATIONS, ObjectKind, Operation, ProcessAllocate,
-    ProcessGrant, ProcessWatch, Rights, SystemCreateVm, VcpuCreate,
+    Call, FilesOpen, HANDLE_SELF, Handle, HandleClose, HandleNarrow, OPERATIONS, ObjectKind, Operation,
+    Permissions, ProcessAllocate, ProcessGrant, ProcessWatch, Rights, SystemCreateVm, VcpuCreate,
 };
 use runtime::abi::status::Status;
 use runtime::channel::Endpoint;
@@ -129,6 +129,7 @@ pub fn test(suite: &mut Suite<'_>) {
     let code = child_without_rights(suite, &objects);
     suite.check(code == Ok(0), format_args!("operations without rights: {code:?}"));
     test_grants(suite, &objects);
+    narrowed(suite);
     let given = without_right_to_give(suite);
     suite.check(given == Ok(0), format_args!("giving what one may not give: {given:?}"));
     let given = to_one_that_runs(suite);
@@ -155,6 +156,38 @@ fn to_one_that_runs(suite: &Suite<'_>) -> Result<Handle, Status> {
     let given = process::grant(running.handle, suite.files, Rights::READ);
     running.join(suite)?;
     given
+}
+
+/// A handle with some of another's rights: it has them, no more, and is another handle.
+fn narrowed(suite: &mut Suite<'_>) {
+    let narrow = |source: Handle, rights: u32| {
+        call(HANDLE_SELF, HandleNarrow { source, rights, ..HandleNarrow::default() }).map(|made| made.handle)
+    };
+    let made = SharedMemory::try_new(4096).and_then(|shared| {
+        let less = narrow(shared.0, (Rights::READ | Rights::MAP).bits())?;
+        Ok((shared, SharedMemory(less)))
+    });
+    let Ok((shared, less)) = made else {
+        return suite.check(false, format_args!("a handle with less rights: {made:?}"));
+    };
+    let written = Permissions::READ | Permissions::WRITE;
+    suite.expect(less.map(Permissions::READ), Status::Ok, format_args!("mapping to be read"));
+    suite.expect(less.map(written), Status::NoRight, format_args!("mapping to be written by less"));
+    suite.expect(shared.map(written), Status::Ok, format_args!("mapping to be written by all"));
+    for (source, rights, status) in [
+        (less.0, Rights::all().bits(), Status::NoRight),
+        (less.0, Rights::WRITE.bits(), Status::NoRight),
+        (shared.0, 1 << 31, Status::BadArgument),
+        (HANDLE_SELF, 0, Status::BadHandle),
+        (0, 0, Status::BadHandle),
+        (95, 0, Status::BadHandle),
+    ] {
+        let answer = narrow(source, rights);
+        suite.expect(answer, status, format_args!("rights {rights:#x} of handle {source}"));
+    }
+    suite.expect(process::close(shared.0), Status::Ok, format_args!("closing the one with all rights"));
+    suite.expect(less.bytes(), Status::Ok, format_args!("the other is still there"));
+    suite.expect(process::close(less.0), Status::Ok, format_args!("closing the other"));
 }
 
 /// What may be given to whom.

@@ -31,6 +31,17 @@ pub enum Role {
     Device(usize),
 }
 
+/// A name space: files of another process's that a process reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameSpace {
+    /// The name of the channel by which the files are served.
+    pub server: String,
+    /// `r` or `rw`.
+    pub access: String,
+    /// The folder that they are in, or nothing.
+    pub folder: String,
+}
+
 /// A process to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -54,11 +65,13 @@ pub struct Process {
     pub budgets: Vec<(u32, u64)>,
     /// What is at ranges of its guest's ports and addresses.
     pub ranges: Vec<GuestRange>,
+    /// Whose files it reaches.
+    pub files: Vec<NameSpace>,
 }
 
 impl Process {
     /// Whether it is granted a handle of that name.
-    fn has(&self, handle: &str) -> bool {
+    pub fn has(&self, handle: &str) -> bool {
         self.grants.iter().any(|(name, _)| name == handle)
     }
 }
@@ -122,6 +135,27 @@ const BUDGETS: [(&str, u32); budget::END as usize] = [
     ("share", budget::SHARE),
 ];
 
+/// The rest of a line `files SERVER`.
+fn name_space(known: &[NameSpace], server: &str, words: &[&str]) -> Result<NameSpace, &'static str> {
+    let (access, folder) = match words {
+        [access] => (*access, ""),
+        [access, folder] => (*access, *folder),
+        _ => return Err("files takes a channel, r or rw, and a folder perhaps"),
+    };
+    if !matches!(access, "r" | "rw") {
+        return Err("files takes r or rw");
+    }
+    // Without it the folder would be the beginning of other names, too.
+    if !folder.is_empty() && !folder.ends_with('/') {
+        return Err("a folder ends with /");
+    }
+    // Its handle has the server's name.
+    if known.iter().any(|known| known.server == server) {
+        return Err("the process has files of this server");
+    }
+    Ok(NameSpace { server: server.to_owned(), access: access.to_owned(), folder: folder.to_owned() })
+}
+
 fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> {
     match words {
         ["grant", name, letters] => {
@@ -140,6 +174,7 @@ fn statement(process: &mut Process, words: &[&str]) -> Result<(), &'static str> 
             // Whether it may be so much the kernel says, when the process is made.
             process.budgets.push((*number, amount(limit).ok_or("a budget takes a number")?));
         }
+        ["files", server, words @ ..] => process.files.push(name_space(&process.files, server, words)?),
         ["on-end", words @ ..] => process.on_end = policy(words)?,
         _ => return Err("not a statement"),
     }
@@ -241,6 +276,7 @@ impl Reader {
             on_end,
             budgets: Vec::new(),
             ranges: Vec::new(),
+            files: Vec::new(),
         });
     }
 
@@ -299,7 +335,7 @@ impl Reader {
             Some(Section::Process(index)) => index,
             Some(Section::Inside(owner)) => {
                 // What would be said of a process that there is not.
-                if !matches!(words, ["grant" | "set", ..]) {
+                if !matches!(words, ["grant" | "set" | "files", ..]) {
                     return match words {
                         ["file" | "cpu" | "priority" | "on-end" | "budget", ..] => Ok(()),
                         _ => Err("not a statement"),

@@ -8,6 +8,9 @@
 //!   file NAME           the file it is made of (the one of its name)
 //!   grant HANDLE RIGHTS gives it a handle of init's; RIGHTS: letters of `rwmcsaxg`, see `rights`
 //!   set KEY VALUE       tells it something
+//!   files SERVER ACCESS [FOLDER/]
+//!                       gives it a name space: files that are served at the channel SERVER, those in the
+//!                       folder; ACCESS: r or rw
 //!   cpu N               the processor its first thread runs on (0)
 //!   priority N          0 to 3 (1)
 //!   budget NAME N       limits what it may use; `docs/abi.md` has the names. K and M behind N: 1024 times
@@ -29,10 +32,10 @@
 //! started again when it ends; when that was often enough the machine goes on without it. Such a process has
 //! budgets without being given any: `supervise` says which.
 //!
-//! A range's SPACE is `ports` or `memory`, its POLICY one of three. `emulated`: devices of the process's claim
-//! all of it, or the guest does not start. `forwarded`: the guest accesses the host's own; ports alone, and
-//! none that the kernel keeps for itself. `absent`: reads give all-ones, writes are dropped, and no device may
-//! claim any of it. What no range says is emulated where a device claims it, and absent elsewhere.
+//! A range's SPACE is `ports` or `memory`, its POLICY one of three. `emulated`: devices of the process's
+//! claim all of it, or the guest does not start. `forwarded`: the guest accesses the host's own; ports alone,
+//! and none that the kernel keeps for itself. `absent`: reads give all-ones, writes are dropped, and no
+//! device may claim any of it. What no range says is emulated where a device claims it, and absent elsewhere.
 //!
 //! ```text
 //! process vmm

@@ -11,7 +11,7 @@ use runtime::channel::Endpoint;
 use runtime::guest_range::{GuestRange, Policy};
 use runtime::{Start, call};
 
-use crate::config::{Config, Memory, Process};
+use crate::config::{Config, Memory, NameSpace, Process};
 
 /// Makes the channels, each with its endpoint.
 fn make_channels(names: &[String]) -> Result<Vec<(String, Handle)>, Status> {
@@ -32,6 +32,35 @@ fn name_memory(start: &Start, memory: &[Memory]) -> Result<Vec<(String, Handle)>
         Ok((part.name.clone(), made.handle))
     };
     memory.iter().map(narrowed).collect()
+}
+
+/// Keys of name spaces begin here; below are those of the channels.
+const FIRST_SPACE: u64 = 1 << 16;
+
+/// All name spaces: whose each is, its key, and what it is.
+pub fn spaces(processes: &[Process]) -> impl Iterator<Item = (&Process, u64, &NameSpace)> {
+    let all = processes.iter().flat_map(|process| process.files.iter().map(move |space| (process, space)));
+    (FIRST_SPACE..).zip(all).map(|(key, (process, space))| (process, key, space))
+}
+
+/// The name that init has for the channel of a name space.
+pub fn name_of_space(process: &Process, space: &NameSpace) -> String {
+    format!("{}.files.{}", process.name, space.server)
+}
+
+/// Makes a channel for each name space, by whose key its server knows it.
+fn make_spaces(processes: &[Process], made: &[(String, Handle)]) -> Result<Vec<(String, Handle)>, String> {
+    let make = |(process, key, space): (&Process, u64, &NameSpace)| {
+        let endpoint = format!("{}-endpoint", space.server);
+        let endpoint = made.iter().find(|(name, _)| *name == endpoint).map(|(_, handle)| Endpoint(*handle));
+        let endpoint = endpoint.ok_or_else(|| {
+            format!("files of {}: there is no channel of the name {}", process.name, space.server)
+        })?;
+        let channel =
+            endpoint.channel(key).map_err(|status| format!("files of {}: {status}", process.name))?;
+        Ok((name_of_space(process, space), channel.0))
+    };
+    spaces(processes).map(make).collect()
 }
 
 /// The name that init has for the host's ports of a range of a process's guest.
@@ -90,6 +119,8 @@ pub fn all(start: &Start, config: &Config) -> Result<Vec<(String, Handle)>, Stri
         return Err(format!("the host's ports cannot be forwarded twice: {both}"));
     }
     made.extend(open_ports(start, &config.processes)?);
+    let spaces = make_spaces(&config.processes, &made)?;
+    made.extend(spaces);
     Ok(made)
 }
 

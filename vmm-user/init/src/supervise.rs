@@ -23,7 +23,7 @@ use runtime::shared::SharedMemory;
 use runtime::{Start, call, process};
 
 use crate::config::{Config, OnEnd, Process, Role};
-use crate::made::{self, name_of_ports};
+use crate::made::{self, name_of_ports, name_of_space};
 
 /// The key of complaints about a child, beyond the child's own.
 const COMPLAINT: u64 = 1 << 32;
@@ -83,6 +83,8 @@ struct Init<'a> {
     files: Handle,
     /// Where ends and complaints come in.
     inbox: Endpoint,
+    /// All processes of the configuration.
+    processes: &'a [Process],
     /// What init made for the configuration, by name.
     made: Vec<(String, Handle)>,
 }
@@ -207,6 +209,16 @@ impl Init<'_> {
                 }
             }
         }
+        for space in &config.files {
+            let source = self.handle(&name_of_space(config, space), wires).ok_or(Status::NotFound)?;
+            give(child, &format!("files.{}", space.server), source, Rights::SIGNAL, &mut page)?;
+        }
+        // A server is told what its clients may reach, each by the key of its channel.
+        for (_, key, space) in made::spaces(self.processes) {
+            if config.has(&format!("{}-endpoint", space.server)) {
+                page += &format!("set space.{key} {} {}\n", space.access, space.folder);
+            }
+        }
         for (number, range) in config.ranges.iter().enumerate() {
             if range.policy == Policy::Forwarded {
                 let source = self.handle(&name_of_ports(config, number), wires).ok_or(Status::NotFound)?;
@@ -329,6 +341,7 @@ pub fn run(start: &Start, files: Handle, config: &Config) -> u32 {
             return end_machine(start);
         }
     };
+    // Before the first process, which may be granted a channel that is served by the last.
     let made = match made::all(start, config) {
         Ok(made) => made,
         Err(what) => {
@@ -336,7 +349,7 @@ pub fn run(start: &Start, files: Handle, config: &Config) -> u32 {
             return end_machine(start);
         }
     };
-    let init = Init { start, files, inbox, made };
+    let init = Init { start, files, inbox, processes: &config.processes, made };
     match init.start_all(&config.processes) {
         Ok(mut children) => init.watch_over(&mut children),
         Err((name, status)) => {

@@ -40,3 +40,25 @@ fn all_go_at_the_end() {
     assert_eq!(std::iter::from_fn(|| table.remove_any()).count(), 4);
     assert!((0..HANDLES_MAX as Handle).all(|handle| table.get(handle).is_err()));
 }
+
+#[test]
+fn narrowed_handles_have_no_other_rights() {
+    let mut table = HandleTable::new();
+    let source = table.insert(ports(7), Rights::READ | Rights::MAP).unwrap();
+    for (rights, expected) in [
+        (Rights::READ, Ok(3)),
+        (Rights::empty(), Ok(4)),
+        (Rights::READ | Rights::MAP, Ok(5)),
+        (Rights::WRITE, Err(Status::NoRight)),
+        (Rights::all(), Err(Status::NoRight)),
+    ] {
+        let made = table.narrow(source, rights);
+        assert_eq!(made, expected, "{rights:?}");
+        let Ok(made) = made else { continue };
+        let entry = table.get(made).unwrap();
+        assert!(is_ports(entry, 7) && entry.rights == rights);
+    }
+    assert_eq!(table.narrow(90, Rights::empty()), Err(Status::BadHandle));
+    table.set_limit(0);
+    assert_eq!(table.narrow(source, Rights::READ), Err(Status::OutOfHandles));
+}

@@ -102,6 +102,11 @@ fn mistakes_are_named_by_line() {
         ("process a\ndevice rtc somewhere", 2),
         ("process a\ninclude none", 2),
         ("range ports 0xf4 4 absent", 1),
+        ("process a\nfiles ram", 2),
+        ("process a\nfiles ram w", 2),
+        ("process a\nfiles ram r notes", 2),
+        ("process a\nfiles ram r notes/ more/", 2),
+        ("process a\nfiles ram r\nfiles ram rw notes/", 3),
         ("process a\nrange ports 0xf4 absent", 2),
         ("process a\nrange memory 0xfed00000 4K forwarded", 2),
         ("process a\ndevice rtc inside\nnonsense", 3),
@@ -154,4 +159,23 @@ fn ranges_are_the_last_processes() {
         .collect();
     let vmm = ["ports 0xf4 0x4 forwarded", "memory 0x100000 0x1000 absent", "ports 0x1 0x1 emulated"];
     assert_eq!(said, [vmm.to_vec(), [].to_vec(), [].to_vec()]);
+}
+
+#[test]
+fn name_spaces_are_who_they_are_said_to_be() {
+    let text =
+        "process a\nfiles ram rw\ndevice d inside\n  files disk r notes/\nprocess b\nfiles ram r a/b/\n";
+    let config = parse(text, &|_| None).unwrap();
+    let space = |server: &str, access: &str, folder: &str| NameSpace {
+        server: server.to_owned(),
+        access: access.to_owned(),
+        folder: folder.to_owned(),
+    };
+    assert_eq!(config.processes[0].files, [space("ram", "rw", ""), space("disk", "r", "notes/")]);
+    assert_eq!(config.processes[1].files, [space("ram", "r", "a/b/")]);
+    // Keys stay apart, and are in order.
+    let spaces: Vec<_> = crate::made::spaces(&config.processes)
+        .map(|(process, key, space)| (process.name.as_str(), key - (1 << 16), space.server.as_str()))
+        .collect();
+    assert_eq!(spaces, [("a", 0, "ram"), ("a", 1, "disk"), ("b", 2, "ram")]);
 }
