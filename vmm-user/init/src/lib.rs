@@ -24,8 +24,8 @@
 //! include NAME          reads the file NAME of the image as if it stood here
 //! ```
 //!
-//! A grant of NAME.complaint, of a device in a process of its own, lets another process than its owner say by
-//! a signal that the device is to be ended.
+//! Grants of NAME.complaint and NAME.lives, of a device in a process of its own, let another process than its
+//! owner say by a signal that the device is to be ended: the process of it that it names in the memory.
 //!
 //! A device's PLACE is `inside` or `process`. Inside, its process gets what the device is granted and told,
 //! and the other statements mean nothing. In a process of its own it is made of the file `device-host` and

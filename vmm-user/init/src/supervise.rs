@@ -144,16 +144,21 @@ fn give(child: Handle, name: &str, source: Handle, rights: Rights, page: &mut St
 }
 
 impl Init<'_> {
-    /// What init has to give: what it was given, the channels it made, and the complaint of each device, as
-    /// `NAME.complaint`.
+    /// What init has to give: what it was given, the channels it made, and by what another than its owner
+    /// complains of a device, as `NAME.complaint` and `NAME.lives`.
     fn handle(&self, name: &str, wires: &[Wired<'_>]) -> Option<Handle> {
-        let complaint = || {
-            let device = name.strip_suffix(".complaint")?;
+        let of_device = || {
+            let (device, what) = name.rsplit_once('.')?;
             let (_, wires) = wires.iter().find(|(config, _)| config.name == device)?;
-            Some(wires.as_ref()?.complaint.0)
+            let wires = wires.as_ref()?;
+            match what {
+                "complaint" => Some(wires.complaint.0),
+                "lives" => Some(wires.memory.0),
+                _ => None,
+            }
         };
         let made = self.made.iter().find(|(known, _)| known == name).map(|(_, handle)| *handle);
-        made.or_else(complaint).or_else(|| self.start.handle(name))
+        made.or_else(of_device).or_else(|| self.start.handle(name))
     }
 
     /// Starts a process that was or was not there before. `wires`: all children's.

@@ -3,8 +3,8 @@
 //!
 //! The guest writes to COUNT how often it is to do so, and reads there how often it still will. By init it is
 //! `device killer process`, with `set victims NAME ...`, the names of the files of other devices, which the
-//! devices themselves have; and it is granted `NAME.complaint` of each, since init ends a device that is
-//! complained of.
+//! devices themselves have; and it is granted `NAME.complaint` and `NAME.lives` of each, since init ends a
+//! device that is complained of.
 //!
 //! A kill counts when another process has taken the place of the one that was ended.
 
@@ -17,6 +17,8 @@ use devices::capability::{Device, Missing, Platform, PortDevice, PortRange, Pres
 use runtime::abi::operation::{Handle, SystemInfo, SystemProcess};
 use runtime::abi::process_record::ProcessRecord;
 use runtime::event::Event;
+use runtime::lives::Lives;
+use runtime::shared::SharedMemory;
 use runtime::syscall::tsc;
 use runtime::{Start, call, thread};
 
@@ -72,6 +74,7 @@ impl PortDevice for Killer {
 struct Victim {
     name: String,
     complaint: Event,
+    lives: Lives,
     kills: u32,
 }
 
@@ -106,7 +109,8 @@ impl Work {
         let info = call(system, SystemInfo::default()).ok()?;
         let victim = |name: &str| {
             let complaint = Event(start.handle(&alloc::format!("{name}.complaint"))?);
-            Some(Victim { name: name.to_string(), complaint, kills: 0 })
+            let lives = Lives::map(SharedMemory(start.handle(&alloc::format!("{name}.lives"))?)).ok()?;
+            Some(Victim { name: name.to_string(), complaint, lives, kills: 0 })
         };
         Some(Self {
             system,
@@ -150,9 +154,11 @@ impl Work {
         let micros = random() % (LIFE_MS * 1000);
         let _ = self.never.wait_until(tsc().saturating_add(micros * self.ticks_per_ms / 1000));
         let which = random() as usize % self.victims.len();
-        let Some(Victim { name, complaint, .. }) = self.victims.get(which) else { return };
+        let Some(Victim { name, complaint, lives, .. }) = self.victims.get(which) else { return };
         let serial = |record: &ProcessRecord| record.serial;
         let before = self.process(name).as_ref().map(serial);
+        // The process that there is: its owner may have complained of it as well, and then it ends once.
+        lives.complain_of(lives.present());
         if let Err(status) = complaint.signal() {
             log::error!("killer: {name} cannot be complained of: {status}");
         }

@@ -75,7 +75,7 @@ fn config(case: &Case) -> Result<String> {
     text += "device killer process\n  file test-device-host\n  grant log w\n  grant system r\n  priority 2\n";
     text += &format!("  set victims {}\n", VICTIMS.join(" "));
     for name in VICTIMS {
-        text += &format!("  grant {name}.complaint s\n");
+        text += &format!("  grant {name}.complaint s\n  grant {name}.lives rwm\n");
     }
     Ok(text)
 }
