@@ -148,12 +148,14 @@ fn registers(
     for table in [&mut segments.gdtr, &mut segments.idtr] {
         *table = Segment { selector: 0, attributes: 0, ..*table };
     }
+    // What is reserved is stored as zero, whatever was there.
+    let msrs = MsrRegisters { reserved: 0, ..page.msrs() };
     let has = |group| dirty.contains(group);
     (
         if has(Groups::GENERAL) { general } else { [0; 4] },
         if has(Groups::SYSTEM) { system } else { SystemRegisters::default() },
         if has(Groups::SEGMENTS) { segments } else { SegmentRegisters::default() },
-        if has(Groups::MSRS) { page.msrs() } else { MsrRegisters::default() },
+        if has(Groups::MSRS) { msrs } else { MsrRegisters::default() },
     )
 }
 
