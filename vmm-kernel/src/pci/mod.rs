@@ -47,7 +47,8 @@ pub struct Function {
     address: Address,
     places: Places,
     table: Option<Table>,
-    state: SpinLock<State>,
+    /// Which of [`STATES`] is its own.
+    state: usize,
     /// Who claimed it has it counted.
     _charge: Charge,
 }
@@ -58,6 +59,16 @@ struct State {
     messages: [Option<(u16, Message, Charge)>; MESSAGES_MAX],
     memory: [Option<(Piece, Charge)>; PIECES_MAX],
 }
+
+impl State {
+    /// Of a function that has just been claimed.
+    const EMPTY: Self =
+        Self { messages: [const { None }; MESSAGES_MAX], memory: [const { None }; PIECES_MAX] };
+}
+
+/// A state for each place of [`FUNCTIONS`]. They are too large to be moved there with the functions: the move
+/// would take kilobytes of a kernel stack.
+static STATES: [SpinLock<State>; FUNCTIONS_MAX] = [const { SpinLock::new(State::EMPTY) }; FUNCTIONS_MAX];
 
 /// How large the BARs of a function are that nobody has claimed.
 ///
@@ -101,11 +112,8 @@ impl Function {
         address.set_command(command::NO_LINE);
         bars::write(&address, &sizes, &places)?;
         let table = Table::find(&address, &places);
-        let function = FUNCTIONS.try_insert(|_| {
-            let state =
-                State { messages: [const { None }; MESSAGES_MAX], memory: [const { None }; PIECES_MAX] };
-            Ok(Self { address, places, table, state: SpinLock::new(state), _charge: charge })
-        })?;
+        let make = |state| Ok(Self { address, places, table, state, _charge: charge });
+        let function = FUNCTIONS.try_insert(make)?;
         if let Some(place) = claims.get_mut(place) {
             *place = Some(Claim { address, places });
         }
@@ -117,6 +125,11 @@ impl Function {
             table.mask_all(&places);
         }
         Ok(function)
+    }
+
+    fn state(&self) -> &'static SpinLock<State> {
+        // The pool's places are as many.
+        &STATES[self.state % FUNCTIONS_MAX]
     }
 
     /// A double word of its configuration space.
@@ -151,7 +164,7 @@ impl Function {
     pub fn bind(&self, entry: u32, event: Ref<Event>, account: &Ref<Account>) -> Result<(), Status> {
         let table = self.table.as_ref().ok_or(Status::NotFound)?;
         let entry = table.check(entry)?;
-        let mut state = self.state.lock();
+        let mut state = self.state().lock();
         if let Some((_, message, _)) = state.messages.iter().flatten().find(|(bound, ..)| *bound == entry) {
             message.rebind(event);
             return Ok(());
@@ -193,7 +206,7 @@ impl Function {
             return Err(Status::BadArgument);
         }
         space.check_free(address, bytes)?;
-        let mut state = self.state.lock();
+        let mut state = self.state().lock();
         let place = state.memory.iter_mut().find(|place| place.is_none()).ok_or(Status::Exhausted)?;
         let charge = Charge::try_new(account, Kind::Memory, pages.into())?;
         let (piece, physical) = Piece::try_new(pages)?;
@@ -204,11 +217,25 @@ impl Function {
     }
 }
 
+impl Function {
+    /// Gives back vectors and memory, one by one: what is dropped may take other locks.
+    fn give_back(&self) {
+        for index in 0..MESSAGES_MAX {
+            let message = self.state().lock().messages.get_mut(index).and_then(Option::take);
+            drop(message);
+        }
+        for index in 0..PIECES_MAX {
+            let piece = self.state().lock().memory.get_mut(index).and_then(Option::take);
+            drop(piece);
+        }
+    }
+}
+
 impl Drop for Function {
     fn drop(&mut self) {
         if let Some(table) = &self.table {
             table.enable(&self.address, false);
-            let bound = self.state.lock();
+            let bound = self.state().lock();
             let entries = bound.messages.iter().flatten();
             entries.for_each(|(entry, ..)| table.mask(&self.places, *entry));
         }
@@ -216,6 +243,7 @@ impl Drop for Function {
         // way, and its vectors and memory may be given to others.
         self.address.set_command(command::NO_LINE);
         let _ = self.address.read(COMMAND);
+        self.give_back();
         let mut claims = CLAIMS.lock();
         for claim in claims.iter_mut() {
             if claim.as_ref().is_some_and(|claim| claim.address == self.address) {
