@@ -11,6 +11,18 @@ use block_crypt::KEY_BYTES;
 /// What of a disk is looked at for data: file systems and tables of partitions begin there.
 const BEGINNING: u64 = 1 << 20;
 
+/// Makes an empty disk if there is no file of that name.
+///
+/// # Errors
+/// With its name.
+pub fn make_disk(file: &Path, bytes: u64) -> Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).open(file);
+    match made.and_then(|made| made.set_len(bytes)) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.with_context(|| format!("cannot make {}", file.display())),
+    }
+}
+
 /// The key of a disk, `FILE.key`. It is made when there is none and the disk is still empty.
 ///
 /// # Errors

@@ -90,15 +90,32 @@ impl Tpm {
     /// it.
     pub fn open(
         crypto: Box<dyn Crypto>,
+        platform: Box<dyn Platform>,
+        storage: Box<dyn Storage>,
+        key: &[u8; 32],
+    ) -> core::result::Result<Tpm, OpenError> {
+        Tpm::open_again(crypto, platform, storage, key, None)
+    }
+
+    /// The same where a snapshot of that number ([`Tpm::snapshot`]) is known to have been in the storage: an
+    /// older one is refused, and so is a storage that was never written. Whoever keeps the number out of
+    /// reach of the storage's owner knows that nobody turns the state back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tpm::open`], and [`OpenError::Old`].
+    pub fn open_again(
+        crypto: Box<dyn Crypto>,
         mut platform: Box<dyn Platform>,
         storage: Box<dyn Storage>,
         key: &[u8; 32],
+        least: Option<u64>,
     ) -> core::result::Result<Tpm, OpenError> {
         // 32 bytes for a strength of 256 bits, and 16 more in place of the nonce (SP 800-90A, 8.6.7).
         let mut entropy = zeroize::Zeroizing::new([0; 48]);
         platform.entropy(&mut *entropy).map_err(|_| OpenError::NoEntropy)?;
         let mut drbg = Drbg::new(&*crypto, &[&*entropy, b"random numbers"]);
-        let (mut store, saved) = Store::open(&*crypto, storage, key)?;
+        let (mut store, saved) = Store::open(&*crypto, storage, key, least)?;
         let (permanent, is_new) = match saved {
             Some(permanent) => (permanent, false),
             None => {
@@ -119,6 +136,14 @@ impl Tpm {
     #[must_use]
     pub const fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// The number of the newest snapshot in the storage. It goes up by one with each that is written, before
+    /// the command that needed it reports success.
+    #[must_use]
+    pub fn snapshot(&self) -> u64 {
+        // A TPM that was opened has one.
+        self.store.newest().unwrap_or(0)
     }
 
     /// Why the TPM has failed for good, if it has.

@@ -38,6 +38,8 @@ pub enum OpenError {
     Storage,
     /// Neither slot is whole, or the key is another one.
     Damaged,
+    /// The newest snapshot has that number, or there is none; a newer one was there before.
+    Old(Option<u64>),
     /// The state has a format that this version does not know.
     Format(u16),
     /// The state is authentic, but says what no version of this engine has written.
@@ -50,6 +52,10 @@ impl fmt::Display for OpenError {
             OpenError::NoEntropy => f.write_str("the platform has no entropy"),
             OpenError::Storage => f.write_str("the storage of the TPM's state can't be read or written"),
             OpenError::Damaged => f.write_str("the TPM's state is damaged, or was saved with another key"),
+            OpenError::Old(None) => f.write_str("the TPM's state is gone: it was there before"),
+            OpenError::Old(Some(number)) => {
+                write!(f, "the TPM's state is an old copy: snapshot {number}, and there was a newer one")
+            }
             OpenError::Format(version) => write!(f, "the TPM's state has the unknown format {version}"),
             OpenError::Content => f.write_str("the TPM's state is authentic, but makes no sense"),
         }
@@ -81,11 +87,13 @@ enum Found {
 }
 
 impl Store {
-    /// Opens a storage: the state that is kept there, or none if it was never used.
+    /// Opens a storage: the state that is kept there, or none if it was never used. `least`: the number of a
+    /// snapshot that was there before, if one was.
     pub(crate) fn open(
         crypto: &dyn Crypto,
         storage: Box<dyn Storage>,
         key: &[u8; 32],
+        least: Option<u64>,
     ) -> Result<(Store, Option<Permanent>), OpenError> {
         // A key for each purpose, as CFB and HMAC must not share one.
         let derived = |label| kdfa(crypto, Hash::Sha256, key, label, [&[], &[]], 256);
@@ -99,6 +107,10 @@ impl Store {
             _ => None,
         });
         match whole.max_by_key(|(sequence, _)| *sequence) {
+            // Authentic, and so somebody's who has kept it.
+            Some((sequence, _)) if least.is_some_and(|least| sequence < least) => {
+                Err(OpenError::Old(Some(sequence)))
+            }
             Some((sequence, plain)) => {
                 // The slot to write next is the other one, so that the newest stays whole whatever happens to
                 // the write.
@@ -106,6 +118,7 @@ impl Store {
                 let permanent = Permanent::decode(crypto, &plain).ok_or(OpenError::Content)?;
                 Ok((store, Some(permanent)))
             }
+            None if is_unfinished && least.is_some() => Err(OpenError::Old(None)),
             None if is_unfinished => Ok((store, None)),
             None => Err(OpenError::Damaged),
         }
@@ -160,6 +173,11 @@ impl Store {
         // Only after a success, so that a write that failed never leads to the slot of the last whole state.
         self.sequence += 1;
         Ok(())
+    }
+
+    /// The number of the newest snapshot, if there is one.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.sequence.checked_sub(1)
     }
 
     /// Writes a new TPM's first snapshots.

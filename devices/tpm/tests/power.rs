@@ -3,7 +3,7 @@
 mod common;
 
 use common::{World, define, open, parameters, plain, read, run, split, started, succeed, write};
-use tpm2_engine::OpenError;
+use tpm2_engine::{OpenError, RustCrypto, Tpm};
 
 const INDEX: u32 = 0x0150_0001;
 /// OWNERWRITE, OWNERREAD, NO_DA.
@@ -92,4 +92,47 @@ fn a_tpm_that_could_not_save_has_failed() {
     // The result of the self-test tells why.
     let result = succeed(&mut tpm, &plain(0x17c, &[]));
     assert_eq!(split(&result).0, b"the state can't be written");
+}
+
+#[test]
+fn an_old_copy_is_refused_where_a_newer_one_is_known() {
+    let again = |world: &World, least| {
+        let (platform, storage) = (Box::new(world.clone()), Box::new(world.clone()));
+        Tpm::open_again(Box::new(RustCrypto), platform, storage, &[9; 32], least)
+    };
+    let world = World::new();
+    let mut tpm = started(&world);
+    let first = tpm.snapshot();
+    assert!(first > 0, "a new TPM is written to both slots, which are 0 and 1");
+    let old = world.slots.borrow().clone();
+    succeed(&mut tpm, &define(INDEX, ATTRIBUTES, 8));
+    let newest = tpm.snapshot();
+    assert!(newest > 1);
+    drop(tpm);
+    // What is there, and newer than was known.
+    for least in [None, Some(0), Some(newest - 1), Some(newest)] {
+        assert_eq!(
+            again(&world, least).map(|tpm| (tpm.is_new(), tpm.snapshot())).ok(),
+            Some((false, newest))
+        );
+    }
+    assert_eq!(again(&world, Some(newest + 1)).err(), Some(OpenError::Old(Some(newest))));
+    *world.slots.borrow_mut() = old.clone();
+    assert_eq!(again(&world, Some(newest)).err(), Some(OpenError::Old(Some(first))));
+    assert_eq!(*world.slots.borrow(), old);
+    // A storage that was emptied is no new TPM's; one that was damaged is damaged.
+    let mut torn = old.clone();
+    torn[1].clear();
+    torn[0][20] ^= 1;
+    for slots in [[vec![], vec![]], torn] {
+        *world.slots.borrow_mut() = slots.clone();
+        assert_eq!(again(&world, Some(newest)).err(), Some(OpenError::Old(None)));
+        assert_eq!(*world.slots.borrow(), slots);
+    }
+    let mut damaged = old;
+    damaged[0][20] ^= 1;
+    damaged[1][20] ^= 1;
+    *world.slots.borrow_mut() = damaged;
+    assert_eq!(again(&world, Some(newest)).err(), Some(OpenError::Damaged));
+    assert_eq!(again(&world, None).err(), Some(OpenError::Damaged));
 }

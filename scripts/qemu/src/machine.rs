@@ -66,6 +66,8 @@ pub struct Machine {
     pub inspect: Option<PathBuf>,
     /// A file that is a disk of the machine's, sector by sector: virtio, version 1.
     pub disk: Option<PathBuf>,
+    /// A file that is another disk, behind that one: for the state of the guest's TPM.
+    pub tpm: Option<PathBuf>,
     /// A network that QEMU itself makes (`-netdev user`), by a virtio device, version 1; what is here are
     /// more of the device's options, such as `",mac=52:54:00:12:34:56"`, or nothing.
     pub network: Option<String>,
@@ -95,6 +97,7 @@ impl Machine {
             serial: Serial::Stdio,
             inspect: None,
             disk: None,
+            tpm: None,
             network: None,
             exit_port: 0xf4,
             control: None,
@@ -188,14 +191,16 @@ impl Machine {
             command.extend(["-chardev".into(), chardev]);
             add(command, &["-serial", "chardev:inspect"]);
         }
-        if let Some(file) = &self.disk {
-            command
-                // The format is said, since QEMU would guess it by the first sector, which the guest writes;
-                // and a discard is to reach the file, so that it can be seen there.
-                .extend(["-drive".into(), with_path("if=none,id=disk,format=raw,discard=unmap,file=", file)]);
+        for (name, file) in [("disk", &self.disk), ("tpm", &self.tpm)] {
+            let Some(file) = file else { continue };
+            // The format is said, since QEMU would guess it by the first sector, which the guest writes; and
+            // a discard is to reach the file, so that it can be seen there.
+            let drive = format!("if=none,id={name},format=raw,discard=unmap,file=");
             // Version 1 alone: `host-virtio` knows no other, and `init.conf` names the device by version 1's
             // number.
-            add(command, &["-device", "virtio-blk-pci,drive=disk,disable-legacy=on"]);
+            let device = format!("virtio-blk-pci,drive={name},disable-legacy=on");
+            command.extend(["-drive".into(), with_path(&drive, file)]);
+            add(command, &["-device", &device]);
         }
         if let Some(options) = &self.network {
             // QEMU's own network needs no right and no set-up on this machine.

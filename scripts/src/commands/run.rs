@@ -58,6 +58,7 @@ fn loader(options: &Options, qemu: &Qemu) -> Result<Loader> {
 fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machine> {
     let boot = match loader {
         Loader::Direct if options.disk.is_some() => bail!("without Plinth there is no --disk"),
+        Loader::Direct if options.tpm.is_some() => bail!("without Plinth there is no --tpm"),
         Loader::Direct => {
             let Payload { kernel, initrd, append } = payload(project, options)?;
             Boot::Direct { kernel, initrd, append }
@@ -83,6 +84,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
     if let Some(DiskFile { file, is_ram: false, .. }) = &options.disk {
         machine.disk = Some(readable(file)?);
     }
+    machine.tpm = options.tpm.as_deref().map(readable).transpose()?;
     machine.network = options.net.map(|Network::User| String::new());
     machine.more.clone_from(&options.more);
     Ok(machine)

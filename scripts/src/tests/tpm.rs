@@ -2,6 +2,7 @@
 //! guest ran, PCRs, random numbers, and a key that takes long to make while the guest goes on.
 
 mod event_log;
+mod state;
 
 use std::path::Path;
 
@@ -30,6 +31,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
             everything(case, qemu, interface, processors, driver)
         });
     }
+    suite.check("tpm-state", |case| state::run(case, qemu));
     Ok(())
 }
 

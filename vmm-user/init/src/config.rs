@@ -199,6 +199,8 @@ pub struct Config {
     pub channels: Vec<String>,
     /// Parts of guest memory. A grant of the name gives that part and no more.
     pub memory: Vec<Memory>,
+    /// Memory that processes share, and that outlives them: names, and sizes in bytes.
+    pub shared: Vec<(String, u64)>,
     /// The processes to start.
     pub processes: Vec<Process>,
 }
@@ -255,6 +257,11 @@ impl Reader {
                 Ok(())
             }
             ["memory", name, gpa, bytes] => self.memory(name, gpa, bytes),
+            ["shared", name, bytes] => {
+                let bytes = amount(bytes).ok_or("shared takes a size")?;
+                self.config.shared.push(((*name).to_owned(), bytes));
+                Ok(())
+            }
             ["device", name, place] => self.device(name, place),
             ["range", words @ ..] => self.range(words),
             words => self.statement(words),

@@ -18,6 +18,7 @@
 //! for NAME              more statements of a process that was begun before
 //! channel NAME          makes a channel: NAME goes to who calls, NAME-endpoint to who serves
 //! memory NAME GPA BYTES names a part of guest memory, whole pages: a grant of NAME gives it and no more
+//! shared NAME BYTES     makes memory that processes share, zeroed at first, which outlives them
 //! device NAME PLACE     begins a device of the last process; what follows is for the device
 //! range SPACE FIRST COUNT POLICY
 //!                       what the guest of the last process finds at ports or memory addresses

@@ -1,5 +1,5 @@
-//! What init makes for the processes of the configuration, beside what it was given: channels, handles to
-//! parts of guest memory, and to ranges of the host's ports.
+//! What init makes for the processes of the configuration, beside what it was given: channels, memory that
+//! they share, handles to parts of guest memory, and to ranges of the host's ports.
 
 use alloc::format;
 use alloc::string::String;
@@ -9,6 +9,7 @@ use runtime::abi::operation::{Handle, MemoryNarrow, SystemPorts};
 use runtime::abi::status::Status;
 use runtime::channel::Endpoint;
 use runtime::guest_range::{GuestRange, Policy};
+use runtime::shared::SharedMemory;
 use runtime::{Start, call};
 
 use crate::config::{Config, Memory, NameSpace, Process};
@@ -32,6 +33,12 @@ fn name_memory(start: &Start, memory: &[Memory]) -> Result<Vec<(String, Handle)>
         Ok((part.name.clone(), made.handle))
     };
     memory.iter().map(narrowed).collect()
+}
+
+/// Makes the memory that processes share. It stays as long as init has its handles.
+fn make_shared(shared: &[(String, u64)]) -> Result<Vec<(String, Handle)>, Status> {
+    let made = |(name, bytes): &(String, u64)| Ok((name.clone(), SharedMemory::try_new(*bytes)?.0));
+    shared.iter().map(made).collect()
 }
 
 /// Keys of name spaces begin here; below are those of the channels.
@@ -115,6 +122,7 @@ fn open_ports(start: &Start, processes: &[Process]) -> Result<Vec<(String, Handl
 pub fn all(start: &Start, config: &Config) -> Result<Vec<(String, Handle)>, String> {
     let mut made = make_channels(&config.channels).map_err(|status| format!("its channels: {status}"))?;
     made.extend(name_memory(start, &config.memory).map_err(|status| format!("its memory: {status}"))?);
+    made.extend(make_shared(&config.shared).map_err(|status| format!("its shared memory: {status}"))?);
     if let Some(both) = forwarded_twice(&config.processes) {
         return Err(format!("the host's ports cannot be forwarded twice: {both}"));
     }

@@ -11,47 +11,70 @@
 //!   budget memory 4M
 //!   budget share 50         # of a processor: the rest is the guest's, also while a key is made
 //!   on-end ignore
+//!   # Where the state is, if not in memory: blocks that a process serves, the key, and memory that outlives
+//!   # this process.
+//!   grant files r
+//!   grant tpm-disk s
+//!   grant tpm-memory rwm
+//!   set state-channel tpm-disk
+//!   set state-key tpm.key
+//!   set state-memory tpm-memory
 //! ```
 //!
 //! The threads that serve the guest's accesses only touch registers. One more thread executes commands, so
 //! that no vCPU waits for one: the guest polls the register that says it is done, as with hardware.
 //!
-//! It must not be started again when it ends: the PCRs of a new one are zero, and the guest could extend them
-//! to whatever it likes.
+//! With its state in memory it must not be started again when it ends: the PCRs of a new one are zero, and
+//! the guest could extend them to whatever it likes. With its state on a disk it knows that there was one
+//! before ([`kept`]), and spoils the PCRs itself.
+//!
+//! Without a state that can be used, every command fails with TPM_RC_FAILURE: a machine that measures its
+//! guest does not start, and one that runs goes on without a TPM.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod area;
 pub mod device;
 pub mod exchange;
+pub mod kept;
 pub mod platform;
+pub mod state;
 
-use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use devices::acpi_entry::TpmInterface;
 use runtime::abi::operation::SystemInfo;
 use runtime::event::Event;
 use runtime::{Start, call, exit, thread};
-use tpm2_engine::{RustCrypto, Tpm};
+use tpm2_engine::Tpm;
 use vmm::device_host::{Faithful, Host};
 
 use device::TpmDevice;
 use exchange::Exchange;
-use platform::{Machine, Memory};
+use kept::Kept;
+use platform::Machine;
+use state::Place;
 
 /// The priority of the thread that executes: above the vCPUs' threads', so that a short command is done when
 /// the guest first looks. A long one leaves the guest its turns, as the process has a share of a processor.
 const PRIORITY: u32 = 2;
 /// Its stack: numbers of 4096 bits lie there, and points of curves.
 const STACK_BYTES: u64 = 256 * 1024;
-/// The key of the state, which never leaves this process's memory: a checksum.
-const KEY: [u8; 32] = [0; 32];
+/// The response of a TPM that has failed: no sessions, ten bytes, TPM_RC_FAILURE.
+const FAILURE: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1];
 
 /// The process. Its result is its exit code.
 pub fn program(start: &Start) -> u32 {
-    let why = serve(start).err().unwrap_or("the TPM is served no more");
+    run(start, None)
+}
+
+/// The same, for tests with a command code at which the process ends.
+pub fn run(start: &Start, end_at: Option<u32>) -> u32 {
+    let why = serve(start, end_at).err().unwrap_or("the TPM is served no more");
     log::error!("{why}");
     1
 }
@@ -65,20 +88,23 @@ fn interface(setting: Option<&str>) -> Option<TpmInterface> {
     }
 }
 
-fn serve(start: &Start) -> Result<(), &'static str> {
+fn serve(start: &Start, end_at: Option<u32>) -> Result<(), &'static str> {
     let host = Host::of(start).inspect_err(|_| log::error!("a handle is missing:"))?;
     let interface = interface(start.setting("interface")).ok_or("`set interface` takes crb or fifo")?;
     let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
     let tsc_hz = info.ok_or("there is no handle to read the system's facts by: `grant system r`")?.tsc_hz;
     let machine =
         Machine::detect(tsc_hz).ok_or("there is no TPM: the processor has neither RDSEED nor RDRAND")?;
+    let place = Place::of(start).inspect_err(|why| log::error!("{why}"));
+    let place = place.map_err(|_| "the TPM's state has no place")?;
     let ordered = Event::try_new().map_err(|_| "there is no event")?;
     let exchange = Arc::new(Exchange::default());
     let executing = exchange.clone();
     // On the last processor: a vCPU that works alone is mostly the first one.
     let cpu = info.map_or(0, |info| info.cpus.saturating_sub(1));
     let work = move || {
-        let why = execute(&executing, ordered, machine);
+        let tpm = TpmProcess { exchange: executing, ordered, end_at };
+        let why = tpm.execute(|| place.open(machine, tsc_hz));
         log::error!("{why}");
         // Without this thread no command would ever end.
         exit(1);
@@ -92,22 +118,57 @@ fn serve(start: &Start) -> Result<(), &'static str> {
     host.run(TpmDevice::new(interface, exchange, wake), Faithful).map_err(|_| "the TPM can't be served")
 }
 
-/// Makes the TPM and executes its commands. Returns why it can't go on.
-fn execute(exchange: &Exchange, ordered: Event, machine: Machine) -> &'static str {
-    let opened = Tpm::open(Box::new(RustCrypto), Box::new(machine), Box::new(Memory::default()), &KEY);
-    let Ok(mut tpm) = opened.inspect_err(|error| log::error!("{error}")) else {
-        return "there is no TPM";
-    };
-    log::info!("a new TPM: its state is kept in memory only, and is gone with the machine");
-    loop {
-        // Orders first: the event may have been signalled before anybody waited for it.
-        let execute = |locality, command: &[u8], response: &mut _| tpm.execute(locality, command, response);
-        if exchange.execute(execute) {
-            continue;
+/// What the thread that executes works with.
+struct TpmProcess {
+    exchange: Arc<Exchange>,
+    /// There is a command.
+    ordered: Event,
+    end_at: Option<u32>,
+}
+
+/// A TPM and what outlives it, or why there is none.
+type Opened = Result<(Tpm, Kept<'static>), String>;
+
+impl TpmProcess {
+    /// Makes the TPM and executes its commands. Returns why it can't go on.
+    fn execute(self, open: impl FnOnce() -> Opened) -> &'static str {
+        let mut opened = open().inspect_err(|why| {
+            log::error!("{why}");
+            log::error!("every command fails");
+        });
+        loop {
+            // Orders first: the event may have been signalled before anybody waited for it.
+            let carry_out = |locality, command: &[u8], response: &mut Vec<u8>| {
+                self.end_if_asked(command);
+                carry_out(&mut opened, locality, command, response);
+            };
+            if self.exchange.execute(carry_out) {
+                continue;
+            }
+            if self.ordered.wait().is_err() {
+                return "there is no waiting for commands";
+            }
         }
-        if ordered.wait().is_err() {
-            return "there is no waiting for commands";
+    }
+
+    fn end_if_asked(&self, command: &[u8]) {
+        let code = command.get(6..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_be_bytes);
+        if self.end_at.is_some() && self.end_at == code {
+            log::warn!("ends at command {code:x?}");
+            exit(1);
         }
+    }
+}
+
+/// Executes a command, or says that there is no TPM to do it.
+fn carry_out(opened: &mut Opened, locality: u8, command: &[u8], response: &mut Vec<u8>) {
+    match opened {
+        Ok((tpm, kept)) => {
+            tpm.execute(locality, command, response);
+            // Before the guest hears of it.
+            kept.record(tpm.snapshot());
+        }
+        Err(_) => response.extend(FAILURE),
     }
 }
 

@@ -1,15 +1,17 @@
 //! The VMM's driver, these registers and the engine together: what is measured is in the PCRs, and the log
 //! says the same.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use devices::capability::{MmioDevice, Platform as Board, PowerEvent, Width};
 use tpm2_engine::crypto::{Crypto, Hash};
-use tpm2_engine::{Platform, PlatformError};
+use tpm2_engine::{Platform, PlatformError, RustCrypto};
 use vmm::measured::driver::Registers;
 use vmm::measured::{MeasureError, Part, measure};
 
 use super::*;
+use crate::platform::Memory;
 
 #[test]
 fn interfaces_have_names() {
@@ -77,7 +79,7 @@ impl Registers for &mut Machine<'_> {
 }
 
 fn tpm() -> Tpm {
-    Tpm::open(Box::new(RustCrypto), Box::new(Still), Box::new(Memory::default()), &KEY).unwrap()
+    Tpm::open(Box::new(RustCrypto), Box::new(Still), Box::new(Memory::default()), &[0; 32]).unwrap()
 }
 
 fn machine(interface: TpmInterface, tpm: &mut Tpm) -> Machine<'_> {

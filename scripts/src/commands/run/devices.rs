@@ -1,4 +1,4 @@
-//! The guest's disk and network.
+//! The guest's disk, TPM and network.
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,9 @@ fn key(disk: &Path) -> Result<PathBuf> {
     Ok(key)
 }
 
+/// Bytes of a new disk for the TPM's state, which takes half of them.
+const TPM_BYTES: u64 = 1 << 20;
+
 /// The image with the devices that the options ask for, and the processes that drive the host's.
 pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Image> {
     // The live view's configuration goes on with the ordinary one.
@@ -37,6 +40,16 @@ pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Ima
             more += "for vmm\n  set disk-key disk.key\n";
         }
     }
+    if let Some(file) = &options.tpm {
+        disk_key::make_disk(file, TPM_BYTES)?;
+        // The first disk is the guest's, if that is one of the host's.
+        let index = drivers.len();
+        // Behind the process whose device it is.
+        configs.insert(1, "tpm");
+        drivers.push(("tpm-disk", "host-block"));
+        image = image.with_programs(&["vtpm"]).with_key("tpm.key", &key(&readable(file)?)?);
+        more += &format!("for host-pci\n  set give.tpm-function 1af4:1042 {index}\n");
+    }
     if options.net.is_some() {
         drivers.push(("host-net", "host-net"));
     }
@@ -49,7 +62,7 @@ pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Ima
         configs.push(config);
         image = image.with_programs(&[program]);
     }
-    let is_plain = options.disk.is_none() && options.net.is_none();
+    let is_plain = options.disk.is_none() && options.tpm.is_none() && options.net.is_none();
     // Without devices the recipe's own configuration holds.
     Ok(if is_plain { image } else { image.configs(project, &configs, &more) })
 }

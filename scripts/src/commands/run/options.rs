@@ -47,6 +47,10 @@ pub struct Options {
     /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2
     #[arg(long, value_enum, value_name = "WHICH")]
     pub net: Option<Network>,
+    /// A TPM 2.0 of the guest's, with its state in this file, which is made if it is not there; its key is
+    /// kept in FILE.key. Debian's newest kernel has the drivers
+    #[arg(long, value_name = "FILE", conflicts_with = "image")]
+    pub tpm: Option<PathBuf>,
     /// The QEMU to use [default: $PLINTH_QEMU, or qemu-system-x86_64]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,

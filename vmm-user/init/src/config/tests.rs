@@ -111,9 +111,18 @@ fn mistakes_are_named_by_line() {
         ("process a\nrange memory 0xfed00000 4K forwarded", 2),
         ("process a\ndevice rtc inside\nnonsense", 3),
         ("process a\ndevice rtc inside\ngrant log q", 3),
+        ("shared a", 1),
+        ("shared a much", 1),
     ] {
         assert_eq!(parse(text, &|_| None).err().map(|error| error.line), Some(line), "{text}");
     }
+}
+
+#[test]
+fn shared_memory_has_a_name_and_a_size() {
+    let config = parse("shared a 4K\nprocess b\n  grant a rwm\nshared c 0x2000\n", &|_| None).unwrap();
+    assert_eq!(config.shared, [("a".to_owned(), 4096), ("c".to_owned(), 8192)]);
+    assert_eq!(handles(&config.processes[0]), ["a"]);
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! The TPM's state on a disk of the host's: it is there after the machine has ended, and after the TPM's
+//! process has; what is damaged is refused.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use plinth_qemu::{Outcome, Qemu};
+
+use super::GUEST;
+use crate::debian::kernel;
+use crate::disk_key;
+use crate::image::{Image, Payload};
+use crate::initramfs::Initramfs;
+use crate::testing::{Booted, Case};
+
+/// What the guest does, a file of its own: a kernel's command line is too short for it.
+const SCRIPT: &str = include_str!("state.sh");
+/// Bytes of the disk.
+const DISK_BYTES: u64 = 1 << 20;
+/// A byte of the first slot's snapshot, and of the second's.
+const DAMAGE: [usize; 2] = [700, (256 << 10) + 700];
+/// What the guest keeps in an index, and what a read of it returns.
+const DATA: &[u8] = b"Plinthed";
+const READ: &str = "80020000001d000000000000000a0008506c696e74686564";
+
+/// Three boots: the first one writes, the second one reads, before and after the TPM's process has ended, and
+/// the third one is refused.
+pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let disk = case.file("disk");
+    for old in [&disk, &case.file("disk.key")] {
+        let _ = fs::remove_file(old);
+    }
+    disk_key::make_disk(&disk, DISK_BYTES)?;
+    let key = disk_key::of_disk(&disk)?;
+
+    let first = boot(case, qemu, &key, "first", " plinth.first")?;
+    case.expect_outcome(&first, Outcome::PowerOff)?;
+    case.expect(&first.log, "a new TPM: the disk for its state was empty")?;
+    for line in ["tpm: before 80010000000a00000", "tpm: defined 80020000001300000000", "tpm: written 8002"] {
+        case.expect(&first.console, line)?;
+    }
+    let found = fs::read(&disk)?;
+    ensure!(
+        !found.windows(DATA.len()).any(|window| window == DATA),
+        "the host's file has what the guest kept"
+    );
+
+    let second = boot(case, qemu, &key, "second", "")?;
+    case.expect_outcome(&second, Outcome::PowerOff)?;
+    case.expect(&second.log, "the TPM's state was on the disk: snapshot ")?;
+    case.expect(&second.log, "the TPM is started again: snapshot ")?;
+    for line in [&format!("tpm: read {READ}"), &format!("tpm: read again {READ}"), "tpm: PCR 4 spoilt"] {
+        case.expect(&second.console, line)?;
+    }
+
+    let mut bytes = fs::read(&disk)?;
+    for at in DAMAGE {
+        *bytes.get_mut(at).context("the disk is larger")? ^= 1;
+    }
+    fs::write(&disk, &bytes)?;
+    let third = boot(case, qemu, &key, "third", "")?;
+    case.expect_outcome(&third, Outcome::ProcessFailure)?;
+    case.expect(&third.log, "the TPM's state is damaged, or was saved with another key")?;
+    case.expect(&third.log, "it can't be measured")?;
+    ensure!(fs::read(&disk)? == bytes, "the damaged state was written to");
+    Ok(())
+}
+
+fn boot(case: &mut Case, qemu: &Qemu, key: &Path, name: &str, append: &str) -> Result<Booted> {
+    let project = case.project();
+    let mut initramfs = Initramfs::new(project)?;
+    initramfs.program("bin/state", SCRIPT.as_bytes().to_vec());
+    let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
+    let append = format!("console=ttyS0 no_timer_check plinth.test=state{append}");
+    let payload = Payload { kernel: kernel::fetch(project, GUEST)?, initrd, append };
+    let more = "for host-pci\n  set give.tpm-function 1af4:1042 0\nfor tpm\n  file impatient-vtpm\n";
+    let image = Image::new(project, "debian")?
+        .payload(&payload)
+        .configs(project, &["vmm", "tpm", "host-pci", "tpm-disk"], more)
+        .with_programs(&["host-pci", "host-block", "impatient-vtpm"])
+        .with_key("tpm.key", key);
+    let mut machine = case.machine(image.pack(&case.file("igvm"))?);
+    machine.tpm = Some(case.file("disk"));
+    let booted = case.boot_as(&format!("{}.{name}", case.name()), qemu, &machine)?;
+    case.record_lines(&booted.console_text(), &["tpm: "]);
+    case.record_lines(&booted.log_text(), &["vtpm", "tpm", "TPM", "panic"]);
+    case.expect_no_panic(&booted)?;
+    Ok(booted)
+}

@@ -1,0 +1,47 @@
+//! What outlives the process: whether there was a TPM before since the machine started, and which snapshot
+//! was its newest. init keeps the memory (`shared` in `init.conf`), so the host can't turn it back as it can
+//! a disk.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Not zero: there was a TPM.
+const STARTED: usize = 0;
+/// The number of its newest snapshot, and one more.
+const NEWEST: usize = 1;
+
+/// Memory of this process's and of those that come after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a>(pub &'a [AtomicU64]);
+
+impl Kept<'_> {
+    fn word(&self, index: usize) -> u64 {
+        self.0.get(index).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn set(&self, index: usize, value: u64) {
+        if let Some(word) = self.0.get(index) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    /// Whether there was a TPM before, whose PCRs are lost.
+    pub fn is_again(&self) -> bool {
+        self.word(STARTED) != 0
+    }
+
+    /// The number of its newest snapshot.
+    pub fn newest(&self) -> Option<u64> {
+        self.word(NEWEST).checked_sub(1)
+    }
+
+    /// Records that there is a TPM, before anybody can use it.
+    pub fn begin(&self) {
+        self.set(STARTED, 1);
+    }
+
+    /// Records which snapshot is the newest, before anybody hears of what is in it.
+    pub fn record(&self, newest: u64) {
+        // The last number of all is none of a snapshot: the engine counts no further.
+        self.set(NEWEST, newest.saturating_add(1));
+    }
+}
