@@ -197,6 +197,9 @@ fn test_grants(suite: &mut Suite<'_>, objects: &[(&str, Handle)]) {
     let grant = |to: Handle, source: Handle, rights: u32| {
         call(to, ProcessGrant { source, rights, handle: 0, reserved: 0 })
     };
+    // Who may give to another may not look at its handles, nor make some of its own.
+    let narrowed = call(child, HandleNarrow { source: file, rights: 0, ..HandleNarrow::default() });
+    suite.expect(narrowed, Status::BadHandle, format_args!("a handle narrowed in another process"));
     let all = Rights::all().bits();
     suite.expect(grant(child, HANDLE_SELF, 0), Status::BadHandle, format_args!("giving itself away"));
     suite.expect(grant(HANDLE_SELF, file, 0), Status::WrongState, format_args!("giving to itself"));
