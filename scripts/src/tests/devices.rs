@@ -12,6 +12,7 @@ use crate::project::read;
 use crate::testing::{Booted, Case, Suite};
 use crate::tests::c_process;
 
+mod faults;
 mod kills;
 
 pub use kills::kills;
@@ -68,6 +69,9 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("devices-inside", |case| inside(case, qemu));
     for (name, fault, limit_ms, processors, times) in FAULTS {
         suite.check(name, |case| faulty(case, qemu, fault, limit_ms, processors, times));
+    }
+    for (name, fault, once_in, limit_ms) in faults::FAULTS {
+        suite.check(name, |case| faults::on_board(case, qemu, fault, once_in, limit_ms));
     }
     suite.check("devices-killed", |case| kills(case, qemu, KILLS, 2));
     suite.check("devices-given-up", |case| given_up(case, qemu));
@@ -238,8 +242,13 @@ fn memory(log: &str) -> Option<(u64, u64)> {
 
 /// What init says is free, at each restart of the egg timer.
 fn free_kib(log: &str) -> Vec<u64> {
+    free_kib_of(log, "egg-timer")
+}
+
+/// What init says is free, at each restart of a device.
+fn free_kib_of(log: &str, name: &str) -> Vec<u64> {
     let of_line = |line: &str| {
-        let (_, rest) = line.split_once("egg-timer is started again (")?;
+        let (_, rest) = line.split_once(&format!("{name} is started again ("))?;
         let (_, rest) = rest.split_once("), ")?;
         rest.split_once(" KiB")?.0.parse().ok()
     };

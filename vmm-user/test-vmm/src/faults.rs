@@ -5,11 +5,13 @@
 //! | `set dies N` | the process ends, once in N requests |
 //! | `set hangs N` | a request is never answered, once in N |
 //! | `set lies N` | a request is answered with nonsense, once in N |
+//! | `set until PORT VALUE` | nothing of that any more in this process once the guest has written that byte |
 //!
-//! The moments are another's with every start: the seed is the time.
+//! Port and value are in hexadecimal. The moments are another's with every start: the seed is the time.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use device_link::request::{Ask, Request};
 use device_link::serve::Server;
 use device_link::{WORDS, Words};
 use devices::capability::Device;
@@ -23,13 +25,19 @@ struct Rates {
     dies: AtomicU64,
     hangs: AtomicU64,
     lies: AtomicU64,
+    /// The write that ends the faults: the port, and 16 bits above it the value. [`NO_WRITE`] for none.
+    until: AtomicU64,
     random: AtomicU64,
 }
+
+/// What no port and value are.
+const NO_WRITE: u64 = u64::MAX;
 
 static RATES: Rates = Rates {
     dies: AtomicU64::new(0),
     hangs: AtomicU64::new(0),
     lies: AtomicU64::new(0),
+    until: AtomicU64::new(NO_WRITE),
     random: AtomicU64::new(0),
 };
 
@@ -46,7 +54,25 @@ pub fn read(start: &Start) -> bool {
         rate.store(once_in, Ordering::Relaxed);
         any |= once_in != 0;
     }
+    let until = start.setting("until").and_then(|words| {
+        let (port, value) = words.split_once(' ')?;
+        let number = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(number(port)? | number(value)? << 16)
+    });
+    RATES.until.store(until.unwrap_or(NO_WRITE), Ordering::Relaxed);
     any
+}
+
+/// Ends the faults if this request is the write that does. The device carries it out as any other: the guest
+/// reads the register to see whether it has arrived.
+fn end_by(words: &Words) {
+    if let Some(Request { ask: Ask::PortWrite { port, value, .. }, .. }) = Request::read(words)
+        && u64::from(port) | u64::from(value) << 16 == RATES.until.load(Ordering::Relaxed)
+    {
+        for rate in [&RATES.dies, &RATES.hangs, &RATES.lies] {
+            rate.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A number by chance; xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators").
@@ -71,6 +97,7 @@ pub struct Faulty;
 
 impl Serve for Faulty {
     fn serve<D: Device>(self, device: &Mutex<Server<D>>, words: Words) -> Words {
+        end_by(&words);
         // Before the device is touched: the request is lost, and the guest's access finds nobody.
         if strikes(&RATES.dies) {
             exit(ON_PURPOSE);
