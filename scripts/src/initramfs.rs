@@ -12,7 +12,7 @@ use flate2::{Compression, GzBuilder};
 use crate::build::cargo;
 use crate::command::output;
 use crate::debian::apt::Apt;
-use crate::debian::{kernel, package};
+use crate::debian::{kernel, package, tpm2_tools};
 use crate::project::{Project, write};
 
 /// A file of the archive: mode, with its type, and contents.
@@ -106,6 +106,25 @@ impl Initramfs {
             // The number in the name is the order in which the guest loads them.
             let number = VIRTIO.iter().position(|module| *module == name).unwrap_or(VIRTIO.len());
             self.program(&format!("modules/{number:02}-{name}.ko"), contents);
+        }
+        Ok(())
+    }
+
+    /// Adds Debian's program `tpm2` and the libraries that it needs.
+    ///
+    /// # Errors
+    /// When Debian's packages can't be had.
+    pub fn add_tpm2_tools(&mut self, project: &Project) -> Result<()> {
+        for folder in ["lib", "lib64"] {
+            self.folder(folder);
+        }
+        for (name, contents) in tpm2_tools::fetch(project)? {
+            let folder = match name.as_str() {
+                tpm2_tools::LOADER => "lib64",
+                name if name.contains(".so") => "lib",
+                _ => "bin",
+            };
+            self.program(&format!("{folder}/{name}"), contents);
         }
         Ok(())
     }

@@ -73,27 +73,57 @@ impl Apt {
         Ok(dependencies(&shown).find(|(name, _)| wanted(name)))
     }
 
+    /// A package and all that it depends on, directly or not, for this architecture: names and versions, of a
+    /// suite where that has them.
+    ///
+    /// # Errors
+    /// When apt fails.
+    pub fn with_dependencies(&self, name: &str, version: &str, suite: &str) -> Result<Vec<(String, String)>> {
+        let _lock = self.lock()?;
+        let mut install = self.tool("apt-get");
+        // Nothing is installed in this apt's eyes, so nothing is left out for being there.
+        install.args(["--simulate", "--no-install-recommends", "--target-release", suite, "install"]);
+        Ok(simulated(&output(install.arg(format!("{name}={version}")))?))
+    }
+
     /// Downloads a package once and returns the .deb file.
     ///
     /// # Errors
     /// When apt fails.
     pub fn fetch(&self, name: &str, version: &str) -> Result<PathBuf> {
+        let files = self.fetch_all(&[(name.to_owned(), version.to_owned())])?;
+        files.into_iter().next().context("apt downloads what it is asked for")
+    }
+
+    /// Downloads packages once, by name and version, and returns the .deb files in the same order.
+    ///
+    /// # Errors
+    /// When apt fails.
+    pub fn fetch_all(&self, packages: &[(String, String)]) -> Result<Vec<PathBuf>> {
         let _lock = self.lock()?;
         let archives = self.folder.join("archives");
         // apt writes a colon in a version as %3a.
-        let file = archives.join(format!("{name}_{}_amd64.deb", version.replace(':', "%3a")));
+        let file = |(name, version): &(String, String)| {
+            archives.join(format!("{name}_{}_amd64.deb", version.replace(':', "%3a")))
+        };
         // A version never changes its contents, so what was downloaded once is good.
-        if !file.exists() {
-            say::say(format_args!("downloading {name} {version}"));
-            let spinner = say::spinner(&format!("downloading {name}"));
+        let missing: Vec<_> = packages.iter().filter(|package| !file(package).exists()).collect();
+        if let Some((name, version)) = missing.first() {
+            let what = match missing.len() {
+                1 => format!("{name} {version}"),
+                count => format!("{count} packages"),
+            };
+            say::say(format_args!("downloading {what}"));
+            let spinner = say::spinner(&format!("downloading {what}"));
             let mut download = self.tool("apt-get");
             // apt writes to where it is run.
-            download.args(["-q", "download", &format!("{name}={version}")]).current_dir(&archives);
+            download.args(["-q", "download"]).current_dir(&archives);
+            download.args(missing.iter().map(|(name, version)| format!("{name}={version}")));
             let fetched = quietly(&mut download, &self.work.join("apt-download.log"));
             spinner.finish_and_clear();
-            fetched.with_context(|| format!("{name} could not be downloaded; is there a network?"))?;
+            fetched.with_context(|| format!("{what} could not be downloaded; is there a network?"))?;
         }
-        Ok(file)
+        Ok(packages.iter().map(file).collect())
     }
 
     /// One of apt's programs with this configuration.
@@ -168,6 +198,20 @@ fn versions(madison: &str) -> Vec<String> {
         .collect()
 }
 
+/// The packages with programs or libraries in what `apt-get --simulate install` prints: `Inst name (version
+/// suite [architecture])`.
+fn simulated(printed: &str) -> Vec<(String, String)> {
+    let installed = printed.lines().filter_map(|line| line.strip_prefix("Inst "));
+    installed
+        .filter_map(|line| {
+            let (name, rest) = line.split_once(" (")?;
+            // Packages of no architecture have documents and settings.
+            let version = rest.split(' ').next().filter(|_| rest.contains("[amd64])"))?;
+            Some((name.to_owned(), version.to_owned()))
+        })
+        .collect()
+}
+
 /// The dependencies in what `apt-cache show` prints: names, with versions where they are equal to one.
 fn dependencies(shown: &str) -> impl Iterator<Item = (String, Option<String>)> {
     let lists = shown.lines().filter_map(|line| line.strip_prefix("Depends: "));
@@ -211,5 +255,9 @@ mod tests {
             ]
         );
         assert_eq!(dependencies("Depends: ").count(), 0);
+        let printed = "Inst zlib1g (1:1.2.13-1 Debian:12/oldstable [amd64])\n\
+                       Inst libaudit-common (1:3.0.9-1 Debian:12/oldstable [all]) []\n\
+                       Conf zlib1g (1:1.2.13-1 Debian:12/oldstable [amd64])\n";
+        assert_eq!(simulated(printed), [("zlib1g".to_owned(), "1:1.2.13-1".to_owned())]);
     }
 }

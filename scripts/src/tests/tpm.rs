@@ -1,8 +1,10 @@
 //! The guest's TPM under Debian's own drivers, by either of its interfaces: what was measured before the
-//! guest ran, PCRs, random numbers, and a key that takes long to make while the guest goes on.
+//! guest ran, PCRs, random numbers, a key that takes long to make while the guest goes on, and Debian's
+//! tpm2-tools.
 
 mod event_log;
 mod state;
+mod tools;
 
 use std::path::Path;
 
@@ -42,6 +44,7 @@ fn payload(case: &Case) -> Result<Payload> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
     initramfs.program("bin/tpm", SCRIPT.as_bytes().to_vec());
+    tools::add(&mut initramfs, project)?;
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
     Ok(Payload { kernel: kernel::fetch(project, GUEST)?, initrd, append: APPEND.to_owned() })
 }
@@ -91,6 +94,7 @@ fn everything(case: &mut Case, qemu: &Qemu, interface: &str, processors: u32, dr
     let bad: Vec<&str> = console.lines().filter(bad).collect();
     ensure!(bad.is_empty(), "the kernel complains: {bad:?}");
     check_log(&console, &payload)?;
+    tools::check(&console)?;
     matrix::check_exits(case, &booted)
 }
 

@@ -57,4 +57,5 @@ log=/sys/kernel/security/tpm0/binary_bios_measurements
 for pcr in 0 1 2 3 4 5 6 7 8 9; do
     say "pcr $pcr $(cat $tpm/pcr-sha256/$pcr)"
 done
+/bin/tools
 dmesg | grep -i tpm | sed 's/^/tpm: dmesg: /'
