@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::cell::Cell;
+
 use common::{World, plain, run};
 use tpm2_engine::crypto::{BlockCipher, Curve, EccSignature, Hash, Hasher, Point};
 use tpm2_engine::{Crypto, RustCrypto, Tpm};
@@ -17,6 +19,12 @@ enum Faulty {
     RsaPublic,
     RsaPrivate,
     EcdsaVerify,
+    /// [`Faulty::EcdsaVerify`] once [`IS_LATE`].
+    Later,
+}
+
+thread_local! {
+    static IS_LATE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The last byte of a result, changed.
@@ -113,7 +121,8 @@ impl Crypto for Faulty {
     }
 
     fn ecdsa_verify(&self, curve: Curve, key: &Point, digest: &[u8], signature: &EccSignature) -> bool {
-        *self == Faulty::EcdsaVerify || RustCrypto.ecdsa_verify(curve, key, digest, signature)
+        let is_faulty = *self == Faulty::EcdsaVerify || *self == Faulty::Later && IS_LATE.get();
+        is_faulty || RustCrypto.ecdsa_verify(curve, key, digest, signature)
     }
 }
 
@@ -132,4 +141,19 @@ fn a_fault_is_failure_mode() {
     for fault in faults {
         assert_eq!(start(fault), [0x101, 0x101], "{fault:?}");
     }
+}
+
+#[test]
+fn what_was_tested_is_tested_again_only_if_all_is_asked_for() {
+    let world = World::new();
+    let (platform, storage) = (Box::new(world.clone()), Box::new(world));
+    let mut tpm = Tpm::open(Box::new(Faulty::Later), platform, storage, &[9; 32]).unwrap();
+    let mut self_test = |is_full: u8| run(&mut tpm, &plain(0x143, &[is_full])).0;
+    // TPM_RC_INITIALIZE.
+    assert_eq!(self_test(0), 0x100);
+    assert_eq!(run(&mut tpm, &plain(0x144, &[0, 0])).0, 0);
+    let mut self_test = |is_full: u8| run(&mut tpm, &plain(0x143, &[is_full])).0;
+    assert_eq!(self_test(1), 0);
+    IS_LATE.set(true);
+    assert_eq!([self_test(0), self_test(1), self_test(0)], [0, 0x101, 0x101]);
 }

@@ -98,11 +98,12 @@ fn needed(mut there: BTreeMap<String, Vec<u8>>) -> Result<Vec<(String, Vec<u8>)>
     let mut wanted = vec![PROGRAM.to_owned(), DEVICE.to_owned(), LOADER.to_owned()];
     let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     while let Some(name) = wanted.pop() {
-        if !found.contains_key(&name) {
-            let contents = there.remove(&name).with_context(|| format!("no package has {name}"))?;
-            wanted.extend(dynamic_names(&contents, DT_NEEDED));
-            found.insert(name, contents);
+        if found.contains_key(&name) {
+            continue;
         }
+        let contents = there.remove(&name).with_context(|| format!("no package has {name}"))?;
+        wanted.extend(dynamic_names(&contents, DT_NEEDED));
+        found.insert(name, contents);
     }
     Ok(found.into_iter().collect())
 }

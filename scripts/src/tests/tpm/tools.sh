@@ -25,7 +25,7 @@ tpm2 pcrread sha1:$pcrs+sha256:$pcrs+sha384:$pcrs+sha512:$pcrs | sed 's/^/tpm: t
 try done eventlog /sys/kernel/security/tpm0/binary_bios_measurements
 sed -n '/^pcrs:/,$s/^/tpm: tools: log: /p' out
 
-# A quote of the PCRs by a key that signs nothing else, and what checks it: with another nonce it must not hold.
+# A quote of the PCRs by a key that signs nothing else, and what checks it: not with another nonce.
 try done createprimary -Q -C o -G ecc -c primary.ctx
 try done create -Q -C primary.ctx -G ecc256:ecdsa-sha256:null -u ak.pub -r ak.priv -c ak.ctx \
     -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign'
