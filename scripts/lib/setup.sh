@@ -8,6 +8,9 @@ setup_commands=(
     cpio:cpio
     gzip:gzip
     mke2fs:e2fsprogs
+    mmdebstrap:mmdebstrap
+    fakeroot:fakeroot
+    fakechroot:fakechroot
 )
 
 # setup: everything the build and a boot need. A QEMU given by path makes Debian's unnecessary.

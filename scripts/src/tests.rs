@@ -23,6 +23,7 @@ mod mmio_forms;
 mod network;
 mod protocols;
 mod registers;
+mod root;
 pub(crate) mod source;
 mod tpm;
 mod virtio;
@@ -64,6 +65,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "49-disk", run: disk::run },
     Group { name: "49-files", run: files::run },
     Group { name: "49-network", run: network::run },
+    Group { name: "49-root", run: root::run },
     Group { name: "49-tpm", run: tpm::run },
     Group { name: "49-virtio", run: virtio::run },
     Group { name: "50-caches", run: caches::run },

@@ -2,6 +2,7 @@
 
 mod devices;
 mod options;
+mod root;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ const GDB: &str = "tcp::1234";
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(options.qemu.as_deref())?;
     let loader = loader(options, &qemu)?;
+    let options = &root::settled(project, options)?;
     let machine = machine(project, options, loader)?;
     // Only now: what the command names is there, so that it can be typed.
     if options.print {

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{output, quietly};
-use crate::project::{Project, make_folder, variable, write};
+use crate::project::{Project, make_folder, read, variable, write};
 use crate::say;
 
 /// Lists, and what was made of them, are fetched again when they are older.
@@ -124,6 +124,26 @@ impl Apt {
             fetched.with_context(|| format!("{what} could not be downloaded; is there a network?"))?;
         }
         Ok(packages.iter().map(file).collect())
+    }
+
+    /// The sources of these suites, for a system that is installed from the same mirror.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn sources(&self, suites: &[&str]) -> Result<String> {
+        let all = read(&self.folder.join("sources.list"))?;
+        let is_wanted = |line: &&str| line.split(' ').any(|word| suites.contains(&word));
+        Ok(all.lines().filter(is_wanted).map(|line| line.to_owned() + "\n").collect())
+    }
+
+    /// The proxy that this machine's apt uses, or nothing.
+    ///
+    /// # Errors
+    /// When apt fails.
+    pub fn proxy(&self) -> Result<String> {
+        let mut dump = self.tool("apt-config");
+        dump.args(["dump", "--no-empty", "--format", "%v%n", "Acquire::http::Proxy"]);
+        Ok(output(&mut dump)?.trim().to_owned())
     }
 
     /// One of apt's programs with this configuration.

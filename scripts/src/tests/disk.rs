@@ -11,6 +11,7 @@ use plinth_qemu::{Outcome, Qemu};
 
 use crate::image::{Image, config_with};
 use crate::testing::{Case, Suite};
+pub(super) use guest::e2fs;
 
 const SECTOR: usize = 512;
 /// Sectors of the file, and those that `vmm-user/block-test` writes: first, count, salt, in order.

@@ -11,10 +11,11 @@ use clap::{Args, ValueEnum};
 
 /// Boots a guest under Plinth, with its console on this terminal
 ///
-/// Installs what is missing, builds Plinth, packs an IGVM file with Debian's cloud kernel and a small
-/// initramfs in it, boots it in QEMU and gives you the guest's console. Type `poweroff` in the guest to end,
-/// `reboot` to start it again; ctrl-a x ends QEMU, ctrl-a h lists QEMU's other keys.
-#[derive(Debug, Args)]
+/// Installs what is missing, builds Plinth, packs an IGVM file with Debian's cloud kernel in it, boots it in
+/// QEMU and gives you the guest's console. The guest has a network, and its root on a disk, which is made of
+/// Debian's packages when it is first needed. Type `poweroff` in the guest to end, `reboot` to start it
+/// again; ctrl-a x ends QEMU, ctrl-a h lists QEMU's other keys.
+#[derive(Clone, Debug, Args)]
 #[command(override_usage = "scripts/run [OPTION]... [-- QEMU-ARGUMENT...]")]
 pub struct Options {
     /// Debian kernel to boot: 6.1, newest, or the start of another version, such as 6.12
@@ -23,7 +24,11 @@ pub struct Options {
     /// Your own kernel instead: a bzImage, or an ELF file that knows PVH, multiboot 1 or multiboot 2
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// Your own initramfs; the default has a shell (busybox)
+    /// The small guest: a shell (busybox) in an initramfs, and no devices but those that other options ask
+    /// for. So is any guest with a kernel, initramfs, recipe or image of your own, or without Plinth
+    #[arg(long)]
+    pub small: bool,
+    /// Your own initramfs
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
     /// The guest's command line
@@ -40,11 +45,12 @@ pub struct Options {
     pub loader: Option<Loader>,
     /// A disk of the guest's, /dev/vda: this file, by QEMU's virtio disk and a process that drives it; with
     /// `,ram` a copy of the file in memory, which is gone when the machine ends; with `,encrypt` the file has
-    /// nothing but ciphertext, by a key that is kept in FILE.key and made if the disk is empty
+    /// nothing but ciphertext, by a key that is kept in FILE.key and made if the disk is empty. With any file
+    /// the guest is the small one; `debian` is no file, but the disk with its root
     #[arg(long, value_name = "FILE[,ram][,encrypt]", conflicts_with = "image")]
     pub disk: Option<DiskFile>,
     /// A network of the guest's, eth0, by QEMU's virtio device and a process that drives it: the one that
-    /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2
+    /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2; a guest on a disk has it anyway
     #[arg(long, value_enum, value_name = "WHICH")]
     pub net: Option<Network>,
     /// A TPM 2.0 of the guest's, with its state in this file, which is made if it is not there; its key is
@@ -94,6 +100,24 @@ pub struct DiskFile {
     pub is_ram: bool,
     /// It is encrypted.
     pub is_encrypted: bool,
+}
+
+impl DiskFile {
+    /// Whether it is the disk with Debian's root. A file of that name is `./debian`.
+    pub fn is_debian(&self) -> bool {
+        self.file.as_os_str() == "debian"
+    }
+}
+
+impl Options {
+    /// Whether the guest's root is on a disk made of Debian's packages: it is asked for, or nothing else is.
+    pub fn has_root_disk(&self) -> bool {
+        let is_own = self.kernel.is_some() || self.initrd.is_some() || self.image.is_some();
+        // What another recipe says of processes and devices holds.
+        let is_other = !["debian", "inspect"].contains(&&*self.recipe);
+        let is_small = self.small || is_own || is_other || self.loader == Some(Loader::Direct);
+        self.disk.as_ref().map_or(!is_small, DiskFile::is_debian)
+    }
 }
 
 impl FromStr for DiskFile {
@@ -148,7 +172,39 @@ fn positive() -> RangedU64ValueParser<u32> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn who_has_debians_disk() {
+        for (words, has) in [
+            ("", true),
+            ("--smp 4 --guest newest --inspect --no-debug --tpm state", true),
+            ("--disk debian", true),
+            ("--small --disk debian,encrypt", true),
+            ("--kernel vmlinuz --disk debian", true),
+            ("--disk ./debian", false),
+            ("--disk file --net user", false),
+            ("--small", false),
+            ("--small --net user", false),
+            ("--kernel vmlinuz", false),
+            ("--initrd initrd.gz", false),
+            ("--image plinth.igvm", false),
+            ("--recipe bench", false),
+            ("--loader direct", false),
+            ("--loader pvh", true),
+        ] {
+            let words = ["run"].into_iter().chain(words.split_whitespace());
+            assert_eq!(Command::parse_from(words.clone()).options.has_root_disk(), has, "{words:?}");
+        }
+    }
 
     #[test]
     fn a_disk_is_a_file_and_what_is_done_with_it() {

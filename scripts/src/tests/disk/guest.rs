@@ -40,7 +40,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) {
 }
 
 /// A program of e2fsprogs, which not everybody's path has.
-fn e2fs(name: &str) -> Command {
+pub fn e2fs(name: &str) -> Command {
     let mut command = Command::new(name);
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
