@@ -51,6 +51,22 @@ pub(crate) mod handle {
         (handle >> 24) as u8
     }
 
+    /// Whether a handle is one of an object's (TPM_HC, part 2, 7.4): transient ones end at the limit.
+    pub(crate) const fn is_object(handle: u32) -> bool {
+        is_transient(handle) || kind(handle) == PERSISTENT
+    }
+
+    /// Whether a handle is in the range of transient objects.
+    pub(crate) const fn is_transient(handle: u32) -> bool {
+        kind(handle) == TRANSIENT && handle - first(TRANSIENT) < super::limit::TRANSIENT as u32
+    }
+
+    /// Whether a handle is in one of the ranges of sessions.
+    pub(crate) const fn is_session(handle: u32) -> bool {
+        matches!(kind(handle), HMAC_SESSION | POLICY_SESSION)
+            && handle & 0x00ff_ffff < super::limit::ACTIVE_SESSIONS as u32
+    }
+
     /// The first handle of a kind.
     pub(crate) const fn first(kind: u8) -> u32 {
         (kind as u32) << 24

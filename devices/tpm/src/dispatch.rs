@@ -116,12 +116,14 @@ fn header<'a>(tpm: &Tpm, bytes: &'a [u8]) -> Result<Header<'a>> {
 fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Result<()> {
     let Header { has_sessions, command, mut body } = header(tpm, bytes)?;
     let mut handles = Vec::new();
-    for number in 1..=command.handles.len() {
-        handles.push(body.u32().map_err(|rc| rc.handle(number))?);
+    // Each is of a kind that its place allows before the first is searched for (part 3, 5.4).
+    for (number, spec) in (1..).zip(command.handles) {
+        let allowed = |value: &u32| spec.kind.allows(*value);
+        let value = body.u32().and_then(|value| Some(value).filter(allowed).ok_or(Rc::VALUE));
+        handles.push(value.map_err(|rc| rc.handle(number))?);
     }
-    // All are read before the first is looked at: a command that ends within its handles is told just that.
-    for (number, (value, spec)) in (1..).zip(handles.iter().zip(command.handles)) {
-        tpm.check_handle(spec.kind, *value, number).map_err(|rc| rc.handle(number))?;
+    for (number, value) in (1..).zip(&handles) {
+        tpm.check_handle(*value, number).map_err(|rc| rc.handle(number))?;
     }
     let mut call = Call {
         code: command.code,
@@ -152,13 +154,6 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     call.parameters = parameters;
     decrypt(tpm, &call, &mut plain)?;
     call.r = Reader::new(&plain);
-    // Presence is asked for beside the platform's authorization, never in place of it.
-    if tpm.permanent.presence.contains(&command.code)
-        && call.handles.first() == Some(&crate::constants::handle::PLATFORM)
-        && !tpm.platform.is_present()
-    {
-        return Err(Rc::PP.handle(1));
-    }
     // Before the command: one that fails half-way must not leave a shutdown's state that is no longer true.
     tpm.leave_orderly(command.code);
     (command.run)(tpm, &mut call)?;

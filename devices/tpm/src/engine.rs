@@ -39,6 +39,8 @@ pub(crate) struct Volatile {
     pub(crate) null: Hierarchy,
     pub(crate) enables: Enables,
     pub(crate) pcrs: Pcrs,
+    /// Whether other PCRs are to be there from the next reset on (TPM2_PCR_Allocate).
+    pub(crate) is_reallocated: bool,
     pub(crate) objects: [Option<Slot>; limit::TRANSIENT],
     pub(crate) sessions: BTreeMap<u32, SessionSlot>,
     /// Number of the context that was saved last.
@@ -229,6 +231,7 @@ impl Volatile {
             null: Hierarchy::default(),
             enables: Enables::ALL,
             pcrs: Pcrs::new(&permanent.banks, 0),
+            is_reallocated: false,
             objects: [const { None }; limit::TRANSIENT],
             sessions: BTreeMap::new(),
             context_counter: 0,

@@ -10,7 +10,6 @@ use crate::pcr;
 use crate::rc::{Rc, Result};
 use crate::secret::Secret;
 use crate::session::SessionSlot;
-use crate::table::Kind;
 
 impl Tpm {
     /// The authorization value of an entity.
@@ -71,12 +70,9 @@ impl Tpm {
         }
     }
 
-    /// Checks that a handle of a command stands for what its place asks for. The error has no number yet,
+    /// Checks that a handle of a command stands for something that is there. The error has no number yet,
     /// but for warnings that something is not loaded.
-    pub(crate) fn check_handle(&self, kind: Kind, value: u32, number: usize) -> Result<()> {
-        if !kind.allows(value) {
-            return Err(Rc::VALUE);
-        }
+    pub(crate) fn check_handle(&self, value: u32, number: usize) -> Result<()> {
         match handle::kind(value) {
             handle::PERMANENT if !self.is_enabled(value) => Err(Rc::HIERARCHY),
             handle::PERMANENT if value == handle::PLATFORM_NV && !self.volatile.enables.platform_nv => {

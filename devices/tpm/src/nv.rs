@@ -160,11 +160,10 @@ impl Tpm {
     /// Whether an index may be read by the one who authorized it, and has been written.
     pub(crate) fn check_nv_read(&self, by: u32, index: u32) -> Result<&NvIndex> {
         let index = self.nv(index)?;
-        // Before its state: who may not read it is told nothing of it.
-        self.check_nv_access(by, index, &READ)?;
         if index.public.has(nv::READLOCKED) {
             return Err(Rc::NV_LOCKED);
         }
+        self.check_nv_access(by, index, &READ)?;
         if !index.public.has(nv::WRITTEN) {
             return Err(Rc::NV_UNINITIALIZED);
         }
@@ -174,8 +173,11 @@ impl Tpm {
     /// Whether an index may be written by the one who authorized it.
     pub(crate) fn check_nv_write(&self, by: u32, index: u32) -> Result<&NvIndex> {
         let index = self.nv(index)?;
+        if index.public.has(nv::WRITELOCKED) {
+            return Err(Rc::NV_LOCKED);
+        }
         self.check_nv_access(by, index, &WRITE)?;
-        if index.public.has(nv::WRITELOCKED) { Err(Rc::NV_LOCKED) } else { Ok(index) }
+        Ok(index)
     }
 
     /// Changes the data of an index, which is written then. What is not orderly is saved at once.

@@ -142,8 +142,9 @@ impl Tpm {
         let key = Secret::joined(&[&session.key, auth]);
         match session.symmetric {
             Symmetric::Null => Err(Rc::SYMMETRIC),
-            Symmetric::Xor(hash) => {
-                obfuscate(&*self.crypto, hash, &key, nonces, data);
+            // By the session's own algorithm: the one that stands beside XOR is not used (part 1, 21.2).
+            Symmetric::Xor(_) => {
+                obfuscate(&*self.crypto, session.hash, &key, nonces, data);
                 Ok(())
             }
             Symmetric::Aes { bits, .. } => {

@@ -45,7 +45,7 @@ pub(crate) enum Kind {
     Pcr,
     /// TPMI_DH_PCR+.
     PcrOrNull,
-    /// TPMI_SH_AUTH_SESSION of HMAC and policy.
+    /// TPMI_SH_HMAC.
     HmacSession,
     /// TPMI_SH_POLICY.
     Policy,
@@ -78,12 +78,12 @@ impl Kind {
     pub(crate) fn allows(self, value: u32) -> bool {
         use handle::{ENDORSEMENT, LOCKOUT, NULL, OWNER, PLATFORM};
         let kind = handle::kind(value);
-        let is_object = matches!(kind, handle::TRANSIENT | handle::PERSISTENT);
+        let is_object = handle::is_object(value);
         // PCRs are the handles of kind zero.
         let is_pcr = value < crate::pcr::COUNT as u32;
         let is_index = kind == handle::NV;
         let is_hierarchy = matches!(value, OWNER | ENDORSEMENT | PLATFORM | NULL);
-        let is_session = matches!(kind, handle::HMAC_SESSION | handle::POLICY_SESSION);
+        let is_session = handle::is_session(value);
         match self {
             Kind::Object => is_object,
             Kind::ObjectOrNull => is_object || value == NULL,
@@ -94,9 +94,9 @@ impl Kind {
             Kind::EntityOrNull => value == NULL || Kind::Entity.allows(value),
             Kind::Pcr => is_pcr,
             Kind::PcrOrNull => is_pcr || value == NULL,
-            Kind::HmacSession => is_session,
-            Kind::Policy => kind == handle::POLICY_SESSION,
-            Kind::Context => kind == handle::TRANSIENT || is_session,
+            Kind::HmacSession => is_session && kind == handle::HMAC_SESSION,
+            Kind::Policy => is_session && kind == handle::POLICY_SESSION,
+            Kind::Context => handle::is_transient(value) || is_session,
             Kind::Hierarchy => is_hierarchy,
             Kind::BaseHierarchy => is_hierarchy && value != NULL,
             Kind::HierarchyAuth => matches!(value, OWNER | ENDORSEMENT | PLATFORM | LOCKOUT),
@@ -256,7 +256,7 @@ pub(crate) const COMMANDS: &[Command] = commands! {
     0x159 [user Object] BOTH, asymmetric::rsa_decrypt;
     0x15b [user Object] HANDLE | DECRYPT, sequence::hmac_start;
     0x15c [user Object] DECRYPT, sequence::update;
-    0x15d [user Object] BOTH, asymmetric::sign;
+    0x15d [user Object] DECRYPT, asymmetric::sign;
     0x15e [user Object] ENCRYPT, creation::unseal;
     0x160 [plain Object, plain Policy] BOTH, policy_proofs::signed;
     0x161 [] HANDLE | BARE, context::load;

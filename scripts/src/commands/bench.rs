@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
 use plinth_qemu::{Qemu, QemuError};
 
 use crate::bench::{Amount, Bench, QUICK, Side, expected};
 use crate::commands::run::Loader;
 use crate::project::{Project, write};
+use crate::tpm::compare;
 use crate::{build, say};
 
 /// What an exit costs, in executed instructions: under Plinth, under Linux KVM, and the floor, on the same
@@ -17,11 +19,12 @@ use crate::{build, say};
 /// Runs the benchmark's guest on each SIDE and writes to target/bench: exits.json, exits.md (tables) and
 /// exits.svg (bars). Results of sides not run now are kept.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "scripts/bench [OPTION]... [SIDE]...")]
+#[command(override_usage = "scripts/bench [OPTION]... [SIDE]...\n       scripts/bench tpm")]
 pub struct Options {
-    /// What to run; all of them if none is named
-    #[arg(value_name = "SIDE")]
-    sides: Vec<Side>,
+    /// What to run, of floor, kvm, kvm_off, plinth, plinth_guarded, flat and batch; all of them if none is
+    /// named. Or `tpm`: how many commands the TPM executes in a second, and swtpm
+    #[arg(value_name = "SIDE", value_parser = what)]
+    sides: Vec<What>,
     /// Take the counts of Plinth and the floor as those to come: writes benches/expected.txt, with which
     /// scripts/test compares (it runs --quick, so give that too)
     #[arg(long)]
@@ -43,6 +46,17 @@ pub struct Options {
     loader: Loader,
 }
 
+/// A side, or the TPM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Side(Side),
+    Tpm,
+}
+
+fn what(name: &str) -> Result<What, String> {
+    if name == "tpm" { Ok(What::Tpm) } else { Side::from_str(name, true).map(What::Side) }
+}
+
 fn loader(name: &str) -> Result<Loader, String> {
     match name {
         "igvm" => Ok(Loader::Igvm),
@@ -56,6 +70,12 @@ fn loader(name: &str) -> Result<Loader, String> {
 /// # Errors
 /// When something can't be built, or a side gives no rows.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
+    if options.sides.contains(&What::Tpm) {
+        ensure!(options.sides.len() == 1, "`tpm` is measured alone");
+        let (program, compare) = (compare::build_released(project)?, compare::build(project)?);
+        say::print(&compare::rates(project, &compare, &program)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let qemu = Qemu::find(options.qemu.as_deref())?;
     let igvm = options.loader == Loader::Igvm;
     // Before anything is built: the sides that need it come late.
@@ -64,14 +84,18 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     }
     let mut bench = Bench::new(project, &qemu, &project.target.join("bench"))?;
     bench.igvm = igvm;
-    let sides = if options.sides.is_empty() { &Side::ALL[..] } else { &options.sides };
+    let named = options.sides.iter().filter_map(|what| match what {
+        What::Side(side) => Some(*side),
+        What::Tpm => None,
+    });
+    let sides = if options.sides.is_empty() { Side::ALL.to_vec() } else { named.collect() };
     let amount = if options.quick { QUICK } else { Amount { iterations: 5000, rounds: 3 } };
     bench.build()?;
     if sides.iter().any(|side| side.is_plinth()) {
         build::plinth(project)?;
     }
     let bar = say::bar(sides.len() as u64, "sides");
-    for side in sides {
+    for side in &sides {
         say::say(format_args!("running {side}"));
         bench.run(*side, amount)?;
         bar.inc(1);

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::command;
 use crate::project::Project;
 use crate::say::say;
-use crate::tpm::{server, suite, tools};
+use crate::tpm::{compare, server, suite, tools};
 
 /// What Debian's packages have to be there for, and a program or file of each.
 const NEEDED: [(&str, &str); 3] = [
@@ -16,13 +16,20 @@ const NEEDED: [(&str, &str); 3] = [
     ("libtss2-dev", "test -e /usr/include/tss2/tss2_esys.h"),
 ];
 
-/// Tests the TPM with tpm2-tools, compared with swtpm, and with the test suite of the crate tss-esapi
+/// Tests the TPM with tpm2-tools and random commands, compared with swtpm, and with the test suite of the
+/// crate tss-esapi
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "scripts/tpm [tools] [suite]")]
+#[command(override_usage = "scripts/tpm [tools] [suite] [differential [--seed N] [--commands N]]")]
 pub struct Options {
-    /// Which; both, if none is named
-    #[arg(value_parser = ["tools", "suite"])]
+    /// Which; the first two, if none is named
+    #[arg(value_parser = ["tools", "suite", "differential"])]
     which: Vec<String>,
+    /// What the random commands begin with
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many random commands, at least
+    #[arg(long, default_value_t = 20_000)]
+    commands: u64,
 }
 
 /// Tests it.
@@ -30,7 +37,8 @@ pub struct Options {
 /// # Errors
 /// When a program is missing, or a build or a server fails.
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
-    let wants = |name: &str| options.which.is_empty() || options.which.iter().any(|which| which == name);
+    let names = |name: &str| options.which.iter().any(|which| which == name);
+    let wants = |name: &str| options.which.is_empty() || names(name);
     // Before the build, and by what is used of each package.
     for (package, test) in NEEDED {
         if !command::succeeds(std::process::Command::new("sh").args(["-c", test])) {
@@ -50,6 +58,16 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         result.failed.iter().for_each(|name| say(format_args!("failed: {name}")));
         say(format_args!("suite: {} passed, {} failed", result.passed, result.failed.len()));
         failures += result.failed.len();
+    }
+    if names("differential") {
+        let compare = compare::build(project)?;
+        let seen = compare::codes(project, &compare, &program, options.seed, options.commands)?;
+        seen.different.iter().for_each(|line| say(format_args!("{line}")));
+        let compare::Seen { sent, succeeded, explained, different } = seen;
+        say(format_args!(
+            "differential: {sent} commands, {succeeded} executed by both, {explained} differences explained"
+        ));
+        failures += different.len();
     }
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -70,9 +70,14 @@ impl Server {
             if start.elapsed() > Duration::from_secs(10) {
                 bail!("{} does not listen", program.display());
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(5));
         }
         Ok(server)
+    }
+
+    /// How `tpm2-compare` reaches it: the port, and the process whose time is counted.
+    pub fn place(&self) -> String {
+        format!("{},{}", self.port, self.child.id())
     }
 
     /// How libtss2 reaches it.

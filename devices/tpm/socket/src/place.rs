@@ -1,7 +1,8 @@
 //! What the engine stands on: the operating system's entropy and clock, and two files.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -25,12 +26,14 @@ impl Platform for Machine {
 struct Files {
     folder: PathBuf,
     paths: [PathBuf; 2],
+    /// Each once it was written.
+    open: [Option<fs::File>; 2],
 }
 
 impl Files {
     fn new(folder: &Path) -> Files {
         let paths = ["tpm2-state.0", "tpm2-state.1"].map(|name| folder.join(name));
-        Files { folder: folder.to_owned(), paths }
+        Files { folder: folder.to_owned(), paths, open: [None, None] }
     }
 }
 
@@ -44,20 +47,38 @@ impl Storage for Files {
     }
 
     fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), PlatformError> {
-        let path = self.paths.get(slot).ok_or(PlatformError)?;
-        write_through(&self.folder, path, bytes).map_err(|_| PlatformError)
+        let (path, open) = self.paths.get(slot).zip(self.open.get_mut(slot)).ok_or(PlatformError)?;
+        // Taken out: after a write that failed nothing is known of the file, and it is opened again. So it is
+        // if somebody has removed it, as nothing would be kept by what has no name.
+        let file = open.take().filter(|file| file.metadata().is_ok_and(|data| data.nlink() > 0));
+        let file = file.map_or_else(|| open_through(&self.folder, path), Ok);
+        let written = file.and_then(|file| write_through(&file, bytes).map(|()| file));
+        *open = Some(written.map_err(|_| PlatformError)?);
+        Ok(())
     }
 }
 
-/// Writes a file of a folder and waits until the disk has its content, its size and, of a new one, its name.
-fn write_through(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Opens a file of a folder for writing. A new one's name is on the disk then.
+fn open_through(folder: &Path, path: &Path) -> std::io::Result<fs::File> {
     let is_new = !path.exists();
-    let mut file = fs::File::create(path)?;
-    file.write_all(bytes)?;
+    let file = fs::File::options().create(true).truncate(false).write(true).open(path)?;
+    // The name lies in the folder, and would be lost with the power.
+    if is_new {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// Writes all of a file and waits until the disk has its content and its size.
+fn write_through(file: &fs::File, bytes: &[u8]) -> std::io::Result<()> {
+    // In place: a file that is cut to nothing first costs as much again as the write.
+    file.write_all_at(bytes, 0)?;
+    let size = bytes.len() as u64;
+    if file.metadata()?.len() != size {
+        file.set_len(size)?;
+    }
     // On the disk before the other slot may be written: one whole state is there at any moment.
-    file.sync_all()?;
-    // A new file's name lies in the folder, and would be lost with the power.
-    if is_new { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+    file.sync_all()
 }
 
 fn read_key(option: &str) -> Result<[u8; 32]> {
@@ -95,4 +116,27 @@ pub fn open(tpmstate: &str, key: Option<&str>) -> Result<Tpm> {
         eprintln!("a new TPM was made in {}", folder.display());
     }
     Ok(tpm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Files, Storage};
+
+    #[test]
+    fn a_slot_has_what_was_written_last() {
+        let folder = std::env::temp_dir().join(format!("tpm2-socket-files-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut files = Files::new(&folder);
+        assert_eq!(files.read(0).unwrap(), []);
+        for bytes in [&b"a long state"[..], b"short", b"longer"] {
+            files.write(0, bytes).unwrap();
+            assert_eq!(files.read(0).unwrap(), bytes);
+        }
+        // Somebody removes the file: the next write makes it again, or fails where there is no folder.
+        std::fs::remove_file(folder.join("tpm2-state.0")).unwrap();
+        files.write(0, b"again").unwrap();
+        assert_eq!(files.read(0).unwrap(), b"again");
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(files.write(0, b"lost").is_err());
+    }
 }

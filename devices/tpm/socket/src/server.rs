@@ -9,13 +9,18 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::epoll;
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tpm2_engine::Tpm;
 
 use crate::control::{AfterCommand, BUFFER, Control};
 use crate::options::{Address, Socket, value};
 use crate::place;
+
+/// What the waiter calls the channels.
+const DATA: epoll::EventData = epoll::EventData::new_u64(0);
+const CONTROL: epoll::EventData = epoll::EventData::new_u64(1);
 
 /// The option of the child that goes on in the background.
 const READY: &str = "ready";
@@ -70,7 +75,10 @@ pub struct Server {
     control: Option<Listener>,
     data_client: Option<fs::File>,
     control_client: Option<OwnedFd>,
+    /// Who waits for the channels as they are; none if one has got or lost its client.
+    waiter: Option<OwnedFd>,
     terminates: bool,
+    buffer: Vec<u8>,
     pending: Vec<u8>,
     response: Vec<u8>,
 }
@@ -100,7 +108,9 @@ impl Server {
             control: options.ctrl.as_deref().map(Listener::new).transpose()?,
             data_client: None,
             control_client: None,
+            waiter: None,
             terminates: options.terminate,
+            buffer: vec![0; BUFFER as usize],
             pending: Vec::new(),
             response,
         };
@@ -131,53 +141,81 @@ impl Server {
     }
 
     /// Waits until something is to be read or accepted: on the data channel, on the control channel.
-    fn wait(&self) -> Result<[bool; 2]> {
+    fn wait(&mut self) -> Result<[bool; 2]> {
+        // Made once for each set of channels: a command costs one system call less than with poll's lists.
+        let waiter = match self.waiter.take() {
+            Some(waiter) => waiter,
+            None => self.watch()?,
+        };
+        let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: DATA }; 2];
+        let count = match epoll::wait(&waiter, &mut events, None) {
+            Ok(count) => count,
+            // A debugger has stopped the process, or it was suspended.
+            Err(Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        self.waiter = Some(waiter);
+        let events = events.get(..count).unwrap_or_default();
+        Ok([DATA, CONTROL].map(|channel| events.iter().any(|event| event.data.u64() == channel.u64())))
+    }
+
+    /// Who waits for the channels as they are now.
+    fn watch(&self) -> Result<OwnedFd> {
+        let waiter = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Of each channel either the client or the listener: a second client waits until the first has gone.
         let data = self.data_client.as_ref().map(AsFd::as_fd).or(self.data.as_ref().map(Listener::as_fd));
         let control =
             self.control_client.as_ref().map(AsFd::as_fd).or(self.control.as_ref().map(Listener::as_fd));
-        let mut fds: Vec<PollFd> =
-            data.iter().chain(&control).map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-        poll(&mut fds, None)?;
-        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
-        let mut next = |is_there: bool| is_there && ready.next().unwrap_or(false);
-        Ok([next(data.is_some()), next(control.is_some())])
+        for (fd, channel) in [(data, DATA), (control, CONTROL)] {
+            if let Some(fd) = fd {
+                epoll::add(&waiter, fd, channel, epoll::EventFlags::IN)?;
+            }
+        }
+        Ok(waiter)
+    }
+
+    fn set_data_client(&mut self, client: Option<fs::File>) {
+        (self.data_client, self.waiter) = (client, None);
+    }
+
+    fn set_control_client(&mut self, client: Option<OwnedFd>) {
+        (self.control_client, self.waiter) = (client, None);
     }
 
     /// Accepts a client of the data channel, or executes what it sent. False once it has gone.
     fn serve_data(&mut self) -> Result<bool> {
         let Some(client) = &mut self.data_client else {
             if let Some(listener) = &self.data {
-                self.data_client = Some(listener.accept()?.into());
+                let client = listener.accept()?.into();
+                self.set_data_client(Some(client));
                 // Half a command of an earlier client must not become the beginning of this one's.
                 self.pending.clear();
             }
             return Ok(true);
         };
-        let mut buffer = [0; BUFFER as usize];
-        let count = match client.read(&mut buffer) {
+        let count = match client.read(&mut self.buffer) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
             // Whatever went wrong with the connection, its client has gone.
             Err(_) => 0,
         };
         if count == 0 {
-            self.data_client = None;
+            self.set_data_client(None);
             return Ok(false);
         }
-        self.pending.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        self.pending.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
         // One read may bring a part of a command, or several.
         while let Some(size) = whole(&self.pending) {
             let command: Vec<u8> = self.pending.drain(..size).collect();
             // Stopped by the control channel, it is like a TPM without power.
             if !self.control_state.is_running {
-                self.data_client = None;
+                self.set_data_client(None);
                 return Ok(false);
             }
             self.tpm.execute(self.control_state.locality, &command, &mut self.response);
             let sent = self.data_client.as_mut().map(|client| client.write_all(&self.response));
             if !matches!(sent, Some(Ok(()))) {
-                self.data_client = None;
+                self.set_data_client(None);
                 return Ok(false);
             }
         }
@@ -187,7 +225,8 @@ impl Server {
     fn serve_control(&mut self) -> Result<AfterCommand> {
         let Some(client) = &self.control_client else {
             if let Some(listener) = &self.control {
-                self.control_client = Some(listener.accept()?);
+                let client = listener.accept()?;
+                self.set_control_client(Some(client));
             }
             return Ok(AfterCommand::Go);
         };
@@ -198,9 +237,10 @@ impl Server {
         let count =
             recvmsg(client, &mut slices, &mut ancillary, RecvFlags::empty()).map_or(0, |got| got.bytes);
         let Some(request) = buffer.get(..count).filter(|request| !request.is_empty()) else {
-            self.control_client = None;
+            self.set_control_client(None);
             return Ok(AfterCommand::Go);
         };
+        let mut writer: fs::File = client.try_clone()?.into();
         // Each message is one request: swtpm's clients send no half of one.
         let (response, next) = self.control_state.execute(&mut self.tpm, request);
         if next == AfterCommand::TakeData {
@@ -209,11 +249,10 @@ impl Server {
                 _ => None,
             });
             // The client has made a pair of sockets, and passes one end.
-            self.data_client = given.map(Into::into);
+            self.set_data_client(given.map(Into::into));
         }
-        let mut writer: fs::File = client.try_clone()?.into();
         if writer.write_all(&response).is_err() {
-            self.control_client = None;
+            self.set_control_client(None);
         }
         Ok(next)
     }

@@ -1,7 +1,6 @@
 //! Asymmetric primitives and signatures (part 3, chapters 14 and 20).
 
 use alloc::vec;
-use alloc::vec::Vec;
 
 use crate::constants::{alg, limit, object, st};
 use crate::crypto::ecc::{from_hex, parameters};
@@ -14,6 +13,7 @@ use crate::secret::Secret;
 use crate::structures::scheme::Scheme;
 use crate::structures::signature::Signature;
 use crate::structures::ticket::Ticket;
+use crate::wire::Reader;
 
 /// The scheme by which a key signs: its own, or the caller's where it has none.
 pub(crate) fn signing_scheme(key: &Object, given: Scheme) -> Result<Scheme> {
@@ -45,7 +45,8 @@ pub(crate) fn sign(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     let scheme = signing_scheme(&key, scheme).map_err(|rc| rc.parameter(2))?;
     let hash = scheme.hash.ok_or(Rc::SCHEME.parameter(2))?;
-    if key.has(object::RESTRICTED) {
+    // A ticket that is there must be right, also where none is needed.
+    if key.has(object::RESTRICTED) || !ticket.digest.is_empty() {
         // A restricted key signs only what was hashed here and does not begin as a structure of the TPM's
         // own: else a caller could have a quote signed that no TPM has made (part 3, 20.2).
         let parts: [&[u8]; 2] = [&hash.id().to_be_bytes(), &digest];
@@ -65,7 +66,7 @@ pub(crate) fn verify_signature(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let digest = call.read(|r| r.bytes(limit::DIGEST))?;
     let signature = call.read(Signature::read)?;
     call.end()?;
-    let key = tpm.object(call.handle(0)).map_err(|_| Rc::HANDLE.handle(1))?;
+    let key = tpm.object(call.handle(0)).map_err(|_| Rc::ATTRIBUTES.handle(1))?;
     if !key.has(object::SIGN) {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
@@ -87,14 +88,15 @@ pub(crate) fn verify_signature(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 }
 
 /// The RSA key of a command that en- or decrypts, and the scheme for it.
-fn rsa_key(tpm: &Tpm, call: &Call, given: Scheme) -> Result<(Object, Scheme)> {
+fn rsa_key(tpm: &Tpm, call: &Call, given: Scheme, label: &[u8], forbidden: u32) -> Result<(Object, Scheme)> {
     let key = tpm.object(call.handle(0)).map_err(|_| Rc::KEY.handle(1))?.clone();
     if key.public.kind() != alg::RSA {
         return Err(Rc::KEY.handle(1));
     }
-    if !key.has(object::DECRYPT) {
+    if !key.has(object::DECRYPT) || key.public.attributes & forbidden != 0 {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
+    check_label(label)?;
     let own = key.public.parameters.scheme();
     // What a key was made for its maker has said; only one without a scheme leaves the choice.
     let scheme = if own.is_null() { given } else { own };
@@ -106,22 +108,24 @@ fn rsa_key(tpm: &Tpm, call: &Call, given: Scheme) -> Result<(Object, Scheme)> {
     Ok((key, scheme))
 }
 
-/// A label with the zero that ends it, or none.
-fn label(call: &mut Call) -> Result<Vec<u8>> {
-    call.read(|r| {
-        let label = r.bytes(limit::LABEL)?;
-        // A label is a text with its final zero; an empty one is none.
-        if label.last().is_none_or(|last| *last == 0) { Ok(label) } else { Err(Rc::VALUE) }
-    })
+/// TPMT_RSA_DECRYPT.
+fn read_rsa_scheme(r: &mut Reader) -> Result<Scheme> {
+    let scheme = Scheme::read(r, alg::RSA)?;
+    if scheme.is_null() || scheme.decrypts() { Ok(scheme) } else { Err(Rc::VALUE) }
+}
+
+/// A label is a text with its final zero; an empty one is none.
+fn check_label(label: &[u8]) -> Result<()> {
+    if label.last().is_none_or(|last| *last == 0) { Ok(()) } else { Err(Rc::VALUE.parameter(3)) }
 }
 
 /// TPM2_RSA_Encrypt.
 pub(crate) fn rsa_encrypt(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let message = call.read(|r| r.bytes(limit::RSA_BYTES))?;
-    let scheme = call.read(|r| Scheme::read(r, alg::RSA))?;
-    let label = label(call)?;
+    let scheme = call.read(read_rsa_scheme)?;
+    let label = call.read(|r| r.bytes(limit::DIGEST + 2))?;
     call.end()?;
-    let (key, scheme) = rsa_key(tpm, call, scheme)?;
+    let (key, scheme) = rsa_key(tpm, call, scheme, &label, 0)?;
     let size = key.public.bytes().len();
     let too_long = Rc::VALUE.parameter(1);
     let encrypted = match scheme.id {
@@ -148,14 +152,11 @@ pub(crate) fn rsa_encrypt(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 /// TPM2_RSA_Decrypt.
 pub(crate) fn rsa_decrypt(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let block = call.read(|r| r.bytes(limit::RSA_BYTES))?;
-    let scheme = call.read(|r| Scheme::read(r, alg::RSA))?;
-    let label = label(call)?;
+    let scheme = call.read(read_rsa_scheme)?;
+    let label = call.read(|r| r.bytes(limit::DIGEST + 2))?;
     call.end()?;
-    let (key, scheme) = rsa_key(tpm, call, scheme)?;
     // A storage key decrypts seeds and salts, which the TPM never shows.
-    if key.has(object::RESTRICTED) {
-        return Err(Rc::ATTRIBUTES.handle(1));
-    }
+    let (key, scheme) = rsa_key(tpm, call, scheme, &label, object::RESTRICTED)?;
     if block.len() != key.public.bytes().len() {
         return Err(Rc::SIZE.parameter(1));
     }
@@ -211,7 +212,7 @@ pub(crate) fn ecdh_z_gen(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 
 /// TPM2_ECC_Parameters.
 pub(crate) fn ecc_parameters(_tpm: &mut Tpm, call: &mut Call) -> Result<()> {
-    let curve = call.read(|r| Curve::read(r).map_err(|_| Rc::VALUE))?;
+    let curve = call.read(Curve::read)?;
     call.end()?;
     call.out.u16(curve.id()).u16(curve.size() as u16 * 8);
     match curve {

@@ -8,7 +8,7 @@ use crate::crypto::Hash;
 use crate::crypto::kdf::kdfa;
 use crate::dispatch::Call;
 use crate::engine::Tpm;
-use crate::object::Object;
+use crate::object::{Object, can_sign};
 use crate::proof::HASH;
 use crate::rc::{Rc, Result};
 use crate::structures::pcr_selection;
@@ -48,7 +48,8 @@ impl Signer {
         }
         let wrong = Rc::KEY.handle(place + 1);
         let key = tpm.object(call.handle(place)).map_err(|_| wrong)?.clone();
-        if !key.has(object::SIGN) {
+        // A symmetric cipher has the same bit, where it means encryption.
+        if !key.has(object::SIGN) || !can_sign(key.public.kind()) {
             return Err(wrong);
         }
         let scheme = signing_scheme(&key, given).map_err(|rc| rc.parameter(number))?;
@@ -123,6 +124,10 @@ pub(crate) fn quote(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let mut selections = call.read(pcr_selection::read)?;
     call.end()?;
     let signer = Signer::new(tpm, call, 0, qualifying, scheme, 2)?;
+    // The digest of the PCRs is by the scheme's algorithm, and where nobody signs there is no scheme.
+    if signer.key.is_none() {
+        return Err(Rc::SCHEME.parameter(2));
+    }
     // The structure has to say what the digest is over: what is not there is not selected.
     tpm.volatile.pcrs.filter(&mut selections);
     let digest = tpm.volatile.pcrs.digest(&*tpm.crypto, signer.hash(), &selections);
@@ -153,7 +158,8 @@ pub(crate) fn certify_creation(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let ticket = call.read(|r| Ticket::read(r, &[st::CREATION]))?;
     call.end()?;
     let signer = Signer::new(tpm, call, 0, qualifying, scheme, 3)?;
-    let name = tpm.object(call.handle(1)).map_err(|_| Rc::HANDLE.handle(2))?.name.clone();
+    // A sequence has none, and so no ticket.
+    let name = tpm.entity_name(call.handle(1));
     // A loaded object does not say where it was created; only the ticket does.
     if !tpm.is_ticket(&ticket, &[&name, &creation]) {
         return Err(Rc::TICKET.parameter(4));
@@ -236,6 +242,9 @@ pub(crate) fn nv_certify(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         return attest(tpm, call, st::ATTEST_NV_DIGEST, &signer, |_, w| {
             w.sized(&name).sized(&digest);
         });
+    }
+    if offset > index.data.len() {
+        return Err(Rc::VALUE.parameter(4));
     }
     // Only what is attested: offset and size are in the structure, too.
     let content = index.data.get(offset..offset + size).ok_or(Rc::NV_RANGE)?.to_vec();

@@ -49,7 +49,8 @@ fn list<T>(
 
 /// TPM2_GetCapability.
 pub(crate) fn get(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
-    let capability = call.read(|r| r.u32())?;
+    let capability =
+        call.read(|r| Some(r.u32()?).filter(|cap| *cap <= cap::AUTH_POLICIES).ok_or(Rc::VALUE))?;
     let property = call.read(|r| r.u32())?;
     let count = call.read(|r| r.u32())?;
     call.end()?;
@@ -147,7 +148,7 @@ fn banks(tpm: &Tpm) -> Vec<Selection> {
 
 fn policies(tpm: &Tpm, out: &mut Writer, property: u32, count: u32) -> Result<()> {
     if handle::kind(property) != handle::PERMANENT {
-        return Err(Rc::HANDLE.parameter(2));
+        return Err(Rc::VALUE.parameter(2));
     }
     let mut all = Vec::new();
     for hierarchy in [handle::OWNER, handle::LOCKOUT, handle::ENDORSEMENT, handle::PLATFORM] {

@@ -14,6 +14,7 @@ use crate::proof::HASH;
 use crate::rc::{Rc, Result};
 use crate::secret::{Secret, same};
 use crate::session::{Session, SessionSlot, index};
+use crate::table::Kind;
 use crate::wire::{Reader, Writer};
 
 /// The handles of saved transient objects (part 2, 14.5).
@@ -93,15 +94,15 @@ pub(crate) fn save(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 /// TPM2_ContextLoad.
 pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let (identity, blob) = call.read(|r| {
-        let identity = Identity { sequence: r.u64()?, handle: r.u32()?, hierarchy: r.u32()? };
-        Ok((identity, r.bytes(limit::COMMAND)?))
+        let sequence = r.u64()?;
+        // TPMI_DH_SAVED and TPMI_RH_HIERARCHY.
+        let saved = |at: &u32| handle::is_session(*at) || [OBJECT, SEQUENCE, ST_CLEAR].contains(at);
+        let handle = Some(r.u32()?).filter(saved).ok_or(Rc::VALUE)?;
+        let hierarchy = Some(r.u32()?).filter(|at| Kind::Hierarchy.allows(*at)).ok_or(Rc::VALUE)?;
+        Ok((Identity { sequence, handle, hierarchy }, r.bytes(limit::COMMAND)?))
     })?;
     call.end()?;
     let about = |rc: Rc| rc.parameter(1);
-    let hierarchies = [handle::OWNER, handle::ENDORSEMENT, handle::PLATFORM, handle::NULL];
-    if !hierarchies.contains(&identity.hierarchy) {
-        return Err(about(Rc::VALUE));
-    }
     // What was saved before the hierarchy was turned off must not come back.
     if !tpm.is_enabled(identity.hierarchy) {
         return Err(about(Rc::HIERARCHY));
@@ -146,7 +147,7 @@ fn load_session(tpm: &mut Tpm, handle: u32, sequence: u64, r: &mut Reader) -> Re
 
 /// TPM2_FlushContext.
 pub(crate) fn flush(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
-    let flushed = call.read(|r| r.u32())?;
+    let flushed = call.read(|r| Some(r.u32()?).filter(|at| Kind::Context.allows(*at)).ok_or(Rc::VALUE))?;
     call.end()?;
     let about = |rc: Rc| rc.parameter(1);
     match handle::kind(flushed) {
@@ -154,39 +155,40 @@ pub(crate) fn flush(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             Some(slot @ Some(_)) => *slot = None,
             _ => return Err(about(Rc::HANDLE)),
         },
-        handle::HMAC_SESSION | handle::POLICY_SESSION => tpm.flush_session(flushed).map_err(about)?,
-        _ => return Err(about(Rc::HANDLE)),
+        // A session, loaded or saved.
+        _ => tpm.flush_session(flushed).map_err(about)?,
     }
     Ok(())
 }
 
 /// TPM2_EvictControl.
 pub(crate) fn evict_control(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
-    let place = call.read(|r| r.u32())?;
+    let is_persistent = |at: &u32| handle::kind(*at) == handle::PERSISTENT;
+    let place = call.read(|r| Some(r.u32()?).filter(is_persistent).ok_or(Rc::VALUE))?;
     call.end()?;
     let (by, source) = (call.handle(0), call.handle(1));
-    if handle::kind(place) != handle::PERSISTENT {
-        return Err(Rc::VALUE.parameter(1));
-    }
     let object = tpm.object(source).map_err(|_| Rc::ATTRIBUTES.handle(2))?.clone();
-    // One from outside has no ancestors here; one with stClear is to be gone after a restart.
-    if object.is_external || object.is_st_clear || object.sensitive.is_none() {
+    // One from outside has no ancestors here; one with stClear is to be gone after a restart; and the null
+    // hierarchy has a new seed after each reset, so that nothing of it may stay.
+    let is_temporary = object.is_external || object.is_st_clear || object.hierarchy == handle::NULL;
+    if is_temporary || object.sensitive.is_none() {
         return Err(Rc::ATTRIBUTES.handle(2));
     }
+    let is_removal = handle::kind(source) == handle::PERSISTENT;
+    // A persistent object is removed by naming it twice.
+    if is_removal && source != place {
+        return Err(Rc::HANDLE.handle(2));
+    }
+    // The platform may remove what is the owner's, too (part 3, 28.5).
     let is_platform = by == handle::PLATFORM;
-    // The null hierarchy has a new seed after each reset, so that nothing of it may stay.
-    if object.hierarchy == handle::NULL || is_platform != (object.hierarchy == handle::PLATFORM) {
+    if is_platform != (object.hierarchy == handle::PLATFORM) && !(is_platform && is_removal) {
         return Err(Rc::HIERARCHY.handle(2));
     }
     // Owner and platform have handles of their own, so that neither can take up the other's.
-    if is_platform != (place >= handle::PLATFORM_PERSISTENT) {
+    if is_platform != (place >= handle::PLATFORM_PERSISTENT) && !is_removal {
         return Err(Rc::RANGE.parameter(1));
     }
-    if handle::kind(source) == handle::PERSISTENT {
-        // A persistent object is removed by naming it twice.
-        if source != place {
-            return Err(Rc::HANDLE.handle(2));
-        }
+    if is_removal {
         tpm.permanent.persistent.remove(&source);
     } else {
         if tpm.permanent.persistent.contains_key(&place) {

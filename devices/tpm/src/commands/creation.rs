@@ -31,11 +31,6 @@ impl Request {
             pcrs: call.read(pcr_selection::read)?,
         };
         call.end()?;
-        // In the private area the value is padded to this size, which hides its length
-        // (`Sensitive::marshal`).
-        if request.given.auth.len() > request.public.name_alg.map_or(0, Hash::size) {
-            return Err(Rc::SIZE.parameter(1));
-        }
         Ok(request)
     }
 }
@@ -80,6 +75,7 @@ pub(crate) fn create_primary(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     // Before the key is made: a search for primes takes long, and its result would be thrown away.
     tpm.check_free_slot()?;
     tpm.check_template(&request.public, None, &request.given).map_err(blame)?;
+    check_auth(&request.given, &request.public)?;
     // What is not there is not to stand in the creation data as if it had been looked at.
     tpm.volatile.pcrs.filter(&mut request.pcrs);
     let sensitive = tpm.create_primary(hierarchy, &mut request.public, &request.given).map_err(blame)?;
@@ -118,6 +114,7 @@ pub(crate) fn create(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let mut request = Request::read(call)?;
     let parent = parent(tpm, call)?;
     tpm.check_template(&request.public, Some(&parent), &request.given).map_err(blame)?;
+    check_auth(&request.given, &request.public)?;
     tpm.volatile.pcrs.filter(&mut request.pcrs);
     let sensitive = tpm.create_ordinary(&mut request.public, &request.given).map_err(blame)?;
     // Wrapped with the public area as it is now: `create_ordinary` has filled in what follows from the
@@ -133,16 +130,17 @@ pub(crate) fn load(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let private = call.read(|r| r.bytes(limit::COMMAND))?;
     let public = call.read(|r| r.inside(|r| Public::read(r, false)))?;
     call.end()?;
+    // First, since opening a private area is in vain if there is no room.
+    tpm.check_free_slot()?;
     // An object without a secret comes by TPM2_LoadExternal.
     if private.is_empty() {
         return Err(Rc::SIZE.parameter(1));
     }
     let parent = parent(tpm, call)?;
-    tpm.check_free_slot()?;
-    check::attributes(&public, Some(&parent), true).map_err(|rc| rc.parameter(2))?;
     let name = public.name(&*tpm.crypto);
     // The name is in the HMAC: with another's public part the private one is refused.
     let sensitive = tpm.unwrap(&parent, &name, &private).map_err(|rc| rc.parameter(1))?;
+    check::attributes(&public, Some(&parent), true).map_err(|rc| rc.parameter(2))?;
     // Although it is wrapped for the parent: a parent that was imported has a seed that others may know.
     tpm.check_public(&public).map_err(|rc| rc.parameter(2))?;
     tpm.check_pair(&public, &sensitive).map_err(|rc| rc.parameter(2))?;
@@ -173,6 +171,7 @@ pub(crate) fn create_loaded(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     Ok(())
 }
 
+/// In the private area the value is padded to this size, which hides its length (`Sensitive::marshal`).
 fn check_auth(given: &SensitiveCreate, public: &Public) -> Result<()> {
     let most = public.name_alg.map_or(0, Hash::size);
     if given.auth.len() > most { Err(Rc::SIZE.parameter(1)) } else { Ok(()) }
@@ -207,6 +206,10 @@ fn create_below(
     check_auth(&given, &public)?;
     if public.kind() == alg::RSA {
         return Err(Rc::TYPE.parameter(2));
+    }
+    // What is derived is made of the parent's secret, not by chance (part 3, 12.9).
+    if public.has(object::SENSITIVE_DATA_ORIGIN) {
+        return Err(Rc::ATTRIBUTES.parameter(2));
     }
     check::attributes(&public, Some(&parent), true).map_err(|rc| rc.parameter(2))?;
     // Given there, they are hidden from who sees the template.

@@ -128,7 +128,7 @@ pub(crate) fn rewrap(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let is_wrapped = old != handle::NULL;
     // The secret is the old parent's: with one there is no wrapping without it, and without one none with it.
     if is_wrapped == secret.is_empty() {
-        return Err(if is_wrapped { Rc::SIZE.parameter(3) } else { Rc::HANDLE.handle(1) });
+        return Err(Rc::HANDLE.handle(1));
     }
     // An inner wrapping stays: its key is not for a TPM in between.
     let mut plain = Secret::from(duplicate);

@@ -24,6 +24,9 @@ pub(crate) fn write(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     check_write(tpm, call, |kind| matches!(kind, nv::ORDINARY | nv::PIN_FAIL | nv::PIN_PASS))?;
     let index = tpm.nv(call.handle(1))?;
     let size = index.data.len();
+    if offset > size {
+        return Err(Rc::VALUE.parameter(2));
+    }
     let is_whole = data.len() == size;
     // With WRITEALL an index is written as a whole or not at all, so that nobody finds half of a new value.
     if offset + data.len() > size || (index.public.has(nv::WRITEALL) && !is_whole) {
@@ -109,6 +112,9 @@ pub(crate) fn read(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     // No more fits into a response.
     if size > limit::NV_BUFFER {
         return Err(Rc::VALUE.parameter(1));
+    }
+    if offset > index.data.len() {
+        return Err(Rc::VALUE.parameter(2));
     }
     let data = index.data.get(offset..offset + size).ok_or(Rc::NV_RANGE)?;
     call.out.sized(data);

@@ -28,33 +28,37 @@ fn check(public: &NvPublic, by: u32) -> Result<()> {
     let is_platform = by == handle::PLATFORM;
     let kind = public.kind();
     let wrong = [
+        // A restart would make the counter unwritten, and then it would return numbers that it had before.
+        public.has(nv::CLEAR_STCLEAR) && kind == nv::COUNTER,
+        // It counts its own tries; counted by the protection as well, they would lock out everybody else.
+        kind == nv::PIN_FAIL && !public.has(nv::NO_DA),
+        // A PIN can't be written with itself, nor be tried without end.
+        public.is_pin() && has_any(nv::AUTHWRITE | nv::GLOBALLOCK | nv::WRITEDEFINE),
         // States are the TPM's to set.
         has_any(STATES),
         // What nobody may read, or write, would be of no use.
         !has_any(READS),
         !has_any(WRITES),
-        public.has(nv::PLATFORMCREATE) != is_platform,
-        // Nobody but the platform may define what only a policy removes.
-        public.has(nv::POLICY_DELETE) && !is_platform,
-        // A restart would make the counter unwritten, and then it would return numbers that it had before.
-        public.has(nv::CLEAR_STCLEAR) && kind == nv::COUNTER,
         // One promises that the content stays for good, the other that a restart takes it away.
         public.has(nv::CLEAR_STCLEAR | nv::WRITEDEFINE),
-        // A PIN can't be written with itself, nor be tried without end.
-        public.is_pin() && has_any(nv::AUTHWRITE | nv::GLOBALLOCK | nv::WRITEDEFINE),
-        // It counts its own tries; counted by the protection as well, they would lock out everybody else.
-        kind == nv::PIN_FAIL && !public.has(nv::NO_DA),
     ];
+    if size_of(public)?.is_some_and(|size| usize::from(public.size) != size) {
+        return Err(Rc::SIZE);
+    }
     if wrong.contains(&true) {
         return Err(Rc::ATTRIBUTES);
     }
-    if !public.policy.is_empty() && public.policy.len() != public.name_alg.size() {
-        return Err(Rc::SIZE);
+    // Who defines an index is to be able to remove it.
+    if public.has(nv::PLATFORMCREATE) != is_platform {
+        return Err(Rc::ATTRIBUTES.handle(1));
     }
-    match size_of(public)? {
-        Some(size) if usize::from(public.size) != size => Err(Rc::SIZE),
-        _ => Ok(()),
+    // Nobody but the platform may define what only a policy removes.
+    if public.has(nv::POLICY_DELETE) && !is_platform {
+        return Err(Rc::ATTRIBUTES);
     }
+    // Written as a whole or not at all, it would be written never.
+    let is_too_long = public.has(nv::WRITEALL) && usize::from(public.size) > limit::NV_BUFFER;
+    if is_too_long { Err(Rc::SIZE) } else { Ok(()) }
 }
 
 /// TPM2_NV_DefineSpace.
@@ -63,14 +67,17 @@ pub(crate) fn define_space(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let public = call.read(|r| r.inside(NvPublic::read))?;
     call.end()?;
     let by = call.handle(0);
+    if !public.policy.is_empty() && public.policy.len() != public.name_alg.size() {
+        return Err(Rc::SIZE.parameter(2));
+    }
+    if auth.len() > public.name_alg.size() {
+        return Err(Rc::SIZE.parameter(1));
+    }
     // The platform's authorization works even while its indices are turned off.
     if by == handle::PLATFORM && !tpm.volatile.enables.platform_nv {
         return Err(Rc::HIERARCHY.handle(1));
     }
     check(&public, by).map_err(|rc| rc.parameter(2))?;
-    if auth.len() > public.name_alg.size() {
-        return Err(Rc::SIZE.parameter(1));
-    }
     if tpm.permanent.nv.contains_key(&public.index) {
         return Err(Rc::NV_DEFINED);
     }

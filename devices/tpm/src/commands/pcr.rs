@@ -130,6 +130,7 @@ pub(crate) fn allocate(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let most: usize = Hash::ALL.iter().map(|hash| hash.size() * crate::pcr::COUNT).sum();
     // The running PCRs stay as they are until the next reset (part 3, 22.5).
     tpm.permanent.banks = banks;
+    tpm.volatile.is_reallocated = true;
     tpm.touch();
     call.out.yes_no(true).u32(crate::pcr::COUNT as u32).u32(size as u32).u32((most - size) as u32);
     Ok(())

@@ -113,7 +113,19 @@ pub(crate) fn name_hash(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 
 /// TPM2_PolicyTemplate.
 pub(crate) fn template(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
-    tie(tpm, call, Tied::Template, false)
+    let digest = call.read(|r| r.bytes(limit::DIGEST))?;
+    call.end()?;
+    let (_, session) = session(tpm, call)?;
+    match &session.policy.tied {
+        Tied::Template(before) if *before != digest => return Err(Rc::VALUE.parameter(1)),
+        Tied::Template(_) | Tied::Nothing => {}
+        _ => return Err(Rc::CPHASH),
+    }
+    if digest.len() != session.hash.size() {
+        return Err(Rc::SIZE.parameter(1));
+    }
+    session.policy.tie(Tied::Template(digest.clone()))?;
+    extend(tpm, call, &[&digest], |_| {})
 }
 
 /// TPM2_PolicyDuplicationSelect.

@@ -133,7 +133,10 @@ fn check_cp_hash(tpm: &mut Tpm, call: &Call, cp_hash: &[u8], number: usize) -> R
 
 fn restrict(tpm: &mut Tpm, call: &Call, cp_hash: &[u8], timeout: u64) -> Result<()> {
     let (_, session) = session(tpm, call)?;
-    if !cp_hash.is_empty() {
+    if !cp_hash.is_empty() && session.kind == crate::session::Kind::Trial {
+        // A trial session authorizes nothing, so that nothing is to be refused: the last one counts.
+        session.policy.tied = Tied::Parameters(cp_hash.to_vec());
+    } else if !cp_hash.is_empty() {
         session.policy.tie(Tied::Parameters(cp_hash.to_vec()))?;
     }
     session.policy.limit(timeout);
@@ -182,7 +185,7 @@ pub(crate) fn secret(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 
 /// TPM2_PolicyTicket.
 pub(crate) fn ticket(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
-    let timeout = call.read(|r| r.sized(8)?.first_chunk::<8>().copied().ok_or(Rc::SIZE))?;
+    let timeout = call.read(|r| r.bytes(limit::DIGEST))?;
     let cp_hash = call.read(|r| r.bytes(limit::DIGEST))?;
     let reference = call.read(|r| r.bytes(limit::NONCE))?;
     let name = call.read(|r| r.bytes(limit::DIGEST + 2))?;
@@ -192,6 +195,7 @@ pub(crate) fn ticket(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     if is_trial {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
+    let timeout: [u8; 8] = timeout.try_into().map_err(|_| Rc::SIZE.parameter(1))?;
     // Of the caller, and as yet unproved; the ticket below covers it.
     let ends = u64::from_be_bytes(timeout) & !UNTIL_RESET;
     if ends < tpm.time() {

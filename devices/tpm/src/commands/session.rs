@@ -61,12 +61,12 @@ pub(crate) fn start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     // Before the salt, whose decryption takes long.
     tpm.check_free_session()?;
     let (key, bind) = (call.handle(0), call.handle(1));
+    let salt = salt(tpm, key, &encrypted)?;
     // Not authorized here: the caller shows by its HMACs that it knows the value (`check_hmac`).
     let bound_auth = match bind {
         handle::NULL => Secret::default(),
         bind => tpm.entity_auth(bind).map_err(|_| Rc::HANDLE.handle(2))?,
     };
-    let salt = salt(tpm, key, &encrypted)?;
     let nonce = tpm.random(caller.len());
     let mut session_key = Secret::default();
     // Otherwise the key is empty, and HMACs rest on the entity's value alone.

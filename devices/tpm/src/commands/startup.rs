@@ -161,6 +161,10 @@ fn clear(tpm: &mut Tpm, locality: u8) {
 pub(crate) fn shutdown(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let is_state = is_state(call)?;
     call.end()?;
+    // The PCRs that would be kept are not those that there are to be after the start (part 3, 9.4).
+    if is_state && tpm.volatile.is_reallocated {
+        return Err(Rc::TYPE.parameter(1));
+    }
     tpm.permanent.orderly = if is_state { Orderly::State(keep(tpm)) } else { Orderly::Clear };
     // Nothing of the clock is lost then, so that it is as safe behind the next start as now.
     tpm.permanent.is_clock_safe = tpm.volatile.is_clock_safe;
@@ -231,7 +235,8 @@ pub(crate) fn incremental_self_test(_tpm: &mut Tpm, call: &mut Call) -> Result<(
         if count > 64 {
             return Err(Rc::SIZE);
         }
-        (0..count).try_for_each(|_| r.u16().and_then(known))
+        let list = (0..count).map(|_| r.u16()).collect::<Result<Vec<_>>>()?;
+        list.into_iter().try_for_each(known)
     })?;
     call.end()?;
     // All was tested at the start: nothing is left to do.

@@ -42,7 +42,19 @@ pub(crate) fn attributes(public: &Public, parent: Option<&Object>, is_below_tpm:
         ensure(has(object::DECRYPT) != has(object::SIGN), Rc::ATTRIBUTES)?;
     }
     ensure(!has(object::X509_SIGN) || has(object::SIGN), Rc::ATTRIBUTES)?;
+    if let Some(parent) = parent.filter(|parent| parent.is_parent()) {
+        parents(public, &parent.public)?;
+    }
     schemes(public)
+}
+
+/// A storage key that can't leave its parent protects its children no less than that (part 3, 12.1).
+fn parents(public: &Public, parent: &Public) -> Result<()> {
+    if !public.is_parent() || !public.has(object::FIXED_PARENT) {
+        return Ok(());
+    }
+    ensure(public.name_alg == parent.name_alg, Rc::HASH)?;
+    ensure(public.parameters.symmetric() == parent.parameters.symmetric(), Rc::SYMMETRIC)
 }
 
 /// Checks the parameters against the attributes.
@@ -70,7 +82,8 @@ fn keyed_hash(public: &Public, scheme: Scheme) -> Result<()> {
     let (signs, decrypts) = (public.has(object::SIGN), public.has(object::DECRYPT));
     let is_restricted = public.has(object::RESTRICTED);
     match scheme.id {
-        alg::NULL => ensure(signs == decrypts || !is_restricted, Rc::SCHEME),
+        // One that is for both, or for neither, has no scheme of its own; one for one purpose has one.
+        alg::NULL => ensure(signs == decrypts, Rc::SCHEME),
         _ if signs == decrypts => Err(Rc::SCHEME),
         alg::HMAC => ensure(signs, Rc::SCHEME),
         _ => ensure(decrypts && (!is_restricted || scheme.extra == alg::KDF1_SP800_108), Rc::SCHEME),
@@ -93,18 +106,26 @@ fn asymmetric(public: &Public, symmetric: Symmetric, scheme: Scheme) -> Result<(
     ensure(if signs { scheme.signs() } else { scheme.decrypts() }, Rc::SCHEME)
 }
 
-/// Checks where the secret of a new object comes from: from the caller or from the TPM.
-pub(crate) fn origin(public: &Public, has_data: bool) -> Result<()> {
-    let is_own = public.has(object::SENSITIVE_DATA_ORIGIN);
+/// Checks where the secret of a new object comes from: from the caller or from the TPM. A primary object may
+/// have data of the caller's beside the seed that it is made of.
+pub(crate) fn origin(public: &Public, has_data: bool, is_primary: bool) -> Result<()> {
+    let has = |attribute| public.has(attribute);
+    let is_own = has(object::SENSITIVE_DATA_ORIGIN);
+    ensure(is_own || has_data, Rc::ATTRIBUTES)?;
+    ensure(!is_own || !has_data || is_primary, Rc::ATTRIBUTES)?;
     match public.kind() {
         alg::KEYEDHASH => {
-            let is_data = !public.has(object::SIGN) && !public.has(object::DECRYPT);
+            let is_data = !has(object::SIGN) && !has(object::DECRYPT);
             // Data to be sealed come from the caller.
-            ensure(!(is_data && is_own), Rc::ATTRIBUTES)?;
-            ensure(is_own != has_data, Rc::ATTRIBUTES)
+            ensure(!(is_data && is_own), Rc::ATTRIBUTES)
         }
-        alg::SYMCIPHER => ensure(is_own != has_data, Rc::ATTRIBUTES),
+        alg::SYMCIPHER => {
+            // A parent whose key somebody else may know must not promise to be of this TPM alone.
+            let is_fixed = has(object::FIXED_TPM) || has(object::FIXED_PARENT);
+            ensure(is_own || !has(object::RESTRICTED) || !is_fixed, Rc::ATTRIBUTES)
+        }
         // A private key that a caller chose is one that somebody else may know.
-        _ => ensure(is_own && !has_data, Rc::ATTRIBUTES),
+        // And one that is for nothing would be no key.
+        _ => ensure(is_own && (has(object::SIGN) || has(object::DECRYPT)), Rc::ATTRIBUTES),
     }
 }

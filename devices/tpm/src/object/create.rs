@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::{Object, check};
-use crate::constants::alg;
+use crate::constants::{alg, object};
 use crate::crypto::drbg::Drbg;
 use crate::crypto::primes::rsa_key;
 use crate::crypto::{Crypto, Hash, Point};
@@ -35,7 +35,7 @@ fn symmetric_secret(
         // A key for HMACs is as long as the digest.
         parameters => parameters.scheme().hash.or(public.name_alg).map_or(0, Hash::size),
     };
-    if given.data.is_empty() {
+    if given.data.is_empty() || public.has(object::SENSITIVE_DATA_ORIGIN) {
         return Ok(drbg.bytes(crypto, size).into());
     }
     // A cipher's key has one size; a HMAC's key, and what is sealed, may have any.
@@ -197,8 +197,8 @@ impl Tpm {
         parent: Option<&Object>,
         given: &SensitiveCreate,
     ) -> Result<()> {
-        check::attributes(public, parent, true)?;
-        check::origin(public, !given.data.is_empty())
+        check::origin(public, !given.data.is_empty(), parent.is_none())?;
+        check::attributes(public, parent, true)
     }
 }
 

@@ -47,9 +47,7 @@ pub(crate) fn read(area: &[u8]) -> Result<Vec<Use>> {
         ensure(number <= MOST, Rc::AUTHSIZE)?;
         let mut one = || {
             let handle = r.u32()?;
-            let kind = handle::kind(handle);
-            let is_session = matches!(kind, handle::HMAC_SESSION | handle::POLICY_SESSION);
-            ensure(is_session || handle == handle::PASSWORD, Rc::VALUE)?;
+            ensure(handle::is_session(handle) || handle == handle::PASSWORD, Rc::VALUE)?;
             let nonce = r.bytes(limit::NONCE)?;
             let attributes = r.u8()?;
             ensure(attributes & session::RESERVED == 0, Rc::RESERVED_BITS)?;
@@ -67,6 +65,11 @@ pub(crate) fn read(area: &[u8]) -> Result<Vec<Use>> {
 impl Tpm {
     /// Checks all uses of sessions, and gives each entity that needs it its session.
     pub(crate) fn authorize(&mut self, command: &Command, call: &mut Call, parameters: &[u8]) -> Result<()> {
+        for at in 0..call.uses.len() {
+            // The form of all before the first value: what is wrong with the third session must not cost the
+            // first one a counted try, nor tell whether its value was right.
+            self.check_form(command, call, at).map_err(|rc| rc.session(at + 1))?;
+        }
         // The first sessions belong to the handles that need one, in the order of the handles (part 3, 5.5).
         let entities: Vec<_> =
             call.handles.iter().zip(command.handles).filter(|(_, spec)| spec.role != Role::None).collect();
@@ -76,33 +79,29 @@ impl Tpm {
         for (one, (entity, spec)) in call.uses.iter_mut().zip(entities) {
             one.entity = Some((*entity, spec.role));
         }
-        for at in 0..call.uses.len() {
-            // All attributes before the first value: what is wrong with the third session must not cost the
-            // first one a counted try, nor tell whether its value was right.
-            self.check_use(command, call, at).map_err(|rc| rc.session(at + 1))?;
+        // A session that neither authorizes nor has another purpose is a mistake of the caller (part 3, 5.5).
+        let purposes = session::DECRYPT | session::ENCRYPT | session::AUDIT;
+        let is_idle = |one: &Use| one.entity.is_none() && !has(one.attributes, purposes);
+        if let Some(at) = call.uses.iter().position(|one| is_idle(one) && !one.is_password()) {
+            return Err(Rc::ATTRIBUTES.session(at + 1));
         }
         for at in 0..call.uses.len() {
+            self.check_use(call, at).map_err(|rc| rc.session(at + 1))?;
             self.check_authorization(call, at, parameters).map_err(|rc| rc.session(at + 1))?;
         }
         Ok(())
     }
 
-    /// Checks what a session is used for.
-    fn check_use(&self, command: &Command, call: &Call, at: usize) -> Result<()> {
+    /// Checks that a use of a session is one, and that the session is there.
+    fn check_form(&self, command: &Command, call: &Call, at: usize) -> Result<()> {
         let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
         let attributes = one.attributes;
         if one.is_password() {
             // A password has no key, so that nothing can be encrypted or audited by it.
             ensure(attributes & !session::CONTINUE == 0, Rc::ATTRIBUTES)?;
-            ensure(one.nonce.is_empty(), Rc::NONCE)?;
-            return ensure(one.entity.is_some(), Rc::ATTRIBUTES);
+            return ensure(one.nonce.is_empty(), Rc::NONCE);
         }
         let session = self.session(one.handle).map_err(|_| Rc::reference_session(at + 1))?;
-        // Whatever the session is for: each of its HMACs is a try at the value that it was bound to (part 1,
-        // 19.8).
-        if session.is_bound_to_protected {
-            self.check_lockout(if session.is_bound_to_lockout { handle::LOCKOUT } else { handle::NULL })?;
-        }
         // Only those in front: each pair is then looked at once.
         let others = || call.uses.iter().take(at);
         ensure(
@@ -110,32 +109,42 @@ impl Tpm {
             others().all(|other| index(other.handle) != index(one.handle) || other.is_password()),
             Rc::HANDLE,
         )?;
-        for (purpose, is_possible) in [
-            (session::DECRYPT, command.decrypts()),
-            (session::ENCRYPT, command.encrypts()),
-            (session::AUDIT, true),
-        ] {
-            if has(attributes, purpose) {
-                ensure(is_possible, Rc::ATTRIBUTES)?;
-                ensure(others().all(|other| !has(other.attributes, purpose)), Rc::ATTRIBUTES)?;
-            }
+        for purpose in [session::DECRYPT, session::ENCRYPT, session::AUDIT] {
+            let is_second = || others().any(|other| has(other.attributes, purpose));
+            ensure(!has(attributes, purpose) || !is_second(), Rc::ATTRIBUTES)?;
         }
-        if has(attributes, session::DECRYPT | session::ENCRYPT) {
+        let ciphers = [(session::DECRYPT, command.decrypts()), (session::ENCRYPT, command.encrypts())];
+        for (_, is_possible) in ciphers.into_iter().filter(|(purpose, _)| has(attributes, *purpose)) {
+            ensure(is_possible, Rc::ATTRIBUTES)?;
             ensure(session.symmetric != crate::structures::scheme::Symmetric::Null, Rc::SYMMETRIC)?;
+        }
+        ensure(!has(attributes, session::AUDIT) || session.kind == Kind::Hmac, Rc::ATTRIBUTES)
+    }
+
+    /// Checks what a session is used for.
+    fn check_use(&self, call: &Call, at: usize) -> Result<()> {
+        let one = call.uses.get(at).ok_or(Rc::FAILURE)?;
+        let attributes = one.attributes;
+        if one.is_password() {
+            return ensure(one.entity.is_some(), Rc::HANDLE);
+        }
+        let session = self.session(one.handle).map_err(|_| Rc::reference_session(at + 1))?;
+        // A trial session has a policy's digest without having been shown anything, and is for nothing else
+        // (part 1, 19.3).
+        ensure(session.kind != Kind::Trial, Rc::ATTRIBUTES)?;
+        // Whatever the session is for: each of its HMACs is a try at the value that it was bound to (part 1,
+        // 19.8).
+        if session.is_bound_to_protected {
+            self.check_lockout(if session.is_bound_to_lockout { handle::LOCKOUT } else { handle::NULL })?;
         }
         if has(attributes, session::AUDIT) {
             // The first use makes a session exclusive, so that it may ask to be.
             let is_first = session.audit.is_empty() || has(attributes, session::AUDIT_RESET);
             let is_exclusive = self.volatile.exclusive_audit == Some(index(one.handle));
             let wants_exclusive = has(attributes, session::AUDIT_EXCLUSIVE);
-            ensure(!wants_exclusive || is_first || is_exclusive, Rc::EXCLUSIVE)?;
-            ensure(session.kind == Kind::Hmac, Rc::ATTRIBUTES)?;
-        } else {
-            ensure(!has(attributes, session::AUDIT_EXCLUSIVE | session::AUDIT_RESET), Rc::ATTRIBUTES)?;
+            return ensure(!wants_exclusive || is_first || is_exclusive, Rc::EXCLUSIVE);
         }
-        // A session that neither authorizes nor has another purpose is a mistake of the caller (part 3, 5.5).
-        let purposes = session::DECRYPT | session::ENCRYPT | session::AUDIT;
-        ensure(one.entity.is_some() || has(attributes, purposes), Rc::ATTRIBUTES)
+        ensure(!has(attributes, session::AUDIT_EXCLUSIVE | session::AUDIT_RESET), Rc::ATTRIBUTES)
     }
 
     fn check_authorization(&mut self, call: &mut Call, at: usize, parameters: &[u8]) -> Result<()> {
@@ -145,6 +154,9 @@ impl Tpm {
         let Some((entity, role)) = one.entity else {
             return self.check_hmac(call, at, session.as_ref(), parameters, None);
         };
+        // Presence is asked for beside the platform's authorization, never in place of it.
+        let needs_presence = entity == handle::PLATFORM && self.permanent.presence.contains(&call.code);
+        ensure(!needs_presence || self.platform.is_present(), Rc::PP)?;
         let policy = session.as_ref().filter(|session| session.kind != Kind::Hmac);
         // A policy without a value lets nothing be guessed, so lockout does not stop it; everything else is
         // refused in lockout before it is compared, or guessing would go on (part 1, 19.8).
@@ -256,26 +268,35 @@ impl Tpm {
         })
     }
 
+    /// Whether only a policy authorizes an entity for this role (part 1, 19.2).
+    fn needs_policy(&self, entity: u32, role: Role) -> bool {
+        match role {
+            Role::Duplicate => true,
+            Role::Admin => {
+                // For an administrator's role an index has a policy only: NV_ChangeAuth and
+                // NV_UndefineSpaceSpecial.
+                handle::kind(entity) == handle::NV
+                    || self.object(entity).is_ok_and(|found| found.has(object::ADMIN_WITH_POLICY))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether an entity can be authorized by its value, for this role.
     fn check_value_available(&self, entity: u32, role: Role, call: &Call) -> Result<()> {
+        ensure(!self.needs_policy(entity, role), Rc::AUTH_TYPE)?;
         let is_available = match handle::kind(entity) {
             handle::NV => {
                 let public = &self.nv(entity)?.public;
                 let needed = if call.writes_nv() { nv::AUTHWRITE } else { nv::AUTHREAD };
-                // For an administrator's role an index has a policy only: NV_ChangeAuth and
-                // NV_UndefineSpaceSpecial.
-                role == Role::User && public.has(needed) && self.is_pin_usable(entity)
+                public.has(needed) && self.is_pin_usable(entity)
             }
             handle::TRANSIENT | handle::PERSISTENT => {
                 if matches!(self.slot(entity), Some(crate::object::Slot::Sequence(_))) {
                     return Ok(());
                 }
                 let object = self.object(entity)?;
-                let by_role = match role {
-                    Role::User => object.has(object::USER_WITH_AUTH),
-                    Role::Admin => !object.has(object::ADMIN_WITH_POLICY),
-                    _ => false,
-                };
+                let by_role = role != Role::User || object.has(object::USER_WITH_AUTH);
                 // Without a secret part there is no value to compare with, and the empty one would let
                 // everybody in.
                 by_role && object.sensitive.is_some()
@@ -285,15 +306,23 @@ impl Tpm {
         ensure(is_available, Rc::AUTH_UNAVAILABLE)
     }
 
+    /// Whether an entity can be authorized by a policy: an object always, by one that is empty never
+    /// (`check_policy`).
     fn check_policy_available(&self, entity: u32, role: Role, call: &Call) -> Result<()> {
-        // These attributes of an index are about reading and writing; an administrator's policy is always
-        // open.
-        if handle::kind(entity) != handle::NV || role != Role::User {
-            return Ok(());
-        }
-        let public = &self.nv(entity)?.public;
-        let needed = if call.writes_nv() { nv::POLICYWRITE } else { nv::POLICYREAD };
-        ensure(public.has(needed), Rc::AUTH_UNAVAILABLE)
+        let is_available = match handle::kind(entity) {
+            handle::NV => {
+                let public = &self.nv(entity)?.public;
+                let needed = if call.writes_nv() { nv::POLICYWRITE } else { nv::POLICYREAD };
+                // These attributes are about reading and writing, not about what an administrator does.
+                if role == Role::User { public.has(needed) } else { !public.policy.is_empty() }
+            }
+            handle::TRANSIENT | handle::PERSISTENT => {
+                // A sequence is no object, and has no policy.
+                self.object(entity).is_ok_and(|object| object.sensitive.is_some())
+            }
+            _ => self.entity_policy(entity).0.is_some(),
+        };
+        ensure(is_available, Rc::AUTH_UNAVAILABLE)
     }
 
     /// Whether a PIN index still accepts its value.

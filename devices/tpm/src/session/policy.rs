@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Kind, Session};
+use super::Session;
 use crate::constants::{handle, nv};
 use crate::crypto::{Crypto, Hash};
 use crate::dispatch::Call;
@@ -118,24 +118,20 @@ impl Tpm {
         parameters: &[u8],
     ) -> Result<()> {
         let policy = &session.policy;
-        // A trial session computes a digest without having been shown anything.
-        if session.kind == Kind::Trial {
-            return Err(Rc::ATTRIBUTES);
-        }
         // The command is there to show that somebody knows a value, so the policy must have asked for one
         // (part 3, 23.4).
         if call.code == POLICY_SECRET && policy.needed == Needed::Nothing {
             return Err(Rc::MODE);
         }
         let (hash, digest) = self.entity_policy(entity);
-        // No session's digest is ever empty, so that this would fail below; the code here says why.
-        if digest.is_empty() {
-            return Err(Rc::AUTH_UNAVAILABLE);
-        }
         // The PCRs were right when TPM2_PolicyPCR looked; that they still are is known only if none has
         // changed.
         if policy.pcr_counter.is_some_and(|counter| counter != self.volatile.pcrs.counter) {
             return Err(Rc::PCR_CHANGED);
+        }
+        // The algorithm as well: a digest says nothing without it.
+        if hash != Some(session.hash) || policy.digest != digest {
+            return Err(Rc::POLICY_FAIL);
         }
         if policy.timeout != 0 && policy.timeout < self.time() {
             return Err(Rc::EXPIRED);
@@ -152,8 +148,7 @@ impl Tpm {
             Tied::Names(digest) => *digest == self.name_hash(session.hash, call),
             Tied::Template(digest) => *digest == self.template_hash(session.hash, call, parameters),
         };
-        // The algorithm as well: a digest says nothing without it.
-        if !is_tied || hash != Some(session.hash) || policy.digest != digest {
+        if !is_tied {
             return Err(Rc::POLICY_FAIL);
         }
         if !is_among(call.locality, policy.locality) {

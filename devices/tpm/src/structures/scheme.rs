@@ -54,7 +54,7 @@ impl Scheme {
         if id == alg::NULL {
             return Ok(Scheme::NULL);
         }
-        let wrong = if kind == alg::RSA { Rc::VALUE } else { Rc::SCHEME };
+        let wrong = if kind == alg::ECC { Rc::SCHEME } else { Rc::VALUE };
         let row = SCHEMES.iter().find(|row| row.0 == id && row.1 == kind).ok_or(wrong)?;
         let hash = if row.4 { Some(Hash::read(r)?) } else { None };
         let mut extra = alg::NULL;
