@@ -17,6 +17,7 @@ pub mod capability;
 pub mod control;
 pub mod cpuid;
 pub mod debugport;
+pub mod disk;
 pub mod egg_timer;
 pub mod elf_boot;
 pub mod guest_memory;

@@ -21,6 +21,7 @@ mod kernel;
 mod late;
 mod mmio_forms;
 mod network;
+mod nvme;
 mod protocols;
 mod registers;
 mod root;
@@ -65,6 +66,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "49-disk", run: disk::run },
     Group { name: "49-files", run: files::run },
     Group { name: "49-network", run: network::run },
+    Group { name: "49-nvme", run: nvme::run },
     Group { name: "49-root", run: root::run },
     Group { name: "49-tpm", run: tpm::run },
     Group { name: "49-virtio", run: virtio::run },

@@ -29,8 +29,8 @@ mod xts;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use virtio_devices::blk::spec::SECTOR_BYTES;
-use virtio_devices::blk::{BUFFER_BYTES, Disk, DiskError};
+use devices::disk::SECTOR_BYTES;
+use devices::disk::{BUFFER_BYTES, Disk, DiskError};
 use zeroize::Zeroizing;
 
 pub use xts::Xts;

@@ -6,7 +6,7 @@
 
 use aes::Aes256;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit, consts::U16};
-use virtio_devices::blk::spec::SECTOR_BYTES;
+use devices::disk::SECTOR_BYTES;
 
 use crate::{KEY_BYTES, KeyError};
 

@@ -7,6 +7,8 @@ pub mod abi;
 pub mod device_link;
 pub mod host_devices;
 pub mod loader;
+pub mod nvme;
+pub mod pci_disk;
 pub mod virtio;
 
 pub use ram_files::model::run as ram_files;
@@ -16,7 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 9] = [
+    let own: [Target; 10] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
@@ -24,6 +26,7 @@ pub fn all() -> Vec<Target> {
         ("host_scan", host_devices::scan),
         ("loader_file", loader::file),
         ("loader_host", loader::host),
+        ("nvme", nvme::run),
         ("ram_files", ram_files),
         ("virtio_block", virtio::block),
     ];
@@ -62,6 +65,8 @@ pub fn slowness(target: &str) -> u64 {
         "ram_files" => 4,
         // It has a machine to make, and memory to clear.
         "virtio_block" => 10,
+        // And pages to give to its driver.
+        "nvme" => 20,
         _ => 1,
     }
 }

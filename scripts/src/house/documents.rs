@@ -176,6 +176,7 @@ fn every_module_of_the_other_crates_is_in_architecture() {
         ("decoder", "decoder/src"),
         ("decoder/oracle", "decoder/oracle/src"),
         ("devices", "devices/src"),
+        ("devices/nvme", "devices/nvme/src"),
         ("devices/virtio", "devices/virtio/src"),
         ("devices/tpm", "devices/tpm/src"),
         ("igvm-tools", "igvm-tools/src"),

@@ -3,10 +3,10 @@
 use core::sync::atomic::AtomicU64;
 
 use bitflags::bitflags;
+pub use devices::disk::SECTOR_BYTES;
 use runtime::event::Event;
 use runtime::host_function::{DeviceMemory, HostFunction};
 use runtime::syscall;
-pub use virtio_devices::blk::spec::SECTOR_BYTES;
 use virtio_devices::blk::spec::{feature, kind};
 
 use crate::DriverError;

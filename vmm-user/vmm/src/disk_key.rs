@@ -6,9 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use block_crypt::{Encrypted, KeySource};
+use devices::disk::Disk;
 use runtime::abi::operation::Handle;
 use runtime::process;
-use virtio_devices::blk::Disk;
 use zeroize::Zeroizing;
 
 /// A file of the image. Plinth's processes with the handle of its files can read it; the guest can't.
@@ -50,7 +50,7 @@ mod tests {
     use alloc::vec;
 
     use block_crypt::KEY_BYTES;
-    use virtio_devices::blk::DiskError;
+    use devices::disk::DiskError;
 
     use super::*;
 

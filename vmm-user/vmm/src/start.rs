@@ -133,7 +133,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         serial_interrupt: handles.serial_interrupt,
         tsc_hz: info.tsc_hz,
     };
-    let has_urgent_threads = matches!(disk, Some(virtio::Disk::Host(_)));
+    let has_urgent_threads = matches!(disk, Some(virtio::Disk::Thread(_)));
     let parts = build_board(start, &config, &router, extension, &ram, disk)?;
     // Tables before the kernel: the kernel is told where they are.
     let firmware = firmware::place_firmware(vm, cpus, &parts.acpi)?;

@@ -1,4 +1,4 @@
-//! The virtio devices of a guest, and what is behind them.
+//! The virtio devices of a guest, and what is behind them; the disk may be an NVMe controller instead.
 //!
 //! | `init.conf` | device | behind it |
 //! |---|---|---|
@@ -11,6 +11,8 @@
 //!
 //! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. With
 //! `set disk-key FILE` either kind has nothing but ciphertext of what the guest has ([`crate::disk_key`]).
+//! With `set disk-front nvme` the guest finds it behind an NVMe controller, and its work is always done by a
+//! thread.
 //! Packed rings are offered besides split ones by `set virtio-rings packed`. All but what is the host's is
 //! reached in the exit that notifies.
 
@@ -25,12 +27,14 @@ use alloc::format;
 use alloc::string::String;
 
 use block_crypt::Encrypted;
+use devices::disk::AtOnce;
 use devices::guest_memory::{GuestMemory, NotMemory};
+use nvme_device::{Nvme, NvmeConfig};
 use runtime::Start;
 use runtime::abi::operation::Handle;
 use runtime::channel::Channel;
 use runtime::process;
-use virtio_devices::blk::{AtOnce, Block, BlockConfig};
+use virtio_devices::blk::{Block, BlockConfig};
 use virtio_devices::console::Console;
 use virtio_devices::device::VirtioDevice;
 use virtio_devices::net::Net;
@@ -76,8 +80,17 @@ pub enum Disk {
     Ram(RamDisk),
     /// One that is encrypted there.
     EncryptedRam(Encrypted<RamDisk>),
-    /// A disk of the host's.
-    Host(Worker),
+    /// One on a thread of its own: the host's, or any behind an NVMe controller.
+    Thread(Worker),
+}
+
+/// Whether the disk is behind an NVMe controller, as the setting `disk-front` says.
+fn is_nvme(front: Option<&str>) -> Result<bool, String> {
+    match front {
+        None | Some("virtio") => Ok(false),
+        Some("nvme") => Ok(true),
+        Some(front) => Err(format!("disk-front {front}: a disk's front is virtio or nvme")),
+    }
 }
 
 /// Holds that no virtio device is to be a process of its own: there is no such program, and the guest would
@@ -107,24 +120,32 @@ pub fn take_disk(
         return Ok(None);
     }
     let key = start.setting("disk-key").map(|name| KeyFile { files, name });
-    let disk = match (start.setting("disk-channel"), key) {
-        (Some(name), key) => Disk::Host(host_disk(start, name, key, tsc_hz)?),
-        (None, Some(key)) => Disk::EncryptedRam(encrypted(ram_disk(start, files, ram)?, key)?),
-        (None, None) => Disk::Ram(ram_disk(start, files, ram)?),
-    };
-    Ok(Some(disk))
+    let is_nvme = is_nvme(start.setting("disk-front"))?;
+    if let Some(name) = start.setting("disk-channel") {
+        let disk = HostDisk::open(channel(start, name)?, tsc_hz)?;
+        return on_thread(disk, key).map(Some);
+    }
+    let disk = ram_disk(start, files, ram)?;
+    Ok(Some(match key {
+        // A queue of such a controller may have more work than an exit should take.
+        key if is_nvme => on_thread(disk, key)?,
+        Some(key) => Disk::EncryptedRam(encrypted(disk, key)?),
+        None => Disk::Ram(disk),
+    }))
 }
 
-/// Connects to the process that drives the host's disk, and has a thread talk to it.
-fn host_disk(start: &Start, name: &str, key: Option<KeyFile<'_>>, tsc_hz: u64) -> Result<Worker, String> {
-    let channel = start.handle(name).ok_or_else(|| format!("no channel named {name} to the host's disk"))?;
-    let disk = HostDisk::open(Channel(channel), tsc_hz)?;
+/// The channel to the process that drives the host's disk.
+fn channel(start: &Start, name: &str) -> Result<Channel, String> {
+    start.handle(name).map(Channel).ok_or_else(|| format!("no channel named {name} to the host's disk"))
+}
+
+/// Has a thread do a disk's work; the cipher's, too, which so is not done by a vCPU's.
+fn on_thread(disk: impl devices::disk::Disk + 'static, key: Option<KeyFile<'_>>) -> Result<Disk, String> {
     let worker = match key {
-        // The cipher's work is done by the disk's thread, not by a vCPU's.
         Some(key) => Worker::start(encrypted(disk, key)?),
         None => Worker::start(disk),
     };
-    worker.map_err(|status| format!("a thread for the host's disk: {status}"))
+    worker.map(Disk::Thread).map_err(|status| format!("a thread for the disk: {status}"))
 }
 
 /// Takes the disk's payload out of the guest's memory: the guest finds none there, and reaches it through the
@@ -184,16 +205,24 @@ fn add_net(start: &Start, ram: &GuestRam, tsc_hz: u64, board: &mut Builder) {
 fn add_disk(start: &Start, ram: &GuestRam, disk: Disk, board: &mut Builder) {
     let queues = start.setting("disk-queues").and_then(|queues| queues.parse().ok()).unwrap_or(1);
     let serial = start.setting("disk-serial").unwrap_or("plinth").as_bytes().to_vec();
-    let config = BlockConfig { serial, queues };
     match disk {
-        Disk::Ram(disk) => add(start, ram, Block::new(AtOnce::new(disk), config), board),
-        Disk::EncryptedRam(disk) => add(start, ram, Block::new(AtOnce::new(disk), config), board),
-        Disk::Host(worker) => {
+        Disk::Ram(disk) => {
+            add(start, ram, Block::new(AtOnce::new(disk), BlockConfig { serial, queues }), board)
+        }
+        Disk::EncryptedRam(disk) => {
+            add(start, ram, Block::new(AtOnce::new(disk), BlockConfig { serial, queues }), board);
+        }
+        Disk::Thread(worker) => {
             // Jobs end on the worker's thread, which has no way to the guest: by this event vCPU 0 takes them
             // back.
             let done = worker.done();
-            let device = VirtioPci::new(Block::new(worker, config), ram.clone(), rings(start));
-            board.add_function_with_input(device, done);
+            if is_nvme(start.setting("disk-front")) == Ok(true) {
+                let config = NvmeConfig { serial, queues };
+                board.add_function_with_input(Nvme::new(worker, ram.clone(), config), done);
+            } else {
+                let device = Block::new(worker, BlockConfig { serial, queues });
+                board.add_function_with_input(VirtioPci::new(device, ram.clone(), rings(start)), done);
+            }
         }
     }
 }
@@ -221,5 +250,11 @@ mod tests {
         assert_eq!(why, "virtio-rng runs inside the VMM only: write `device virtio-rng inside`");
         let inside = [("device.rtc", "process"), ("device.virtio-rng", "inside"), ("disk", "process")];
         assert_eq!(check_places(inside.into_iter()), Ok(()));
+    }
+
+    #[test]
+    fn a_disk_has_one_of_two_fronts() {
+        assert_eq!([None, Some("virtio"), Some("nvme")].map(is_nvme), [Ok(false), Ok(false), Ok(true)]);
+        assert!(is_nvme(Some("ahci")).is_err_and(|why| why.contains("virtio or nvme")));
     }
 }

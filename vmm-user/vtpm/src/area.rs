@@ -16,9 +16,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use block_crypt::{Encrypted, KeyError};
+use devices::disk::SECTOR_BYTES;
+use devices::disk::{BUFFER_BYTES, Disk, DiskError};
 use tpm2_engine::{PlatformError, Storage};
-use virtio_devices::blk::spec::SECTOR_BYTES;
-use virtio_devices::blk::{BUFFER_BYTES, Disk, DiskError};
 
 /// Bytes of a slot. The largest state that the engine's limits allow has some 150 KiB.
 pub const SLOT_BYTES: u64 = 256 << 10;

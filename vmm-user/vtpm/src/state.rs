@@ -7,13 +7,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use block_crypt::KeySource;
+use devices::disk::Disk;
 use runtime::Start;
 use runtime::abi::operation::Permissions;
 use runtime::channel::Channel;
 use runtime::shared::SharedMemory;
 use tpm2_engine::crypto::{Crypto, Hash};
 use tpm2_engine::{RustCrypto, Storage, Tpm};
-use virtio_devices::blk::Disk;
 use vmm::disk_key::KeyFile;
 use vmm::virtio::host_disk::HostDisk;
 use zeroize::Zeroizing;

@@ -1,59 +1,31 @@
 //! The block device (virtio 1.2, 5.2): reads, writes, flushes, discards and zeroes, on any number of queues.
 //!
 //! What a request asks of the disk is cut into [`Job`]s, which a [`Backend`] does. One whose disk is memory
-//! does them at once ([`AtOnce`]), and the request is done in the notification that it came with. Another one
-//! does them later, on a thread of its own, and has the device look for those that are done (`input`): no
-//! vCPU waits for it. A job has data of its own; guest memory is copied from when a job begins, and copied to
-//! when it is done, both under the device's lock. So a reset has nothing to wait for: what is done behind it
-//! is dropped.
+//! does them at once ([`AtOnce`](devices::disk::AtOnce)), and the request is done in the notification that it
+//! came with. Another one does them later, on a thread of its own, and has the device look for those that are
+//! done (`input`): no vCPU waits for it. A job has data of its own; guest memory is copied from when a job
+//! begins, and copied to when it is done, both under the device's lock. So a reset has nothing to wait for:
+//! what is done behind it is dropped.
 
-pub mod backend;
 mod request;
 pub mod spec;
 
 use alloc::vec::Vec;
 
+use devices::disk::{BUFFER_BYTES, Backend, DiskError, Job, SECTOR_BYTES};
 use devices::guest_memory::GuestMemory;
 
 use crate::device::{Queues, VirtioDevice};
 use crate::queue::{Chain, RingError};
-pub use backend::{AtOnce, Backend, Job, Operation};
 use request::{About, Request};
-use spec::{SECTOR_BYTES, feature};
+use spec::feature;
 
-/// The most bytes of a job's data.
-pub const BUFFER_BYTES: usize = 64 << 10;
 /// The most bytes that one job fills with zeroes.
 const ZEROES_BYTES: u64 = 1 << 20;
 /// The most sectors that one discard or one request for zeroes may have.
 const RANGE_SECTORS_MAX: u32 = 1 << 20;
 /// The most ranges that one such request may have.
 const RANGES_MAX: u32 = 64;
-
-/// The disk could not do it. To blame: what the disk is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskError;
-
-/// What a block device keeps its data on. Offsets and sizes are in bytes, and inside the disk.
-///
-/// # Errors
-/// All of it gives [`DiskError`] when it can't be done; the guest gets an I/O error.
-pub trait Disk: Send {
-    /// How many bytes it has.
-    fn bytes(&self) -> u64;
-    /// Whether it can't be written.
-    fn is_read_only(&self) -> bool;
-    /// Reads.
-    fn read(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError>;
-    /// Writes.
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
-    /// What was written before is kept, whatever happens to the machine.
-    fn flush(&mut self) -> Result<(), DiskError>;
-    /// Nobody needs these bytes any more; they may read as anything.
-    fn discard(&mut self, offset: u64, bytes: u64) -> Result<(), DiskError>;
-    /// These bytes are zero from now on.
-    fn write_zeroes(&mut self, offset: u64, bytes: u64) -> Result<(), DiskError>;
-}
 
 /// What is said of a block device.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 
 use alloc::vec::Vec;
 
+use devices::disk::{BUFFER_BYTES, Job, Operation, SECTOR_BYTES};
 use devices::guest_memory::GuestMemory;
 
-use super::backend::{Job, Operation};
-use super::spec::{HEADER_BYTES, RANGE_BYTES, SECTOR_BYTES, SERIAL_BYTES, UNMAP, kind, status};
-use super::{BUFFER_BYTES, RANGE_SECTORS_MAX, RANGES_MAX, ZEROES_BYTES};
+use super::spec::{HEADER_BYTES, RANGE_BYTES, SERIAL_BYTES, UNMAP, kind, status};
+use super::{RANGE_SECTORS_MAX, RANGES_MAX, ZEROES_BYTES};
 use crate::queue::{Chain, RingError};
 
 /// Why a request is not carried out.

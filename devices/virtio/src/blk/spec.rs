@@ -1,7 +1,5 @@
 //! What requests are made of (virtio 1.2, 5.2.6).
 
-/// Bytes of a sector, whatever the disk's are.
-pub const SECTOR_BYTES: u64 = 512;
 /// Bytes of a request's header: type, four reserved, sector.
 pub const HEADER_BYTES: u32 = 16;
 /// Bytes of a range to discard or to fill with zeroes: sector, number of sectors, flags.

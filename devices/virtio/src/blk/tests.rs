@@ -7,6 +7,7 @@ use super::*;
 use crate::pci::spec as pci;
 use crate::testing::{Machine, formats, random};
 use devices::capability::Width;
+use devices::disk::{AtOnce, Disk};
 use devices::pci::PciFunction;
 
 /// A disk in memory, which notes what else is asked of it.

@@ -27,7 +27,7 @@ pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Ima
     // The live view's configuration goes on with the ordinary one.
     let mut configs = if options.inspect { vec!["vmm", "inspect"] } else { vec!["vmm"] };
     let (mut drivers, mut more) = (Vec::new(), String::new());
-    if let Some(DiskFile { file, is_ram, is_encrypted }) = &options.disk {
+    if let Some(DiskFile { file, is_ram, is_encrypted, is_nvme }) = &options.disk {
         let file = readable(file)?;
         if *is_ram {
             image = image.set("payload.disk", format_args!("file:{}", file.display()));
@@ -38,6 +38,10 @@ pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Ima
         if *is_encrypted {
             image = image.with_key("disk.key", &key(&file)?);
             more += "for vmm\n  set disk-key disk.key\n";
+        }
+        if *is_nvme {
+            // Its work is done by a thread, which is more urgent than vCPUs.
+            more += "for vmm\n  set disk-front nvme\n  priority 2\n";
         }
     }
     if let Some(file) = &options.tpm {

@@ -45,9 +45,10 @@ pub struct Options {
     pub loader: Option<Loader>,
     /// A disk of the guest's, /dev/vda: this file, by QEMU's virtio disk and a process that drives it; with
     /// `,ram` a copy of the file in memory, which is gone when the machine ends; with `,encrypt` the file has
-    /// nothing but ciphertext, by a key that is kept in FILE.key and made if the disk is empty. With any file
-    /// the guest is the small one; `debian` is no file, but the disk with its root
-    #[arg(long, value_name = "FILE[,ram][,encrypt]", conflicts_with = "image")]
+    /// nothing but ciphertext, by a key that is kept in FILE.key and made if the disk is empty; with `,nvme`
+    /// the guest finds it behind an NVMe controller, as /dev/nvme0n1. With any file the guest is the small
+    /// one; `debian` is no file, but the disk with its root
+    #[arg(long, value_name = "FILE[,ram][,encrypt][,nvme]", conflicts_with = "image")]
     pub disk: Option<DiskFile>,
     /// A network of the guest's, eth0, by QEMU's virtio device and a process that drives it: the one that
     /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2; a guest on a disk has it anyway
@@ -100,6 +101,8 @@ pub struct DiskFile {
     pub is_ram: bool,
     /// It is encrypted.
     pub is_encrypted: bool,
+    /// The guest finds it behind an NVMe controller.
+    pub is_nvme: bool,
 }
 
 impl DiskFile {
@@ -124,14 +127,16 @@ impl FromStr for DiskFile {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        let (mut file, mut is_ram, mut is_encrypted) = (text, false, false);
+        let (mut file, mut is_ram, mut is_encrypted, mut is_nvme) = (text, false, false, false);
         loop {
             if let Some(rest) = file.strip_suffix(",ram") {
                 (file, is_ram) = (rest, true);
             } else if let Some(rest) = file.strip_suffix(",encrypt") {
                 (file, is_encrypted) = (rest, true);
+            } else if let Some(rest) = file.strip_suffix(",nvme") {
+                (file, is_nvme) = (rest, true);
             } else {
-                return Ok(Self { file: file.into(), is_ram, is_encrypted });
+                return Ok(Self { file: file.into(), is_ram, is_encrypted, is_nvme });
             }
         }
     }
@@ -208,15 +213,16 @@ mod tests {
 
     #[test]
     fn a_disk_is_a_file_and_what_is_done_with_it() {
-        for (text, name, is_ram, is_encrypted) in [
-            ("a,b", "a,b", false, false),
-            ("a,ram", "a", true, false),
-            ("a,encrypt", "a", false, true),
-            ("a,ram,encrypt", "a", true, true),
-            ("a,encrypt,ram", "a", true, true),
+        for (text, name, is_ram, is_encrypted, is_nvme) in [
+            ("a,b", "a,b", false, false, false),
+            ("a,ram", "a", true, false, false),
+            ("a,encrypt", "a", false, true, false),
+            ("a,nvme", "a", false, false, true),
+            ("a,ram,encrypt", "a", true, true, false),
+            ("a,encrypt,nvme,ram", "a", true, true, true),
         ] {
             let Ok(disk) = text.parse::<DiskFile>();
-            assert_eq!(disk, DiskFile { file: name.into(), is_ram, is_encrypted });
+            assert_eq!(disk, DiskFile { file: name.into(), is_ram, is_encrypted, is_nvme });
         }
     }
 }

@@ -26,9 +26,15 @@ pub fn settled(project: &Project, options: &Options) -> Result<Options> {
     }
     let asked = options.disk.as_ref();
     ensure!(asked.is_none_or(|disk| !disk.is_ram), "Debian's disk is too large for the machine's memory");
+    ensure!(asked.is_none_or(|disk| !disk.is_nvme), "Debian's disk is a virtio one, /dev/vda");
     let is_encrypted = asked.is_some_and(|disk| disk.is_encrypted);
     Ok(Options {
-        disk: Some(DiskFile { file: users(project, is_encrypted)?, is_ram: false, is_encrypted }),
+        disk: Some(DiskFile {
+            file: users(project, is_encrypted)?,
+            is_ram: false,
+            is_encrypted,
+            is_nvme: false,
+        }),
         net: Some(Network::User),
         append: format!("{} root=/dev/vda", options.append),
         ..options.clone()

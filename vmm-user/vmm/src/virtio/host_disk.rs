@@ -11,11 +11,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use block_link::client::{Client, Failure};
 use block_link::{Abilities, Refusal, SECTOR_BYTES, Sectors};
+use devices::disk::{BUFFER_BYTES, Disk, DiskError};
 use runtime::abi::status::Status;
 use runtime::channel::Channel;
 use runtime::event::Event;
 use runtime::syscall;
-use virtio_devices::blk::{BUFFER_BYTES, Disk, DiskError};
 
 /// How long a request is repeated, and how long a disk is waited for at the start, in seconds.
 const LIMIT_SECONDS: u64 = 120;

@@ -1,6 +1,6 @@
 //! A disk in memory. It begins as a file of the image and ends with the machine.
 
-use virtio_devices::blk::{Disk, DiskError};
+use devices::disk::{Disk, DiskError};
 
 use crate::guest_memory::GuestRam;
 

@@ -8,11 +8,11 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use devices::disk::{Backend, Disk, DiskError, Job};
 use runtime::abi::status::Status;
 use runtime::event::Event;
 use runtime::thread;
 use spin::Mutex;
-use virtio_devices::blk::{Backend, Disk, DiskError, Job};
 
 /// The priority of the thread, which the process has to have (`priority 2` in `init.conf`); that of vCPUs is
 /// 1.
@@ -190,7 +190,7 @@ mod tests {
     use alloc::vec;
     use alloc::vec::Vec;
 
-    use virtio_devices::blk::Operation;
+    use devices::disk::Operation;
 
     use super::*;
 

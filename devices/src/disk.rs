@@ -1,8 +1,37 @@
-//! Who does a block device's work: at once, or later.
+//! What a guest's disk is kept on, and who does the work: between a disk's front end, virtio or NVMe, and
+//! what is behind it. Work is done at once, or later.
 
 use alloc::vec::Vec;
 
-use super::{Disk, DiskError};
+/// Bytes of a sector, the unit of all offsets and sizes.
+pub const SECTOR_BYTES: u64 = 512;
+/// The most bytes of a job's data.
+pub const BUFFER_BYTES: usize = 64 << 10;
+
+/// The disk could not do it. To blame: what the disk is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskError;
+
+/// What a block device keeps its data on. Offsets and sizes are in bytes, and inside the disk.
+///
+/// # Errors
+/// All of it gives [`DiskError`] when it can't be done; the guest gets an I/O error.
+pub trait Disk: Send {
+    /// How many bytes it has.
+    fn bytes(&self) -> u64;
+    /// Whether it can't be written.
+    fn is_read_only(&self) -> bool;
+    /// Reads.
+    fn read(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), DiskError>;
+    /// Writes.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
+    /// What was written before is kept, whatever happens to the machine.
+    fn flush(&mut self) -> Result<(), DiskError>;
+    /// Nobody needs these bytes any more; they may read as anything.
+    fn discard(&mut self, offset: u64, bytes: u64) -> Result<(), DiskError>;
+    /// These bytes are zero from now on.
+    fn write_zeroes(&mut self, offset: u64, bytes: u64) -> Result<(), DiskError>;
+}
 
 /// What is to be done with a disk. Offsets and sizes are in bytes, whole sectors, and on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
