@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use plinth_qemu::{Machine, Outcome, Qemu, Version, read_text};
 
 use crate::build::Build;
-use crate::image::{Image, Payload};
+use crate::image::{Image, Payload, config_ended_by_reset};
 use crate::project::{Project, read};
 
 /// QEMU before it ends by itself at instructions which the guest's user code has: its translator has no way
@@ -134,7 +134,9 @@ impl Place {
         let file = |extension: &str| self.folder.join(format!("{seed}.{extension}"));
         let kernel = self.programs.join("chaos-guest");
         let payload = Payload { kernel, initrd: None, append: format!("{seed} {seconds}") };
-        let image = Image::new(&self.project, "debian")?.programs(&self.programs).payload(&payload);
+        let config = config_ended_by_reset(&self.project, &[])?;
+        let image = Image::new(&self.project, "debian")?;
+        let image = image.programs(&self.programs).payload(&payload).config(&config);
         let (console, log) = (file("console"), file("log"));
         let mut machine = Machine::new(plinth_qemu::Boot::Pvh {
             loader: self.programs.join("pvh-loader"),

@@ -140,6 +140,17 @@ pub fn config_with(project: &Project, name: &str, settings: &[&str]) -> Result<S
     Ok(text)
 }
 
+/// The ordinary configuration, with more settings, of a guest whose reset is the end.
+///
+/// # Errors
+/// When there is no such configuration, or it does not say what a reset does.
+pub fn config_ended_by_reset(project: &Project, settings: &[&str]) -> Result<String> {
+    const IN_PLACE: &str = "set reset in-place\n";
+    let text = config_with(project, "vmm", settings)?;
+    ensure!(text.contains(IN_PLACE), "vmm.conf does not say what a reset does");
+    Ok(text.replace(IN_PLACE, "set reset end\n"))
+}
+
 /// The configuration of a TPM (`vmm-user/config/tpm.conf`), whose registers are those of that interface:
 /// `crb` or `fifo`. It goes behind that of the process `vmm`.
 ///

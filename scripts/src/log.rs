@@ -22,10 +22,12 @@ pub struct ExitRow {
 }
 
 /// The lines of the table that the VMM of a debug image logs when it ends, without what the log puts before
-/// each.
+/// each: of the last one, where a guest has reset its machine.
 pub fn exit_table(log: &str) -> Vec<&str> {
-    let from_begin = log.lines().skip_while(|line| !line.contains("exit-table begin")).skip(1);
-    from_begin.take_while(|line| !line.contains("exit-table end")).map(bare).collect()
+    let lines: Vec<_> = log.lines().collect();
+    let begin = lines.iter().rposition(|line| line.contains("exit-table begin"));
+    let behind = begin.and_then(|begin| lines.get(begin + 1..)).unwrap_or_default();
+    behind.iter().take_while(|line| !line.contains("exit-table end")).map(|line| bare(line)).collect()
 }
 
 /// The rows of the table.
@@ -79,6 +81,9 @@ SeaBIOS\nBooting from ROM...\n[    0.1] cpu0 INFO  kernel: first
             [row("port", 59368, "vmm"), row("hlt", 5151, "vmm"), row("host interrupt", 2723, "kernel")]
         );
         assert!(exit_table("nothing\n").is_empty());
+        // Of a guest that has reset its machine, the last one.
+        let before = "vmm: exit-table begin\nvmm: hlt 1 vmm\nvmm: exit-table end\n";
+        assert_eq!(exit_table(&(before.to_owned() + LOG)), table);
         for line in ["port", "port 5", "port vmm", "port x vmm", "5 vmm", ""] {
             assert!(exit_rows(&[line]).is_err(), "{line}");
         }

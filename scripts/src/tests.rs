@@ -24,6 +24,7 @@ mod network;
 mod nvme;
 mod protocols;
 mod registers;
+pub mod resets;
 mod root;
 pub(crate) mod source;
 mod tpm;
@@ -61,6 +62,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "39-chaos", run: chaos::run },
     Group { name: "40-exit-cost", run: exit_cost::run },
     Group { name: "45-c", run: c_process::run },
+    Group { name: "46-resets", run: resets::run },
     Group { name: "47-ends", run: ends::run },
     Group { name: "48-devices", run: devices::run },
     Group { name: "49-disk", run: disk::run },

@@ -1,5 +1,6 @@
 //! `scripts/soak`: boots each guest many times in a row; or has a second processor change the pages that the
-//! kernel shares, for as long as one wants; or boots with devices in processes of their own, or kills one.
+//! kernel shares, for as long as one wants; or boots with devices in processes of their own, or kills one; or
+//! has a guest reset its machine.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,21 +10,22 @@ use plinth_qemu::Qemu;
 
 use crate::project::Project;
 use crate::testing::Suite;
-use crate::tests::{abi, devices};
+use crate::tests::{abi, devices, resets};
 use crate::{build, matrix};
 
 /// Seeds of page races in one machine: each takes two seconds, or more on a busy host, and the ABI's tests
 /// wait 200 s for a part.
 const SEEDS: u64 = 20;
 
-/// How long any number of kills may take.
+/// How long any number of kills, or resets, may take.
 const KILLS_LIMIT: Duration = Duration::from_secs(7200);
 
 /// Boots each guest many times in a row: {6.1, newest} x {1, 2} CPUs x each loader
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "scripts/soak [ROUNDS]\n       scripts/soak --page-race SEEDS [--first SEED]\n       \
-                      scripts/soak --devices ROUNDS\n       scripts/soak --device-kills TIMES"
+                      scripts/soak --devices ROUNDS\n       scripts/soak --device-kills TIMES\n       \
+                      scripts/soak --resets TIMES"
 )]
 pub struct Options {
     /// How many times
@@ -41,6 +43,9 @@ pub struct Options {
     /// moments, while four processors use all three
     #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices"])]
     device_kills: Option<u32>,
+    /// Instead: a small guest on two processors resets its machine so many times, at most 255
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices", "device_kills"])]
+    resets: Option<u8>,
     /// The first of those seeds
     #[arg(long, value_name = "SEED", default_value_t = 100, requires = "page_race")]
     first: u64,
@@ -58,10 +63,11 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         Options { page_race: Some(_), .. } => "soak-page-race",
         Options { devices: Some(_), .. } => "soak-devices",
         Options { device_kills: Some(_), .. } => "soak-device-kills",
+        Options { resets: Some(_), .. } => "soak-resets",
         _ => "soak",
     };
     let mut suite = Suite::new(project, &project.work.join(folder))?;
-    if options.device_kills.is_some() {
+    if options.device_kills.is_some() || options.resets.is_some() {
         suite = suite.with_boot_limit(KILLS_LIMIT).with_check_limit(KILLS_LIMIT);
     }
     if let Some(seeds) = options.page_race {
@@ -70,6 +76,8 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         device_boots(&mut suite, &qemu, rounds);
     } else if let Some(times) = options.device_kills {
         suite.check("device-kills", |case| devices::kills(case, &qemu, times, 4));
+    } else if let Some(times) = options.resets {
+        suite.check("resets", |case| resets::resets(case, &qemu, times.into()));
     } else {
         guests(&mut suite, &qemu, options.rounds);
     }

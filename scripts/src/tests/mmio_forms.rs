@@ -8,7 +8,7 @@ use plinth_qemu::{Outcome, Qemu};
 
 use crate::assemble::{C_FLAGS, GUEST_LINK, link, object};
 use crate::build::cargo;
-use crate::image::{Image, Payload, config_with};
+use crate::image::{Image, Payload, config_ended_by_reset};
 use crate::project::variable;
 use crate::testing::{Case, Suite};
 
@@ -74,7 +74,7 @@ fn compare(case: &mut Case, qemu: &Qemu, folder: &Path, each: u64, settings: &[&
     let settings = [&["memory-device yes"], settings].concat();
     let image = Image::new(&project, "bench")?
         .payload(&Payload { kernel, initrd: Some(cases), append: "-".to_owned() })
-        .config(&config_with(&project, "vmm", &settings)?)
+        .config(&config_ended_by_reset(&project, &settings)?)
         // The VMM that can do without caches.
         .set("files.vmm", project.programs().join("step-vmm").display())
         .set("debug", true);

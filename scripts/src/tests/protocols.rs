@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use plinth_qemu::{Outcome, Qemu};
 
 use crate::assemble::{GUEST_LINK, link, object};
-use crate::image::{Image, Payload};
+use crate::image::{Image, Payload, config_ended_by_reset};
 use crate::testing::{Case, Suite};
 
 /// Kernels: name, the number of the protocol in the source, the assembler's and the linker's format.
@@ -32,7 +32,8 @@ fn image(case: &Case, kernel: std::path::PathBuf) -> Result<std::path::PathBuf> 
     let module = case.file("module");
     std::fs::write(&module, MODULE).with_context(|| module.display().to_string())?;
     let payload = Payload { kernel, initrd: Some(module), append: COMMAND_LINE.to_owned() };
-    Image::new(case.project(), "debian")?.payload(&payload).pack(&case.file("igvm"))
+    let config = config_ended_by_reset(case.project(), &[])?;
+    Image::new(case.project(), "debian")?.payload(&payload).config(&config).pack(&case.file("igvm"))
 }
 
 fn boot(case: &mut Case, qemu: &Qemu, protocol: usize, [width, format]: [&str; 2]) -> Result<()> {

@@ -70,6 +70,12 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether it is started again, with its devices, when its guest resets the machine.
+    pub fn resets_in_place(&self) -> bool {
+        // The first, as the process itself reads it.
+        self.settings.iter().find(|(key, _)| key == "reset").is_some_and(|(_, value)| value == "in-place")
+    }
+
     /// Whether it is granted a handle of that name.
     pub fn has(&self, handle: &str) -> bool {
         self.grants.iter().any(|(name, _)| name == handle)

@@ -25,6 +25,10 @@
 //! include NAME          reads the file NAME of the image as if it stood here
 //! ```
 //!
+//! A process with `set reset in-place` that ends with the exit code `runtime::process::GUEST_RESET` is
+//! started again whatever its `on-end`, with its devices, any number of times: its guest has reset the
+//! machine. They are told how often that was, by `set resets N` on the start page.
+//!
 //! Grants of NAME.complaint and NAME.lives, of a device in a process of its own, let another process than its
 //! owner say by a signal that the device is to be ended: the process of it that it names in the memory.
 //!

@@ -4,6 +4,10 @@
 //! process whose device it is learns that there is something to look at, by its *complaint* that process says
 //! that the device hangs or talks nonsense, and by memory that it shares with init of which life of the
 //! device's process it says so. All of these live as long as init, whatever becomes of processes.
+//!
+//! A process whose guest has reset its machine is started again with its devices: [`reset`].
+
+mod reset;
 
 use alloc::format;
 use alloc::string::String;
@@ -21,6 +25,8 @@ use runtime::guest_range::Policy;
 use runtime::lives::Lives;
 use runtime::shared::SharedMemory;
 use runtime::{Start, call, process};
+
+use reset::{Follows, Phase};
 
 use crate::config::{Config, OnEnd, Process, Role};
 use crate::made::{self, name_of_ports, name_of_space};
@@ -52,7 +58,12 @@ struct Child<'a> {
     handle: Handle,
     end: Event,
     wires: Option<Wires>,
+    /// How many processes there were before this one.
+    past_lives: u64,
     restarts: u32,
+    /// How often its guest, or that of the process whose device it is, has reset the machine.
+    resets: u32,
+    phase: Phase,
     ended: bool,
 }
 
@@ -60,12 +71,12 @@ impl Child<'_> {
     /// Which of the processes that were started for it is the present one.
     fn life(&self) -> u64 {
         // init's own count: what is in the shared memory may be anything by now.
-        FIRST_LIFE + u64::from(self.restarts)
+        FIRST_LIFE + self.past_lives
     }
 
     /// The present process has ended, and another is about to be started.
     fn begin_next_life(&mut self) {
-        self.restarts += 1;
+        self.past_lives += 1;
         if let Some(wires) = self.wires {
             wires.lives.begin(self.life());
         }
@@ -115,6 +126,14 @@ impl Wires {
         // At the one inbox there is, where ends come in as well: the key tells them apart.
         inbox.bind(wires.complaint, COMPLAINT | key)?;
         Ok(wires)
+    }
+
+    /// Another bell in the place of the one that there is, which is bound to a vCPU of a machine that is no
+    /// more, and keeps that.
+    fn renew_bell(&mut self) -> Result<(), Status> {
+        process::close(self.bell.0)?;
+        self.bell = Event::try_new()?;
+        Ok(())
     }
 
     /// What the device's process gets.
@@ -167,6 +186,7 @@ impl Init<'_> {
         index: usize,
         config: &Process,
         end: Event,
+        resets: u32,
         wires: &[Wired<'_>],
     ) -> Result<Handle, Status> {
         let file = process::open(self.files, &config.file)?;
@@ -175,7 +195,7 @@ impl Init<'_> {
         process::close(file)?;
         let child = child?;
         // A process that does not run yet goes with its last handle.
-        let started = self.fill_and_start(index, child, config, end, wires);
+        let started = self.fill_and_start(index, child, config, end, resets, wires);
         if started.is_err() {
             process::close(child)?;
         }
@@ -188,9 +208,14 @@ impl Init<'_> {
         child: Handle,
         config: &Process,
         end: Event,
+        resets: u32,
         wires: &[Wired<'_>],
     ) -> Result<(), Status> {
         let mut page = String::new();
+        if resets > 0 {
+            // Before the settings of the configuration: a process goes by the first of a name.
+            page += &format!("set resets {resets}\n");
+        }
         // First, since the handles below count already.
         for (budget, limit) in self.budgets(config) {
             call(child, ProcessLimit { budget, reserved: 0, limit })?;
@@ -281,11 +306,12 @@ impl Init<'_> {
                 return is_device;
             }
             OnEnd::Restart(times) => {
+                child.restarts += 1;
                 child.begin_next_life();
                 // A test reads it, to see whether all that an ended process had comes back (docs/testing.md).
                 let free = self.info().free_bytes >> 10;
                 log::warn!("{name} is started again ({} of {times}), {free} KiB are free", child.restarts);
-                match self.launch(index, child.config, child.end, wires) {
+                match self.launch(index, child.config, child.end, child.resets, wires) {
                     Ok(handle) => child.handle = handle,
                     Err(status) => {
                         log::error!("{name} cannot be started again: {status}");
@@ -329,8 +355,9 @@ impl Init<'_> {
         let end = Event::try_new()?;
         // Before it starts: one that ends at once is heard of.
         self.inbox.bind(end, index as u64)?;
-        let handle = self.launch(index, config, end, wired)?;
-        Ok(Child { config, handle, end, wires, restarts: 0, ended: false })
+        let handle = self.launch(index, config, end, 0, wired)?;
+        let phase = Phase::Runs;
+        Ok(Child { config, handle, end, wires, past_lives: 0, restarts: 0, resets: 0, phase, ended: false })
     }
 }
 
@@ -366,7 +393,6 @@ pub fn run(start: &Start, files: Handle, config: &Config) -> u32 {
 
 impl Init<'_> {
     fn watch_over(&self, children: &mut [Child<'_>]) -> u32 {
-        let wired: Vec<Wired<'_>> = children.iter().map(|child| (child.config, child.wires)).collect();
         let mut message = Message::default();
         while children.iter().any(|c| !c.ended) {
             // Anew each time: what came last has overwritten it.
@@ -378,20 +404,29 @@ impl Init<'_> {
             // The kernel gives the key that was bound: which child, and what about it.
             let index = (message.key & !COMPLAINT) as usize;
             // One that is over may still be complained of, by a signal that was on its way.
-            let Some(child) = children.get_mut(index).filter(|c| !c.ended) else { continue };
+            // One that is gone until its machine begins anew has no handle any more.
+            let has_handle = |c: &&mut Child<'_>| !c.ended && c.phase != Phase::Gone;
+            let Some(child) = children.get_mut(index).filter(has_handle) else { continue };
             if message.key & COMPLAINT != 0 {
                 // It may have ended by itself meanwhile, and its successor has given no cause.
                 if child.is_complained_of() {
-                    end_bad(child);
+                    end(child, COMPLAINED_OF);
                 }
             // A signal may be of an end that was dealt with already: events do not count.
-            } else if has_ended(child) {
-                let goes_on = self.ended(index, child, &wired);
+            } else if let Some(code) = exit_code(child) {
+                let goes_on = match reset::what_follows(child, code) {
+                    Follows::Policy => {
+                        let wired = wired(children);
+                        children.get_mut(index).is_none_or(|child| self.ended(index, child, &wired))
+                    }
+                    Follows::Reset => self.begin_reset(index, children),
+                    Follows::Rest(owner) => self.gone(index, owner, children),
+                };
                 // Its owner finds out: that it is gone, or that it is there again.
-                if let Some(wires) = child.wires
+                if let Some(wires) = children.get(index).and_then(|child| child.wires)
                     && let Err(status) = wires.bell.signal()
                 {
-                    log::warn!("{}: {status}", child.config.name);
+                    log::warn!("a device's bell: {status}");
                 }
                 if !goes_on {
                     return end_machine(self.start);
@@ -403,14 +438,20 @@ impl Init<'_> {
     }
 }
 
-fn has_ended(child: &Child<'_>) -> bool {
-    matches!(call(child.handle, ProcessState::default()), Ok(state) if state.state == 2)
+/// All processes, with their wires.
+fn wired<'a>(children: &[Child<'a>]) -> Vec<Wired<'a>> {
+    children.iter().map(|child| (child.config, child.wires)).collect()
 }
 
-/// Whose device it is says that it hangs or talks nonsense.
-fn end_bad(child: &Child<'_>) {
-    let end = ProcessEnd { code: COMPLAINED_OF, reserved: 0 };
-    match call(child.handle, end) {
+/// The exit code of a process that has ended.
+fn exit_code(child: &Child<'_>) -> Option<u32> {
+    let state = call(child.handle, ProcessState::default()).ok()?;
+    (state.state == 2).then_some(state.code)
+}
+
+/// Ends a process.
+fn end(child: &Child<'_>, code: u32) {
+    match call(child.handle, ProcessEnd { code, reserved: 0 }) {
         // It has ended by itself meanwhile.
         Ok(_) | Err(Status::WrongState) => {}
         Err(status) => log::error!("{} cannot be ended: {status}", child.config.name),

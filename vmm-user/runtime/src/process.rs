@@ -11,6 +11,10 @@ use vcpu_abi::status::Status;
 
 use crate::syscall::call;
 
+/// The exit code of a virtual machine monitor whose guest has reset its machine, for init, which starts it
+/// and its devices again where the configuration says so (`set reset in-place`).
+pub const GUEST_RESET: u32 = 0x5253;
+
 /// Opens a file of the image.
 pub fn open(files: Handle, name: &str) -> Result<Handle, Status> {
     let call_payload =

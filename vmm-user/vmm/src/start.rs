@@ -3,6 +3,7 @@
 mod firmware;
 mod kernel;
 mod measure;
+mod reset;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -18,13 +19,13 @@ use devices::router::Router;
 use runtime::abi::boot::BOOT_FLAG_DEBUG;
 use runtime::abi::operation::{
     EventBindVcpu, Handle, InterruptBind, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled, SystemInfo,
-    VmMap, handled,
+    VmMap, end_reason, handled,
 };
 use runtime::abi::run_page::XSAVE_BYTES;
 use runtime::abi::run_page::work;
 use runtime::abi::status::Status;
 use runtime::event::Event;
-use runtime::{Start, call, thread};
+use runtime::{Start, call, exit, process, thread};
 use spin::Mutex;
 
 use crate::board::{Board, BoardConfig, Builder, Parts, Signal, lay_out, ranges};
@@ -118,6 +119,15 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     let mut ram = GuestRam::map(handles.guest_memory).map_err(kernel("guest memory"))?;
     // Before the VM is given its memory: the disk's pages are never the guest's.
     let disk = virtio::take_disk(start, handles.files, &mut ram, info.tsc_hz).map_err(StartError::Guest)?;
+    // All of it but the disk, so with the payload, which the guest may not have.
+    let image = ram.clone();
+    let resets_in_place = reset::is_in_place(start);
+    if resets_in_place {
+        reset::keep_payload(handles, &mut ram)?;
+    }
+    if reset::is_again(start) {
+        reset::clear(&ram)?;
+    }
     let vm = call(handles.system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     // All of it at once: no memory fault is then one of the guest's RAM.
     map_memory(handles, vm, &ram)?;
@@ -138,8 +148,8 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     // Tables before the kernel: the kernel is told where they are.
     let firmware = firmware::place_firmware(vm, cpus, &parts.acpi)?;
     // Before the kernel is placed: until then the payload is as the image has it.
-    let measured = if firmware.tpm.is_some() { measure::parts(handles, &ram)? } else { vec![] };
-    let entry = kernel::place_kernel(handles, &ram, firmware.rsdp_gpa, info.tsc_hz)?;
+    let measured = if firmware.tpm.is_some() { measure::parts(handles, &image)? } else { vec![] };
+    let entry = kernel::place_kernel(handles, &ram, &image, firmware.rsdp_gpa, info.tsc_hz)?;
     // All vCPUs before any runs: a device may kick each of them as soon as the first one does.
     let created = (0..cpus)
         .map(|cpu| vcpu::create(vm, cpu))
@@ -152,6 +162,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
         ram,
         vcpus: created.iter().map(|c| c.handle).collect(),
         system: handles.system,
+        resets_in_place,
         not_logged: AtomicU64::new(0),
         // In a debug image alone: counting takes every exit off its short way.
         statistics: if debug {
@@ -288,7 +299,7 @@ fn start_vcpus(
     }
 }
 
-/// Ends the machine: the table of exits, then the end.
+/// Ends the machine: the table of exits, then the end; or this process alone, for another to take its place.
 fn end(shared: &Shared, reason: u32) {
     let mut sum = Statistics::default();
     // Other vCPUs run on, and count on: what is printed is of about now.
@@ -309,6 +320,10 @@ fn end(shared: &Shared, reason: u32) {
     let not_logged = shared.not_logged.load(Ordering::Relaxed);
     if not_logged > 0 {
         log::info!("{not_logged} more oddities of the guest were not logged");
+    }
+    if reason == end_reason::RESET && shared.resets_in_place {
+        // It is init that says so in the log.
+        exit(process::GUEST_RESET);
     }
     log::info!("the guest ends: reason {reason}");
     if let Err(status) = call(shared.system, SystemEnd { reason, reserved: 0 }) {

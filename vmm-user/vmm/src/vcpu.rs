@@ -60,6 +60,8 @@ pub struct Shared {
     pub vcpus: alloc::vec::Vec<Handle>,
     /// The machine.
     pub system: Handle,
+    /// A guest that resets the machine goes on in it; else that is the machine's end.
+    pub resets_in_place: bool,
     /// How often something was not logged because it had been, or because enough had been.
     pub not_logged: AtomicU64,
     /// Counts, by vCPU; none unless the image is for debugging.

@@ -1,10 +1,10 @@
-//! What outlives the process: whether there was a TPM before since the machine started, and which snapshot
+//! What outlives the process: whether there was a TPM before since the machine began, and which snapshot
 //! was its newest. init keeps the memory (`shared` in `init.conf`), so the host can't turn it back as it can
 //! a disk.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Not zero: there was a TPM.
+/// In which life of the machine there was a TPM the last time, counted from 1; 0: in none.
 const STARTED: usize = 0;
 /// The number of its newest snapshot, and one more.
 const NEWEST: usize = 1;
@@ -24,9 +24,10 @@ impl Kept<'_> {
         }
     }
 
-    /// Whether there was a TPM before, whose PCRs are lost.
-    pub fn is_again(&self) -> bool {
-        self.word(STARTED) != 0
+    /// Whether there was a TPM before in this life of the machine, whose PCRs are lost. One of before the
+    /// guest's last reset is none: with the guest its PCRs begin anew.
+    pub fn is_again(&self, life: u64) -> bool {
+        self.word(STARTED) >= life
     }
 
     /// The number of its newest snapshot.
@@ -34,9 +35,9 @@ impl Kept<'_> {
         self.word(NEWEST).checked_sub(1)
     }
 
-    /// Records that there is a TPM, before anybody can use it.
-    pub fn begin(&self) {
-        self.set(STARTED, 1);
+    /// Records that there is a TPM in this life, before anybody can use it.
+    pub fn begin(&self, life: u64) {
+        self.set(STARTED, life);
     }
 
     /// Records which snapshot is the newest, before anybody hears of what is in it.

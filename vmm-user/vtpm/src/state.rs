@@ -43,6 +43,8 @@ pub enum Place {
         key: Zeroizing<Vec<u8>>,
         /// What outlives this process.
         kept: Kept<'static>,
+        /// Which life of the machine it is, from 1: each reset of the guest's begins another.
+        life: u64,
     },
 }
 
@@ -63,7 +65,9 @@ impl Place {
         let mapping = memory.map(Permissions::READ | Permissions::WRITE);
         let mapping = mapping.map_err(|status| format!("the memory that outlives the TPM: {status}"))?;
         // As long as the process.
-        Ok(Self::Disk { channel, key, kept: Kept(Box::leak(Box::new(mapping)).words()) })
+        let kept = Kept(Box::leak(Box::new(mapping)).words());
+        let resets: Option<u64> = start.setting("resets").and_then(|number| number.parse().ok());
+        Ok(Self::Disk { channel, key, kept, life: resets.unwrap_or(0).saturating_add(1) })
     }
 
     /// The TPM whose state is there, and what outlives it. Waits for the disk's server.
@@ -79,9 +83,9 @@ impl Place {
                 log::info!("a new TPM: its state is kept in memory only, and is gone with the machine");
                 Ok((tpm, Kept(&[])))
             }
-            Self::Disk { channel, key, kept } => {
+            Self::Disk { channel, key, kept, life } => {
                 let disk = HostDisk::open(channel, tsc_hz)?;
-                on_disk(disk, &key, machine, kept).map(|tpm| (tpm, kept))
+                on_disk(disk, &key, machine, kept, life).map(|tpm| (tpm, kept))
             }
         }
     }
@@ -99,21 +103,22 @@ fn on_disk<D: Disk + 'static>(
     key: &[u8],
     machine: impl tpm2_engine::Platform + 'static,
     kept: Kept<'_>,
+    life: u64,
 ) -> Result<Tpm, String> {
     let area = Area::open(disk, key).map_err(|error| format!("the TPM's state: {error}"))?;
     let storage: Box<dyn Storage> = Box::new(area);
     let (crypto, machine, key) = (Box::new(RustCrypto), Box::new(machine), engine_key(key));
     let opened = Tpm::open_again(crypto, machine, storage, &key, kept.newest());
     let mut tpm = opened.map_err(|error| error.to_string())?;
-    match (tpm.is_new(), kept.is_again()) {
+    let is_again = kept.is_again(life);
+    match (tpm.is_new(), is_again) {
         (true, _) => log::info!("a new TPM: the disk for its state was empty"),
         (false, false) => log::info!("the TPM's state was on the disk: snapshot {}", tpm.snapshot()),
         (false, true) => {
             log::warn!("the TPM is started again: snapshot {}, and PCRs without value", tpm.snapshot());
         }
     }
-    let is_again = kept.is_again();
-    kept.begin();
+    kept.begin(life);
     kept.record(tpm.snapshot());
     if is_again {
         spoil_pcrs(&mut tpm)?;

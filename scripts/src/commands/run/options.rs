@@ -13,8 +13,8 @@ use clap::{Args, ValueEnum};
 ///
 /// Installs what is missing, builds Plinth, packs an IGVM file with Debian's cloud kernel in it, boots it in
 /// QEMU and gives you the guest's console. The guest has a network, and its root on a disk, which is made of
-/// Debian's packages when it is first needed. Type `poweroff` in the guest to end, `reboot` to start it
-/// again; ctrl-a x ends QEMU, ctrl-a h lists QEMU's other keys.
+/// Debian's packages when it is first needed. Type `poweroff` in the guest to end, `reboot` to reset
+/// its machine; ctrl-a x ends QEMU, ctrl-a h lists QEMU's other keys.
 #[derive(Clone, Debug, Args)]
 #[command(override_usage = "scripts/run [OPTION]... [-- QEMU-ARGUMENT...]")]
 pub struct Options {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use plinth_qemu::{Outcome, Qemu};
 
 use super::GUEST;
@@ -24,8 +24,8 @@ const DAMAGE: [usize; 2] = [700, (256 << 10) + 700];
 const DATA: &[u8] = b"Plinthed";
 const READ: &str = "80020000001d000000000000000a0008506c696e74686564";
 
-/// Three boots: the first one writes, the second one reads, before and after the TPM's process has ended, and
-/// the third one is refused.
+/// Three runs: the guest of the first one writes, resets its machine, and reads; that of the second one
+/// reads, before and after the TPM's process has ended, and the third one is refused.
 pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let disk = case.file("disk");
     for old in [&disk, &case.file("disk.key")] {
@@ -40,6 +40,7 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
     for line in ["tpm: before 80010000000a00000", "tpm: defined 80020000001300000000", "tpm: written 8002"] {
         case.expect(&first.console, line)?;
     }
+    check_reset(case, &first)?;
     let found = fs::read(&disk)?;
     ensure!(
         !found.windows(DATA.len()).any(|window| window == DATA),
@@ -64,6 +65,17 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
     case.expect(&third.log, "the TPM's state is damaged, or was saved with another key")?;
     case.expect(&third.log, "it can't be measured")?;
     ensure!(fs::read(&disk)? == bytes, "the damaged state was written to");
+    Ok(())
+}
+
+/// The guest has reset its machine when it had written: the index is there, and the PCRs are as at first.
+fn check_reset(case: &mut Case, booted: &Booted) -> Result<()> {
+    case.expect(&booted.console, &format!("tpm: read after a reset {READ}"))?;
+    let console = booted.console_text();
+    let values: Vec<_> = console.lines().filter_map(|line| line.split_once("PCR 4 at the start ")).collect();
+    let [(_, before), (_, behind)] = values[..] else { bail!("{} starts, not two", values.len()) };
+    ensure!(before == behind && before.len() == 64, "PCR 4 was {before}, and then {behind}");
+    ensure!(!booted.log_text().contains("the TPM is started again"), "the TPM takes the reset for a loss");
     Ok(())
 }
 

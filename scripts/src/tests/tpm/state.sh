@@ -24,9 +24,16 @@ read='\200\2\0\0\0\43\0\0\1\116'"$owner$index$password"'\0\10\0\0'
 
 pcr=/sys/class/tpm/tpm0/pcr-sha256/4
 if grep -q plinth.first /proc/cmdline; then
+    say "PCR 4 at the start $(cat $pcr)"
+    if send "$read" | grep -q 506c696e74686564; then
+        say "read after a reset $(send "$read")"
+        exit
+    fi
     say "before $(send "$read" | cut -c1-20)"
     say "defined $(send "$define" | cut -c1-20)"
     say "written $(send "$write" | cut -c1-20)"
+    reboot -f
+    sleep 60
     exit
 fi
 say "read $(send "$read")"

@@ -5,13 +5,15 @@ use super::*;
 use crate::config;
 
 /// A device's process as init keeps it, with lives in memory of the test's.
-fn device(config: &Process) -> Child<'_> {
+pub fn device(config: &Process) -> Child<'_> {
     let lives = Lives::new(Box::leak(Box::new([const { AtomicU64::new(0) }; 2]))).unwrap();
     lives.begin(FIRST_LIFE);
     let (bell, complaint) = (Event(3), Event(4));
     let memory = SharedMemory(5);
     let wires = Wires { endpoint: Endpoint(1), channel: Channel(2), bell, complaint, memory, lives };
-    Child { config, handle: 6, end: Event(7), wires: Some(wires), restarts: 0, ended: false }
+    let phase = Phase::Runs;
+    let (handle, end, wires) = (6, Event(7), Some(wires));
+    Child { config, handle, end, wires, past_lives: 0, restarts: 0, resets: 0, phase, ended: false }
 }
 
 #[test]

@@ -61,28 +61,34 @@ fn memory_map(ram: &GuestRam) -> Vec<MemoryRange> {
 }
 
 /// How the guest's kernel is to be started, by the protocol that it knows.
-fn plan(handles: &Handles, ram: &GuestRam, files: &Files, rsdp_gpa: u64, tsc_hz: u64) -> Result<BootPlan> {
+fn plan(
+    handles: &Handles,
+    image: &GuestRam,
+    memory: &[MemoryRange],
+    files: &Files,
+    rsdp_gpa: u64,
+    tsc_hz: u64,
+) -> Result<BootPlan> {
     let Files { linux, initrd } = *files;
     let initrd_bytes = initrd.bytes;
     let command_line = payload(handles, "cmdline")?;
     // The header alone: the kernel is moved within guest memory, and the heap need not have room for it.
     let mut head = vec![0; HEADER_BYTES.min(linux.bytes as usize)];
     let mut text = vec![0; command_line.bytes.min(COMMAND_LINE_MAX) as usize];
-    if !ram.copy_out(linux.gpa, &mut head) || !ram.copy_out(command_line.gpa, &mut text) {
+    if !image.copy_out(linux.gpa, &mut head) || !image.copy_out(command_line.gpa, &mut text) {
         return Err(StartError::File("linux"));
     }
     // The newline that ends a text file is none of the parameters, and one may come to stand behind it.
     text.truncate(text.trim_ascii_end().len());
-    let memory = memory_map(ram);
     match BzImage::parse(&head, linux.bytes) {
         Ok(kernel) => {
             add_tsc_frequency(&mut text, tsc_hz);
             let (kernel, command_line) = (&kernel, &text[..]);
-            let request = BootRequest { kernel, initrd_bytes, command_line, memory: &memory, rsdp_gpa };
+            let request = BootRequest { kernel, initrd_bytes, command_line, memory, rsdp_gpa };
             BootPlan::new(&request).map_err(|e| guest(&e))
         }
         Err(ImageError::NotLinux | ImageError::Truncated) => {
-            let read = |offset, bytes: &mut [u8]| ram.copy_out(linux.gpa.wrapping_add(offset), bytes);
+            let read = |offset, bytes: &mut [u8]| image.copy_out(linux.gpa.wrapping_add(offset), bytes);
             let kernel = &ElfKernel::parse(&head, linux.bytes, &read).map_err(|e| guest(&e))?;
             if kernel.protocol == Protocol::Pvh {
                 // That is Linux in most cases, which a kernel with a multiboot header is not.
@@ -90,7 +96,7 @@ fn plan(handles: &Handles, ram: &GuestRam, files: &Files, rsdp_gpa: u64, tsc_hz:
             }
             log::info!("the kernel is started by {:?}", kernel.protocol);
             let command_line = &text;
-            let request = ElfRequest { kernel, initrd_bytes, command_line, memory: &memory, rsdp_gpa };
+            let request = ElfRequest { kernel, initrd_bytes, command_line, memory, rsdp_gpa };
             elf_boot::plan(&request).map_err(|e| guest(&e))
         }
         Err(error) => Err(guest(&error)),
@@ -107,10 +113,18 @@ struct Files {
     initrd: FileInfo,
 }
 
-/// Loads the guest's kernel as its boot protocol says; returns how to enter it.
-pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u64) -> Result<EntryRegisters> {
+/// Loads the guest's kernel as its boot protocol says; returns how to enter it. The payload is in `image`,
+/// all of the guest's memory and maybe more than that.
+pub fn place_kernel(
+    handles: &Handles,
+    ram: &GuestRam,
+    image: &GuestRam,
+    rsdp_gpa: u64,
+    tsc_hz: u64,
+) -> Result<EntryRegisters> {
     let (linux, initrd) = (payload(handles, "linux")?, optional_payload(handles, "initrd")?);
-    let plan = plan(handles, ram, &Files { linux, initrd }, rsdp_gpa, tsc_hz)?;
+    let map = memory_map(ram);
+    let plan = plan(handles, image, &map, &Files { linux, initrd }, rsdp_gpa, tsc_hz)?;
     log::info!("kernel at {:#x?}, initrd at {:#x?}", plan.kernel, plan.initrd);
     if let Some(file) = overwritten(&plan.placements, &linux, &initrd) {
         return Err(StartError::Guest(alloc::format!(
@@ -123,9 +137,9 @@ pub fn place_kernel(handles: &Handles, ram: &GuestRam, rsdp_gpa: u64, tsc_hz: u6
         let done = match &placement.source {
             Source::Bytes(bytes) => ram.copy_in(placement.gpa, bytes),
             Source::Kernel(range) => {
-                ram.move_within(placement.gpa, linux.gpa + range.start, range.end - range.start)
+                image.move_within(placement.gpa, linux.gpa + range.start, range.end - range.start)
             }
-            Source::Initrd => ram.move_within(placement.gpa, initrd.gpa, initrd.bytes),
+            Source::Initrd => image.move_within(placement.gpa, initrd.gpa, initrd.bytes),
             Source::Zeroes(bytes) => ram.clear(placement.gpa, *bytes),
         };
         if !done {

@@ -68,7 +68,12 @@ fn pcr(tpm: &mut Tpm) -> Vec<u8> {
 }
 
 fn open(plate: &Plate, words: &[AtomicU64]) -> Result<Tpm, String> {
-    on_disk(plate.clone(), &key(0), Still, Kept(words))
+    open_in(plate, words, 1)
+}
+
+/// In that life of the machine.
+fn open_in(plate: &Plate, words: &[AtomicU64], life: u64) -> Result<Tpm, String> {
+    on_disk(plate.clone(), &key(0), Still, Kept(words), life)
 }
 
 fn words() -> [AtomicU64; 2] {
@@ -109,6 +114,28 @@ fn the_state_outlives_machine_and_process() {
         read[17 + index as usize / 8] = 1 << (index % 8);
         assert!(!run(&mut tpm, &read).ends_with(&[0; 32]), "PCR {index} may have any value");
     }
+}
+
+#[test]
+fn pcrs_begin_anew_with_a_reset_of_the_guests_and_with_nothing_else() {
+    let (plate, words) = (Plate::new(AREA_BYTES), words());
+    let mut tpm = open(&plate, &words).unwrap();
+    assert_eq!(run(&mut tpm, &STARTUP)[6..10], [0; 4]);
+    write_index(&mut tpm, 7);
+    finish(tpm, &words);
+    // Each life of the machine: a TPM that the guest's start is measured into, and then one whose PCRs are
+    // lost.
+    for life in 2..5 {
+        let mut tpm = open_in(&plate, &words, life).unwrap();
+        assert_eq!(run(&mut tpm, &STARTUP)[6..10], [0; 4], "life {life}");
+        assert_eq!((read_index(&mut tpm), pcr(&mut tpm)), (Some(7), vec![0; 32]));
+        finish(tpm, &words);
+        let mut tpm = open_in(&plate, &words, life).unwrap();
+        assert_ne!(pcr(&mut tpm), vec![0; 32], "life {life}: it was measured already");
+        finish(tpm, &words);
+    }
+    // Whoever says that it is an earlier life gains nothing.
+    assert_ne!(pcr(&mut open_in(&plate, &words, 1).unwrap()), vec![0; 32]);
 }
 
 #[test]
@@ -156,7 +183,7 @@ fn a_spoiled_state_is_refused_and_stays() {
     *plate.bytes.lock() = vec![0x55; AREA_BYTES as usize];
     refused("the TPM's state is damaged, or was saved with another key");
     *plate.bytes.lock() = whole;
-    let why = on_disk(plate.clone(), &key(1), Still, Kept(&words())).err();
+    let why = on_disk(plate.clone(), &key(1), Still, Kept(&words()), 1).err();
     assert_eq!(why.as_deref(), Some("the TPM's state is damaged, or was saved with another key"));
     assert!(open(&plate, &words()).is_ok());
 }
