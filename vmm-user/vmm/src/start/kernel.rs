@@ -6,10 +6,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use devices::acpi::{FIRMWARE_BYTES, FIRMWARE_GPA};
-use devices::elf_boot::{self, ElfKernel, ElfRequest, HEADER_BYTES, Protocol};
-use devices::linux_boot::{
-    BootPlan, BootRequest, BzImage, ImageError, MemoryKind, MemoryRange, Placement, Source,
-};
+use devices::boot::elf::{self, ElfKernel, HEADER_BYTES, Protocol};
+use devices::boot::linux::{self, BzImage, ImageError};
+use devices::boot::{BootPlan, BootRequest, MemoryKind, MemoryRange, Placement, Source};
 use devices::pci::spec::{ECAM_BYTES, ECAM_GPA};
 use runtime::abi::operation::FileInfo;
 use runtime::abi::status::Status;
@@ -85,7 +84,7 @@ fn plan(
             add_tsc_frequency(&mut text, tsc_hz);
             let (kernel, command_line) = (&kernel, &text[..]);
             let request = BootRequest { kernel, initrd_bytes, command_line, memory, rsdp_gpa };
-            BootPlan::new(&request).map_err(|e| guest(&e))
+            linux::plan(&request).map_err(|e| guest(&e))
         }
         Err(ImageError::NotLinux | ImageError::Truncated) => {
             let read = |offset, bytes: &mut [u8]| image.copy_out(linux.gpa.wrapping_add(offset), bytes);
@@ -96,8 +95,8 @@ fn plan(
             }
             log::info!("the kernel is started by {:?}", kernel.protocol);
             let command_line = &text;
-            let request = ElfRequest { kernel, initrd_bytes, command_line, memory, rsdp_gpa };
-            elf_boot::plan(&request).map_err(|e| guest(&e))
+            let request = BootRequest { kernel, initrd_bytes, command_line, memory, rsdp_gpa };
+            elf::plan(&request).map_err(|e| guest(&e))
         }
         Err(error) => Err(guest(&error)),
     }

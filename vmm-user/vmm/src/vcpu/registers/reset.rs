@@ -2,7 +2,7 @@
 //! firmware.
 
 use devices::apic::APIC_TIMER_HZ;
-use devices::linux_boot::{self, EntryState};
+use devices::boot::{self, EntryState};
 use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
 
 use super::{Kernel, Registers};
@@ -27,7 +27,7 @@ fn real_mode(selector: u16, base: u64, attributes: u16) -> Segment {
     Segment { selector, attributes, limit: 0xffff, base }
 }
 
-fn segment(from: linux_boot::Segment) -> Segment {
+fn segment(from: boot::Segment) -> Segment {
     Segment { selector: from.selector, attributes: from.attributes, limit: from.limit, base: from.base }
 }
 

@@ -2,6 +2,10 @@
 
 use alloc::vec::Vec;
 
+/// The most ranges of a map: there is room for so many in the E820 table of Linux' `boot_params`
+/// (Linux documentation, `zero-page.rst`).
+pub(super) const RANGES_MAX: usize = 128;
+
 /// What a range of guest-physical addresses is, with its E820 number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

@@ -1,9 +1,5 @@
-//! Booting an ELF kernel without firmware, by one of the protocols that such kernels know: PVH, multiboot 1
-//! or multiboot 2. The result is the same as that of [`crate::linux_boot`]: what to put where, and the first
-//! CPU's registers, which are in 32-bit protected mode without paging.
-//!
-//! The kernel file is hostile: every field is checked ([`ElfError`]), and every placement is within RAM that
-//! the memory map gives to the guest ([`BootError`]).
+//! Booting an ELF kernel, by one of the protocols that such kernels know: PVH, multiboot 1
+//! or multiboot 2. It is entered in 32-bit protected mode without paging.
 
 mod file;
 mod multiboot;
@@ -14,9 +10,10 @@ use alloc::{vec, vec::Vec};
 use core::fmt;
 use core::ops::Range;
 
-use crate::linux_boot::memory_map::{highest_fit, is_ram};
-use crate::linux_boot::{BootError, BootPlan, EntryMode, EntryState, MemoryRange, Placement, Source};
-use crate::linux_boot::{gdt, layout, spec};
+use super::entry::gdt;
+use super::memory_map::{highest_fit, is_ram};
+use super::{BootError, BootPlan, BootRequest, EntryMode, EntryState, MemoryRange, Placement, Source};
+use super::{bytes_at, layout, with_zero};
 
 pub use multiboot2::HEADER_BYTES;
 
@@ -134,21 +131,6 @@ impl ElfKernel {
     }
 }
 
-/// What the guest is to be started with.
-#[derive(Clone, Copy, Debug)]
-pub struct ElfRequest<'a> {
-    /// The kernel.
-    pub kernel: &'a ElfKernel,
-    /// Size of the RAM disk, which is the kernel's only module; 0 for none.
-    pub initrd_bytes: u64,
-    /// The command line, without a final zero.
-    pub command_line: &'a [u8],
-    /// The guest's memory.
-    pub memory: &'a [MemoryRange],
-    /// Where the RSDP is, which lies where firmware has it.
-    pub rsdp_gpa: u64,
-}
-
 /// What a kernel is told, whichever the protocol.
 struct Facts<'a> {
     command_line: &'a [u8],
@@ -178,23 +160,13 @@ const KERNEL_NAME: &[u8] = b"kernel ";
 ///
 /// # Errors
 /// When memory does not suffice, or the command line is too long.
-pub fn plan(request: &ElfRequest<'_>) -> Result<BootPlan, BootError> {
-    if request.memory.len() > spec::zero_page::E820_MAX {
-        return Err(BootError::MemoryMap);
-    }
-    let low = layout::START..layout::END;
-    if !is_ram(request.memory, low.start, low.end - low.start) {
-        return Err(BootError::LowMemory);
-    }
+pub fn plan(request: &BootRequest<'_, ElfKernel>) -> Result<BootPlan, BootError> {
     // Multiboot 2 has tags around it, in the same place; multiboot 1 a name before it.
-    let limit = (layout::COMMAND_LINE_BYTES - layout::INFORMATION_BYTES) as usize - 1;
-    if request.command_line.len() > limit {
-        return Err(BootError::CommandLine { limit });
-    }
+    request.check((layout::COMMAND_LINE_BYTES - layout::INFORMATION_BYTES) as usize - 1)?;
     let kernel = request.kernel.range();
     for LoadSegment { gpa, bytes, .. } in &request.kernel.segments {
         let end = gpa.saturating_add(*bytes);
-        let is_low = *gpa < low.end && low.start < end;
+        let is_low = *gpa < layout::END && layout::START < end;
         // It runs without paging: what lies above 4 GiB it could not reach.
         if is_low || end > 1 << 32 || !is_ram(request.memory, *gpa, *bytes) {
             return Err(BootError::KernelMemory { bytes: *bytes });
@@ -213,27 +185,30 @@ pub fn plan(request: &ElfRequest<'_>) -> Result<BootPlan, BootError> {
         Protocol::Multiboot2 => multiboot2::information(&facts),
     };
     let entry = EntryState {
-        rip: u64::from(request.kernel.entry),
         rax: u64::from(information.eax),
         rbx: information.ebx,
-        rsi: 0,
-        ..EntryState::new(EntryMode::Protected32, 0)
+        ..EntryState::new(EntryMode::Protected32, u64::from(request.kernel.entry))
     };
     Ok(BootPlan { placements: placements(request, &facts, information), entry, kernel, initrd: module })
 }
 
-fn placements(request: &ElfRequest<'_>, facts: &Facts<'_>, information: Information) -> Vec<Placement> {
-    let bytes = |gpa, bytes| Placement { gpa, source: Source::Bytes(bytes) };
-    let mut placements =
-        vec![bytes(information.ebx, information.bytes), bytes(layout::GDT, gdt(EntryMode::Protected32))];
+fn placements(
+    request: &BootRequest<'_, ElfKernel>,
+    facts: &Facts<'_>,
+    information: Information,
+) -> Vec<Placement> {
+    let mut placements = vec![
+        bytes_at(information.ebx, information.bytes),
+        bytes_at(layout::GDT, gdt(EntryMode::Protected32)),
+    ];
     match request.kernel.protocol {
         // It is among the tags.
         Protocol::Multiboot2 => {}
         Protocol::Multiboot => {
             let line = [KERNEL_NAME, facts.command_line].concat();
-            placements.push(bytes(layout::COMMAND_LINE, with_zero(&line)));
+            placements.push(bytes_at(layout::COMMAND_LINE, with_zero(&line)));
         }
-        Protocol::Pvh => placements.push(bytes(layout::COMMAND_LINE, with_zero(facts.command_line))),
+        Protocol::Pvh => placements.push(bytes_at(layout::COMMAND_LINE, with_zero(facts.command_line))),
     }
     for segment in &request.kernel.segments {
         let in_file = segment.file.end - segment.file.start;
@@ -251,19 +226,13 @@ fn placements(request: &ElfRequest<'_>, facts: &Facts<'_>, information: Informat
 }
 
 /// As high as possible below 4 GiB, outside the kernel, in whole pages as multiboot may ask for.
-fn place_module(request: &ElfRequest<'_>, kernel: &Range<u64>) -> Result<Range<u64>, BootError> {
+fn place_module(request: &BootRequest<'_, ElfKernel>, kernel: &Range<u64>) -> Result<Range<u64>, BootError> {
     let bytes = request.initrd_bytes;
     if bytes == 0 {
         return Ok(0..0);
     }
     let gpa = highest_fit(request.memory, 1 << 32, bytes, kernel).ok_or(BootError::InitrdMemory { bytes })?;
     Ok(gpa..gpa + bytes)
-}
-
-fn with_zero(text: &[u8]) -> Vec<u8> {
-    let mut text = text.to_vec();
-    text.push(0);
-    text
 }
 
 #[cfg(test)]

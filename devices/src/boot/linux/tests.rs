@@ -1,4 +1,5 @@
-use super::{header::field, spec::header as h, *};
+use super::{header::field, plan as plan_of, spec::header as h, *};
+use crate::boot::{MemoryKind, MemoryRange, pc_memory_map};
 use crate::testing::Random;
 
 const MIB: u64 = 1 << 20;
@@ -42,7 +43,7 @@ fn plan(kernel: &BzImage, initrd_bytes: u64, low: u64, high: u64) -> Result<Boot
         memory: &memory,
         rsdp_gpa: 0xe_0000,
     };
-    BootPlan::new(&request)
+    plan_of(&request)
 }
 
 #[test]
@@ -175,19 +176,19 @@ fn other_refusals() {
     let long = [b'x'; 2048];
     let request =
         BootRequest { kernel: &kernel, initrd_bytes: 0, command_line: &long, memory: &memory, rsdp_gpa: 0 };
-    assert_eq!(BootPlan::new(&request).err(), Some(BootError::CommandLine { limit: 2047 }));
+    assert_eq!(plan_of(&request).err(), Some(BootError::CommandLine { limit: 2047 }));
     // The longest that the kernel takes, and that there is room for whatever it takes.
     for (takes, limit) in [(2047, 2047), (u32::MAX, layout::COMMAND_LINE_BYTES as usize - 1), (0, 0)] {
         let mut file = image();
         put(&mut file, h::CMDLINE_SIZE, &takes.to_le_bytes());
         let kernel = parse(&file).unwrap();
         let line = vec![b'x'; limit + 1];
-        let plan = |command_line| BootPlan::new(&BootRequest { kernel: &kernel, command_line, ..request });
+        let plan = |command_line| plan_of(&BootRequest { kernel: &kernel, command_line, ..request });
         assert!(plan(&line[..limit]).is_ok(), "{takes}");
         assert_eq!(plan(&line).err(), Some(BootError::CommandLine { limit }), "{takes}");
     }
     let many = vec![memory[0]; 129];
-    assert_eq!(BootPlan::new(&BootRequest { memory: &many, ..request }).err(), Some(BootError::MemoryMap));
+    assert_eq!(plan_of(&BootRequest { memory: &many, ..request }).err(), Some(BootError::MemoryMap));
     // A 64-bit kernel without the flag cannot find a RAM disk above 4 GiB.
     put(&mut file, h::XLOADFLAGS, &[1, 0]);
     let near = parse(&file).unwrap();
@@ -298,7 +299,7 @@ fn ram_is_what_a_range_has_all_of() {
         (0x5000, 0, false),
         (u64::MAX, 2, false),
     ] {
-        assert_eq!(memory_map::is_ram(&map, gpa, bytes), is_ram, "{gpa:x} {bytes:x}");
+        assert_eq!(super::is_ram(&map, gpa, bytes), is_ram, "{gpa:x} {bytes:x}");
     }
 }
 
@@ -350,7 +351,7 @@ fn hostile_headers_place_nothing_outside_ram() {
         assert!(places.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{places:x?}");
         let memory = pc_memory_map(low, high);
         for (gpa, bytes) in places {
-            assert!(memory_map::is_ram(&memory, gpa, bytes), "{gpa:#x} {bytes:#x}");
+            assert!(is_ram(&memory, gpa, bytes), "{gpa:#x} {bytes:#x}");
         }
     }
     assert!(planned > 1000, "{planned}");

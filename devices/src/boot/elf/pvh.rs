@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Facts, Information, MODULE_NAME};
-use crate::linux_boot::{MemoryKind, layout};
+use crate::boot::{MemoryKind, layout};
 
 const MAGIC: u32 = 0x336e_c578;
 const VERSION: u32 = 1;

@@ -22,9 +22,9 @@ pub struct Segment {
 /// How the kernel is entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryMode {
-    /// Long mode, entry at 200h.
+    /// Long mode.
     Long64,
-    /// Protected mode without paging, entry at the load address.
+    /// Protected mode without paging.
     Protected32,
 }
 
@@ -75,7 +75,7 @@ const DATA: u16 = 0x18;
 const TASK: u16 = 0x20;
 
 /// Null, null, code, data, task. The code segment is 64-bit or 32-bit as the mode asks.
-pub(crate) fn gdt(mode: EntryMode) -> Vec<u8> {
+pub(super) fn gdt(mode: EntryMode) -> Vec<u8> {
     let code: u64 = match mode {
         // Present, code, accessed; L in one, D in the other, as both together are reserved.
         EntryMode::Long64 => 0x00af_9b00_0000_ffff,
@@ -109,16 +109,16 @@ pub(super) fn page_tables() -> Vec<u8> {
 }
 
 impl EntryState {
-    /// The state for a kernel at `load_gpa`.
-    pub(crate) fn new(mode: EntryMode, load_gpa: u64) -> Self {
+    /// The state for a kernel whose first instruction is at `rip`.
+    pub(super) fn new(mode: EntryMode, rip: u64) -> Self {
         let flat = |selector, attributes| Segment { selector, base: 0, limit: u32::MAX, attributes };
         let long = mode == EntryMode::Long64;
         Self {
             mode,
-            rip: if long { load_gpa.wrapping_add(super::spec::ENTRY_64) } else { load_gpa },
+            rip,
             rax: 0,
             rbx: 0,
-            rsi: layout::BOOT_PARAMS,
+            rsi: 0,
             rsp: layout::STACK_TOP,
             // PE, ET; PG for long mode.
             cr0: if long { 0x8000_0011 } else { 0x11 },

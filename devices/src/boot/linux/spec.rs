@@ -57,8 +57,6 @@ pub mod zero_page {
     pub const E820_ENTRIES: usize = 0x1e8;
     /// The E820 table.
     pub const E820_TABLE: usize = 0x2d0;
-    /// Room in the E820 table.
-    pub const E820_MAX: usize = 128;
     /// Size of all.
     pub const BYTES: usize = 4096;
 }

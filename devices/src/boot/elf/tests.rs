@@ -1,5 +1,5 @@
 use super::*;
-use crate::linux_boot::pc_memory_map;
+use crate::boot::pc_memory_map;
 use crate::testing::Random;
 
 const MIB: u64 = 1 << 20;
@@ -230,7 +230,7 @@ fn kernel(protocol: Protocol, segments: &[LoadSegment]) -> ElfKernel {
 
 fn plan_of(kernel: &ElfKernel, initrd_bytes: u64, command_line: &[u8]) -> Result<BootPlan, BootError> {
     let memory = &pc_memory_map(64 * MIB, 0);
-    plan(&ElfRequest { kernel, initrd_bytes, command_line, memory, rsdp_gpa: 0xe_0010 })
+    plan(&BootRequest { kernel, initrd_bytes, command_line, memory, rsdp_gpa: 0xe_0010 })
 }
 
 /// Guest memory after the plan, of a kernel file in which each byte is AAh and a RAM disk of BBh.
@@ -408,7 +408,7 @@ fn what_does_not_fit_is_refused() {
     let refused = plan_of(&kernel, 0, &vec![b'x'; limit + 1]).err();
     assert_eq!(refused, Some(BootError::CommandLine { limit }));
     let request =
-        ElfRequest { kernel: &kernel, initrd_bytes: 0, command_line: b"", memory: &[], rsdp_gpa: 0 };
+        BootRequest { kernel: &kernel, initrd_bytes: 0, command_line: b"", memory: &[], rsdp_gpa: 0 };
     assert_eq!(plan(&request).err(), Some(BootError::LowMemory));
 }
 
@@ -416,7 +416,7 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn the_fullest_plan_overlaps_nowhere() {
     let mut memory = pc_memory_map(64 * MIB, 0);
-    let kind = crate::linux_boot::MemoryKind::Reserved;
+    let kind = crate::boot::MemoryKind::Reserved;
     while memory.len() < 128 {
         memory.push(MemoryRange { gpa: 1 << 40, bytes: 4096, kind });
     }
@@ -424,7 +424,7 @@ fn the_fullest_plan_overlaps_nowhere() {
     for protocol in [Protocol::Pvh, Protocol::Multiboot, Protocol::Multiboot2] {
         let kernel = &kernel(protocol, &at_1_mib());
         let request =
-            ElfRequest { kernel, initrd_bytes: 9, command_line: &line, memory: &memory, rsdp_gpa: 0 };
+            BootRequest { kernel, initrd_bytes: 9, command_line: &line, memory: &memory, rsdp_gpa: 0 };
         let plan = plan(&request).unwrap();
         let bytes = |source: &Source| match source {
             Source::Bytes(bytes) => bytes.len() as u64,

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::{ElfError, Facts, Information, LOADER_NAME, LoadSegment, MODULE_NAME};
-use crate::linux_boot::layout;
-use crate::linux_boot::memory_map::usable_from;
+use crate::boot::layout;
+use crate::boot::memory_map::usable_from;
 
 const MAGIC: u32 = 0x1bad_b002;
 /// What EAX says at the entry (3.2).

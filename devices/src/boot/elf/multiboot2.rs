@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::multiboot::{Header, Load, lower_and_upper, word};
 use super::{ElfError, Facts, Information, LOADER_NAME, MODULE_NAME, with_zero};
-use crate::linux_boot::{MemoryKind, layout};
+use crate::boot::{MemoryKind, layout};
 
 const MAGIC: u32 = 0xe852_50d6;
 /// What EAX says at the entry (3.3).
