@@ -2,12 +2,12 @@
 
 use block_link::{Abilities, Refusal, Reply, Request, SECTOR_BYTES, Sectors, reply_to_words};
 use host_virtio::DriverError;
-use host_virtio::block::{Disk, Features, Outcome, SECTORS_MAX};
+use host_virtio::block::{self, Disk, Features, SECTORS_MAX};
 use runtime::abi::message::Message;
 use runtime::abi::operation::{Handle, Permissions};
 use runtime::abi::status::Status;
-use runtime::channel::{Endpoint, Received};
-use runtime::process;
+use runtime::channel::Endpoint;
+use runtime::serve::Outcome;
 use runtime::shared::{SharedMapping, SharedMemory};
 
 /// Words of a sector.
@@ -24,10 +24,10 @@ fn describe(disk: &Disk) -> block_link::Disk {
     block_link::Disk { capacity: disk.capacity, abilities }
 }
 
-fn refusal(outcome: Outcome) -> Reply {
+fn refusal(outcome: block::Outcome) -> Reply {
     match outcome {
-        Outcome::Done => Ok(None),
-        Outcome::Failed => Err(Refusal::Failed),
+        block::Outcome::Done => Ok(None),
+        block::Outcome::Failed => Err(Refusal::Failed),
     }
 }
 
@@ -68,7 +68,7 @@ fn transfer(
         };
         // The pieces before are done. A client that repeats the request does them again, which changes
         // nothing.
-        if outcome != Outcome::Done {
+        if outcome != block::Outcome::Done {
             return Ok(refusal(outcome));
         }
         sector += SECTORS_MAX;
@@ -119,38 +119,14 @@ fn execute(
 pub fn serve(disk: &mut Disk, endpoint: Endpoint, requests: Option<u32>) -> DriverError {
     let mut memory = None;
     let mut calls = 0;
-    let mut message = Message { deadline_tsc: u64::MAX, ..Message::default() };
-    let mut received = endpoint.receive(&mut message);
-    loop {
-        match received {
-            Ok(Received::Call) => {}
-            Ok(Received::Notification) => {
-                // What came has overwritten the deadline with zero.
-                message.deadline_tsc = u64::MAX;
-                received = endpoint.receive(&mut message);
-                continue;
-            }
-            Err(status) => return status.into(),
-        }
+    runtime::serve::serve(endpoint, |message| {
         // For tests: a request without time ends as one at a device that is silent.
         if requests == Some(calls) {
             disk.request_ticks = 0;
         }
         calls = calls.wrapping_add(1);
-        let done = execute(disk, &mut memory, &message);
-        // Mapped memory stays; handles are not needed, and would pile up.
-        for handle in message.handles.into_iter().filter(|handle| *handle != 0) {
-            if let Err(status) = process::close(handle) {
-                return status.into();
-            }
-        }
-        let words = reply_to_words(done.unwrap_or(Err(Refusal::Failed)));
-        // After an error of the disk's the client still gets its reply, but no other call is waited for.
-        let deadline_tsc = if done.is_ok() { u64::MAX } else { 0 };
-        message = Message { words, deadline_tsc, ..Message::default() };
-        received = endpoint.reply_and_receive(&mut message);
-        if let Err(error) = done {
-            return error;
-        }
-    }
+        let done = execute(disk, &mut memory, message);
+        // After an error of the disk's the client still gets its reply.
+        Outcome { words: reply_to_words(done.unwrap_or(Err(Refusal::Failed))), given: 0, end: done.err() }
+    })
 }

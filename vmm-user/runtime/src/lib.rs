@@ -17,6 +17,7 @@ pub mod host_serial;
 pub mod lives;
 pub mod logger;
 pub mod process;
+pub mod serve;
 pub mod shared;
 pub mod start;
 pub mod syscall;
