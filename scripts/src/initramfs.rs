@@ -23,9 +23,9 @@ const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 const LINK: u32 = 0o120_777;
 
-/// Drivers of virtio devices, in the order in which they can be loaded. A kernel may have some of them built
-/// in.
-const VIRTIO: [&str; 11] = [
+/// Drivers of virtio devices, and the file system of disks, in the order in which they can be loaded. A
+/// kernel may have some of them built in.
+const VIRTIO: [&str; 16] = [
     "virtio_ring",
     "virtio",
     "virtio_pci_legacy_dev",
@@ -37,6 +37,11 @@ const VIRTIO: [&str; 11] = [
     "failover",
     "net_failover",
     "virtio_net",
+    "crc16",
+    "crc32c_generic",
+    "mbcache",
+    "jbd2",
+    "ext4",
 ];
 
 /// An initramfs to pack. A folder's files come after it, since names are sorted.
@@ -96,7 +101,8 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds the drivers of virtio devices, of a kernel of that release; the first process loads them.
+    /// Adds the drivers of virtio devices and of ext4, of a kernel of that release; the first process loads
+    /// them.
     ///
     /// # Errors
     /// When Debian's packages can't be had.

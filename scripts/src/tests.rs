@@ -25,7 +25,7 @@ mod nvme;
 mod protocols;
 mod registers;
 pub mod resets;
-mod root;
+pub mod root;
 pub(crate) mod source;
 mod tpm;
 mod virtio;

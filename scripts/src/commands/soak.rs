@@ -1,6 +1,6 @@
 //! `scripts/soak`: boots each guest many times in a row; or has a second processor change the pages that the
-//! kernel shares, for as long as one wants; or boots with devices in processes of their own, or kills one; or
-//! has a guest reset its machine.
+//! kernel shares, for as long as one wants; or boots from disks, or with devices in processes of their own;
+//! or kills one; or has a guest reset its machine.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use plinth_qemu::Qemu;
 
 use crate::project::Project;
 use crate::testing::Suite;
-use crate::tests::{abi, devices, resets};
+use crate::tests::{abi, devices, resets, root};
 use crate::{build, matrix};
 
 /// Seeds of page races in one machine: each takes two seconds, or more on a busy host, and the ABI's tests
@@ -24,8 +24,8 @@ const KILLS_LIMIT: Duration = Duration::from_secs(7200);
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "scripts/soak [ROUNDS]\n       scripts/soak --page-race SEEDS [--first SEED]\n       \
-                      scripts/soak --devices ROUNDS\n       scripts/soak --device-kills TIMES\n       \
-                      scripts/soak --resets TIMES"
+                      scripts/soak --disk ROUNDS\n       scripts/soak --devices ROUNDS\n       \
+                      scripts/soak --device-kills TIMES\n       scripts/soak --resets TIMES"
 )]
 pub struct Options {
     /// How many times
@@ -35,16 +35,20 @@ pub struct Options {
     /// while the first one runs the vCPU
     #[arg(long, value_name = "SEEDS")]
     page_race: Option<u64>,
+    /// Instead: Debian from its root disk, {6.1, 6.12, newest} x {the kernel for clouds, for any machine} x
+    /// {1, 2, 4} CPUs, so many times each
+    #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["page_race", "devices"])]
+    disk: Option<u32>,
     /// Instead: Debian with serial port, clock and example device in processes of their own, so many times
     /// with one processor and with four
     #[arg(long, value_name = "ROUNDS", conflicts_with = "page_race")]
     devices: Option<u32>,
     /// Instead: the processes of serial port, clock and example device are ended so many times at random
     /// moments, while four processors use all three
-    #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices"])]
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices", "disk"])]
     device_kills: Option<u32>,
     /// Instead: a small guest on two processors resets its machine so many times, at most 255
-    #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices", "device_kills"])]
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices", "disk", "device_kills"])]
     resets: Option<u8>,
     /// The first of those seeds
     #[arg(long, value_name = "SEED", default_value_t = 100, requires = "page_race")]
@@ -62,6 +66,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let folder = match options {
         Options { page_race: Some(_), .. } => "soak-page-race",
         Options { devices: Some(_), .. } => "soak-devices",
+        Options { disk: Some(_), .. } => "soak-disk",
         Options { device_kills: Some(_), .. } => "soak-device-kills",
         Options { resets: Some(_), .. } => "soak-resets",
         _ => "soak",
@@ -74,6 +79,8 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         page_race(&mut suite, &qemu, options.first, seeds);
     } else if let Some(rounds) = options.devices {
         device_boots(&mut suite, &qemu, rounds);
+    } else if let Some(rounds) = options.disk {
+        root::soak(&mut suite, &qemu, rounds);
     } else if let Some(times) = options.device_kills {
         suite.check("device-kills", |case| devices::kills(case, &qemu, times, 4));
     } else if let Some(times) = options.resets {

@@ -1,4 +1,5 @@
-//! Guests' kernels: Debian's linux-image-cloud-amd64, unmodified, of the release asked for.
+//! Guests' kernels: Debian's linux-image-cloud-amd64, unmodified, of the release asked for; or, of a release
+//! with `-full` behind it, linux-image-amd64, which has the drivers of all machines.
 //!
 //! `cache/kernels/RELEASE/` holds `vmlinuz` and `package`, the name and version of the package it is from.
 
@@ -13,10 +14,13 @@ use crate::command::captured;
 use crate::project::{Project, make_folder, read, write};
 use crate::say;
 
+/// The packages that depend on the newest kernel of each release: for clouds, and for any machine.
 const META: &str = "linux-image-cloud-amd64";
+const META_FULL: &str = "linux-image-amd64";
+const FULL: &str = "-full";
 
 /// Returns the path of a vmlinuz, downloaded if it is not there or old. `release` is `newest` or the start of
-/// a version, such as `6.1`.
+/// a version, such as `6.1`; `6.1-full` is the kernel for any machine.
 ///
 /// # Errors
 /// When there is no such kernel to be had, nor was.
@@ -81,12 +85,13 @@ fn folder(project: &Project, release: &str) -> PathBuf {
 fn refresh(project: &Project, release: &str, folder: &Path) -> Result<()> {
     let apt = Apt::open(project)?;
     let lists = project.work.join("apt-lists.log");
-    let meta = of_release(apt.versions(META)?, release).with_context(|| {
+    let (name, start) = flavour(release);
+    let meta = of_release(apt.versions(name)?, start).with_context(|| {
         format!("no Debian kernel {release} is to be had; apt's words are in {}", lists.display())
     })?;
     let (image, version) = apt
-        .dependency(META, &meta, |name| numbered(name, "linux-image-"))?
-        .with_context(|| format!("{META} {meta} names no kernel package"))?;
+        .dependency(name, &meta, |name| numbered(name, "linux-image-"))?
+        .with_context(|| format!("{name} {meta} names no kernel package"))?;
     // The two packages need not have the same version.
     let version = version.unwrap_or(meta);
     // Since 7.0 the kernel itself is in a package of its own.
@@ -101,6 +106,11 @@ fn refresh(project: &Project, release: &str, folder: &Path) -> Result<()> {
     std::fs::rename(&new, folder.join("vmlinuz")).context("cannot put the kernel in its place")?;
     say::say(format_args!("guest kernel {release} is {}", image.trim_start_matches("linux-image-")));
     Ok(())
+}
+
+/// The package that depends on a release's kernel, and the start of its version.
+fn flavour(release: &str) -> (&'static str, &str) {
+    release.strip_suffix(FULL).map_or((META, release), |start| (META_FULL, start))
 }
 
 /// The first version, newest first, of a release.
@@ -126,6 +136,8 @@ mod tests {
             assert_eq!(of_release(versions(), release).as_deref(), Some(version));
         }
         assert_eq!(of_release(versions(), "5.10"), None);
+        assert_eq!(flavour("6.12"), (META, "6.12"));
+        assert_eq!(flavour("newest-full"), (META_FULL, "newest"));
         for (path, name) in [
             ("./lib/modules/6.1/kernel/drivers/virtio/virtio.ko", Some("virtio")),
             ("./usr/lib/modules/7.3/kernel/net/core/failover.ko.xz", Some("failover")),

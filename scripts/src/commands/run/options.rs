@@ -18,7 +18,8 @@ use clap::{Args, ValueEnum};
 #[derive(Clone, Debug, Args)]
 #[command(override_usage = "scripts/run [OPTION]... [-- QEMU-ARGUMENT...]")]
 pub struct Options {
-    /// Debian kernel to boot: 6.1, newest, or the start of another version, such as 6.12
+    /// Debian kernel to boot: 6.1, newest, or the start of another version, such as 6.12; the one for clouds,
+    /// or, with `-full` behind it, the one for any machine
     #[arg(long, value_name = "RELEASE", default_value = "6.1")]
     pub guest: String,
     /// Your own kernel instead: a bzImage, or an ELF file that knows PVH, multiboot 1 or multiboot 2
