@@ -90,11 +90,8 @@ impl Tpm {
             }
             handle::PERSISTENT => self.check_persistent(value),
             handle::HMAC_SESSION | handle::POLICY_SESSION => {
-                if self.session(value).is_ok() {
-                    Ok(())
-                } else {
-                    Err(Rc::reference_handle(number))
-                }
+                let reference = Rc::reference_handle(number);
+                self.session(value).map(drop).map_err(|_| self.no_session(value, reference))
             }
             _ => Ok(()),
         }

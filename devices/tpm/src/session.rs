@@ -83,6 +83,13 @@ impl Tpm {
         }
     }
 
+    /// The error for a session that is not loaded: `reference` where it may be saved, and TPM_RC_HANDLE where
+    /// its index is another type's, so that it can't be.
+    pub(crate) fn no_session(&self, handle: u32, reference: Rc) -> Rc {
+        let is_others = matches!(self.volatile.sessions.get(&index(handle)), Some(SessionSlot::Loaded(_)));
+        if is_others { Rc::HANDLE } else { reference }
+    }
+
     pub(crate) fn session_mut(&mut self, handle: u32) -> Result<&mut Session> {
         match self.volatile.sessions.get_mut(&index(handle)) {
             Some(SessionSlot::Loaded(session)) if session.handle_kind() == handle::kind(handle) => {

@@ -188,3 +188,17 @@ fn what_keys_can_be_made() {
         assert_eq!(run(&mut tpm, &command).0, code, "{why}");
     }
 }
+
+#[test]
+fn the_platform_is_back_after_each_start() {
+    let mut tpm = started(&World::new());
+    // TPM2_HierarchyControl: the owner may turn its hierarchy on, which it is, and the platform its own off.
+    let control = |by: u32, on: u8| command(0x121, &[by], &[b""], &[&by.to_be_bytes()[..], &[on]].concat());
+    succeed(&mut tpm, &control(OWNER, 1));
+    succeed(&mut tpm, &control(PLATFORM, 0));
+    assert_eq!(run(&mut tpm, &control(PLATFORM, 0)).0, 0x185);
+    succeed(&mut tpm, &plain(0x145, &[0, 1]));
+    tpm.power_on();
+    succeed(&mut tpm, &plain(0x144, &[0, 1]));
+    succeed(&mut tpm, &control(PLATFORM, 1));
+}

@@ -26,7 +26,7 @@ use explained::explain;
 use parameters::Hints;
 use random::Random;
 use table::{COMMANDS, Spec};
-use world::{Entity, Mismatch, Pair, World};
+use world::{Entity, Gone, Mismatch, Pair, World};
 
 /// What a run has seen.
 #[derive(Debug, Default)]
@@ -75,6 +75,10 @@ pub fn run(tpms: Pair<Socket>, seed: u64, commands: u64) -> Result<Seen> {
 
 /// Takes down that a command that was to do the same on both did not. Other errors are left.
 fn mismatch(error: anyhow::Error, seen: &mut Seen) -> Result<bool> {
+    if error.is::<Gone>() {
+        *seen.explained.entry("swtpm ends").or_default() += 1;
+        return Ok(false);
+    }
     let Mismatch { command, codes } = error.downcast()?;
     match explain(&crate::wire::command(command, &[]), codes) {
         Some(reason) => *seen.explained.entry(reason).or_default() += 1,

@@ -203,23 +203,35 @@ impl Server {
             self.set_data_client(None);
             return Ok(false);
         }
-        self.pending.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
-        // One read may bring a part of a command, or several.
-        while let Some(size) = whole(&self.pending) {
-            let command: Vec<u8> = self.pending.drain(..size).collect();
-            // Stopped by the control channel, it is like a TPM without power.
-            if !self.control_state.is_running {
-                self.set_data_client(None);
-                return Ok(false);
-            }
-            self.tpm.execute(self.control_state.locality, &command, &mut self.response);
-            let sent = self.data_client.as_mut().map(|client| client.write_all(&self.response));
-            if !matches!(sent, Some(Ok(()))) {
-                self.set_data_client(None);
-                return Ok(false);
+        let mut read = std::mem::take(&mut self.buffer);
+        let mut goes_on = true;
+        let bytes = read.get(..count).unwrap_or_default();
+        // Mostly one read brings one command; it may bring a part of one, or several.
+        if self.pending.is_empty() && whole(bytes) == Some(count) {
+            goes_on = self.execute(bytes);
+        } else {
+            self.pending.extend_from_slice(bytes);
+            while let Some(size) = whole(&self.pending).filter(|_| goes_on) {
+                let command: Vec<u8> = self.pending.drain(..size).collect();
+                goes_on = self.execute(&command);
             }
         }
-        Ok(true)
+        std::mem::swap(&mut self.buffer, &mut read);
+        if !goes_on {
+            self.set_data_client(None);
+        }
+        Ok(goes_on)
+    }
+
+    /// Executes a command and sends the response. False if there is nobody to send it to.
+    fn execute(&mut self, command: &[u8]) -> bool {
+        // Stopped by the control channel, it is like a TPM without power.
+        if !self.control_state.is_running {
+            return false;
+        }
+        self.tpm.execute(self.control_state.locality, command, &mut self.response);
+        let sent = self.data_client.as_mut().map(|client| client.write_all(&self.response));
+        matches!(sent, Some(Ok(())))
     }
 
     fn serve_control(&mut self) -> Result<AfterCommand> {

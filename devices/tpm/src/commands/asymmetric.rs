@@ -72,7 +72,7 @@ pub(crate) fn verify_signature(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     }
     // A HMAC is verified with the secret itself.
     if key.public.kind() == alg::KEYEDHASH && key.sensitive.is_none() {
-        return Err(Rc::HANDLE.handle(1));
+        return Err(Rc::HANDLE.parameter(2));
     }
     if !tpm.verify(key, &digest, &signature).map_err(|rc| rc.parameter(2))? {
         return Err(Rc::SIGNATURE.parameter(2));

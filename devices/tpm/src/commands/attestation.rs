@@ -243,9 +243,6 @@ pub(crate) fn nv_certify(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
             w.sized(&name).sized(&digest);
         });
     }
-    if offset > index.data.len() {
-        return Err(Rc::VALUE.parameter(4));
-    }
     // Only what is attested: offset and size are in the structure, too.
     let content = index.data.get(offset..offset + size).ok_or(Rc::NV_RANGE)?.to_vec();
     attest(tpm, call, st::ATTEST_NV, &signer, |_, w| {

@@ -19,8 +19,9 @@ pub(crate) fn control(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let is_enabled = call.read(|r| r.yes_no())?;
     call.end()?;
     let by = call.handle(0);
-    // The platform may do everything; others may turn their own hierarchy off.
-    let is_own = by == which && !is_enabled && which != handle::PLATFORM_NV;
+    // The platform may do everything; others may turn their own hierarchy off. To turn it on changes nothing:
+    // one that is off has no authorization that would be accepted.
+    let is_own = by == which;
     if by != handle::PLATFORM && !is_own {
         return Err(Rc::AUTH_TYPE);
     }

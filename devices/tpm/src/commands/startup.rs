@@ -101,8 +101,9 @@ fn resume(tpm: &mut Tpm, kept: Kept) {
     take_over(tpm, &kept);
     tpm.volatile.clear_count = kept.clear_count;
     tpm.volatile.startup_locality = kept.startup_locality;
-    let [platform, owner, endorsement, platform_nv] = kept.enables;
-    tpm.volatile.enables = Enables { platform, owner, endorsement, platform_nv };
+    // The platform's own hierarchy is on after each start (part 2, 8.6).
+    let [_, owner, endorsement, platform_nv] = kept.enables;
+    tpm.volatile.enables = Enables { platform: true, owner, endorsement, platform_nv };
     // What was not kept, debug and dynamic PCRs, begins anew.
     let mut pcrs = Pcrs::new(&tpm.permanent.banks, kept.startup_locality);
     pcrs.counter = kept.pcr_counter;
@@ -230,15 +231,15 @@ pub(crate) fn self_test(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
 
 /// TPM2_IncrementalSelfTest: all is tested since the start-up, so nothing is left to do.
 pub(crate) fn incremental_self_test(_tpm: &mut Tpm, call: &mut Call) -> Result<()> {
-    call.read(|r| {
+    let list = call.read(|r| {
         let count = r.u32()?;
         if count > 64 {
             return Err(Rc::SIZE);
         }
-        let list = (0..count).map(|_| r.u16()).collect::<Result<Vec<_>>>()?;
-        list.into_iter().try_for_each(known)
+        (0..count).map(|_| r.u16()).collect::<Result<Vec<_>>>()
     })?;
     call.end()?;
+    list.into_iter().try_for_each(known).map_err(|rc| rc.parameter(1))?;
     // All was tested at the start: nothing is left to do.
     call.out.u32(0);
     Ok(())

@@ -13,12 +13,17 @@ fn ensure(is_good: bool, error: Rc) -> Result<()> {
     if is_good { Ok(()) } else { Err(error) }
 }
 
+/// Checks that a policy is as long as a digest of the object's algorithm.
+pub(crate) fn policy_size(public: &Public) -> Result<()> {
+    let size = public.policy.len();
+    ensure(size == 0 || public.name_alg.is_some_and(|hash| hash.size() == size), Rc::SIZE)
+}
+
 /// Checks the attributes of a new, loaded or imported object against each other and those of its parent;
 /// without a parent it is a primary or external object.
 pub(crate) fn attributes(public: &Public, parent: Option<&Object>, is_below_tpm: bool) -> Result<()> {
     let has = |attribute| public.has(attribute);
-    let policy_size = public.policy.len();
-    ensure(policy_size == 0 || public.name_alg.is_some_and(|hash| hash.size() == policy_size), Rc::SIZE)?;
+    policy_size(public)?;
     // A primary object's parent is a hierarchy's seed, which never leaves the TPM.
     let is_parent_fixed = parent.map_or(is_below_tpm, |parent| parent.has(object::FIXED_TPM));
     if is_parent_fixed {

@@ -197,6 +197,7 @@ impl Tpm {
         parent: Option<&Object>,
         given: &SensitiveCreate,
     ) -> Result<()> {
+        check::policy_size(public)?;
         check::origin(public, !given.data.is_empty(), parent.is_none())?;
         check::attributes(public, parent, true)
     }

@@ -101,7 +101,9 @@ impl Tpm {
             ensure(attributes & !session::CONTINUE == 0, Rc::ATTRIBUTES)?;
             return ensure(one.nonce.is_empty(), Rc::NONCE);
         }
-        let session = self.session(one.handle).map_err(|_| Rc::reference_session(at + 1))?;
+        let session = self
+            .session(one.handle)
+            .map_err(|_| self.no_session(one.handle, Rc::reference_session(at + 1)))?;
         // Only those in front: each pair is then looked at once.
         let others = || call.uses.iter().take(at);
         ensure(
@@ -314,7 +316,7 @@ impl Tpm {
                 let public = &self.nv(entity)?.public;
                 let needed = if call.writes_nv() { nv::POLICYWRITE } else { nv::POLICYREAD };
                 // These attributes are about reading and writing, not about what an administrator does.
-                if role == Role::User { public.has(needed) } else { !public.policy.is_empty() }
+                (role != Role::User || public.has(needed)) && !public.policy.is_empty()
             }
             handle::TRANSIENT | handle::PERSISTENT => {
                 // A sequence is no object, and has no policy.

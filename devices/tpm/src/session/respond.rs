@@ -125,9 +125,9 @@ impl Tpm {
         }
         let time = self.time();
         let found = self.session_mut(one.handle)?;
-        // What was fulfilled for one command must not authorize the next; where the session only encrypted,
-        // nothing was used up.
-        if found.kind == Kind::Policy && one.entity.is_some() {
+        // What was fulfilled for one command must not authorize the next. With a new nonce the session starts
+        // anew, also where it only encrypted.
+        if found.kind == Kind::Policy {
             found.policy = Policy::new(found.hash, time);
         }
         Ok(())

@@ -129,7 +129,6 @@ impl World {
             if !one.continues() {
                 ended.push(at);
             } else if let Some(session) = self.sessions.get_mut(at)
-                && one.entity.is_some()
                 && session.kind == 1
             {
                 session.needs = Needs::Nothing;

@@ -31,6 +31,18 @@ impl std::fmt::Display for Mismatch {
 
 impl std::error::Error for Mismatch {}
 
+/// The TPM that is compared with has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Gone;
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the TPM that is compared with has ended")
+    }
+}
+
+impl std::error::Error for Gone {}
+
 /// The same for both.
 pub fn same(bytes: &[u8]) -> Pair<Vec<u8>> {
     [bytes.to_vec(), bytes.to_vec()]
@@ -193,7 +205,7 @@ impl World {
             tpm.send(command)?;
         }
         let [ours, theirs] = &mut self.tpms;
-        Ok([ours.receive(&commands[0])?, theirs.receive(&commands[1])?])
+        Ok([ours.receive(&commands[0])?, theirs.receive(&commands[1]).map_err(|_| Gone)?])
     }
 
     /// Executes a command without sessions that does the same on both, and returns what follows the
