@@ -8,6 +8,7 @@
 mod dsdt;
 mod fixed;
 mod madt;
+pub mod presence;
 pub mod tpm2;
 
 use acpi_tables::{Aml, AmlSink, facs::FACS, rsdp::Rsdp, xsdt::XSDT};

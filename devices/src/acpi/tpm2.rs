@@ -8,12 +8,17 @@ use acpi_tables::{
 };
 use alloc::{vec, vec::Vec};
 
+use super::{Raw, presence};
 use crate::acpi_entry::{AcpiEntry, TpmInterface, header};
 
 /// Where the registers of locality 0 are.
 pub const REGISTERS_GPA: u64 = 0xfed4_0000;
 /// Bytes of all five localities' registers.
 pub const REGISTERS_BYTES: u64 = 0x5000;
+/// Where the registers of physical presence are, from those of locality 0 on.
+pub const PRESENCE_OFFSET: u64 = REGISTERS_BYTES;
+/// Bytes of all registers, whole pages.
+pub const DEVICE_BYTES: u64 = PRESENCE_OFFSET + 0x1000;
 /// Bytes of the event log's area: at least 64 KiB (TCG ACPI Specification 1.4, table 3, LAML).
 pub const LOG_BYTES: usize = 0x1_0000;
 
@@ -50,7 +55,9 @@ pub fn device() -> Vec<u8> {
     let uid = Name::new("_UID".into(), &0u8);
     let registers = Memory32Fixed::new(true, REGISTERS_GPA as u32, REGISTERS_BYTES as u32);
     let resources = Name::new("_CRS".into(), &ResourceTemplate::new(vec![&registers]));
+    // Its registers are no resource of the driver's: only the method touches them.
+    let presence = presence::methods();
     let mut aml = Vec::new();
-    Device::new(Path::new("TPM_"), vec![&id, &uid, &resources]).to_aml_bytes(&mut aml);
+    Device::new(Path::new("TPM_"), vec![&id, &uid, &resources, &Raw(&presence)]).to_aml_bytes(&mut aml);
     aml
 }

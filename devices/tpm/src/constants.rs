@@ -171,6 +171,7 @@ pub(crate) mod limit {
     pub(crate) const DIGEST: usize = 64;
     pub(crate) const NONCE: usize = 64;
     pub(crate) const LABEL: usize = 64;
+    pub(crate) const PLATFORM_DATA: usize = 64;
     pub(crate) const SENSITIVE_DATA: usize = 128;
     pub(crate) const RSA_BYTES: usize = 512;
     pub(crate) const CONTEXT_GAP: u64 = 0xffff_ffff;

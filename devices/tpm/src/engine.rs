@@ -11,7 +11,7 @@ use crate::crypto::{Crypto, Hash};
 use crate::hierarchy::Hierarchy;
 use crate::object::Slot;
 use crate::pcr::Pcrs;
-use crate::platform::{Platform, Storage};
+use crate::platform::{Platform, PlatformError, Storage};
 use crate::rc::{Rc, Result};
 use crate::session::SessionSlot;
 use crate::state::permanent::Permanent;
@@ -175,6 +175,28 @@ impl Tpm {
         // Before the command, so that a lockout whose time has passed does not refuse it.
         self.tick();
         crate::dispatch::execute(self, locality, command, response);
+    }
+
+    /// What the platform keeps beside the TPM's own state: whatever [`Tpm::set_platform_data`] was last
+    /// given, and nothing in a new TPM.
+    #[must_use]
+    pub fn platform_data(&self) -> &[u8] {
+        &self.permanent.platform_data
+    }
+
+    /// Keeps at most 64 bytes of the platform's in the snapshots, authenticated as the state is, and saves
+    /// them. No command reads or changes them.
+    ///
+    /// # Errors
+    ///
+    /// There are more, the TPM has failed, or the storage can't be written.
+    pub fn set_platform_data(&mut self, data: &[u8]) -> core::result::Result<(), PlatformError> {
+        if data.len() > limit::PLATFORM_DATA || self.volatile.failure.is_some() {
+            return Err(PlatformError);
+        }
+        self.permanent.platform_data = data.to_vec();
+        self.touch();
+        self.commit().map_err(|_| PlatformError)
     }
 
     pub(crate) fn fail(&mut self, reason: &'static str) -> Rc {

@@ -63,6 +63,7 @@ mod nv;
 mod object;
 mod pcr;
 mod platform;
+pub mod presence;
 mod proof;
 mod rc;
 mod secret;

@@ -23,7 +23,7 @@ use permanent::Permanent;
 
 /// The version of the format. Whoever changes what a seed, a field or an encoding means counts it up, and
 /// keeps reading the former ones.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 const MAGIC: &[u8; 6] = b"TPM2RS";
 const MAC: usize = 32;
@@ -83,7 +83,8 @@ pub(crate) struct Store {
 enum Found {
     Nothing,
     Damaged,
-    Snapshot(u64, Secret),
+    /// Number, format, contents.
+    Snapshot(u64, u16, Secret),
 }
 
 impl Store {
@@ -103,19 +104,19 @@ impl Store {
         // The second slot is written last, when a TPM is made: one whose second slot is empty was never used.
         let is_unfinished = matches!(slots, [_, Found::Nothing]);
         let whole = slots.into_iter().filter_map(|slot| match slot {
-            Found::Snapshot(sequence, plain) => Some((sequence, plain)),
+            Found::Snapshot(sequence, format, plain) => Some((sequence, format, plain)),
             _ => None,
         });
-        match whole.max_by_key(|(sequence, _)| *sequence) {
+        match whole.max_by_key(|(sequence, ..)| *sequence) {
             // Authentic, and so somebody's who has kept it.
-            Some((sequence, _)) if least.is_some_and(|least| sequence < least) => {
+            Some((sequence, ..)) if least.is_some_and(|least| sequence < least) => {
                 Err(OpenError::Old(Some(sequence)))
             }
-            Some((sequence, plain)) => {
+            Some((sequence, format, plain)) => {
                 // The slot to write next is the other one, so that the newest stays whole whatever happens to
                 // the write.
                 store.sequence = sequence.checked_add(1).ok_or(OpenError::Content)?;
-                let permanent = Permanent::decode(crypto, &plain).ok_or(OpenError::Content)?;
+                let permanent = Permanent::decode(crypto, format, &plain).ok_or(OpenError::Content)?;
                 Ok((store, Some(permanent)))
             }
             None if is_unfinished && least.is_some() => Err(OpenError::Old(None)),
@@ -144,14 +145,14 @@ impl Store {
             return Err(OpenError::Content);
         }
         // The HMAC was right, so that another version is a newer engine's and no damage.
-        match r.u16().map_err(content)? {
-            FORMAT => {}
-            other => return Err(OpenError::Format(other)),
+        let format = r.u16().map_err(content)?;
+        if !(1..=FORMAT).contains(&format) {
+            return Err(OpenError::Format(format));
         }
         let (sequence, iv) = (r.u64().map_err(content)?, r.take(IV).map_err(content)?);
         let mut plain = r.rest().to_vec();
         encrypt(crypto, &self.encryption, iv, &mut plain, true).map_err(content)?;
-        Ok(Found::Snapshot(sequence, plain.into()))
+        Ok(Found::Snapshot(sequence, format, plain.into()))
     }
 
     /// Writes a snapshot into the slot whose turn it is.
@@ -163,16 +164,27 @@ impl Store {
     ) -> Result<(), PlatformError> {
         // The key is always the same, and CFB with the same key and IV twice shows where two states differ.
         let iv = drbg.bytes(crypto, IV);
-        let mut data: Vec<u8> = permanent.encode();
-        encrypt(crypto, &self.encryption, &iv, &mut data, false).map_err(|_| PlatformError)?;
-        let mut w = Writer::new();
-        w.raw(MAGIC).u16(FORMAT).u64(self.sequence).raw(&iv).raw(&data);
-        let mac = crypto.hmac(Hash::Sha256, &self.authentication, &[w.as_slice()]);
-        w.raw(&mac);
-        self.storage.write((self.sequence & 1) as usize, w.as_slice())?;
+        let snapshot = self.seal(crypto, FORMAT, &iv, permanent.encode())?;
+        self.storage.write((self.sequence & 1) as usize, &snapshot)?;
         // Only after a success, so that a write that failed never leads to the slot of the last whole state.
         self.sequence += 1;
         Ok(())
+    }
+
+    /// Makes a snapshot of a format out of its contents.
+    fn seal(
+        &self,
+        crypto: &dyn Crypto,
+        format: u16,
+        iv: &[u8],
+        mut data: Vec<u8>,
+    ) -> Result<Vec<u8>, PlatformError> {
+        encrypt(crypto, &self.encryption, iv, &mut data, false).map_err(|_| PlatformError)?;
+        let mut w = Writer::new();
+        w.raw(MAGIC).u16(format).u64(self.sequence).raw(iv).raw(&data);
+        let mac = crypto.hmac(Hash::Sha256, &self.authentication, &[w.as_slice()]);
+        w.raw(&mac);
+        Ok(w.into_vec())
     }
 
     /// The number of the newest snapshot, if there is one.
@@ -191,3 +203,6 @@ impl Store {
         self.write(crypto, drbg, permanent)
     }
 }
+
+#[cfg(test)]
+mod tests;

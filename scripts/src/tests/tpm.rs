@@ -3,6 +3,7 @@
 //! tpm2-tools.
 
 mod event_log;
+mod presence;
 mod state;
 mod tools;
 
@@ -34,6 +35,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
         });
     }
     suite.check("tpm-state", |case| state::run(case, qemu));
+    suite.check("tpm-presence", |case| presence::run(case, qemu));
     Ok(())
 }
 

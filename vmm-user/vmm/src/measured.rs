@@ -126,6 +126,8 @@ pub fn measure(
         // With the digests that the TPM returns: log and PCRs agree in whatever banks it has.
         log.add(pcr, kind, &digests, &data);
     }
+    // Last of all: its authorization is empty, and the guest must not have it.
+    driver.close_platform()?;
     driver.close();
     let bytes = log.bytes();
     if bytes.len() <= limit_bytes { Ok(bytes) } else { Err(MeasureError::LogFull) }

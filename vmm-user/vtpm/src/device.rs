@@ -1,18 +1,20 @@
-//! The TPM as a device: five pages of registers, behind which commands go to another thread.
+//! The TPM as a device: five pages of registers, behind which commands go to another thread, and one with the
+//! registers of physical presence.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use devices::acpi::tpm2::{REGISTERS_BYTES, REGISTERS_GPA};
+use devices::acpi::tpm2::{DEVICE_BYTES, PRESENCE_OFFSET, REGISTERS_GPA};
 use devices::acpi_entry::{AcpiEntry, TpmInterface};
 use devices::capability::{Device, Missing, MmioDevice, MmioRange, Platform, Present, Width};
 use tpm2_engine::interface::Ready;
 use tpm2_engine::interface::crb::Crb;
 use tpm2_engine::interface::fifo::Fifo;
 
-use crate::exchange::{Bytes, Exchange};
+use crate::exchange::{Bytes, Exchange, Order};
+use crate::presence::PresenceRegisters;
 
-const RANGES: &[MmioRange] = &[MmioRange { gpa: REGISTERS_GPA, bytes: REGISTERS_BYTES }];
+const RANGES: &[MmioRange] = &[MmioRange { gpa: REGISTERS_GPA, bytes: DEVICE_BYTES }];
 
 enum Registers {
     Crb(Crb),
@@ -20,6 +22,13 @@ enum Registers {
 }
 
 impl Registers {
+    fn new(interface: TpmInterface) -> Self {
+        match interface {
+            TpmInterface::Crb => Self::Crb(Crb::new()),
+            TpmInterface::Fifo => Self::Fifo(Fifo::new()),
+        }
+    }
+
     fn read(&mut self, offset: u64, out: &mut [u8]) {
         match self {
             Self::Crb(crb) => crb.read(offset, out),
@@ -49,6 +58,14 @@ impl Registers {
     }
 }
 
+/// What the executing side is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Nothing,
+    Command,
+    Presence,
+}
+
 /// The TPM's registers. `W` wakes the thread that executes.
 pub struct TpmDevice<W> {
     // Configuration.
@@ -58,39 +75,67 @@ pub struct TpmDevice<W> {
     wake: W,
     // Volatile state.
     registers: Registers,
-    is_executing: bool,
-    /// A command that came while another one was being executed, which had been given up.
+    presence: PresenceRegisters,
+    work: Work,
+    /// A command that came while something else was being executed.
     next: Option<(u8, Bytes)>,
+    /// The machine was reset, of which the executing side was not told yet.
+    is_after_reset: bool,
 }
 
 impl<W: Fn() + Send> TpmDevice<W> {
-    /// The registers of an interface after a reset.
-    pub fn new(interface: TpmInterface, exchange: Arc<Exchange>, wake: W) -> Self {
-        let registers = match interface {
-            TpmInterface::Crb => Registers::Crb(Crb::new()),
-            TpmInterface::Fifo => Registers::Fifo(Fifo::new()),
-        };
-        Self { interface, exchange, wake, registers, is_executing: false, next: None }
+    /// The registers of an interface after a reset. `is_presence_allowed`: operations that ask for physical
+    /// presence are carried out.
+    pub fn new(interface: TpmInterface, is_presence_allowed: bool, exchange: Arc<Exchange>, wake: W) -> Self {
+        let registers = Registers::new(interface);
+        let presence = PresenceRegisters::new(is_presence_allowed);
+        let (work, next, is_after_reset) = (Work::Nothing, None, false);
+        Self { interface, exchange, wake, registers, presence, work, next, is_after_reset }
     }
 
-    /// Takes the response of a command that has ended meanwhile.
+    /// The machine is reset: the registers are as at first, and the TPM is reset before its next command,
+    /// which has to be TPM2_Startup. A command that is being executed ends, and its response is dropped; a
+    /// request for the next start is still kept.
+    pub fn reset(&mut self) {
+        self.registers = Registers::new(self.interface);
+        self.presence.reset();
+        self.next = None;
+        self.is_after_reset = true;
+    }
+
+    /// Takes the response of what has ended meanwhile, and has what waits executed.
     fn settle(&mut self) {
-        if !self.is_executing {
+        if self.work == Work::Nothing {
             return;
         }
         let Some(response) = self.exchange.take_response() else { return };
-        self.is_executing = false;
-        match self.next.take() {
-            // Nobody waits for that response any more: the registers are at another command.
-            Some((locality, command)) => self.start(locality, command),
-            // If it was given up, the registers drop it.
-            None => self.registers.respond(&response),
+        match core::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Presence => self.presence.finish(&response),
+            // Nobody waits for the response any more if there is another command: the registers are at that
+            // one. If it was given up, they drop it.
+            Work::Command if self.next.is_none() => self.registers.respond(&response),
+            Work::Command | Work::Nothing => {}
         }
+        self.start();
     }
 
-    fn start(&mut self, locality: u8, command: Bytes) {
+    /// Has what waits executed, one after the other.
+    fn start(&mut self) {
+        if self.work != Work::Nothing {
+            return;
+        }
+        let order = if let Some((locality, bytes)) = self.next.take() {
+            self.work = Work::Command;
+            let is_after_reset = core::mem::take(&mut self.is_after_reset);
+            Order::Command { locality, is_after_reset, bytes }
+        } else if let Some(request) = self.presence.take_submitted() {
+            self.work = Work::Presence;
+            Order::Presence(request)
+        } else {
+            return;
+        };
         // It is refused only while another one is there, which was asked before.
-        self.is_executing = self.exchange.order(locality, command);
+        let _ = self.exchange.order(order);
         (self.wake)();
     }
 }
@@ -116,6 +161,9 @@ impl<W: Fn() + Send> MmioDevice for TpmDevice<W> {
     fn mmio_read(&mut self, offset: u64, width: Width, _: &mut dyn Platform) -> u64 {
         // No thread tells the registers that a command has ended: they look whenever the guest does.
         self.settle();
+        if let Some(register) = offset.checked_sub(PRESENCE_OFFSET) {
+            return self.presence.read(register, width, &self.exchange.shown());
+        }
         let mut bytes = [0; 8];
         if let Some(out) = bytes.get_mut(..width as usize) {
             self.registers.read(offset, out);
@@ -125,18 +173,18 @@ impl<W: Fn() + Send> MmioDevice for TpmDevice<W> {
 
     fn mmio_write(&mut self, offset: u64, width: Width, value: u64, _: &mut dyn Platform) {
         self.settle();
+        if let Some(register) = offset.checked_sub(PRESENCE_OFFSET) {
+            self.presence.write(register, width, value);
+            return self.start();
+        }
         let bytes = value.to_le_bytes();
         let data = bytes.get(..width as usize).unwrap_or_default();
         // The engine does not break off: a command that is cancelled ends as it would have, and its response
         // is that of the command (CRB), or dropped where the registers have gone on (FIFO).
         if let Ready::Execute { locality } = self.registers.write(offset, data) {
-            let command = Bytes::new(self.registers.command().to_vec());
-            if self.is_executing {
-                // One place is enough: a command that is given up for a third one is executed by nobody.
-                self.next = Some((locality, command));
-            } else {
-                self.start(locality, command);
-            }
+            // One place is enough: a command that is given up for a third one is executed by nobody.
+            self.next = Some((locality, Bytes::new(self.registers.command().to_vec())));
+            self.start();
         }
     }
 }

@@ -1,17 +1,18 @@
-//! Commands and responses between the threads that serve registers and the one that executes.
+//! Orders and responses between the threads that serve registers and the one that executes.
 //!
 //! There is one parcel, and it belongs to one side at a time: `state` says to which. So no thread ever waits
 //! for the lock around it: that would keep a vCPU from running where the two threads share a processor.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use spin::Mutex;
+use tpm2_engine::presence::{Presence, Request};
 use zeroize::Zeroizing;
 
 /// The parcel is the registers' side's, and empty.
 const FREE: u8 = 0;
-/// It is the executing side's, with a command.
+/// It is the executing side's, with an order.
 const ORDERED: u8 = 1;
 /// It is the registers' side's, with a response.
 const DONE: u8 = 2;
@@ -19,56 +20,94 @@ const DONE: u8 = 2;
 /// Bytes of a command or a response. Either may have secrets.
 pub type Bytes = Zeroizing<Vec<u8>>;
 
-#[derive(Default)]
-struct Parcel {
-    locality: u8,
-    bytes: Bytes,
+/// What the executing side is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Execute a command.
+    Command {
+        /// The locality that it comes from.
+        locality: u8,
+        /// The machine was reset since the command before: the TPM is, too, before this one.
+        is_after_reset: bool,
+        /// The command.
+        bytes: Bytes,
+    },
+    /// Keep a request for the machine's next start. The response is one byte, of
+    /// [`tpm2_engine::presence::Submitted`].
+    Presence(Request),
 }
 
-/// Where a command goes to, and its response comes from.
+/// What belongs to one of the sides.
+#[derive(Default)]
+enum Parcel {
+    #[default]
+    Nothing,
+    Order(Order),
+    Response(Bytes),
+}
+
+/// Where an order goes to, and its response comes from.
 #[derive(Default)]
 pub struct Exchange {
     state: AtomicU8,
     parcel: Mutex<Parcel>,
+    /// What the registers show of physical presence.
+    presence: [AtomicU32; 4],
 }
 
 impl Exchange {
-    /// Gives a command to the executing side. `false`: that has another one, or the response of one has not
+    /// Gives an order to the executing side. `false`: that has another one, or the response of one has not
     /// been taken.
-    pub fn order(&self, locality: u8, bytes: Bytes) -> bool {
+    pub fn order(&self, order: Order) -> bool {
         if self.state.load(Ordering::Acquire) != FREE {
             return false;
         }
         // Nobody holds the lock: the state was free, and only this side leaves it.
-        *self.parcel.lock() = Parcel { locality, bytes };
+        *self.parcel.lock() = Parcel::Order(order);
         self.state.store(ORDERED, Ordering::Release);
         true
     }
 
-    /// The response of the command that was ordered, once it is there.
+    /// The response to what was ordered, once it is there.
     pub fn take_response(&self) -> Option<Bytes> {
         if self.state.load(Ordering::Acquire) != DONE {
             return None;
         }
         // Taken, not copied: no secret stays in the parcel.
-        let response = core::mem::take(&mut self.parcel.lock().bytes);
+        let parcel = core::mem::take(&mut *self.parcel.lock());
         self.state.store(FREE, Ordering::Release);
-        Some(response)
+        // Nothing else is there when the state says that it is done.
+        if let Parcel::Response(response) = parcel { Some(response) } else { Some(Bytes::default()) }
     }
 
-    /// Executes the command that was ordered: from a locality, a command and where its response goes.
-    /// `false`: there is none.
-    pub fn execute(&self, execute: impl FnOnce(u8, &[u8], &mut Vec<u8>)) -> bool {
+    /// Does what was ordered: from an order, and where its response goes. `false`: there is none.
+    pub fn execute(&self, execute: impl FnOnce(Order, &mut Vec<u8>)) -> bool {
         if self.state.load(Ordering::Acquire) != ORDERED {
             return false;
         }
         // Taken out, and the lock let go of: a command may take seconds.
-        let Parcel { locality, bytes } = core::mem::take(&mut *self.parcel.lock());
+        let parcel = core::mem::take(&mut *self.parcel.lock());
         let mut response = Bytes::default();
-        execute(locality, &bytes, &mut response);
-        self.parcel.lock().bytes = response;
+        if let Parcel::Order(order) = parcel {
+            execute(order, &mut response);
+        }
+        *self.parcel.lock() = Parcel::Response(response);
         self.state.store(DONE, Ordering::Release);
         true
+    }
+
+    /// Shows what is kept of physical presence. The executing side does it before it responds.
+    pub fn show(&self, presence: &Presence) {
+        let Presence { pending, last, response, .. } = presence;
+        let values = [pending.operation, pending.parameter, *last, *response];
+        for (place, value) in self.presence.iter().zip(values) {
+            place.store(value, Ordering::Release);
+        }
+    }
+
+    /// What was shown last: the pending operation, its parameter, the last one, its response.
+    pub fn shown(&self) -> [u32; 4] {
+        self.presence.each_ref().map(|place| place.load(Ordering::Acquire))
     }
 }
 
@@ -76,20 +115,25 @@ impl Exchange {
 mod tests {
     use super::*;
 
+    fn command(locality: u8, bytes: &[u8]) -> Order {
+        Order::Command { locality, is_after_reset: false, bytes: Bytes::new(bytes.to_vec()) }
+    }
+
     #[test]
     fn a_command_goes_and_its_response_comes() {
         let exchange = Exchange::default();
-        assert!(!exchange.execute(|_, _, _| panic!("nothing was ordered")));
+        assert!(!exchange.execute(|_, _| panic!("nothing was ordered")));
         assert!(exchange.take_response().is_none());
-        assert!(exchange.order(3, Bytes::new([1, 2].into())));
-        assert!(!exchange.order(0, Bytes::default()), "one at a time");
+        assert!(exchange.order(command(3, &[1, 2])));
+        assert!(!exchange.order(command(0, &[])), "one at a time");
         assert!(exchange.take_response().is_none());
-        assert!(exchange.execute(|locality, command, response| {
-            assert_eq!((locality, command), (3, &[1, 2][..]));
+        assert!(exchange.execute(|order, response| {
+            assert_eq!(order, command(3, &[1, 2]));
             response.push(9);
         }));
-        assert!(!exchange.order(0, Bytes::default()), "its response comes first");
+        assert!(!exchange.order(command(0, &[])), "its response comes first");
         assert_eq!(**exchange.take_response().unwrap(), [9]);
-        assert!(exchange.take_response().is_none() && exchange.order(0, Bytes::default()));
+        assert!(exchange.take_response().is_none());
+        assert!(exchange.order(Order::Presence(Request { operation: 5, parameter: 0 })));
     }
 }

@@ -7,6 +7,7 @@
 //!   grant log w
 //!   grant system r          # how fast the time-stamp counter goes
 //!   set interface crb       # or fifo
+//!   set ppi allow           # or deny: operations that ask for physical presence
 //!   priority 2
 //!   budget memory 4M
 //!   budget share 50         # of a processor: the rest is the guest's, also while a key is made
@@ -40,23 +41,23 @@ pub mod device;
 pub mod exchange;
 pub mod kept;
 pub mod platform;
+pub mod presence;
+pub mod running;
 pub mod state;
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use devices::acpi_entry::TpmInterface;
 use runtime::abi::operation::SystemInfo;
 use runtime::event::Event;
 use runtime::{Start, call, exit, thread};
-use tpm2_engine::Tpm;
 use vmm::device_host::{Faithful, Host};
 
 use device::TpmDevice;
-use exchange::Exchange;
-use kept::Kept;
+use exchange::{Exchange, Order};
 use platform::Machine;
+use running::Running;
 use state::Place;
 
 /// The priority of the thread that executes: above the vCPUs' threads', so that a short command is done when
@@ -64,8 +65,6 @@ use state::Place;
 const PRIORITY: u32 = 2;
 /// Its stack: numbers of 4096 bits lie there, and points of curves.
 const STACK_BYTES: u64 = 256 * 1024;
-/// The response of a TPM that has failed: no sessions, ten bytes, TPM_RC_FAILURE.
-const FAILURE: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1];
 
 /// The process. Its result is its exit code.
 pub fn program(start: &Start) -> u32 {
@@ -88,9 +87,19 @@ fn interface(setting: Option<&str>) -> Option<TpmInterface> {
     }
 }
 
+/// Whether the configuration has operations carried out that ask for physical presence.
+fn is_presence_allowed(setting: Option<&str>) -> Option<bool> {
+    match setting {
+        Some("allow") | None => Some(true),
+        Some("deny") => Some(false),
+        Some(_) => None,
+    }
+}
+
 fn serve(start: &Start, end_at: Option<u32>) -> Result<(), &'static str> {
     let host = Host::of(start).inspect_err(|_| log::error!("a handle is missing:"))?;
     let interface = interface(start.setting("interface")).ok_or("`set interface` takes crb or fifo")?;
+    let is_allowed = is_presence_allowed(start.setting("ppi")).ok_or("`set ppi` takes allow or deny")?;
     let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
     let tsc_hz = info.ok_or("there is no handle to read the system's facts by: `grant system r`")?.tsc_hz;
     let machine =
@@ -103,8 +112,8 @@ fn serve(start: &Start, end_at: Option<u32>) -> Result<(), &'static str> {
     // On the last processor: a vCPU that works alone is mostly the first one.
     let cpu = info.map_or(0, |info| info.cpus.saturating_sub(1));
     let work = move || {
-        let tpm = TpmProcess { exchange: executing, ordered, end_at };
-        let why = tpm.execute(|| place.open(machine, tsc_hz));
+        let tpm = TpmProcess { exchange: executing, ordered, is_allowed, end_at };
+        let why = tpm.execute(|| place.open(machine, tsc_hz).map(|(tpm, kept)| Running::new(tpm, kept)));
         log::error!("{why}");
         // Without this thread no command would ever end.
         exit(1);
@@ -115,7 +124,8 @@ fn serve(start: &Start, end_at: Option<u32>) -> Result<(), &'static str> {
             log::error!("a command waits for nobody: {status}");
         }
     };
-    host.run(TpmDevice::new(interface, exchange, wake), Faithful).map_err(|_| "the TPM can't be served")
+    let device = TpmDevice::new(interface, is_allowed, exchange, wake);
+    host.run(device, Faithful).map_err(|_| "the TPM can't be served")
 }
 
 /// What the thread that executes works with.
@@ -123,11 +133,13 @@ struct TpmProcess {
     exchange: Arc<Exchange>,
     /// There is a command.
     ordered: Event,
+    /// Operations of physical presence are carried out.
+    is_allowed: bool,
     end_at: Option<u32>,
 }
 
-/// A TPM and what outlives it, or why there is none.
-type Opened = Result<(Tpm, Kept<'static>), String>;
+/// A TPM, or why there is none.
+type Opened = Result<Running, String>;
 
 impl TpmProcess {
     /// Makes the TPM and executes its commands. Returns why it can't go on.
@@ -136,13 +148,16 @@ impl TpmProcess {
             log::error!("{why}");
             log::error!("every command fails");
         });
+        if let Ok(running) = &opened {
+            self.exchange.show(&running.presence);
+        }
         loop {
             // Orders first: the event may have been signalled before anybody waited for it.
-            let carry_out = |locality, command: &[u8], response: &mut Vec<u8>| {
-                self.end_if_asked(command);
-                carry_out(&mut opened, locality, command, response);
-            };
-            if self.exchange.execute(carry_out) {
+            let is_done = self.exchange.execute(|order, response| {
+                self.end_if_asked(&order);
+                running::carry_out(&mut opened, &self.exchange, self.is_allowed, order, response);
+            });
+            if is_done {
                 continue;
             }
             if self.ordered.wait().is_err() {
@@ -151,24 +166,13 @@ impl TpmProcess {
         }
     }
 
-    fn end_if_asked(&self, command: &[u8]) {
-        let code = command.get(6..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_be_bytes);
+    fn end_if_asked(&self, order: &Order) {
+        let Order::Command { bytes, .. } = order else { return };
+        let code = bytes.get(6..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_be_bytes);
         if self.end_at.is_some() && self.end_at == code {
             log::warn!("ends at command {code:x?}");
             exit(1);
         }
-    }
-}
-
-/// Executes a command, or says that there is no TPM to do it.
-fn carry_out(opened: &mut Opened, locality: u8, command: &[u8], response: &mut Vec<u8>) {
-    match opened {
-        Ok((tpm, kept)) => {
-            tpm.execute(locality, command, response);
-            // Before the guest hears of it.
-            kept.record(tpm.snapshot());
-        }
-        Err(_) => response.extend(FAILURE),
     }
 }
 

@@ -13,6 +13,7 @@ use runtime::abi::operation::Permissions;
 use runtime::channel::Channel;
 use runtime::shared::SharedMemory;
 use tpm2_engine::crypto::{Crypto, Hash};
+use tpm2_engine::presence::{Presence, close_platform};
 use tpm2_engine::{RustCrypto, Storage, Tpm};
 use vmm::disk_key::KeyFile;
 use vmm::virtio::host_disk::HostDisk;
@@ -143,7 +144,14 @@ fn spoil_pcrs(tpm: &mut Tpm) -> Result<(), String> {
         command.extend(RESTARTED);
         execute(tpm, &command)?;
     }
-    Ok(())
+    // What is asked for is for the machine's next start, which this is not.
+    let is_off = Presence::of(tpm).turn_off(tpm);
+    is_off.map_err(|_| "the TPM can't be started again: a hierarchy can't be turned off")?;
+    // As the VMM does it when the machine starts: the guest has been running since.
+    match close_platform(tpm) {
+        0 => Ok(()),
+        code => Err(format!("the TPM can't be started again: its platform's hierarchy stays on: {code:#x}")),
+    }
 }
 
 fn execute(tpm: &mut Tpm, command: &[u8]) -> Result<(), String> {

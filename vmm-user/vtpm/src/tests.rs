@@ -4,14 +4,18 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use devices::acpi::presence::register;
+use devices::acpi::tpm2::PRESENCE_OFFSET;
 use devices::capability::{MmioDevice, Platform as Board, PowerEvent, Width};
 use tpm2_engine::crypto::{Crypto, Hash};
-use tpm2_engine::{Platform, PlatformError, RustCrypto};
+use tpm2_engine::{Platform, PlatformError, RustCrypto, Tpm};
 use vmm::measured::driver::Registers;
 use vmm::measured::{MeasureError, Part, measure};
 
 use super::*;
+use crate::kept::Kept;
 use crate::platform::Memory;
+use crate::running::carry_out;
 
 #[test]
 fn interfaces_have_names() {
@@ -19,6 +23,8 @@ fn interfaces_have_names() {
     assert_eq!(interface(Some("crb")), Some(TpmInterface::Crb));
     assert_eq!(interface(Some("fifo")), Some(TpmInterface::Fifo));
     assert_eq!(interface(Some("tis")), None);
+    assert_eq!([None, Some("allow")].map(is_presence_allowed), [Some(true); 2]);
+    assert_eq!([Some("deny"), Some("user")].map(is_presence_allowed), [Some(false), None]);
 }
 
 /// Surroundings without chance and without time.
@@ -50,7 +56,8 @@ struct Machine<'a> {
     device: TpmDevice<fn()>,
     interface: TpmInterface,
     exchange: Arc<Exchange>,
-    tpm: &'a mut Tpm,
+    running: &'a mut Result<Running, String>,
+    is_allowed: bool,
     pauses: u32,
 }
 
@@ -71,21 +78,31 @@ impl Registers for &mut Machine<'_> {
         self.pauses += 1;
         // The first look at each command finds it unfinished.
         if self.pauses.is_multiple_of(2) {
-            self.exchange
-                .execute(|locality, command, response| self.tpm.execute(locality, command, response));
+            self.exchange.execute(|order, response| {
+                carry_out(self.running, &self.exchange, self.is_allowed, order, response);
+            });
         }
         self.pauses < 1000
     }
 }
 
-fn tpm() -> Tpm {
-    Tpm::open(Box::new(RustCrypto), Box::new(Still), Box::new(Memory::default()), &[0; 32]).unwrap()
+fn tpm() -> Result<Running, String> {
+    let storage = Box::new(Memory::default());
+    let tpm = Tpm::open(Box::new(RustCrypto), Box::new(Still), storage, &[0; 32]);
+    Ok(Running::new(tpm.unwrap(), Kept(&[])))
 }
 
-fn machine(interface: TpmInterface, tpm: &mut Tpm) -> Machine<'_> {
+fn machine(interface: TpmInterface, running: &mut Result<Running, String>) -> Machine<'_> {
     let exchange = Arc::new(Exchange::default());
-    let device: TpmDevice<fn()> = TpmDevice::new(interface, exchange.clone(), || {});
-    Machine { device, interface, exchange, tpm, pauses: 0 }
+    let device: TpmDevice<fn()> = TpmDevice::new(interface, true, exchange.clone(), || {});
+    Machine { device, interface, exchange, running, is_allowed: true, pauses: 0 }
+}
+
+/// Executes a command past the registers.
+fn run_past(running: &mut Result<Running, String>, command: &[u8]) -> Vec<u8> {
+    let mut response = Vec::new();
+    running.as_mut().unwrap().tpm.execute(0, command, &mut response);
+    response
 }
 
 fn parts() -> Vec<Part> {
@@ -145,8 +162,7 @@ fn the_log_replays_to_the_pcrs() {
                 let mut command =
                     [0x80, 1, 0, 0, 0, 20, 0, 0, 1, 0x7e, 0, 0, 0, 1, 0, algorithm as u8, 3, 0, 0, 0];
                 command[17 + pcr / 8] = 1 << (pcr % 8);
-                let mut response = Vec::new();
-                tpm.execute(0, &command, &mut response);
+                let response = run_past(&mut tpm, &command);
                 assert!(response.ends_with(value), "PCR {pcr} of bank {algorithm:#x} by {interface:?}");
             }
         }
@@ -169,4 +185,63 @@ fn a_tpm_that_can_not_be_used_is_an_error() {
     machine.pauses = 998;
     machine.exchange = Arc::new(Exchange::default());
     assert_eq!(measure(&mut machine, &parts(), 0x1_0000).unwrap_err(), MeasureError::Silent);
+}
+
+/// TPM2_Clear by the platform, with an empty password.
+const CLEAR: [u8; 27] =
+    [0x80, 2, 0, 0, 0, 27, 0, 0, 1, 0x26, 0x40, 0, 0, 12, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0];
+
+#[test]
+fn the_guest_has_no_platform_hierarchy() {
+    for interface in [TpmInterface::Crb, TpmInterface::Fifo] {
+        let mut tpm = tpm();
+        measure(&mut machine(interface, &mut tpm), &parts(), 0x1_0000).unwrap();
+        // TPM_RC_HIERARCHY.
+        assert!(run_past(&mut tpm, &CLEAR).ends_with(&[0, 0, 1, 0x85]));
+    }
+}
+
+impl Machine<'_> {
+    fn presence(&mut self, register: u64) -> u64 {
+        self.device.mmio_read(PRESENCE_OFFSET + register, Width::Dword, &mut Still)
+    }
+
+    /// Asks for an operation as the method in the guest's tables does. Returns what that returns.
+    fn submit(&mut self, operation: u64, parameter: u64) -> u64 {
+        for (register, value) in
+            [(register::OPERATION, operation), (register::PARAMETER, parameter), (register::SUBMIT, 1)]
+        {
+            self.device.mmio_write(PRESENCE_OFFSET + register, Width::Dword, value, &mut Still);
+        }
+        assert_eq!(self.presence(register::SUBMIT), register::BUSY.into());
+        (&mut *self).pause();
+        (&mut *self).pause();
+        self.presence(register::SUBMIT)
+    }
+}
+
+#[test]
+fn a_reset_is_a_new_start_that_carries_out_what_was_asked_for() {
+    for interface in [TpmInterface::Crb, TpmInterface::Fifo] {
+        let mut tpm = tpm();
+        let mut machine = machine(interface, &mut tpm);
+        measure(&mut machine, &parts(), 0x1_0000).unwrap();
+        assert_eq!((machine.submit(99, 0), machine.submit(23, 2)), (1, 0));
+        assert_eq!([0x10, 0x14, 0x18, 0x1c].map(|place| machine.presence(place)), [23, 2, 0, 0]);
+        // A command that is under way when the machine is reset: its response is for nobody.
+        (&mut machine).write(if interface == TpmInterface::Crb { 0x08 } else { 0 }, Width::Byte, 3);
+        machine.device.reset();
+        assert_eq!(machine.presence(register::OPERATION), 0);
+        let second = measure(&mut machine, &parts(), 0x1_0000).unwrap();
+        assert_eq!([0x10, 0x14, 0x18, 0x1c].map(|place| machine.presence(place)), [0, 0, 23, 0]);
+        machine.is_allowed = false;
+        assert_eq!(machine.submit(5, 0), 3);
+        machine.device.reset();
+        assert_eq!(measure(&mut machine, &parts(), 0x1_0000).unwrap(), second);
+        // TPM2_GetCapability of the banks: SHA-256 has PCRs now, and SHA-1 has none.
+        let banks =
+            run_past(&mut tpm, &[0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let has = |algorithm: u8| banks.windows(6).any(|bank| bank == [0, algorithm, 3, 0xff, 0xff, 0xff]);
+        assert_eq!((has(0x4), has(0xb)), (false, true));
+    }
 }

@@ -142,18 +142,20 @@ impl Permanent {
         w.list(&audited, |w, code| {
             w.u32(*code);
         })
-        .u64(self.audit_counter);
+        .u64(self.audit_counter)
+        .sized(&self.platform_data);
         w.into_vec()
     }
 
-    pub(super) fn decode(crypto: &dyn Crypto, bytes: &[u8]) -> Option<Permanent> {
+    /// Takes the bytes of a snapshot of that format apart.
+    pub(super) fn decode(crypto: &dyn Crypto, format: u16, bytes: &[u8]) -> Option<Permanent> {
         let mut r = Reader::new(bytes);
-        let permanent = Permanent::read(crypto, &mut r).ok()?;
+        let permanent = Permanent::read(crypto, format, &mut r).ok()?;
         // Bytes behind the last field would be a field that this version does not know.
         r.is_empty().then_some(permanent)
     }
 
-    fn read(crypto: &dyn Crypto, r: &mut Reader) -> Result<Permanent> {
+    fn read(crypto: &dyn Crypto, format: u16, r: &mut Reader) -> Result<Permanent> {
         // In the order of `encode`: the fields of such an expression are evaluated as they stand here.
         Ok(Permanent {
             owner: Hierarchy::read(r)?,
@@ -176,6 +178,8 @@ impl Permanent {
             audit_hash: Hash::read(r)?,
             audited: read_list(r, |r| r.u32())?.into_iter().collect(),
             audit_counter: r.u64()?,
+            // The first format had none.
+            platform_data: if format < 2 { Vec::new() } else { r.bytes(limit::PLATFORM_DATA)? },
         })
     }
 }

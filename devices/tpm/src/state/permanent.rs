@@ -65,6 +65,8 @@ pub(crate) struct Permanent {
     pub(crate) audit_hash: Hash,
     pub(crate) audited: BTreeSet<u32>,
     pub(crate) audit_counter: u64,
+    /// What the platform keeps beside the TPM; nothing here knows what it means.
+    pub(crate) platform_data: Vec<u8>,
 }
 
 impl Permanent {
@@ -99,6 +101,7 @@ impl Permanent {
             audit_hash: Hash::Sha256,
             audited: crate::audit::ALWAYS.into(),
             audit_counter: 0,
+            platform_data: Vec::new(),
         }
     }
 }

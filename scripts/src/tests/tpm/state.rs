@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use plinth_qemu::{Outcome, Qemu};
 
-use super::GUEST;
+use super::GUEST as RELEASE;
 use crate::debian::kernel;
 use crate::disk_key;
 use crate::image::{Image, Payload};
@@ -16,6 +16,7 @@ use crate::testing::{Booted, Case};
 
 /// What the guest does, a file of its own: a kernel's command line is too short for it.
 const SCRIPT: &str = include_str!("state.sh");
+const GUEST: Guest = Guest { name: "state", script: SCRIPT };
 /// Bytes of the disk.
 const DISK_BYTES: u64 = 1 << 20;
 /// A byte of the first slot's snapshot, and of the second's.
@@ -23,6 +24,14 @@ const DAMAGE: [usize; 2] = [700, (256 << 10) + 700];
 /// What the guest keeps in an index, and what a read of it returns.
 const DATA: &[u8] = b"Plinthed";
 const READ: &str = "80020000001d000000000000000a0008506c696e74686564";
+
+/// What a guest does.
+pub struct Guest {
+    /// The name of its command.
+    pub name: &'static str,
+    /// What that is.
+    pub script: &'static str,
+}
 
 /// Three runs: the guest of the first one writes, resets its machine, and reads; that of the second one
 /// reads, before and after the TPM's process has ended, and the third one is refused.
@@ -34,7 +43,7 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
     disk_key::make_disk(&disk, DISK_BYTES)?;
     let key = disk_key::of_disk(&disk)?;
 
-    let first = boot(case, qemu, &key, "first", " plinth.first")?;
+    let first = boot(case, qemu, &GUEST, &key, "first", " plinth.first")?;
     case.expect_outcome(&first, Outcome::PowerOff)?;
     case.expect(&first.log, "a new TPM: the disk for its state was empty")?;
     for line in ["tpm: before 80010000000a00000", "tpm: defined 80020000001300000000", "tpm: written 8002"] {
@@ -47,7 +56,7 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
         "the host's file has what the guest kept"
     );
 
-    let second = boot(case, qemu, &key, "second", "")?;
+    let second = boot(case, qemu, &GUEST, &key, "second", "")?;
     case.expect_outcome(&second, Outcome::PowerOff)?;
     case.expect(&second.log, "the TPM's state was on the disk: snapshot ")?;
     case.expect(&second.log, "the TPM is started again: snapshot ")?;
@@ -60,7 +69,7 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
         *bytes.get_mut(at).context("the disk is larger")? ^= 1;
     }
     fs::write(&disk, &bytes)?;
-    let third = boot(case, qemu, &key, "third", "")?;
+    let third = boot(case, qemu, &GUEST, &key, "third", "")?;
     case.expect_outcome(&third, Outcome::ProcessFailure)?;
     case.expect(&third.log, "the TPM's state is damaged, or was saved with another key")?;
     case.expect(&third.log, "it can't be measured")?;
@@ -79,13 +88,24 @@ fn check_reset(case: &mut Case, booted: &Booted) -> Result<()> {
     Ok(())
 }
 
-fn boot(case: &mut Case, qemu: &Qemu, key: &Path, name: &str, append: &str) -> Result<Booted> {
+/// Boots a guest whose TPM has its state on the check's disk.
+///
+/// # Errors
+/// When it can't be booted, or Plinth's kernel panics.
+pub fn boot(
+    case: &mut Case,
+    qemu: &Qemu,
+    guest: &Guest,
+    key: &Path,
+    name: &str,
+    append: &str,
+) -> Result<Booted> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
-    initramfs.program("bin/state", SCRIPT.as_bytes().to_vec());
+    initramfs.program(&format!("bin/{}", guest.name), guest.script.as_bytes().to_vec());
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
-    let append = format!("console=ttyS0 no_timer_check plinth.test=state{append}");
-    let payload = Payload { kernel: kernel::fetch(project, GUEST)?, initrd, append };
+    let append = format!("console=ttyS0 no_timer_check plinth.test={}{append}", guest.name);
+    let payload = Payload { kernel: kernel::fetch(project, RELEASE)?, initrd, append };
     let more = "for host-pci\n  set give.tpm-function 1af4:1042 0\nfor tpm\n  file impatient-vtpm\n";
     let image = Image::new(project, "debian")?
         .payload(&payload)

@@ -38,6 +38,11 @@ const HEADER_BYTES: usize = 10;
 /// The most of a response that is read.
 const RESPONSE_MAX: usize = 0xf80;
 
+/// TPM_RH_PLATFORM.
+const PLATFORM: u32 = 0x4000_000c;
+/// An empty password: TPM_RS_PW, no nonce, no attributes, no password.
+const NO_PASSWORD: [u8; 9] = [0x40, 0, 0, 9, 0, 0, 0, 0, 0];
+
 /// The driver.
 pub struct Driver<R> {
     registers: R,
@@ -135,6 +140,19 @@ impl<R: Registers> Driver<R> {
         self.execute(&[0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, 0]).map(|_| ())
     }
 
+    /// TPM2_HierarchyControl: turns the platform's hierarchy off until the next start (part 3, 24.2).
+    pub fn close_platform(&mut self) -> Result<(), MeasureError> {
+        let mut command = alloc::vec![0x80, 2, 0, 0, 0, 32];
+        for word in [0x121, PLATFORM, 9] {
+            command.extend(u32::to_be_bytes(word));
+        }
+        command.extend(NO_PASSWORD);
+        command.extend(PLATFORM.to_be_bytes());
+        // NO.
+        command.push(0);
+        self.execute(&command).map(|_| ())
+    }
+
     /// TPM2_PCR_Event: extends a PCR in all banks with the digests of `data`, and returns these (part 3,
     /// 22.3).
     /// `data` has at most 1024 bytes.
@@ -144,8 +162,7 @@ impl<R: Registers> Driver<R> {
         for word in [size as u32, 0x13c, pcr, 9] {
             command.extend(word.to_be_bytes());
         }
-        // An empty password: TPM_RS_PW, no nonce, no attributes, no password.
-        command.extend([0x40, 0, 0, 9, 0, 0, 0, 0, 0]);
+        command.extend(NO_PASSWORD);
         command.extend((data.len() as u16).to_be_bytes());
         command.extend(data);
         let response = self.execute(&command)?;

@@ -28,7 +28,7 @@ fn desk(interface: TpmInterface, wakes: &AtomicU32) -> Desk<impl Fn() + Send> {
     let wake = move || {
         wakes.fetch_add(1, Ordering::Relaxed);
     };
-    Desk { device: TpmDevice::new(interface, exchange.clone(), wake), exchange }
+    Desk { device: TpmDevice::new(interface, true, exchange.clone(), wake), exchange }
 }
 
 impl<W: Fn() + Send> Desk<W> {
@@ -41,7 +41,10 @@ impl<W: Fn() + Send> Desk<W> {
     }
 
     fn execute(&self) -> bool {
-        self.exchange.execute(|_, command, response| response.extend(command.iter().rev()))
+        self.exchange.execute(|order, response| match order {
+            Order::Command { bytes, .. } => response.extend(bytes.iter().rev()),
+            Order::Presence(request) => response.push(request.operation as u8),
+        })
     }
 
     /// A command of ten bytes, the last of which is `mark`, by the FIFO.
@@ -101,11 +104,88 @@ fn any_access_of_any_register_has_a_value() {
         let wakes = AtomicU32::new(0);
         let mut desk = desk(interface, &wakes);
         for width in [Width::Byte, Width::Word, Width::Dword, Width::Qword] {
-            for offset in (0..REGISTERS_BYTES).chain([u64::MAX]) {
+            for offset in (0..DEVICE_BYTES).chain([u64::MAX]) {
                 assert_eq!(desk.read(offset, width) & !width.mask(), 0);
                 desk.write(offset, width.mask(), width);
                 desk.execute();
             }
         }
     }
+}
+
+#[test]
+fn a_reset_forgets_commands_and_tells_the_next_one() {
+    let wakes = AtomicU32::new(0);
+    let mut desk = desk(TpmInterface::Fifo, &wakes);
+    desk.write(0, 2, Width::Byte);
+    desk.send(1);
+    desk.send(2);
+    desk.device.reset();
+    assert_eq!(desk.read(0, Width::Byte), 0x81, "no locality has it");
+    desk.write(0, 2, Width::Byte);
+    desk.send(3);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        desk.exchange.execute(|order, response| {
+            let Order::Command { is_after_reset, bytes, .. } = order else { panic!("{order:?}") };
+            seen.push((bytes[9], is_after_reset));
+            response.push(bytes[9]);
+        });
+        desk.read(0x18, Width::Byte);
+    }
+    assert_eq!(seen, [(1, false), (3, true)]);
+    assert_eq!(desk.read(0x24, Width::Byte), 3);
+    desk.send(4);
+    let told =
+        |order, _: &mut Vec<u8>| assert!(matches!(order, Order::Command { is_after_reset: false, .. }));
+    assert!(desk.exchange.execute(told), "it was told once");
+}
+
+const OPERATION: u64 = PRESENCE_OFFSET;
+const SUBMIT: u64 = PRESENCE_OFFSET + 8;
+const BUSY: u64 = 0x8000_0000;
+
+#[test]
+fn a_request_waits_for_the_command_that_is_executed() {
+    let wakes = AtomicU32::new(0);
+    let mut desk = desk(TpmInterface::Fifo, &wakes);
+    desk.write(0, 2, Width::Byte);
+    desk.send(1);
+    desk.write(OPERATION, 5, Width::Dword);
+    desk.write(SUBMIT, 1, Width::Dword);
+    assert_eq!((desk.read(SUBMIT, Width::Dword), wakes.load(Ordering::Relaxed)), (BUSY, 1));
+    assert!(desk.execute());
+    // The response of the command is the registers', and not the request's.
+    assert_eq!((desk.read(SUBMIT, Width::Dword), wakes.load(Ordering::Relaxed)), (BUSY, 2));
+    assert_eq!(desk.read(0x24, Width::Byte), 1);
+    // Another command waits for the request, and another request for both.
+    desk.send(2);
+    desk.write(OPERATION, 6, Width::Dword);
+    desk.write(SUBMIT, 1, Width::Dword);
+    assert!(desk.execute());
+    assert_eq!(desk.read(SUBMIT, Width::Dword), BUSY, "that was the first one's");
+    assert!(desk.execute());
+    assert_eq!(desk.read(0x24, Width::Byte), 2);
+    assert!(desk.execute());
+    assert_eq!(desk.read(SUBMIT, Width::Dword), 6);
+    assert!(!desk.execute());
+}
+
+#[test]
+fn registers_of_presence_are_accessed_as_a_whole() {
+    let wakes = AtomicU32::new(0);
+    let mut desk = desk(TpmInterface::Crb, &wakes);
+    desk.write(OPERATION, 5, Width::Dword);
+    for width in [Width::Byte, Width::Word, Width::Qword] {
+        desk.write(OPERATION, 1, width);
+        assert_eq!(desk.read(OPERATION, width), width.mask());
+        desk.write(SUBMIT, 1, width);
+    }
+    assert_eq!(desk.read(OPERATION, Width::Dword), 5);
+    assert_eq!(desk.read(OPERATION + 2, Width::Dword), 0xffff_ffff);
+    // User confirmation: allowed, and of an operation that there is not.
+    assert_eq!(desk.read(OPERATION + 0xc, Width::Dword), 4);
+    desk.write(OPERATION, 3, Width::Dword);
+    assert_eq!(desk.read(OPERATION + 0xc, Width::Dword), 0);
+    assert!(!desk.execute(), "nothing was submitted");
 }

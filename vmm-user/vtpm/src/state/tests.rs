@@ -109,6 +109,9 @@ fn the_state_outlives_machine_and_process() {
     assert_eq!(read_index(&mut tpm), Some(8));
     let spoilt = RustCrypto.digest(Hash::Sha256, &[RESTARTED]);
     assert_eq!(pcr(&mut tpm), RustCrypto.digest(Hash::Sha256, &[&[0; 32], &spoilt]));
+    // TPM2_HierarchyControl by the platform: TPM_RC_HIERARCHY.
+    let control = by_owner(0x121, &[0x4000_000c], &[0x40, 0, 0, 1, 0]);
+    assert_eq!(run(&mut tpm, &control)[6..10], [0, 0, 1, 0x85], "the guest has the platform's hierarchy");
     for index in PCRS {
         let mut read = [0x80, 1, 0, 0, 0, 20, 0, 0, 1, 0x7e, 0, 0, 0, 1, 0, 0xb, 3, 0, 0, 0];
         read[17 + index as usize / 8] = 1 << (index % 8);
