@@ -70,7 +70,7 @@ impl Server {
             if start.elapsed() > Duration::from_secs(10) {
                 bail!("{} does not listen", program.display());
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(50));
         }
         Ok(server)
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::str::FromStr;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, ensure};
@@ -38,6 +39,9 @@ pub struct Socket {
 /// TPM_RC_TESTING and TPM_RC_RETRY: the command was not executed, and is to be sent again.
 const AGAIN: [u32; 2] = [0x90a, 0x922];
 
+/// How often a connection is tried.
+const WAITS: u32 = 100;
+
 /// How often it is sent again, at most.
 const TRIES: u32 = 1000;
 
@@ -48,7 +52,16 @@ impl Socket {
     /// When nobody listens.
     pub fn connect(place: Place) -> Result<Socket> {
         let connect = |port: u16| -> Result<TcpStream> {
-            let stream = TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("port {port}"))?;
+            let place = ("127.0.0.1", port);
+            // A server that has just started may listen on one of its channels only.
+            let tries = (0..WAITS).find_map(|_| {
+                let stream = TcpStream::connect(place).ok();
+                if stream.is_none() {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                stream
+            });
+            let stream = tries.with_context(|| format!("nobody listens on port {port}"))?;
             // A command is one write: nothing is gained by waiting for more.
             stream.set_nodelay(true)?;
             // A TPM that hangs is a finding, and must not hang the comparison.
