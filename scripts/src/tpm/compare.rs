@@ -62,8 +62,10 @@ fn compared(project: &Project, program: &Path, ours: &Path, arguments: &[&str]) 
     let theirs = Server::start(Path::new("swtpm"), &folder.join("swtpm"));
     let ours = Server::start(ours, &folder.join("plinth"));
     let result = ours.and_then(|ours| {
+        // Both are held until the program has ended: a server that goes is stopped.
+        let theirs = theirs?;
         let mut command = Command::new(program);
-        command.args(["--ours", &ours.place(), "--theirs", &theirs?.place()]).args(arguments);
+        command.args(["--ours", &ours.place(), "--theirs", &theirs.place()]).args(arguments);
         command::captured(&mut command)
     });
     // Only now: the servers have ended.
