@@ -5,6 +5,7 @@
 //! each once, or not at all where it already lies right. The kernel file is hostile: every field is checked,
 //! and every placement is within RAM that the memory map gives to the guest ([`BootError`]).
 
+mod bios_data;
 pub mod elf;
 mod entry;
 pub mod linux;

@@ -13,7 +13,7 @@ use core::ops::Range;
 use super::entry::gdt;
 use super::memory_map::{highest_fit, is_ram};
 use super::{BootError, BootPlan, BootRequest, EntryMode, EntryState, MemoryRange, Placement, Source};
-use super::{bytes_at, layout, with_zero};
+use super::{bios_data, bytes_at, layout, with_zero};
 
 pub use multiboot2::HEADER_BYTES;
 
@@ -219,6 +219,7 @@ fn placements(
             placements.push(Placement { gpa, source });
         }
     }
+    placements.extend(bios_data::placement(facts.memory, &request.kernel.range()));
     if !facts.module.is_empty() {
         placements.push(Placement { gpa: facts.module.start, source: Source::Initrd });
     }

@@ -9,7 +9,7 @@ use core::ops::Range;
 use super::entry::{gdt, page_tables};
 use super::memory_map::{highest_fit, is_ram, lowest_fit};
 use super::{BootError, BootPlan, BootRequest, EntryMode, EntryState, Placement, Source};
-use super::{bytes_at, layout, with_zero};
+use super::{bios_data, bytes_at, layout, with_zero};
 use header::field;
 pub use header::{BzImage, ImageError};
 use spec::{header as h, zero_page as z};
@@ -33,6 +33,7 @@ pub fn plan(request: &BootRequest<'_, BzImage>) -> Result<BootPlan, BootError> {
     if mode == EntryMode::Long64 {
         placements.push(bytes_at(layout::PAGE_TABLES, page_tables()));
     }
+    placements.extend(bios_data::placement(request.memory, &kernel));
     if !initrd.is_empty() {
         placements.push(Placement { gpa: initrd.start, source: Source::Initrd });
     }
