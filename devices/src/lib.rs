@@ -25,6 +25,7 @@ pub mod hpet;
 pub mod i8042;
 pub mod ioapic;
 pub mod msr;
+pub mod network;
 pub mod pci;
 pub mod pic;
 pub mod pit;

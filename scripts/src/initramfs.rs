@@ -23,9 +23,9 @@ const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 const LINK: u32 = 0o120_777;
 
-/// Drivers of virtio devices, and the file system of disks, in the order in which they can be loaded. A
-/// kernel may have some of them built in.
-const VIRTIO: [&str; 16] = [
+/// Drivers of the guest's devices, most of them virtio, and the file system of disks, in the order in which
+/// they can be loaded. A kernel may have some of them built in, or not at all.
+const DRIVERS: [&str; 19] = [
     "virtio_ring",
     "virtio",
     "virtio_pci_legacy_dev",
@@ -37,6 +37,9 @@ const VIRTIO: [&str; 16] = [
     "failover",
     "net_failover",
     "virtio_net",
+    "pps_core",
+    "ptp",
+    "e1000e",
     "crc16",
     "crc32c_generic",
     "mbcache",
@@ -101,16 +104,16 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds the drivers of virtio devices and of ext4, of a kernel of that release; the first process loads
+    /// Adds the drivers of devices and of ext4, of a kernel of that release; the first process loads
     /// them.
     ///
     /// # Errors
     /// When Debian's packages can't be had.
-    pub fn add_virtio_drivers(&mut self, project: &Project, release: &str) -> Result<()> {
+    pub fn add_drivers(&mut self, project: &Project, release: &str) -> Result<()> {
         self.folder("modules");
-        for (name, contents) in kernel::modules(project, release, &VIRTIO)? {
+        for (name, contents) in kernel::modules(project, release, &DRIVERS)? {
             // The number in the name is the order in which the guest loads them.
-            let number = VIRTIO.iter().position(|module| *module == name).unwrap_or(VIRTIO.len());
+            let number = DRIVERS.iter().position(|module| *module == name).unwrap_or(DRIVERS.len());
             self.program(&format!("modules/{number:02}-{name}.ko"), contents);
         }
         Ok(())

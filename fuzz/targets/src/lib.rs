@@ -5,10 +5,11 @@
 
 pub mod abi;
 pub mod device_link;
+pub mod e1000e;
 pub mod host_devices;
 pub mod loader;
 pub mod nvme;
-pub mod pci_disk;
+pub mod pci_bus;
 pub mod virtio;
 
 pub use ram_files::model::run as ram_files;
@@ -18,10 +19,11 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 10] = [
+    let own: [Target; 11] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
+        ("e1000e", e1000e::run),
         ("host_queue", host_devices::queue),
         ("host_scan", host_devices::scan),
         ("loader_file", loader::file),
@@ -66,7 +68,7 @@ pub fn slowness(target: &str) -> u64 {
         // It has a machine to make, and memory to clear.
         "virtio_block" => 10,
         // And pages to give to its driver.
-        "nvme" => 20,
+        "nvme" | "e1000e" => 20,
         _ => 1,
     }
 }

@@ -7,7 +7,7 @@ use devices::guest_memory::GuestMemory;
 use devices::pci::PciFunction;
 use nvme_device::{Nvme, NvmeConfig};
 
-use crate::pci_disk::{Desk, Plate, Ram, Script, WIDTHS};
+use crate::pci_bus::{Desk, Plate, Ram, Script, WIDTHS};
 
 const RAM_BYTES: usize = 0x1_0000;
 /// Submission queues: admin, and the I/O queue. Their completion queues are a page behind.

@@ -8,7 +8,7 @@ use devices::pci::PciFunction;
 use virtio_devices::blk::{Block, BlockConfig};
 use virtio_devices::pci::{Rings, VirtioPci};
 
-use crate::pci_disk::{Desk, Plate, Ram, Script, WIDTHS};
+use crate::pci_bus::{Desk, Plate, Ram, Script, WIDTHS};
 
 const RAM_BYTES: usize = 0x4000;
 /// The rings of the queue that is set up: descriptors, driver area, device area.

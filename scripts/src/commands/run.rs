@@ -87,7 +87,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
         machine.disk = Some(readable(file)?);
     }
     machine.tpm = options.tpm.as_deref().map(readable).transpose()?;
-    machine.network = options.net.map(|Network::User| String::new());
+    machine.network = options.net.map(|_| String::new());
     machine.more.clone_from(&options.more);
     Ok(machine)
 }
@@ -122,7 +122,7 @@ fn payload(project: &Project, options: &Options) -> Result<Payload> {
             tree.add_port_command(project)?;
             // Another's kernel takes other modules, or has the drivers built in.
             if (options.disk.is_some() || options.net.is_some()) && options.kernel.is_none() {
-                tree.add_virtio_drivers(project, &options.guest)?;
+                tree.add_drivers(project, &options.guest)?;
             }
             tree.pack(&project.work.join("initrd.gz"))?
         }

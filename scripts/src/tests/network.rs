@@ -1,6 +1,6 @@
 //! A network of the host's, driven by a process: Debian's guest gets its address by DHCP from QEMU's user
 //! network, fetches a file from a server on this machine, and sends it back; also while the driver ends again
-//! and again.
+//! and again, and behind an Intel 82574L.
 
 mod server;
 
@@ -16,6 +16,8 @@ use server::Servers;
 
 /// The guest's release.
 const GUEST: &str = "newest";
+/// One with a driver of the 82574L, which kernels for clouds do not have.
+const FULL: &str = "6.1-full";
 /// The address of the host's device.
 const ADDRESS: &str = "52:54:00:50:4c:01";
 /// Bytes of the file.
@@ -30,29 +32,37 @@ const IMPATIENT: [(&str, &str); 1] =
 /// How often it has to end. The file has 1450 frames, and crosses twice.
 const ENDS: usize = 3;
 
+/// Another front end.
+const E1000E: [(&str, &str); 1] =
+    [("  set net-channel net\n", "  set net-channel net\n  set net-front e1000e\n")];
+
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     for processors in [1, 2] {
         suite.check(&format!("network-{processors}"), |case| {
-            let booted = network(case, qemu, processors, &[])?;
+            let booted = network(case, qemu, (GUEST, "virtio_net"), processors, &[])?;
             ensure!(!booted.log_text().contains("is started again"), "the driver has ended");
             Ok(())
         });
     }
     suite.check("network-driver-ends", |case| {
-        let booted = network(case, qemu, 2, &IMPATIENT)?;
+        let booted = network(case, qemu, (GUEST, "virtio_net"), 2, &IMPATIENT)?;
         let ends = booted.log_text().matches("host-net is started again").count();
         ensure!(ends >= ENDS, "the driver ended {ends} times only");
+        Ok(())
+    });
+    suite.check("network-e1000e-2", |case| {
+        network(case, qemu, (FULL, "e1000e"), 2, &E1000E)?;
         Ok(())
     });
     Ok(())
 }
 
-/// `changes`: what is replaced in the configuration of the driver.
-fn image(case: &Case, servers: &Servers, changes: &[(&str, &str)]) -> Result<Image> {
+/// `guest`: its release. `changes`: what is replaced in the configuration of the driver.
+fn image(case: &Case, guest: &str, servers: &Servers, changes: &[(&str, &str)]) -> Result<Image> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
-    initramfs.add_virtio_drivers(project, GUEST)?;
+    initramfs.add_drivers(project, guest)?;
     initramfs.program("bin/network", SCRIPT.as_bytes().to_vec());
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
     // The kernel's own check of its timer is about time, of which a busy machine has none.
@@ -60,7 +70,7 @@ fn image(case: &Case, servers: &Servers, changes: &[(&str, &str)]) -> Result<Ima
         "console=ttyS0 no_timer_check plinth.test=network plinth.network={},{},1",
         servers.fetch_port, servers.store_port
     );
-    let payload = Payload { kernel: kernel::fetch(project, GUEST)?, initrd, append };
+    let payload = Payload { kernel: kernel::fetch(project, guest)?, initrd, append };
     let mut config = String::new();
     for name in ["vmm", "host-pci", "host-net"] {
         config += &read(&project.root.join("vmm-user/config").join(format!("{name}.conf")))?;
@@ -73,10 +83,17 @@ fn image(case: &Case, servers: &Servers, changes: &[(&str, &str)]) -> Result<Ima
     Ok(Image::new(project, "debian")?.payload(&payload).config(&config).with_programs(&programs))
 }
 
-fn network(case: &mut Case, qemu: &Qemu, processors: u32, changes: &[(&str, &str)]) -> Result<Booted> {
+/// `guest`: its release, and the driver that it must have.
+fn network(
+    case: &mut Case,
+    qemu: &Qemu,
+    (guest, driver): (&str, &str),
+    processors: u32,
+    changes: &[(&str, &str)],
+) -> Result<Booted> {
     let file = bytes_by_chance(FILE_BYTES);
     let servers = Servers::start(file.clone())?;
-    let image = image(case, &servers, changes)?;
+    let image = image(case, guest, &servers, changes)?;
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);
     machine.processors = processors;
     machine.network = Some(format!(",mac={ADDRESS}"));
@@ -85,6 +102,7 @@ fn network(case: &mut Case, qemu: &Qemu, processors: u32, changes: &[(&str, &str
     case.record_lines(&booted.log_text(), &["host-net", "host-pci", "panic"]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     for line in [
+        &format!("network: driver {driver}"),
         &format!("network: address {ADDRESS}"),
         "network: lease 10.0.2.15 255.255.255.0 10.0.2.2",
         &format!("network: fetched {}", md5(case, &file)?),

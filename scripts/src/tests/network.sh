@@ -15,6 +15,7 @@ rounds=$(echo "$words" | cut -d, -f3)
 # The drivers are loaded; what they find takes a moment.
 until [ -e /sys/class/net/eth0/address ]; do sleep 0.1; done
 ifconfig eth0 up
+say "driver $(basename "$(readlink /sys/class/net/eth0/device/driver)")"
 say "address $(cat /sys/class/net/eth0/address)"
 until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do sleep 0.1; done
 

@@ -112,7 +112,7 @@ fn end(case: &mut Case, qemu: &Qemu) -> Result<()> {
 fn debian(case: &mut Case, qemu: &Qemu, processors: u32, apart: bool) -> Result<()> {
     let project = case.project().clone();
     let mut initramfs = Initramfs::new(&project)?;
-    initramfs.add_virtio_drivers(&project, GUEST)?;
+    initramfs.add_drivers(&project, GUEST)?;
     let script = SCRIPT.replace("LAST=2", &format!("LAST={DEBIAN_RESETS}"));
     initramfs.program("bin/resets", script.into_bytes());
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);

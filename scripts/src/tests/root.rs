@@ -98,7 +98,7 @@ fn root(case: &mut Case, qemu: &Qemu) -> Result<()> {
 fn pack(case: &Case, guest: &str, word: &str) -> Result<()> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
-    initramfs.add_virtio_drivers(project, guest)?;
+    initramfs.add_drivers(project, guest)?;
     initramfs.folder("run");
     initramfs.program("run/root-test", SCRIPT.as_bytes().to_vec());
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);

@@ -32,7 +32,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
 fn image(case: &Case, guest: &str, processors: u32, rings: &str) -> Result<Image> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
-    initramfs.add_virtio_drivers(project, guest)?;
+    initramfs.add_drivers(project, guest)?;
     initramfs.program("bin/virtio", SCRIPT.as_bytes().to_vec());
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
     // The kernel's own check of its timer is about time, of which a busy machine has none.

@@ -12,7 +12,7 @@
 //! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. With
 //! `set disk-key FILE` either kind has nothing but ciphertext of what the guest has ([`crate::disk_key`]).
 //! With `set disk-front nvme` the guest finds it behind an NVMe controller, and its work is always done by a
-//! thread.
+//! thread. With `set net-front e1000e` the guest finds the network behind an Intel 82574L.
 //! Packed rings are offered besides split ones by `set virtio-rings packed`. All but what is the host's is
 //! reached in the exit that notifies.
 
@@ -29,6 +29,7 @@ use alloc::string::String;
 use block_crypt::Encrypted;
 use devices::disk::AtOnce;
 use devices::guest_memory::{GuestMemory, NotMemory};
+use e1000e_device::E1000e;
 use nvme_device::{Nvme, NvmeConfig};
 use runtime::Start;
 use runtime::abi::operation::Handle;
@@ -84,13 +85,18 @@ pub enum Disk {
     Thread(Worker),
 }
 
-/// Whether the disk is behind an NVMe controller, as the setting `disk-front` says.
-fn is_nvme(front: Option<&str>) -> Result<bool, String> {
+/// Whether a device is behind another front than virtio's, as the setting `name` says.
+fn is_other_front(name: &str, front: Option<&str>, other: &str) -> Result<bool, String> {
     match front {
         None | Some("virtio") => Ok(false),
-        Some("nvme") => Ok(true),
-        Some(front) => Err(format!("disk-front {front}: a disk's front is virtio or nvme")),
+        Some(front) if front == other => Ok(true),
+        Some(front) => Err(format!("{name} {front}: it is virtio or {other}")),
     }
+}
+
+/// Whether the disk is behind an NVMe controller.
+fn is_nvme(start: &Start) -> Result<bool, String> {
+    is_other_front("disk-front", start.setting("disk-front"), "nvme")
 }
 
 /// Holds that no virtio device is to be a process of its own: there is no such program, and the guest would
@@ -120,7 +126,7 @@ pub fn take_disk(
         return Ok(None);
     }
     let key = start.setting("disk-key").map(|name| KeyFile { files, name });
-    let is_nvme = is_nvme(start.setting("disk-front"))?;
+    let is_nvme = is_nvme(start)?;
     if let Some(name) = start.setting("disk-channel") {
         let disk = HostDisk::open(channel(start, name)?, tsc_hz)?;
         return on_thread(disk, key).map(Some);
@@ -182,24 +188,37 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, tsc_hz: u64, b
     if is_inside(start, "virtio-console") {
         add(start, ram, Console::new(Loopback::default()), board);
     }
-    if is_inside(start, "virtio-net") {
-        add_net(start, ram, tsc_hz, board);
+    if is_inside(start, "virtio-net")
+        && let Err(why) = add_net(start, ram, tsc_hz, board)
+    {
+        log::error!("no network: {why}");
     }
 }
 
-/// A network of the host's, if the configuration names one; without it the guest's start is not held up.
-fn add_net(start: &Start, ram: &GuestRam, tsc_hz: u64, board: &mut Builder) {
+/// The network, of the host's if the configuration names one.
+///
+/// # Errors
+/// When there is none: only this device is lost.
+fn add_net(start: &Start, ram: &GuestRam, tsc_hz: u64, board: &mut Builder) -> Result<(), String> {
+    let is_e1000e = is_other_front("net-front", start.setting("net-front"), "e1000e")?;
     let Some(name) = start.setting("net-channel") else {
-        return add(start, ram, Net::new(Neighbour::default(), ADDRESS), board);
-    };
-    match host_net::open(start, name, tsc_hz) {
-        Ok(Opened { link, bell, address }) => {
-            let device = Net::new(link, address.unwrap_or(ADDRESS));
-            board.add_function_with_input(VirtioPci::new(device, ram.clone(), rings(start)), bell);
+        let neighbour = Neighbour::default();
+        if is_e1000e {
+            board.add_function(E1000e::new(neighbour, ram.clone(), ADDRESS));
+        } else {
+            add(start, ram, Net::new(neighbour, ADDRESS), board);
         }
-        // Only this device is lost.
-        Err(why) => log::error!("no network: {why}"),
+        return Ok(());
+    };
+    let Opened { link, bell, address } = host_net::open(start, name, tsc_hz)?;
+    let address = address.unwrap_or(ADDRESS);
+    if is_e1000e {
+        board.add_function_with_input(E1000e::new(link, ram.clone(), address), bell);
+    } else {
+        let device = VirtioPci::new(Net::new(link, address), ram.clone(), rings(start));
+        board.add_function_with_input(device, bell);
     }
+    Ok(())
 }
 
 fn add_disk(start: &Start, ram: &GuestRam, disk: Disk, board: &mut Builder) {
@@ -216,7 +235,7 @@ fn add_disk(start: &Start, ram: &GuestRam, disk: Disk, board: &mut Builder) {
             // Jobs end on the worker's thread, which has no way to the guest: by this event vCPU 0 takes them
             // back.
             let done = worker.done();
-            if is_nvme(start.setting("disk-front")) == Ok(true) {
+            if is_nvme(start) == Ok(true) {
                 let config = NvmeConfig { serial, queues };
                 board.add_function_with_input(Nvme::new(worker, ram.clone(), config), done);
             } else {
@@ -253,8 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_has_one_of_two_fronts() {
+    fn a_device_has_one_of_two_fronts() {
+        let is_nvme = |front| is_other_front("disk-front", front, "nvme");
         assert_eq!([None, Some("virtio"), Some("nvme")].map(is_nvme), [Ok(false), Ok(false), Ok(true)]);
-        assert!(is_nvme(Some("ahci")).is_err_and(|why| why.contains("virtio or nvme")));
+        assert_eq!(is_nvme(Some("ahci")), Err("disk-front ahci: it is virtio or nvme".into()));
     }
 }

@@ -6,41 +6,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use devices::guest_memory::GuestMemory;
+use devices::network::{FRAME_MAX, Link};
 
 use crate::device::{Queues, VirtioDevice};
 use crate::queue::{Chain, RingError};
 use spec::queue::{RECEIVE, SEND};
 use spec::{BUFFERS, HEADER_BYTES, LINK_UP, feature};
 
-/// The longest frame: MTU 1500, Ethernet header, VLAN tag.
-pub const FRAME_MAX: usize = 1518;
 /// Descriptors of a queue.
 const QUEUE_SIZE: u16 = 256;
-
-/// What is at the other end of the cable. Nothing here waits for anybody.
-pub trait Link: Send {
-    /// Whether the link is up.
-    fn is_up(&self) -> bool {
-        true
-    }
-    /// The other end has signalled. Returns whether the link went up or down.
-    fn attend(&mut self) -> bool {
-        false
-    }
-    /// Whether a frame can be sent now. If not, the other end signals when one can.
-    fn has_room(&mut self) -> bool {
-        true
-    }
-    /// Takes a frame that the guest has sent.
-    fn send(&mut self, frame: &[u8]);
-    /// Gives the next frame for the guest, from the buffer's start. Returns its length, 0 if there is none.
-    fn receive(&mut self, frame: &mut [u8; FRAME_MAX]) -> usize;
-    /// Whether there is one. If not, the other end signals when there is.
-    fn has_frame(&mut self) -> bool;
-    /// What was sent and received so far is for the other end to see. `is_all`: there was no more to do; else
-    /// this end is to be called again soon, as if the other one had signalled.
-    fn finish(&mut self, _is_all: bool) {}
-}
 
 /// A network device.
 pub struct Net<L> {

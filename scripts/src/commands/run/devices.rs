@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{DiskFile, Options, readable};
+use super::{DiskFile, Network, Options, readable};
 use crate::image::Image;
 use crate::project::Project;
 use crate::{disk_key, say};
@@ -56,6 +56,9 @@ pub fn add(project: &Project, options: &Options, mut image: Image) -> Result<Ima
     }
     if options.net.is_some() {
         drivers.push(("host-net", "host-net"));
+    }
+    if options.net == Some(Network::UserE1000e) {
+        more += "for vmm\n  set net-front e1000e\n";
     }
     if !drivers.is_empty() {
         // Drivers of the host's devices get them from this process, which finds them.

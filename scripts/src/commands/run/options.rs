@@ -52,7 +52,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE[,ram][,encrypt][,nvme]", conflicts_with = "image")]
     pub disk: Option<DiskFile>,
     /// A network of the guest's, eth0, by QEMU's virtio device and a process that drives it: the one that
-    /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2; a guest on a disk has it anyway
+    /// QEMU makes by itself, with DHCP, and this machine at 10.0.2.2; a guest on a disk has it anyway. With
+    /// `,e1000e` the guest finds an Intel 82574L, for which kernels for any machine have a driver
     #[arg(long, value_enum, value_name = "WHICH")]
     pub net: Option<Network>,
     /// A TPM 2.0 of the guest's, with its state in this file, which is made if it is not there; its key is
@@ -148,6 +149,9 @@ impl FromStr for DiskFile {
 pub enum Network {
     /// QEMU's user network
     User,
+    /// The same, behind an Intel 82574L
+    #[value(name = "user,e1000e")]
+    UserE1000e,
 }
 
 /// Who loads the image.

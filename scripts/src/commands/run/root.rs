@@ -35,7 +35,7 @@ pub fn settled(project: &Project, options: &Options) -> Result<Options> {
             is_encrypted,
             is_nvme: false,
         }),
-        net: Some(Network::User),
+        net: options.net.or(Some(Network::User)),
         append: format!("{} root=/dev/vda", options.append),
         ..options.clone()
     })

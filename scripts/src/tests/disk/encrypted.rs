@@ -54,7 +54,7 @@ fn encrypted(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let _ = fs::remove_file(case.sibling(&format!("{}.disk.key", case.name())));
     let key = disk_key::of_disk(&disk)?;
     let mut initramfs = Initramfs::new(case.project())?;
-    initramfs.add_virtio_drivers(case.project(), "6.1")?;
+    initramfs.add_drivers(case.project(), "6.1")?;
     initramfs.program("bin/encrypted", SCRIPT.as_bytes().to_vec());
     let initrd = initramfs.pack(&case.file("initrd.gz"))?;
     let guest = Guest { kernel: kernel::fetch(case.project(), "6.1")?, initrd };

@@ -61,7 +61,7 @@ fn file_system(case: &mut Case) -> Result<PathBuf> {
 fn image(case: &Case, more: &str) -> Result<Image> {
     let project = case.project();
     let mut initramfs = Initramfs::new(project)?;
-    initramfs.add_virtio_drivers(project, "6.1")?;
+    initramfs.add_drivers(project, "6.1")?;
     initramfs.program("bin/disk", SCRIPT.as_bytes().to_vec());
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
     // The kernel's own check of its timer is about time, of which a busy machine has none.

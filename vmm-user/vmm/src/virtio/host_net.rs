@@ -13,6 +13,7 @@ use alloc::format;
 use alloc::string::String;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use devices::network::{FRAME_MAX, Link};
 use net_link::client::{self, Server};
 use net_link::{MEMORY_BYTES, Nonsense, Receiver, Sender, read_bytes, write_bytes};
 use runtime::abi::operation::Permissions;
@@ -21,7 +22,6 @@ use runtime::channel::Channel;
 use runtime::event::Event;
 use runtime::shared::SharedMemory;
 use runtime::{syscall, thread};
-use virtio_devices::net::{FRAME_MAX, Link};
 
 /// How many seconds the guest's start waits for the address of the host's device.
 const START_SECONDS: u64 = 10;

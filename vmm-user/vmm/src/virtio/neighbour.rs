@@ -4,7 +4,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use virtio_devices::net::{FRAME_MAX, Link};
+use devices::network::{FRAME_MAX, Link};
 
 /// Its addresses.
 const MAC: [u8; 6] = [0x02, 0x50, 0x4c, 0x00, 0x00, 0x02];

@@ -1,4 +1,4 @@
-//! What targets of disks on the PCI bus have in common: memory, a disk, a board, and the input.
+//! What targets of devices on the PCI bus have in common: memory, a disk, a board, and the input.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
