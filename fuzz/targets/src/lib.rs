@@ -10,6 +10,7 @@ pub mod host_devices;
 pub mod loader;
 pub mod nvme;
 pub mod pci_bus;
+pub mod tpm;
 pub mod virtio;
 
 pub use ram_files::model::run as ram_files;
@@ -19,7 +20,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 11] = [
+    let own: [Target; 13] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
@@ -30,6 +31,8 @@ pub fn all() -> Vec<Target> {
         ("loader_host", loader::host),
         ("nvme", nvme::run),
         ("ram_files", ram_files),
+        ("tpm_crb", tpm::crb),
+        ("tpm_fifo", tpm::fifo),
         ("virtio_block", virtio::block),
     ];
     decoder_oracle::targets::TARGETS

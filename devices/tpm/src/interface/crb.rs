@@ -279,4 +279,57 @@ mod tests {
         assert_eq!(crb.write(u64::MAX, &[1; 8]), Ready::Nothing);
         assert_eq!(read(&crb, LOC_STATE), 0x80);
     }
+
+    /// A buffer of locality 1 with a command of ten bytes in it.
+    fn filled() -> Crb {
+        let mut crb = Crb::new();
+        crb.write(0x1000 + LOC_CTRL, &[1]);
+        crb.write(0x1000 + CTRL_REQ, &[1]);
+        crb.write(0x1000 + DATA, &[0x80, 1, 0, 0, 0, 10, 0, 0]);
+        crb.write(0x1000 + DATA + 8, &[1, 0x7b]);
+        crb
+    }
+
+    const COMMAND: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7b];
+
+    #[test]
+    fn a_command_that_runs_is_left_alone() {
+        let mut crb = filled();
+        crb.respond(&[9; 4]);
+        assert_eq!(crb.command(), COMMAND, "nothing was started");
+        assert_eq!(crb.write(0x1000 + CTRL_START, &[1]), Ready::Execute { locality: 1 });
+        for (place, value) in [
+            (0x1000 + CTRL_REQ, 2),
+            (0x1000 + DATA, 7),
+            (0x1000 + CTRL_START, 1),
+            (0x1000 + LOC_CTRL, 2),
+            (0x2000 + LOC_CTRL, 4),
+        ] {
+            assert_eq!(crb.write(place, &[value]), Ready::Nothing);
+            assert_eq!((crb.command(), read(&crb, 0x1000 + LOC_STS)), (&COMMAND[..], 1), "{place:#x}");
+            assert_eq!(read(&crb, 0x1000 + CTRL_STS), 0, "{place:#x}");
+        }
+        crb.respond(&[5; 4]);
+        assert_eq!([DATA, DATA + 4].map(|place| read(&crb, 0x1000 + place)), [0x0505_0505, 0]);
+    }
+
+    #[test]
+    fn an_idle_buffer_takes_nothing() {
+        let mut crb = Crb::new();
+        crb.write(LOC_CTRL, &[1]);
+        crb.write(DATA, &[7]);
+        crb.write(CTRL_REQ, &[1]);
+        assert_eq!(read(&crb, DATA), 0);
+    }
+
+    #[test]
+    fn a_lower_locality_takes_nothing() {
+        let mut crb = filled();
+        for value in [REQUEST_ACCESS, RELINQUISH, SEIZE] {
+            crb.write(LOC_CTRL, &value.to_le_bytes());
+            assert_eq!((read(&crb, 0x1000 + LOC_STS), crb.command()), (1, &COMMAND[..]));
+        }
+        crb.write(0x1000 + LOC_CTRL, &SEIZE.to_le_bytes());
+        assert_eq!(read(&crb, 0x1000 + LOC_STS), 1, "nor is it taken from itself");
+    }
 }

@@ -364,4 +364,40 @@ mod tests {
         }
         assert_eq!(fifo.command(), COMMAND);
     }
+
+    #[test]
+    fn who_has_not_the_tpm_does_nothing_with_it() {
+        let mut fifo = Fifo::new();
+        fifo.write(0x1000, &[REQUEST]);
+        fifo.write(0x1000 + STS, &[COMMAND_READY as u8]);
+        for byte in COMMAND {
+            assert_eq!(fifo.write(0x1000 + DATA_FIFO, &[byte]), Ready::Nothing);
+        }
+        assert_eq!(read(&mut fifo, 0x1000 + DATA_FIFO), u32::MAX, "a command is not read back");
+        for (place, value) in [(STS, 0x40), (DATA_FIFO, 7), (STS, 0x20), (ACCESS, SEIZE), (ACCESS, ACTIVE)] {
+            assert_eq!(fifo.write(place, &[value]), Ready::Nothing);
+            assert_eq!(access(&mut fifo, 1) & ACTIVE, ACTIVE);
+            assert_eq!(fifo.command(), COMMAND);
+        }
+        assert_eq!(fifo.write(0x1000 + STS, &[0x20]), Ready::Execute { locality: 1 });
+        fifo.respond(&[1, 2, 3, 4]);
+        assert_eq!([STS, DATA_FIFO].map(|place| read(&mut fifo, place)), [u32::MAX; 2]);
+        assert_eq!(read(&mut fifo, 0x1000 + DATA_FIFO), 0x0403_0201, "all of it is still there");
+        // Who takes the TPM away finds nothing of it, either.
+        fifo.write(0x1000 + STS, &[RESPONSE_RETRY as u8]);
+        fifo.write(0x2000, &[SEIZE]);
+        assert_eq!(read(&mut fifo, 0x2000 + DATA_FIFO), u32::MAX);
+    }
+
+    #[test]
+    fn only_a_whole_command_is_executed() {
+        let mut fifo = Fifo::new();
+        fifo.write(ACCESS, &[REQUEST]);
+        fifo.write(STS, &[COMMAND_READY as u8]);
+        for byte in COMMAND {
+            assert_eq!(fifo.write(STS, &[0x20]), Ready::Nothing);
+            fifo.write(DATA_FIFO, &[byte]);
+        }
+        assert_eq!(fifo.write(STS, &[0x20]), Ready::Execute { locality: 0 });
+    }
 }
