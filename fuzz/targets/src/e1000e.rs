@@ -117,6 +117,8 @@ impl Machine {
         self.ram.lock().changes = false;
         *self.cable.lock() = Frames::default();
         self.start();
+        // What was still in the rings has been sent in front of the reset.
+        *self.cable.lock() = Frames::default();
         self.put(DATA, &[7; 60]);
         self.give(DATA, 0x0b << 24 | 60);
         assert_eq!(self.cable.lock().sent, (1, vec![7; 60]));

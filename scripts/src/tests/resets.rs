@@ -159,7 +159,7 @@ fn complaint(console: &str) -> Option<&str> {
     let mut is_down = false;
     console.lines().find(|line| {
         is_down = match line {
-            line if line.contains("Preparing to enter system sleep state S5") => true,
+            line if line.contains("resets: boot ") => true,
             line if line.contains("] Linux version ") => false,
             _ => is_down,
         };
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_write_may_fail_while_the_machine_goes_down() {
-        let down = "[ 4] ACPI: PM: Preparing to enter system sleep state S5\n[ 5] I/O error, dev vda\n";
+        let down = "resets: boot 0 of 2\n[ 5] I/O error, dev vda\n";
         assert_eq!(complaint(down), None);
         for bad in ["[ 3] I/O error, dev vda", "[ 4.4] Call Trace:"] {
             assert_eq!(complaint(&format!("{bad}\n{down}")), Some(bad));
