@@ -173,6 +173,7 @@ fn every_module_of_the_other_crates_is_in_architecture() {
     let part = part.split_once("## Trust").unwrap().0;
     let rows = [
         ("vcpu-abi", "vcpu-abi/src"),
+        ("snp-abi", "vcpu-abi/snp-abi/src"),
         ("decoder", "decoder/src"),
         ("decoder/oracle", "decoder/oracle/src"),
         ("devices", "devices/src"),
