@@ -111,9 +111,11 @@
 #define PLINTH_VCPU_CREATE 0x00080003u
 #define PLINTH_VM_UNMAP 0x00080004u
 #define PLINTH_VM_PROTECT 0x00080005u
+#define PLINTH_VM_MAP_AT 0x00080006u
 #define PLINTH_VCPU_KICK 0x00090001u
 #define PLINTH_VCPU_FETCH 0x00090002u
 #define PLINTH_VCPU_RUN 0x00090003u
+#define PLINTH_VCPU_INTERCEPT 0x00090004u
 #define PLINTH_PORT_READ 0x000a0001u
 #define PLINTH_PORT_WRITE 0x000a0002u
 #define PLINTH_INTERRUPT_BIND 0x000b0001u
@@ -515,6 +517,15 @@ struct plinth_vm_protect {
 };
 _Static_assert(sizeof(struct plinth_vm_protect) == 24, "vm_protect");
 
+struct plinth_vm_map_at {
+    uint32_t memory;
+    uint32_t permissions;
+    uint64_t gpa;
+    uint64_t bytes;
+    uint64_t at;
+};
+_Static_assert(sizeof(struct plinth_vm_map_at) == 32, "vm_map_at");
+
 struct plinth_vcpu_kick {
     uint32_t work;
     uint32_t reserved;
@@ -531,6 +542,12 @@ struct plinth_vcpu_run {
     uint64_t reserved;
 };
 _Static_assert(sizeof(struct plinth_vcpu_run) == 8, "vcpu_run");
+
+struct plinth_vcpu_intercept {
+    uint32_t exceptions;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct plinth_vcpu_intercept) == 8, "vcpu_intercept");
 
 struct plinth_port_read {
     uint32_t offset;

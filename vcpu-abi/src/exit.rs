@@ -47,9 +47,10 @@ pub mod reason {
     /// An instruction that writes a control register, in a way that the platform does not let through. It has
     /// not been executed yet, and the VMM is to decode it. The whole of SYSTEM is stored.
     pub const REGISTER_WRITE: u32 = 18;
-    /// #DB or #AC before its delivery, or another exception that the VMM is to deliver in the platform's
-    /// place. `qualification`: the vector, and the error code in the upper half. The whole of SYSTEM is
-    /// stored; DR6 says already why.
+    /// #DB or #AC before its delivery, one that the VMM asked for by
+    /// [`VcpuIntercept`](crate::operation::VcpuIntercept), or another exception that the VMM is to deliver in
+    /// the platform's place. `qualification`: the vector, and the error code in the upper half; of a page
+    /// fault `gva` is what CR2 is to become. The whole of SYSTEM is stored; DR6 says already why.
     pub const EXCEPTION: u32 = 19;
     /// The first number that is no reason.
     pub const END: u32 = 20;
@@ -77,6 +78,12 @@ pub mod reason {
         "exception",
     ];
 }
+
+/// The exceptions that a VMM may have as exits, a bit a vector (APM volume 2, 8.2): those that are faults on
+/// every platform. #DB and #AC are exits in any case. Not among them are those of INT3 and INTO (3, 4), which
+/// platforms report differently, NMI (2), double faults (8) and machine checks (18).
+pub const INTERCEPTABLE: u32 =
+    1 << 0 | 1 << 1 | 0x7 << 5 | 0x1f << 10 | 1 << 16 | 1 << 17 | 1 << 19 | 1 << 21;
 
 bitflags! {
     /// How the guest touched memory. The first bits are those of a page fault's error code (APM volume 2,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::string::ToString;
 
 use crate::boot::{BOOT_FLAG_DEBUG, BOOT_FLAG_MITIGATIONS, BOOT_FLAG_NO_SHORTCUTS};
-use crate::exit::{NOTABLE, PortAccess};
+use crate::exit::{INTERCEPTABLE, NOTABLE, PortAccess};
 use crate::message::RECEIVE_REPLY;
 use crate::operation::{BATCH_MAX, Call, FLAG_CONTINUE, LogWrite};
 use crate::run_page::{XSAVE_BYTES, window, work, xsave};
@@ -20,6 +20,9 @@ fn flags_and_sizes() {
     assert_eq!([PortAccess::IN, PortAccess::STRING, PortAccess::REP], [1, 4, 8]);
     assert_eq!([xsave::X87, xsave::SSE, xsave::AVX, RECEIVE_REPLY], [1, 2, 4, 1]);
     assert_eq!([XSAVE_BYTES, BATCH_MAX], [3072, 64]);
+    // #DE, #DB, #BR, #UD, #NM, #TS, #NP, #SS, #GP, #PF, #MF, #AC, #XF, #CP.
+    let faults = [0, 1, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19, 21];
+    assert_eq!(INTERCEPTABLE, faults.into_iter().map(|vector| 1 << vector).sum());
 }
 
 /// Qualifications as a processor makes them (APM volume 2, 15.10.2), with bits that mean nothing here.

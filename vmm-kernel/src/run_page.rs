@@ -77,6 +77,7 @@ setters! {
     set_raw_code: u64 = exit.raw_code;
     set_qualification: u64 = exit.qualification;
     set_next_rip: u64 = exit.next_rip;
+    set_gva: u64 = exit.gva;
     set_cr8: u8 = exit.cr8;
     set_cpl: u8 = exit.cpl;
     set_cr3: u64 = system.cr3;

@@ -63,7 +63,8 @@ macro_rules! guest_operations {
         /// Out: the vCPU, with all rights.
         handle: Handle,
     }
-    /// Takes guest memory out of the VM's nested tables: when it comes back, no vCPU reaches it any more.
+    /// Takes memory out of the VM's nested tables, but for pages of its own: when it comes back, no vCPU
+    /// reaches it any more.
     VmUnmap(Vm, 4, MAP) {
         /// In: first byte, page-aligned.
         gpa: u64,
@@ -80,6 +81,20 @@ macro_rules! guest_operations {
         permissions: u32,
         /// Zero.
         reserved: u32,
+    }
+    /// Maps guest memory into the VM's nested tables at any guest physical address. The same memory may be
+    /// mapped at several.
+    VmMapAt(Vm, 6, MAP) {
+        /// In: a guest memory handle of the caller's.
+        memory: Handle,
+        /// In: [`Permissions`], READ among them.
+        permissions: u32,
+        /// In: first byte of the memory, page-aligned.
+        gpa: u64,
+        /// In: size, in whole pages.
+        bytes: u64,
+        /// In: the guest physical address at which the guest finds it, page-aligned.
+        at: u64,
     }
     /// Sets `pending_work` bits and makes the vCPU come back from its run, now or at its next start.
     VcpuKick(Vcpu, 1, SIGNAL) {
@@ -100,6 +115,13 @@ macro_rules! guest_operations {
     VcpuRun(Vcpu, 3, RUN) {
         /// Zero.
         reserved: u64,
+    }
+    /// Says which exceptions of the guest's are exits, instead of being delivered.
+    VcpuIntercept(Vcpu, 4, WRITE) {
+        /// In: a bit a vector, of [`INTERCEPTABLE`](crate::exit::INTERCEPTABLE).
+        exceptions: u32,
+        /// Zero.
+        reserved: u32,
     }
     } };
 }

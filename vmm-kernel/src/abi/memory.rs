@@ -2,7 +2,7 @@
 
 use vcpu_abi::operation::{
     MemoryMap, MemoryNarrow, MemoryRange, Permissions, ProcessAllocate, ProcessUnmap, Rights, VmAllocate,
-    VmMap, VmProtect, VmUnmap,
+    VmMap, VmMapAt, VmProtect, VmUnmap,
 };
 use vcpu_abi::status::Status;
 
@@ -91,9 +91,20 @@ impl Execute for VmMap {
     }
 }
 
+impl Execute for VmMapAt {
+    fn execute(&mut self, process: &Ref<Process>, vm: Ref<Vm>) -> Done {
+        // As for VmMap: both handles are asked.
+        let memory: GuestMemory = Process::find(process, self.memory, Rights::MAP)?;
+        let range = GuestRange::try_new(self.gpa, self.bytes)?;
+        let permissions = Permissions::from_bits(self.permissions).ok_or(Status::BadArgument)?;
+        check_part(memory, self.gpa, self.bytes)?;
+        in_pieces(self.bytes, |done| vm.grant_at(range, self.at, permissions, done))
+    }
+}
+
 impl Execute for VmUnmap {
     fn execute(&mut self, _: &Ref<Process>, vm: Ref<Vm>) -> Done {
-        to_the_end(vm.revoke(GuestRange::try_new(self.gpa, self.bytes)?)?)
+        to_the_end(vm.revoke(GuestRange::try_new(self.gpa, self.bytes)?))
     }
 }
 

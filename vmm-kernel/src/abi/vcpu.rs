@@ -1,6 +1,9 @@
 //! Operations on VMs and vCPUs.
 
-use vcpu_abi::operation::{EventBindVcpu, Rights, SystemCreateVm, VcpuCreate, VcpuFetch, VcpuKick, VcpuRun};
+use vcpu_abi::exit::INTERCEPTABLE;
+use vcpu_abi::operation::{
+    EventBindVcpu, Rights, SystemCreateVm, VcpuCreate, VcpuFetch, VcpuIntercept, VcpuKick, VcpuRun,
+};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page::work;
 use vcpu_abi::status::Status;
@@ -71,6 +74,17 @@ impl Execute for VcpuFetch {
         if groups.contains(Groups::XCR0) {
             vcpu.run_page.set_xcr0(vcpu.fpu.xcr0());
         }
+        Ok(())
+    }
+}
+
+impl Execute for VcpuIntercept {
+    fn execute(&mut self, _: &Ref<Process>, vcpu: Ref<Vcpu>) -> Done {
+        // Not those that are the kernel's own, or that platforms report differently.
+        if self.exceptions & !INTERCEPTABLE != 0 {
+            return Err(Status::BadArgument);
+        }
+        vcpu.claim()?.backend().set_exceptions(self.exceptions);
         Ok(())
     }
 }

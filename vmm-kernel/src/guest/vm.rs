@@ -13,7 +13,7 @@ use crate::memory::narrowing::{Cached, Narrowing};
 use crate::memory::payer::Payer;
 use crate::memory::shootdown::{self, What};
 use crate::memory::space::{Protection, Space};
-use crate::memory::tables::Tables;
+use crate::memory::tables::{Tables, check_length};
 use crate::memory::{frames, guest_memory};
 use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
@@ -22,9 +22,8 @@ use crate::platform::backend::vcpu::AddressSpace;
 use crate::sync::SpinLock;
 
 static VMS: Pool<Vm, VMS_MAX> = Pool::new();
-/// Guest physical addresses end here: they take the lower half of what four levels of nested tables reach,
-/// which is all that is given back with the tables (`memory::graves`).
-const GPA_END: u64 = 1 << 47;
+/// Guest physical addresses end here: what four levels of nested tables reach.
+const GPA_END: u64 = 1 << 48;
 /// The most pages a VM may have of its own.
 const OWN_PAGES_MAX: u64 = 256;
 /// How many of them it gets in one go: nothing preempts the kernel meanwhile.
@@ -111,9 +110,27 @@ impl Vm {
     /// Maps guest memory at its own address, behind the first `done` bytes of a range: as much of it as is
     /// done in one go. Returns how much that was.
     pub fn grant(&self, range: GuestRange, rights: Permissions, done: u64) -> Result<u64, Status> {
-        range.check_memory()?;
-        let (at, flags) = (range.gpa + done, flags(rights)?);
-        Ok(self.state.lock().tables.map_some(at, at, range.bytes - done, flags)?)
+        self.grant_at(range, range.gpa, rights, done)
+    }
+
+    /// The same at other guest physical addresses, from `at` on.
+    pub fn grant_at(
+        &self,
+        memory: GuestRange,
+        at: u64,
+        rights: Permissions,
+        done: u64,
+    ) -> Result<u64, Status> {
+        let GuestRange { gpa, bytes } = memory;
+        memory.check_memory()?;
+        let place = GuestRange::try_new(at, bytes)?;
+        check_length(place.gpa, gpa, bytes)?;
+        let flags = flags(rights)?;
+        // An entry without any access is not made here: that of the page at address 0 would be none at all.
+        if flags.is_empty() {
+            return Err(Status::BadArgument);
+        }
+        Ok(self.state.lock().tables.map_some(place.gpa + done, gpa + done, bytes - done, flags)?)
     }
 
     /// Changes what the guest may do with a range, all of which is mapped. It is done when the value that is
@@ -122,13 +139,10 @@ impl Vm {
         Ok(Change::new(self, range.addresses(), Edit::Set(flags(rights)?)))
     }
 
-    /// Takes a range of guest memory out of what is mapped. It is done when the value that is returned has
-    /// done all of it and is gone: then no vCPU reaches it.
-    pub fn revoke(&self, range: GuestRange) -> Result<Change<'_>, Status> {
-        // Pages of the VM's own are no guest memory, and are not taken back: a process has them mapped as
-        // well.
-        range.check_memory()?;
-        Ok(Change::new(self, range.addresses(), Edit::Remove))
+    /// Takes a range out of what is mapped; it fails at a page of the VM's own. It is done when the value
+    /// that is returned has done all of it and is gone: then no vCPU reaches it.
+    pub fn revoke(&self, range: GuestRange) -> Change<'_> {
+        Change::new(self, range.addresses(), Edit::RemoveForeign)
     }
 
     /// Gives the VM pages of its own, and maps them in `space` too. They live as long as the VM; the process

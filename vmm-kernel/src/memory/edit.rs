@@ -33,6 +33,8 @@ const SPLIT_STEPS: u32 = 256;
 pub enum Edit {
     /// Take them out. Where there is none, nothing happens.
     Remove,
+    /// The same, of leaves whose frames are not the tables' own; at one that is, it fails.
+    RemoveForeign,
     /// Give them these flags; none at all leaves the page there, without any access. Each must be there.
     Set(Flags),
 }
@@ -121,9 +123,13 @@ impl Walk<'_> {
         (self.at & !(span(level) - 1)) + span(level)
     }
 
+    fn removes(&self) -> bool {
+        !matches!(self.edit, Edit::Set(_))
+    }
+
     /// Passes an entry that has nothing.
     fn pass(&mut self, level: u32) -> Result<(), MemoryError> {
-        if self.edit != Edit::Remove {
+        if !self.removes() {
             return Err(MemoryError::NotMapped);
         }
         self.at = self.entry_end(level);
@@ -131,21 +137,24 @@ impl Walk<'_> {
     }
 
     /// Changes a leaf, all of which is in the range.
-    fn leaf(&mut self, words: &Words, level: u32, entry: Entry) {
+    fn leaf(&mut self, words: &Words, level: u32, entry: Entry) -> Result<(), MemoryError> {
         // Whose frame it is and how large the page is are no permissions.
         let kept = entry.flags() & (OWNED | Flags::HUGE_PAGE);
         let new = match self.edit {
-            Edit::Remove => Entry::UNUSED,
+            // Taken out it would be nobody's, and a process may still have it mapped.
+            Edit::RemoveForeign if kept.contains(OWNED) => return Err(MemoryError::NotMapped),
+            Edit::Remove | Edit::RemoveForeign => Entry::UNUSED,
             Edit::Set(flags) if flags.is_empty() => Entry::encode(entry.address(), kept | HELD),
             Edit::Set(flags) => Entry::encode(entry.address(), kept | flags),
         };
         words.set_entry(index(self.at, level), new);
         self.stale.changed = true;
-        if self.edit == Edit::Remove && kept.contains(OWNED) {
+        if self.removes() && kept.contains(OWNED) {
             self.stale.add(PhysFrame::containing_address(entry.address()));
             self.stale.pages += 1;
         }
         self.at = self.entry_end(level);
+        Ok(())
     }
 
     /// The entries of a page table.
@@ -158,7 +167,7 @@ impl Walk<'_> {
                 if entry.is_unused() {
                     self.pass(1)?;
                 } else {
-                    self.leaf(words, 1, entry);
+                    self.leaf(words, 1, entry)?;
                 }
             }
             Ok(())
@@ -182,7 +191,7 @@ impl Walk<'_> {
             } else if !entry.flags().contains(Flags::HUGE_PAGE) {
                 self.below(table, place, entry, level)?;
             } else if is_whole {
-                temporary::with_frame(table, |words| self.leaf(words, level, entry));
+                temporary::with_frame(table, |words| self.leaf(words, level, entry))?;
             } else {
                 // The table is complete before it is put in place: who walks meanwhile finds the large page
                 // or its parts, and both say the same.
@@ -203,7 +212,7 @@ impl Walk<'_> {
         self.steps = self.steps.saturating_sub(TABLE_STEPS);
         self.table(child, level - 1)?;
         let is_empty = || temporary::with_frame(child, |words| words.iter().all(|word| word == 0));
-        if self.edit == Edit::Remove && is_empty() {
+        if self.removes() && is_empty() {
             temporary::with_frame(table, |words| words.set_entry(place, Entry::UNUSED));
             self.stale.changed = true;
             // A processor may be on its way through the table still: it goes when all have forgotten the way.

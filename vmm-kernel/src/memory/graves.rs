@@ -17,6 +17,9 @@ const GRAVES_MAX: usize = 32;
 /// The root of some tables, and who paid for their frames.
 struct Grave {
     root: PhysFrame,
+    /// How many of the root's entries lead to tables of its own: of a process's half of them, as the others
+    /// are the kernel's.
+    own_entries: usize,
     payer: Payer,
 }
 
@@ -24,12 +27,10 @@ static GRAVES: SpinLock<[Option<Grave>; GRAVES_MAX]> = SpinLock::new([const { No
 /// How many there are, at least as many as are in [`GRAVES`].
 static COUNT_OF: AtomicUsize = AtomicUsize::new(0);
 
-/// The lower half of such tables is all that they own; of nested tables, it is all there is.
-const OWN_ENTRIES: usize = COUNT / 2;
-
-/// The frames of tables are to be given back. No processor has any of them.
-pub fn bury(root: PhysFrame, payer: Payer) {
-    let grave = Grave { root, payer };
+/// The frames of tables are to be given back: the root's, and what its first so many entries lead to. No
+/// processor has any of them.
+pub fn bury(root: PhysFrame, own_entries: usize, payer: Payer) {
+    let grave = Grave { root, own_entries, payer };
     // Before it can be found: another processor may take it out at once, and counts it down.
     COUNT_OF.fetch_add(1, Ordering::SeqCst);
     let left_over = {
@@ -63,9 +64,9 @@ pub fn some() -> bool {
         COUNT_OF.fetch_sub(1, Ordering::SeqCst);
         return any();
     }
-    let Grave { root, payer } = grave;
+    let Grave { root, own_entries, payer } = grave;
     COUNT_OF.fetch_sub(1, Ordering::SeqCst);
-    bury(root, payer);
+    bury(root, own_entries, payer);
     true
 }
 
@@ -80,7 +81,7 @@ fn first_table(table: PhysFrame, entries: usize) -> Option<(usize, Entry)> {
 impl Grave {
     /// Gives back one table, with the pages that it owns. Returns whether more is left.
     fn some(&self) -> bool {
-        let (mut table, mut entries, mut above) = (self.root, OWN_ENTRIES, None);
+        let (mut table, mut entries, mut above) = (self.root, self.own_entries, None);
         for level in (1..=4).rev() {
             if level == 1 {
                 self.give_pages(table);

@@ -73,7 +73,7 @@ fn check(address: u64, bytes: u64) -> Result<(), MemoryError> {
 impl Space {
     /// An address space with nothing in its lower half. Somebody pays for what will be there.
     pub fn try_new(kernel_root: PhysFrame, payer: Payer) -> Result<Self, MemoryError> {
-        let tables = Tables::try_new(payer)?;
+        let mut tables = Tables::try_new(payer)?;
         // Before anybody can load it: the kernel goes on running in there.
         tables.share_kernel(kernel_root);
         let root = tables.root();

@@ -24,6 +24,8 @@ pub(super) const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE).union(Flag
 /// The root of a set of tables.
 pub struct Tables {
     root: PhysFrame,
+    /// How many of the root's entries, from the first on, lead to tables of its own.
+    own_entries: usize,
     payer: Payer,
 }
 
@@ -40,7 +42,7 @@ pub(super) fn index(address: u64, level: u32) -> usize {
 impl Tables {
     /// Empty tables, of which somebody pays for the frames.
     pub fn try_new(payer: Payer) -> Result<Self, MemoryError> {
-        Ok(Self { root: payer.take(frames::allocate_zeroed)?, payer })
+        Ok(Self { root: payer.take(frames::allocate_zeroed)?, own_entries: COUNT, payer })
     }
 
     /// Who pays for the frames.
@@ -65,8 +67,9 @@ impl Tables {
         self.root
     }
 
-    /// Copies the kernel's half from other tables.
-    pub fn share_kernel(&self, kernel_root: PhysFrame) {
+    /// Copies the kernel's half from other tables, which go on owning it.
+    pub fn share_kernel(&mut self, kernel_root: PhysFrame) {
+        self.own_entries = COUNT / 2;
         let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
         temporary::with_frame(kernel_root, |kernel| {
             temporary::with_frame(self.root, |words| {
@@ -172,7 +175,7 @@ impl Tables {
 impl Drop for Tables {
     fn drop(&mut self) {
         checks::tlb::root_goes(self.root);
-        graves::bury(self.root, self.payer.clone());
+        graves::bury(self.root, self.own_entries, self.payer.clone());
         // A test looks at once how many frames are free.
         while cfg!(not(target_os = "none")) && graves::some() {}
     }

@@ -158,7 +158,7 @@ pub fn start_others(count: u32, entry: extern "C" fn(u32) -> !) -> Result<Starte
 /// Fills the start page, but for its parameters. Returns the kernel's tables with that page at its own
 /// address: a processor turns paging on in it.
 fn prepare_page(frame: PhysFrame) -> Result<Tables, MemoryError> {
-    let tables = Tables::try_new(Payer::NOBODY)?;
+    let mut tables = Tables::try_new(Payer::NOBODY)?;
     tables.share_kernel(crate::image::kernel_root());
     tables.map(START_PAGE, frame, Flags::PRESENT)?;
     temporary::copy_in(frame, 0, code());

@@ -239,10 +239,13 @@ fn arguments(suite: &mut Suite<'_>, guest: &Guest) {
         (gpa, PAGE - 1, Status::BadArgument, Status::BadArgument),
         (gpa, 0, Status::BadArgument, Status::BadArgument),
         (gpa, !(PAGE - 1), Status::BadArgument, Status::BadArgument),
-        (1 << 47, PAGE, Status::BadArgument, Status::BadArgument),
+        (1 << 48, PAGE, Status::BadArgument, Status::BadArgument),
+        ((1 << 48) - PAGE, 2 * PAGE, Status::BadArgument, Status::BadArgument),
         (!(PAGE - 1), PAGE, Status::BadArgument, Status::BadArgument),
-        ((1 << 47) - PAGE, PAGE, Status::NotFound, Status::NotFound),
-        (0x800_0000, PAGE, Status::NotFound, Status::NotFound),
+        ((1 << 48) - PAGE, PAGE, Status::Ok, Status::NotFound),
+        (0x800_0000, PAGE, Status::Ok, Status::NotFound),
+        // A page of the VM's own is among them.
+        (0xc_f000, 2 * PAGE, Status::NotFound, Status::NotFound),
         (gpa + REGION, PAGE, Status::Ok, Status::NotFound),
         (gpa + REGION - PAGE, 2 * PAGE, Status::Ok, Status::NotFound),
     ] {

@@ -6,10 +6,10 @@ use runtime::{Start, call, syscall};
 
 use crate::child::Child;
 use crate::{
-    arguments, batches, bindings, budgets, channels, clearing, control, exhaustion, faults, fire, fpu, fuzz,
-    handles, isolation, killing, lives, narrowing, observe, page_race, pci, ready, reserved, revocation,
-    ring, run_page, runs, shared, sleeps, staying, threads, translations, tsc_aux, turns, unmapping, unready,
-    vm, wakes, xsave,
+    arguments, batches, bindings, budgets, channels, clearing, control, exceptions, exhaustion, faults, fire,
+    fpu, fuzz, handles, isolation, killing, lives, narrowing, observe, page_race, pci, placing, ready,
+    reserved, revocation, ring, run_page, runs, shared, sleeps, staying, threads, translations, tsc_aux,
+    turns, unmapping, unready, vm, wakes, xsave,
 };
 
 /// What every test needs: the handles, facts, and the count of failures.
@@ -88,7 +88,7 @@ impl<'a> Suite<'a> {
 type Part = (&'static str, fn(&mut Suite<'_>));
 
 /// The tests, each in a process of its own.
-const PARTS: [Part; 40] = [
+const PARTS: [Part; 42] = [
     ("arguments", arguments::test),
     ("handles", handles::test),
     ("reserved fields", reserved::test),
@@ -107,11 +107,13 @@ const PARTS: [Part; 40] = [
     ("fpu", fpu::test),
     ("xsave", xsave::test),
     ("control", control::test),
+    ("exceptions", exceptions::test),
     ("clearing", clearing::test),
     ("vm", vm::test),
     ("tsc aux", tsc_aux::test),
     ("translations", translations::test),
     ("revocation", revocation::test),
+    ("placing", placing::test),
     ("fire", fire::test),
     ("runs", runs::test),
     ("unmapping", unmapping::test),

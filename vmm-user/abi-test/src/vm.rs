@@ -139,7 +139,7 @@ fn arguments(suite: &mut Suite<'_>) {
         (1 << 40, 0, Status::BadArgument),
         (1 << 40, 5, Status::BadArgument),
         ((1 << 40) + 1, 4096, Status::BadArgument),
-        (1 << 47, 4096, Status::BadArgument),
+        (1 << 48, 4096, Status::BadArgument),
         (u64::MAX - 4095, 4096, Status::BadArgument),
         (0x10_0000, 4096, Status::Overlap),
     ] {

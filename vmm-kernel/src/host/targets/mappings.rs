@@ -288,10 +288,9 @@ impl<'a> World<'a> {
         let (gpa, bytes) = (GUEST + first * PAGE, pages * PAGE);
         let Ok(range) = GuestRange::try_new(gpa, bytes) else { return assert_eq!(pages, 0) };
         let vm = &self.vm.of;
-        let begun = permissions.map_or_else(|| vm.revoke(range), |some| vm.protect(range, some)).map(drop);
+        let begun = permissions.map_or(Ok(()), |some| vm.protect(range, some).map(drop));
         let edit = match permissions {
-            None if first + pages > GUEST_PAGES => return assert_eq!(begun, Err(Status::NotFound)),
-            None => Edit::Remove,
+            None => Edit::RemoveForeign,
             Some(permissions) => match nested::flags(permissions) {
                 Some(flags) => Edit::Set(flags),
                 None => return assert_eq!(begun, Err(Status::BadArgument)),

@@ -155,6 +155,23 @@ fn a_frame_of_anothers_is_not_given_back() {
 }
 
 #[test]
+fn pages_of_the_tables_own_can_be_left_there() {
+    let _memory = PhysicalMemory::new(64);
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
+    for page in [0, 1, 3] {
+        tables.map(page * PAGE, frame(0x9000), USER).unwrap();
+    }
+    let own = frames::allocate_zeroed().unwrap();
+    tables.map(2 * PAGE, own, USER | OWNED).unwrap();
+    assert_eq!(edit(&mut tables, 0, 4 * PAGE, Edit::RemoveForeign), Err(MemoryError::NotMapped));
+    let mapped = [0, 1, 2, 3].map(|page| tables.lookup(page * PAGE));
+    assert_eq!(mapped, [None, None, Some(own), Some(frame(0x9000))], "what comes before it is out");
+    edit(&mut tables, 3 * PAGE, PAGE, Edit::RemoveForeign).unwrap();
+    edit(&mut tables, 1 << 47, 1 << 47, Edit::RemoveForeign).unwrap();
+    assert_eq!(tables.lookup(3 * PAGE), None);
+}
+
+#[test]
 fn one_go_is_short_and_ends_where_no_more_can_be_noted() {
     let _memory = PhysicalMemory::new(1100);
     let mut tables = Tables::try_new(Payer::NOBODY).unwrap();

@@ -111,7 +111,7 @@ fn the_kernels_half_is_shared_and_the_tables_see_themselves() {
     let _memory = PhysicalMemory::new(8);
     let kernel = frames::allocate_zeroed().unwrap();
     temporary::with_frame(kernel, |words| (0..512).for_each(|i| words.at(i).set((i as u64 * 0x1_0000) | 1)));
-    let tables = Tables::try_new(Payer::NOBODY).unwrap();
+    let mut tables = Tables::try_new(Payer::NOBODY).unwrap();
     tables.share_kernel(kernel);
     let own = tables.root().start_address().as_u64() | 1 << 63 | 3;
     temporary::with_frame(tables.root(), |words| {
@@ -139,6 +139,20 @@ fn frames_that_are_owned_go_with_the_tables_and_no_others() {
         // Root, two times two tables, and page tables for two ranges; five pages.
         assert_eq!(before - PhysicalMemory::free_frames(), 1 + 2 + 2 + 2 + 5);
     }
+    assert_eq!(PhysicalMemory::free_frames(), before);
+}
+
+#[test]
+fn tables_without_the_kernels_half_own_the_upper_one_too() {
+    let _memory = PhysicalMemory::new(64);
+    let before = PhysicalMemory::free_frames();
+    let tables = Tables::try_new(Payer::NOBODY).unwrap();
+    for address in [0, 1 << 46, 1 << 47, (1 << 48) - PAGE] {
+        tables.map(address, frame(0x7000), USER).unwrap();
+        assert_eq!(walk(&tables, address), Some((1, 0x7000, USER.bits())), "{address:#x}");
+    }
+    assert_eq!(before - PhysicalMemory::free_frames(), 1 + 4 * 3);
+    drop(tables);
     assert_eq!(PhysicalMemory::free_frames(), before);
 }
 

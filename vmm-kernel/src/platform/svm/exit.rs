@@ -50,7 +50,7 @@ fn simple_reason(code: u64) -> u32 {
         code::VINTR => reason::INTERRUPT_WINDOW,
         code::IRET => reason::NMI_RETURN,
         code::CR0_WRITE | code::CR0_SELECTIVE | code::CR4_WRITE | code::CR8_WRITE => reason::REGISTER_WRITE,
-        code::DB | code::AC => reason::EXCEPTION,
+        code::EXCEPTION..=code::LAST_EXCEPTION => reason::EXCEPTION,
         _ => reason::UNKNOWN,
     }
 }
@@ -128,10 +128,16 @@ fn record_rare(vmcb: &Vmcb, page: SharedRunPage, code: u64) -> Exit {
     let why = simple_reason(code);
     page.set_reason(why);
     page.set_raw_code(code);
+    let mut flags = ExitFlags::empty();
     if why == reason::EXCEPTION {
         set_exception(page, code - code::EXCEPTION, vmcb.control.exit_info1.get());
     }
-    finish(vmcb, page, store_for(vmcb, page, why), ExitFlags::empty())
+    if code == code::PF {
+        // CR2 is not written by a page fault that is intercepted (APM volume 2, 15.12.15).
+        page.set_gva(vmcb.control.exit_info2.get());
+        flags = ExitFlags::GVA;
+    }
+    finish(vmcb, page, store_for(vmcb, page, why), flags)
 }
 
 /// Records which exception it is, and its error code.

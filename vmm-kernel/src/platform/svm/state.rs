@@ -36,10 +36,7 @@ pub fn reset(vmcb: &Vmcb, maps: (u64, u64), nested_root: u64, asid: u32) {
     // CPUID offers, and an emulated one even what VMRUN then refuses. CR3 and CR0.TS, which change often, are
     // not among it; nor are DR6 and DR7, as QEMU's emulation arms breakpoints by MOV only.
     control.intercept_cr.set(intercept_cr::CR4_WRITE | cr0_intercept());
-    // Delivering #AC or #DB may raise it again, for ever and without an interrupt being taken (CVE-2015-5307,
-    // CVE-2015-8104). A machine check is about the host's processor.
-    let exceptions = intercept_exceptions::DB | intercept_exceptions::AC | intercept_exceptions::MC;
-    control.intercept_exceptions.set(exceptions);
+    control.intercept_exceptions.set(intercept_exceptions::ALWAYS);
     // INVD would throw away dirty cache lines of everybody, INVLPGA reaches the entries of any ASID, the
     // counters of RDPMC are the host's, and a shutdown would be the real processor's (APM volume 2, 15.14.3).
     control.intercept1.set(

@@ -11,7 +11,7 @@ use vcpu_abi::status::Status;
 use super::enter::enter;
 use super::exit::{self, Exit};
 use super::state::{self, LoadError};
-use super::vmcb::{Vmcb, intercept1};
+use super::vmcb::{Vmcb, intercept_exceptions, intercept1};
 use super::{maps, tlb, tlb_model, tsc_aux, window};
 use crate::cpu::{local_apic, masking, this_cpu};
 use crate::run_page::SharedRunPage;
@@ -53,6 +53,8 @@ pub struct BackendVcpu {
     maps: (u64, u64),
     /// What [`set_windows`](Self::set_windows) last set.
     window: Cell<u32>,
+    /// What the VMM has asked for by [`set_exceptions`](Self::set_exceptions).
+    exceptions: Cell<u32>,
 }
 
 impl BackendVcpu {
@@ -65,7 +67,8 @@ impl BackendVcpu {
     /// [`Status::WrongState`] before [`start`](super::start).
     pub unsafe fn try_new(page: SharedRunPage, physical: u64, space: AddressSpace) -> Result<Self, Status> {
         let maps = maps().ok_or(Status::WrongState)?;
-        let vcpu = Self { page, physical, space, maps, window: Cell::new(run_page::window::NONE) };
+        let (window, exceptions) = (Cell::new(run_page::window::NONE), Cell::new(0));
+        let vcpu = Self { page, physical, space, maps, window, exceptions };
         tlb_model::vcpu_made(vcpu.vmcb());
         vcpu.reset();
         Ok(vcpu)
@@ -77,11 +80,18 @@ impl BackendVcpu {
         unsafe { Vmcb::beside(self.page) }
     }
 
-    /// Puts all registers into the state after a reset, and forgets what was asked for.
+    /// Puts all registers into the state after a reset, and forgets which window was asked for.
     #[cold]
     pub fn reset(&self) {
         self.window.set(run_page::window::NONE);
         state::reset(self.vmcb(), self.maps, self.space.root, self.space.asid());
+        self.set_exceptions(self.exceptions.get());
+    }
+
+    /// Has these exceptions exit, a bit a vector, besides those that do in any case.
+    pub fn set_exceptions(&self, exceptions: u32) {
+        self.exceptions.set(exceptions);
+        self.vmcb().control.intercept_exceptions.set(intercept_exceptions::ALWAYS | exceptions);
     }
 
     /// Loads the groups that the VMM marked from the run page, but those of the FPU.

@@ -185,6 +185,10 @@ pub mod intercept_exceptions {
     pub const DB: u32 = 1 << 1;
     pub const AC: u32 = 1 << 17;
     pub const MC: u32 = 1 << 18;
+    /// Those that are never delivered before the VMM or the kernel has seen them. Delivering #AC or #DB may
+    /// raise it again, for ever and without an interrupt being taken (CVE-2015-5307, CVE-2015-8104). A
+    /// machine check is about the host's processor.
+    pub const ALWAYS: u32 = DB | AC | MC;
 }
 
 /// Bits of [`Control::intercept1`].
@@ -260,8 +264,10 @@ pub mod exit_code {
     pub const CR8_WRITE: u64 = 0x18;
     pub const EXCEPTION: u64 = 0x40;
     pub const DB: u64 = 0x41;
+    pub const PF: u64 = 0x4e;
     pub const AC: u64 = 0x51;
     pub const MC: u64 = 0x52;
+    pub const LAST_EXCEPTION: u64 = 0x5f;
     pub const INTR: u64 = 0x60;
     pub const NMI: u64 = 0x61;
     pub const VINTR: u64 = 0x64;

@@ -42,6 +42,9 @@ fn each_exit_has_its_reason() {
         (code::CR8_WRITE, 0, reason::REGISTER_WRITE),
         (code::DB, 0, reason::EXCEPTION),
         (code::AC, 0, reason::EXCEPTION),
+        (code::EXCEPTION, 0, reason::EXCEPTION),
+        (code::PF, 2, reason::EXCEPTION),
+        (code::LAST_EXCEPTION, 0, reason::EXCEPTION),
         (0x3ff, 0, reason::UNKNOWN),
     ] {
         let (next, record) = recorded(code, info1, 0);
@@ -64,6 +67,21 @@ fn all_of_system_is_there_where_the_reason_says_so() {
         let groups = Groups::from_bits_retain(recorded(code, 0, 0).1.groups);
         assert!(groups.contains(Groups::GENERAL | Groups::DECODING));
         assert_eq!(groups.contains(Groups::SYSTEM), whole, "{code:#x}");
+    }
+}
+
+/// Vector and error code; and of a page fault, which leaves CR2 alone, the address.
+#[test]
+fn an_exception_says_which_and_where() {
+    for (code, info1, info2, qualification, address) in [
+        (code::EXCEPTION + 6, 0, 0x77, 6, None),
+        (code::EXCEPTION + 13, 0x58, 0x77, 13 | 0x58 << 32, None),
+        (code::PF, 7, 0x1234_5678_9abc, 14 | 7 << 32, Some(0x1234_5678_9abc)),
+    ] {
+        let (_, record) = recorded(code, info1, info2);
+        assert_eq!(record.qualification, qualification, "{code:#x}");
+        let is_valid = ExitFlags::from_bits_retain(record.flags).contains(ExitFlags::GVA);
+        assert_eq!(is_valid.then_some(record.gva), address, "{code:#x}");
     }
 }
 

@@ -12,6 +12,7 @@ fn vcpu(pages: &VcpuPages) -> BackendVcpu {
         space: AddressSpace { root: 0x7000, number: 4 },
         maps: (0x1000, 0x4000),
         window: Cell::new(asked::NONE),
+        exceptions: Cell::new(0),
     }
 }
 
@@ -36,6 +37,22 @@ fn a_window_is_set_again_after_a_reset() {
     assert!(!vcpu.has_windows());
     vcpu.set_windows();
     assert!(vcpu.has_windows() && !is_set());
+}
+
+#[test]
+fn exceptions_that_a_vmm_asks_for_exit_besides_the_kernels() {
+    const UD: u32 = 1 << 6;
+    let pages = VcpuPages::new();
+    let vcpu = vcpu(&pages);
+    let intercepted = || vcpu.vmcb().control.intercept_exceptions.get();
+    vcpu.reset();
+    assert_eq!(intercepted(), 1 << 1 | 1 << 17 | 1 << 18);
+    vcpu.set_exceptions(UD);
+    assert_eq!(intercepted(), 1 << 1 | 1 << 17 | 1 << 18 | UD);
+    vcpu.reset();
+    assert_eq!(intercepted(), 1 << 1 | 1 << 17 | 1 << 18 | UD, "registers are reset, and not that");
+    vcpu.set_exceptions(0);
+    assert_eq!(intercepted(), 1 << 1 | 1 << 17 | 1 << 18);
 }
 
 #[test]
