@@ -2,6 +2,8 @@
 //! files.
 
 mod contents;
+mod report;
+pub mod snp;
 mod text;
 
 use igvm_defs::{IgvmNativeVpContextX64, IgvmPlatformType};
@@ -11,6 +13,7 @@ use serde::Serialize;
 use zerocopy::FromBytes;
 
 pub use contents::{Contents, ImageFile, Plinth};
+pub use report::{FileInfo, Report};
 
 /// Everything worth knowing of a file. Addresses and sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -102,7 +105,7 @@ impl Inspection {
             format_version: file.version(),
             file_bytes: file.bytes().len() as u64,
             header_bytes: file.header_bytes() as u64,
-            platforms: platforms(file),
+            platforms: platforms(file.platforms()),
             required_memory: Vec::new(),
             pages: Vec::new(),
             parameters: Vec::new(),
@@ -154,7 +157,7 @@ impl Inspection {
     }
 }
 
-fn platforms(file: &IgvmFile<'_>) -> Vec<PlatformInfo> {
+fn platforms(list: impl Iterator<Item = igvm_defs::IGVM_VHS_SUPPORTED_PLATFORM>) -> Vec<PlatformInfo> {
     let info = |platform: igvm_defs::IGVM_VHS_SUPPORTED_PLATFORM| {
         let name = match platform.platform_type {
             IgvmPlatformType::NATIVE => "native".to_owned(),
@@ -168,7 +171,7 @@ fn platforms(file: &IgvmFile<'_>) -> Vec<PlatformInfo> {
         };
         PlatformInfo { name, compatibility_mask: platform.compatibility_mask }
     };
-    file.platforms().map(info).collect()
+    list.map(info).collect()
 }
 
 fn kind_name(kind: ParameterKind) -> &'static str {

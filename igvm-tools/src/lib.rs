@@ -10,15 +10,18 @@
 //! the loader accepts.
 #![forbid(unsafe_code)]
 
+pub mod guest_image;
 pub mod image;
 pub mod inspect;
 pub mod kernel;
 pub mod layout;
 pub mod measure;
+pub mod ovmf;
 pub mod page_table;
 pub mod pages;
 pub mod program;
 pub mod recipe;
+pub mod snp;
 
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = 4096;

@@ -1,19 +1,23 @@
-//! The command line: `igvm-tools build|inspect|measure|run`.
+//! The command line: `igvm-tools build|from-ovmf|inspect|measure|run`.
 #![forbid(unsafe_code)]
+
+mod cli;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use igvm_tools::inspect::Inspection;
-use igvm_tools::measure;
+use clap::{Args, Parser, Subcommand};
+use cli::from_ovmf::{FromOvmfArgs, from_ovmf};
+use cli::measure::{MeasureArgs, measure};
+use igvm_tools::inspect::Report;
 use igvm_tools::recipe::Loaded;
+use igvm_tools::recipe::pages::LoadedPages;
 use plinth_qemu::{Boot, Machine, Qemu, shell};
 use pvh_loader::file::IgvmFile;
 
-/// Builds, inspects, measures and runs Plinth's IGVM images
+/// Builds, inspects, measures and runs IGVM images: Plinth's, and other guests' for SEV-SNP
 #[derive(Parser)]
 #[command(version, after_help = "docs/images.md describes recipes, images and measurements.")]
 struct Cli {
@@ -25,6 +29,8 @@ struct Cli {
 enum Command {
     /// Build an image from a recipe
     Build(BuildArgs),
+    /// Make an image for SEV-SNP out of an OVMF image
+    FromOvmf(FromOvmfArgs),
     /// List what is in an image
     Inspect(InspectArgs),
     /// Print a digest of what an image loads
@@ -60,21 +66,6 @@ struct InspectArgs {
 }
 
 #[derive(Args)]
-struct MeasureArgs {
-    /// The IGVM file
-    image: PathBuf,
-    /// The hash
-    #[arg(long, value_enum, default_value = "sha256")]
-    hash: Hash,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Hash {
-    Sha256,
-    Sha384,
-}
-
-#[derive(Args)]
 struct RunArgs {
     /// The IGVM file
     image: PathBuf,
@@ -101,6 +92,7 @@ struct RunArgs {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Build(args) => build(&args),
+        Command::FromOvmf(args) => from_ovmf(&args),
         Command::Inspect(args) => inspect(&args),
         Command::Measure(args) => measure(&args),
         Command::Run(args) => return run(args).unwrap_or_else(|error| report(&error)),
@@ -119,10 +111,14 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn build(args: &BuildArgs) -> anyhow::Result<()> {
+    // What can't be read is told below, as a recipe of either kind.
+    let pages = std::fs::read_to_string(&args.recipe).is_ok_and(|text| LoadedPages::is_meant(&text));
+    if pages { build_pages(args) } else { build_plinth(args) }
+}
+
+fn build_plinth(args: &BuildArgs) -> anyhow::Result<()> {
     let built = Loaded::read(&args.recipe, &args.file_root, &args.overrides)?.build()?;
-    // Only now, when nothing can be wrong any more: a mistake in a recipe leaves the old image alone.
-    std::fs::write(&args.output, &built.bytes)
-        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    write_image(&args.output, &built.bytes)?;
     let kib = |bytes: u64| bytes.div_ceil(1024);
     print(&format!(
         "{}: {} KiB; {} KiB of the window, {} KiB of payload\n",
@@ -133,25 +129,28 @@ fn build(args: &BuildArgs) -> anyhow::Result<()> {
     ))
 }
 
-fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
-    with_image(&args.image, |file| {
-        let inspection = Inspection::new(file)?;
-        if args.json {
-            print(&(serde_json::to_string_pretty(&inspection)? + "\n"))
-        } else {
-            print(&inspection.to_string())
-        }
-    })
+fn build_pages(args: &BuildArgs) -> anyhow::Result<()> {
+    if let Some(first) = args.overrides.first() {
+        bail!("--set {first}: a recipe with pages says everything itself");
+    }
+    let bytes = LoadedPages::read(&args.recipe, &args.file_root)?.build()?;
+    write_image(&args.output, &bytes)?;
+    print(&format!("{}: {} KiB\n", args.output.display(), bytes.len().div_ceil(1024)))
 }
 
-fn measure(args: &MeasureArgs) -> anyhow::Result<()> {
-    with_image(&args.image, |file| {
-        let digest = match args.hash {
-            Hash::Sha256 => measure::sha256(file)?,
-            Hash::Sha384 => measure::sha384(file)?,
-        };
-        print(&(measure::hex(&digest) + "\n"))
-    })
+/// Only when nothing can be wrong any more: a mistake in a recipe leaves the old image alone.
+fn write_image(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
+    let bytes = cli::read(&args.image)?;
+    let report = Report::new(&bytes).with_context(|| args.image.display().to_string())?;
+    if args.json {
+        print(&(serde_json::to_string_pretty(&report)? + "\n"))
+    } else {
+        print(&report.to_string())
+    }
 }
 
 /// An amount of memory in MiB.
@@ -167,7 +166,7 @@ fn mebibytes(text: &str) -> Result<u32, String> {
 /// Composes QEMU's command as all of the project's tools do, and runs it.
 fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // A file that is corrupt is told here by name; a loader could only say so on a console.
-    with_image(&args.image, |_| Ok(()))?;
+    of_image(&args.image, |_| Ok(()))?;
     let qemu = Qemu::find(args.qemu.as_deref())?;
     let mut machine = Machine::new(match args.pvh_loader {
         Some(loader) => Boot::Pvh { loader, image: args.image },
@@ -193,7 +192,7 @@ fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads and checks a file, and hands it on; errors name it.
-fn with_image(path: &Path, then: impl FnOnce(&IgvmFile<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn of_image<T>(path: &Path, then: impl FnOnce(&IgvmFile<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let check = || {
         let file = IgvmFile::parse(&bytes)?;

@@ -17,12 +17,15 @@
 
 mod entries;
 mod error;
+mod find;
 mod locate;
 mod overrides;
+pub mod pages;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 pub use entries::{Amount, Entries, Source};
 pub use error::{Blame, RecipeError};
@@ -109,18 +112,13 @@ impl Loaded {
     /// # Errors
     /// [`RecipeError`].
     pub fn read(path: &Path, roots: &[PathBuf], overrides: &[String]) -> Result<Self, RecipeError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| RecipeError::whole(path, format!("cannot read it: {error}")))?;
-        let mut blame = Blame::new(path, text);
-        let mut recipe = parse(&blame)?;
+        let mut blame = blame(path)?;
+        let mut recipe: Recipe = parse(&blame)?;
         // Before files are looked for: a recipe may leave it to the command line to name one.
         for one in overrides {
             overrides::apply(&mut recipe, &mut blame, one)?;
         }
-        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        // The recipe's own folder last: who builds says where things are.
-        let roots = roots.iter().cloned().chain([folder]).collect();
-        Ok(Self { recipe, blame, roots })
+        Ok(Self { recipe, blame, roots: with_own_folder(path, roots) })
     }
 
     /// The recipe.
@@ -196,16 +194,7 @@ impl Loaded {
             let message = format!("the recipe leaves this file open: name it with --set {field}=PATH");
             return Err(self.blame.field(field, message));
         }
-        // Joining an absolute path gives that path.
-        let found = self.roots.iter().map(|root| root.join(path)).find(|candidate| candidate.exists());
-        let Some(found) = found else {
-            let places: Vec<_> = self.roots.iter().map(|root| root.display().to_string()).collect();
-            let places =
-                if path.is_absolute() { String::new() } else { format!(" in {}", places.join(", ")) };
-            return Err(self.blame.field(field, format!("there is no file {}{places}", path.display())));
-        };
-        std::fs::read(&found)
-            .map_err(|error| self.blame.field(field, format!("cannot read {}: {error}", found.display())))
+        find::read(&self.roots, path).map_err(|message| self.blame.field(field, message))
     }
 
     /// The recipe's field a layout error is about.
@@ -221,7 +210,20 @@ impl Loaded {
     }
 }
 
-fn parse(blame: &Blame) -> Result<Recipe, RecipeError> {
+/// Reads a recipe's text.
+fn blame(path: &Path) -> Result<Blame, RecipeError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| RecipeError::whole(path, format!("cannot read it: {error}")))?;
+    Ok(Blame::new(path, text))
+}
+
+/// The places where files are looked for: the recipe's own folder last, as who builds says where things are.
+fn with_own_folder(path: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    roots.iter().cloned().chain([folder]).collect()
+}
+
+fn parse<T: DeserializeOwned>(blame: &Blame) -> Result<T, RecipeError> {
     let mut json = serde_json::Deserializer::from_str(blame.text());
     let recipe = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();

@@ -4,5 +4,6 @@
 pub mod apt;
 pub mod disk;
 pub mod kernel;
+pub mod ovmf;
 pub mod package;
 pub mod tpm2_tools;

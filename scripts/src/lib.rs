@@ -7,7 +7,8 @@
 //! [`matrix`] is the boots that must hold, [`chaos`] runs random guests, [`lying_host`] hosts that lie,
 //! [`entry_code`] walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the
 //! subcommands ([`commands`]), some with a module for their work ([`bench`], [`profile`], [`inspect`],
-//! [`fuzz`], [`tpm`]), and the [`tests`]. `house` and `floors` are unit tests that read the whole source.
+//! [`fuzz`], [`tpm`]), and the [`tests`], one of which asks [`sev_snp_measure`]. `house` and `floors` are
+//! unit tests that read the whole source.
 
 pub mod assemble;
 pub mod bench;
@@ -34,6 +35,7 @@ pub mod mutants;
 pub mod profile;
 pub mod project;
 pub mod say;
+pub mod sev_snp_measure;
 pub mod symbol;
 pub mod testing;
 pub mod tests;

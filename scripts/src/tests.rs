@@ -26,6 +26,7 @@ mod protocols;
 mod registers;
 pub mod resets;
 pub mod root;
+mod snp_images;
 pub(crate) mod source;
 mod tpm;
 mod virtio;
@@ -49,6 +50,7 @@ pub struct Group {
 pub const GROUPS: &[Group] = &[
     Group { name: "10-host", run: source::run },
     Group { name: "12-fuzz", run: fuzz::run },
+    Group { name: "14-snp-images", run: snp_images::run },
     Group { name: "20-boot", run: boot::run },
     Group { name: "22-kernels", run: protocols::run },
     Group { name: "25-who-handles", run: who_handles::run },

@@ -133,7 +133,7 @@ impl<'a> IgvmFile<'a> {
             });
         }
         extent(header, page.gpa, PAGE_BYTES)?;
-        let data = self.page(header.offset, page.file_offset)?;
+        let data = self.container.page(header.offset, page.file_offset)?;
         Ok(Some(Directive::Page { gpa: page.gpa, unmeasured: page.flags.unmeasured(), data }))
     }
 
@@ -159,7 +159,7 @@ impl<'a> IgvmFile<'a> {
             return Err(FileError::VpIndex(place.vp_index));
         }
         let outside = FileError::DataRange { offset: header.offset, data: place.file_offset };
-        let page = self.page(header.offset, place.file_offset)?.ok_or(outside)?;
+        let page = self.container.page(header.offset, place.file_offset)?.ok_or(outside)?;
         let registers = page.get(..size_of::<IgvmNativeVpContextX64>()).ok_or(outside)?;
         Ok(Some(Directive::VpContext { registers }))
     }

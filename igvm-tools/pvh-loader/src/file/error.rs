@@ -93,9 +93,9 @@ pub enum FileError {
         /// The mask.
         mask: u32,
     },
-    /// The NATIVE platform is given twice, or with a version, VTL or boundary it can't have.
-    #[error("the NATIVE platform at {offset:#x} is not one this loader supports")]
-    NativePlatform {
+    /// A platform is given twice, or with a version, VTL or boundary it can't have.
+    #[error("the platform at {offset:#x} is there a second time, or is not one that is supported")]
+    Platform {
         /// Where.
         offset: usize,
     },

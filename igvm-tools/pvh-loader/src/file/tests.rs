@@ -170,9 +170,9 @@ fn sections_and_platforms() {
         FileError::PlatformMask { offset: 24, mask: 3 }
     );
     for wrong in [platform(1, 0, 0, 2, 0), platform(1, 2, 0, 1, 0), platform(1, 0, 0, 1, 0x1000)] {
-        assert_eq!(refusal(|file| file.replace(1, &wrong)), FileError::NativePlatform { offset: 24 });
+        assert_eq!(refusal(|file| file.replace(1, &wrong)), FileError::Platform { offset: 24 });
     }
-    assert_eq!(refusal(|file| file.first(1, &native())), FileError::NativePlatform { offset: 48 });
+    assert_eq!(refusal(|file| file.first(1, &native())), FileError::Platform { offset: 48 });
     // A guest policy for NATIVE, and an initialization header that is not known.
     let policy =
         |file: FileBuilder, kind| file.without(1).first(kind, &[0u64, pair(1, 0)]).first(1, &native());
