@@ -185,6 +185,7 @@ fn every_module_of_the_other_crates_is_in_architecture() {
         ("scripts", "scripts/src"),
         ("scripts/qemu", "scripts/qemu/src"),
         ("runtime", "vmm-user/runtime/src"),
+        ("snp-model", "vmm-user/snp-model/src"),
     ];
     let sources = ending_in(".rs").unwrap();
     for (name, folder) in rows {

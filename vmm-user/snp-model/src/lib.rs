@@ -9,6 +9,7 @@
 //! | [`deliver`] | an exception's way through the guest's IDT |
 //! | [`ghcb`] | the host's side of VMGEXIT |
 //! | [`vmsa`] | a vCPU's save area: entered, left, busy |
+//! | [`sp`] | the AMD secure processor: launch, guest messages, attestation |
 //!
 //! Rules have their source beside them, as in `plinth-snp-abi`; where public sources leave one open, the
 //! comment says so, and `docs/snp-sim.md` lists it.
@@ -23,6 +24,7 @@ pub mod access;
 pub mod deliver;
 pub mod ghcb;
 pub mod rmp;
+pub mod sp;
 pub mod vc;
 pub mod vmsa;
 

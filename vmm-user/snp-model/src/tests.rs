@@ -6,5 +6,6 @@ mod ghcb;
 mod naive;
 mod random;
 mod rmp;
+mod sp;
 mod vc;
 mod vmsa;
