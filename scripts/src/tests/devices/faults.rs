@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use plinth_qemu::Qemu;
 
-use super::{RESTARTS, boot, free_kib_of, image, report};
+use super::{PORT_ANEW, RESTARTS, boot, free_kib_of, image, report};
 use crate::project::read;
 use crate::testing::Case;
 
@@ -29,7 +29,7 @@ const OUTLAST: &str = "plinth.test=\"echo 0 >/proc/sys/kernel/sysrq; \
     taskset -c $i port outlast8 $p TIMES >/dev/null & done; done; wait; \
     for p in 0x3ff 0x73; do n=0; while [ $n -lt 3 ]; do \
     if [ $(port read8 $p) = 3c ]; then n=$((n+1)); else n=0; port write8 $p 0x3c; fi; done; done; \
-    stty -F /dev/ttyS0 9600; stty -F /dev/ttyS0 115200; echo serial port is back; \
+    PORT_ANEW; echo serial port is back; \
     hwclock -r -u && echo clock is back\"";
 
 /// The guest outlasts serial port and clock that go wrong so; each time another process takes the place of
@@ -47,7 +47,8 @@ pub fn on_board(case: &mut Case, qemu: &Qemu, fault: &str, once_in: u32, limit_m
         config = config.replace(&format!("device {name} inside\n"), &device);
     }
     config += &format!("for vmm\n  set device-limit-ms {limit_ms}\n");
-    let image = image(case, &config, &OUTLAST.replace("TIMES", &TIMES.to_string()))?;
+    let image =
+        image(case, &config, &OUTLAST.replace("TIMES", &TIMES.to_string()).replace("PORT_ANEW", PORT_ANEW))?;
     let booted = boot(case, qemu, image, 2)?;
     case.expect(&booted.console, "serial port is back")?;
     case.expect(&booted.console, "clock is back")?;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use plinth_qemu::Qemu;
 
-use super::{boot, image, report};
+use super::{PORT_ANEW, boot, image, report};
 use crate::project::read;
 use crate::testing::Case;
 
@@ -20,7 +20,7 @@ const OUTLAST_KILLS: &str = "plinth.test=\"port write32 0x530 TIMES; \
     taskset -c $i port until32 0x530 0 0x524 0x3fd 0x71 >/tmp/reads$i & \
     while [ $(port read32 0x530) != 00000000 ]; do taskset -c $i hwclock -r -u; echo load >/dev/kmsg; \
     port write32 0x520 1; done >/dev/null 2>&1 & done; wait; \
-    stty -F /dev/ttyS0 9600; stty -F /dev/ttyS0 115200; cat /tmp/reads*; \
+    PORT_ANEW; cat /tmp/reads*; \
     hwclock -r -u && echo clock is back; port write32 0x520 200; sleep 1; \
     echo egg $(port read8 0x524) $(port read32 0x520)\"";
 
@@ -35,7 +35,7 @@ const LOST_KIB: u64 = 64;
 pub fn kills(case: &mut Case, qemu: &Qemu, times: u32, processors: u32) -> Result<()> {
     let programs = case.project().programs();
     let host = programs.join("test-device-host").display().to_string();
-    let append = OUTLAST_KILLS.replace("TIMES", &times.to_string());
+    let append = OUTLAST_KILLS.replace("TIMES", &times.to_string()).replace("PORT_ANEW", PORT_ANEW);
     let mut image = image(case, &config(case)?, &append)?;
     for name in VICTIMS {
         image = image.set(&format!("files.{name}"), &host);
