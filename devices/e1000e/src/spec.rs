@@ -11,7 +11,7 @@ pub const REGISTERS: (u8, u64) = (0, 0x2_0000);
 /// The BAR with the messages, and its size.
 pub const MESSAGES: (u8, u64) = (3, 0x4000);
 /// Where the pending bits are in that.
-pub const PENDING: u64 = 0x2000;
+pub const PENDING: u32 = 0x2000;
 /// Interrupt vectors.
 pub const VECTORS: u16 = 5;
 /// The first byte behind the registers that keep something.

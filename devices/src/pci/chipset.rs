@@ -42,10 +42,6 @@ impl PciFunction for PlainFunction {
         &mut self.space
     }
 
-    fn config_read(&mut self, offset: u16, width: Width, _: &mut dyn PciPlatform) -> u32 {
-        self.space.read(offset, width)
-    }
-
     fn config_write(&mut self, offset: u16, width: Width, value: u32, _: &mut dyn PciPlatform) {
         self.space.write(offset, width, value);
     }

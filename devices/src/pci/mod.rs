@@ -12,6 +12,8 @@
 mod bar;
 mod chipset;
 pub mod config;
+pub mod dwords;
+mod interrupts;
 pub mod msix;
 pub mod spec;
 
@@ -22,6 +24,7 @@ use alloc::vec::Vec;
 pub use bar::{BARS, Bar, BarKind};
 pub use chipset::{HOST_BRIDGE_DEVFN, LPC_DEVFN, PlainFunction, host_bridge, lpc_bridge};
 pub use config::ConfigSpace;
+pub use interrupts::Interrupts;
 
 /// What a function may use of its surroundings during one call.
 pub trait PciPlatform: Platform {
@@ -41,7 +44,9 @@ pub trait PciFunction: Send {
     fn space_mut(&mut self) -> &mut ConfigSpace;
     /// A configuration read. `offset` is below 4096; an access never crosses a dword. Bits above `width` are
     /// ignored.
-    fn config_read(&mut self, offset: u16, width: Width, platform: &mut dyn PciPlatform) -> u32;
+    fn config_read(&mut self, offset: u16, width: Width, _platform: &mut dyn PciPlatform) -> u32 {
+        self.space().read(offset, width)
+    }
     /// A configuration write. Bits of `value` above `width` are zero.
     fn config_write(&mut self, offset: u16, width: Width, value: u32, platform: &mut dyn PciPlatform);
     /// A load from a BAR. `offset` is from its start, and all of the access is inside.

@@ -2,7 +2,7 @@
 //! 3.0, 6.8.2). Both are in a BAR of the function.
 
 use super::config::ConfigSpace;
-use super::{PciPlatform, spec};
+use super::{PciPlatform, dwords, spec};
 use crate::capability::Width;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -112,15 +112,9 @@ impl MsiX {
         }
     }
 
-    /// A load from the table. Aligned dwords and qwords are what the standard defines; others read the dword
-    /// that they are in.
+    /// A load from the table. Aligned dwords and qwords are what the standard defines.
     pub fn table_read(&self, offset: u64, width: Width) -> u64 {
-        let low = u64::from(self.table_dword(offset & !3)) >> (8 * (offset & 3));
-        match width {
-            // A qword is two dwords, so that no case has to know of entries.
-            Width::Qword => low | u64::from(self.table_dword((offset & !3).saturating_add(4))) << 32,
-            _ => low & width.mask(),
-        }
+        dwords::read(offset, width, |offset| self.table_dword(offset))
     }
 
     fn table_dword(&self, offset: u64) -> u32 {
@@ -143,15 +137,10 @@ impl MsiX {
         platform: &mut dyn PciPlatform,
     ) {
         // Whole dwords or qwords alone are defined (PCI local bus specification 3.0, 6.8.2).
-        if width.bytes() < 4 || !offset.is_multiple_of(width.bytes()) {
-            return;
+        if dwords::write(offset, width, value, |offset, value| self.set_table_dword(offset, value)) {
+            // The store may have taken a mask away.
+            self.send_pending(space, platform);
         }
-        self.set_table_dword(offset, value as u32);
-        if width == Width::Qword {
-            self.set_table_dword(offset.saturating_add(4), (value >> 32) as u32);
-        }
-        // The store may have taken a mask away.
-        self.send_pending(space, platform);
     }
 
     fn set_table_dword(&mut self, offset: u64, value: u32) {

@@ -103,8 +103,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
 
     /// Vectors that there are not become none: the driver reads back that it failed (4.1.5.1.2).
     fn vector(&self, vector: u16) -> u16 {
-        let vectors = self.msix.as_ref().map_or(0, |msix| msix.vectors());
-        if vector < vectors { vector } else { NO_VECTOR }
+        if vector < self.interrupts.vectors() { vector } else { NO_VECTOR }
     }
 
     fn accept_features(&mut self, value: u32) {

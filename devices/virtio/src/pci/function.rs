@@ -28,9 +28,7 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
     fn config_write(&mut self, offset: u16, width: Width, value: u32, platform: &mut dyn PciPlatform) {
         // First, as all below go by what it says now.
         self.space.write(offset, width, value);
-        if let Some(msix) = &mut self.msix {
-            msix.config_written(&self.space, platform);
-        }
+        self.interrupts.config_written(&self.space, platform);
         // The write may have switched the pin off, or MSI-X on, which takes its place.
         self.update_pin(platform);
         self.window_write(offset, width, value, platform);
@@ -41,6 +39,9 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
     fn bar_read(&mut self, bar: u8, offset: u64, width: Width, platform: &mut dyn PciPlatform) -> u64 {
         if bar != spec::BAR {
             return width.mask();
+        }
+        if let Some(value) = self.interrupts.read(bar, offset, width) {
+            return value;
         }
         let inside = offset % PART_BYTES;
         match offset - inside {
@@ -56,16 +57,12 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
                 let byte = |i: u64| u64::from(self.device.config(inside + i)) << (8 * i);
                 (0..width.bytes()).map(byte).sum()
             }
-            spec::TABLE..spec::PENDING => {
-                self.msix.as_ref().map_or(0, |msix| msix.table_read(offset - spec::TABLE, width))
-            }
-            spec::PENDING => self.msix.as_ref().map_or(0, |msix| msix.pending_read(inside, width)),
             _ => 0,
         }
     }
 
     fn bar_write(&mut self, bar: u8, offset: u64, width: Width, value: u64, platform: &mut dyn PciPlatform) {
-        if bar != spec::BAR {
+        if bar != spec::BAR || self.interrupts.write(bar, offset, width, value, &self.space, platform) {
             return;
         }
         let inside = offset % PART_BYTES;
@@ -73,11 +70,6 @@ impl<D: VirtioDevice, M: GuestMemory + Send> PciFunction for VirtioPci<D, M> {
             spec::COMMON => self.common_write(inside, width, value, platform),
             // The address says which queue it is.
             spec::NOTIFY => self.notify((inside / u64::from(NOTIFY_BYTES)) as u16, platform),
-            spec::TABLE..spec::PENDING => {
-                if let Some(msix) = &mut self.msix {
-                    msix.table_write(offset - spec::TABLE, width, value, &self.space, platform);
-                }
-            }
             _ => {}
         }
     }

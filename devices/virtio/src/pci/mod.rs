@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 use devices::capability::Width;
 use devices::guest_memory::GuestMemory;
 use devices::pci::config::Identity;
-use devices::pci::msix::{MsiX, Place};
-use devices::pci::{Bar, BarKind, ConfigSpace, PciPlatform, spec as pci};
+use devices::pci::msix::Place;
+use devices::pci::{Bar, BarKind, ConfigSpace, Interrupts, PciPlatform, spec as pci};
 
 use crate::device::{Queues, VirtioDevice};
 use crate::queue::{Format, Queue, RingError};
@@ -50,8 +50,7 @@ pub struct VirtioPci<D, M> {
     rings: Rings,
     // Glue.
     space: ConfigSpace,
-    /// `None` if configuration space had no room for it: then the pin is all there is.
-    msix: Option<MsiX>,
+    interrupts: Interrupts,
     /// Where the window's capability is in configuration space.
     window_at: Option<u16>,
     // Volatile state.
@@ -99,17 +98,11 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         };
         let bar = Bar { kind: BarKind::Memory64, bytes: spec::BAR_BYTES };
         let mut space = ConfigSpace::new(&identity).with_bar(spec::BAR, bar);
-        space.set(pci::INTERRUPT_PIN, &[1]);
         // No more than `Queues::touched` has bits for.
         let queues = device.queues().min(spec::QUEUES_MAX);
-        let (table, pending) = (spec::TABLE as u32, spec::PENDING as u32);
-        let msix = MsiX::add(
-            &mut space,
-            // One more, for changes of the configuration.
-            queues + 1,
-            Place { bar: spec::BAR, offset: table },
-            Place { bar: spec::BAR, offset: pending },
-        );
+        let place = |offset: u64| Place { bar: spec::BAR, offset: offset as u32 };
+        // One more, for changes of the configuration.
+        let interrupts = Interrupts::add(&mut space, queues + 1, place(spec::TABLE), place(spec::PENDING));
         let window_at = add_capabilities(&mut space);
         let size = device.queue_size();
         Self {
@@ -117,7 +110,7 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
             memory,
             rings,
             space,
-            msix,
+            interrupts,
             window_at,
             state: State::RESET,
             queues: (0..queues).map(|_| Queue::new(size)).collect(),
@@ -255,24 +248,16 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
 
     /// By message, or by the pin and a bit of the interrupt status.
     fn signal(&mut self, vector: u16, isr: u8, platform: &mut dyn PciPlatform) {
-        match &mut self.msix {
-            Some(msix) if msix.is_enabled() => msix.signal(vector, &self.space, platform),
-            _ => {
-                // The pin may be shared, so that the driver asks here whether it was this device.
-                self.state.isr |= isr;
-                self.update_pin(platform);
-            }
+        if self.interrupts.are_messages() {
+            return self.interrupts.signal(vector, &self.space, platform);
         }
+        // The pin may be shared, so that the driver asks here whether it was this device.
+        self.state.isr |= isr;
+        self.update_pin(platform);
     }
 
     fn update_pin(&mut self, platform: &mut dyn PciPlatform) {
-        let command = self.space.read(pci::COMMAND, Width::Word) as u16;
-        let wants = self.state.isr != 0 && !self.msix.as_ref().is_some_and(MsiX::is_enabled);
-        // The bit shows the interrupt even while the pin is switched off (PCI local bus specification 3.0,
-        // 6.2.3).
-        let interrupt = if wants { pci::STATUS_INTERRUPT } else { 0 };
-        self.space.set(pci::STATUS, &[pci::STATUS_CAPABILITIES | interrupt]);
-        platform.set_intx(wants && command & pci::COMMAND_INTX_OFF == 0);
+        self.interrupts.set_pin(self.state.isr != 0, &mut self.space, platform);
     }
 }
 
