@@ -118,6 +118,10 @@ fn send(apic_id: u32, command: u32) {
     // One write is the whole command, and there is no delivery status to wait for (Intel SDM volume 3,
     // 12.12.9).
     if X2APIC.load(Ordering::Relaxed) {
+        // What was written before is to be seen by who is called, and this write to an MSR does not wait for
+        // it by itself (Intel SDM volume 3, 12.12.3).
+        // SAFETY: fences change nothing.
+        unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
         // SAFETY: sends an interrupt to a processor of ours.
         unsafe { msr::write(msr::X2APIC + ICR_LOW, u64::from(apic_id) << 32 | u64::from(command)) };
         return;
