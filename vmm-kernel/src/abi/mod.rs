@@ -40,7 +40,7 @@ pub extern "C" fn syscall_dispatch(first: u64, second: u64, third: u64, number: 
     let answer = match number {
         SYS_BATCH => batch::in_user_memory(first, second),
         SYS_YIELD => {
-            scheduler::schedule();
+            scheduler::yield_until(first);
             Answer::new(Status::Ok, 0)
         }
         SYS_THREAD_EXIT => life::exit_thread(),

@@ -257,6 +257,17 @@ pub fn schedule() {
     }
 }
 
+/// Lets threads that are as urgent as the running one run first, and those that are less urgent too, until
+/// then.
+pub fn yield_until(deadline_tsc: u64) {
+    if deadline_tsc > time::now() {
+        current().prepare_to_block();
+        block(deadline_tsc);
+    } else {
+        schedule();
+    }
+}
+
 /// Whether the running thread's process has a share of the processors: it is looked at now and then, though
 /// nobody waits.
 fn runs_with_share(cpu: &PerCpu) -> bool {

@@ -2,6 +2,7 @@
 //! turn.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use runtime::abi::status::Status;
@@ -10,12 +11,22 @@ use runtime::{process, syscall, thread};
 
 use crate::suite::Suite;
 
+/// How often a lock is wanted that another thread may have.
+const TIMES: u32 = 300;
+
 /// All of it.
 pub fn test(suite: &mut Suite<'_>) {
     let answer = woken_once(suite);
     suite.check(answer == Ok(true), format_args!("a deadline that a signal has overtaken: {answer:?}"));
     let seen = by_turns(suite);
     suite.check(seen == Ok(true), format_args!("an equal thread that computes, as this one does: {seen:?}"));
+    let seen = less_urgent(suite);
+    suite.check(seen == Ok(true), format_args!("a less urgent thread, while this one yields: {seen:?}"));
+    let times = lock_of_less_urgent(suite);
+    suite.check(
+        times == Ok(TIMES),
+        format_args!("a lock that a less urgent thread has: {times:?} times of {TIMES}"),
+    );
 }
 
 /// A thread that was woken by a signal is not woken once more at the deadline of that wait, while it waits
@@ -63,4 +74,47 @@ fn by_turns(suite: &Suite<'_>) -> Result<bool, Status> {
     told.store(1, Ordering::SeqCst);
     spin(&heard);
     Ok(heard.load(Ordering::SeqCst) == 2)
+}
+
+/// Who yields until a time lets a less urgent thread of its processor run, and goes on when it has come.
+fn less_urgent(suite: &Suite<'_>) -> Result<bool, Status> {
+    let told = Arc::new(AtomicU32::new(0));
+    let tells = told.clone();
+    thread::spawn(0, 1, move || tells.store(1, Ordering::SeqCst))?;
+    // On a busy host the time may come before that thread has had its turn.
+    for micros in [1_000, 100_000, 10_000_000] {
+        let until = suite.in_us(micros);
+        syscall::yield_until(until);
+        if syscall::tsc() < until {
+            return Ok(false);
+        }
+        if told.load(Ordering::SeqCst) == 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A less urgent thread of this processor, which takes the heap's lock again and again, is interrupted by
+/// this one, which wants it too: how often this one got it.
+fn lock_of_less_urgent(suite: &Suite<'_>) -> Result<u32, Status> {
+    let (stop, stopped) = (Arc::new(AtomicU32::new(0)), Event::try_new()?);
+    let stops = stop.clone();
+    thread::spawn(0, 1, move || {
+        while stops.load(Ordering::SeqCst) == 0 {
+            drop(core::hint::black_box(Vec::<u8>::with_capacity(64)));
+        }
+        let _ = stopped.signal();
+    })?;
+    let mut times = 0;
+    for _ in 0..TIMES {
+        // Somewhere in what the other thread does then.
+        syscall::yield_until(suite.in_us(20));
+        drop(core::hint::black_box(Vec::<u8>::with_capacity(64)));
+        times += 1;
+    }
+    stop.store(1, Ordering::SeqCst);
+    stopped.wait()?;
+    process::close(stopped.0)?;
+    Ok(times)
 }

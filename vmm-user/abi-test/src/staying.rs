@@ -15,8 +15,7 @@ use crate::child::Child;
 use crate::suite::Suite;
 use crate::waiters;
 
-/// Of all threads, as of this process's first one: one that is less urgent and has the heap's lock would not
-/// get the processor from one that spins for it.
+/// Of all threads, as of this process's first one.
 const PRIORITY: u32 = 2;
 /// How often everything else happens.
 const ROUNDS: u32 = 40;

@@ -20,6 +20,7 @@ pub mod process;
 pub mod serve;
 pub mod shared;
 pub mod start;
+pub mod sync;
 pub mod syscall;
 pub mod thread;
 pub mod window;

@@ -214,10 +214,15 @@ fn receive_rare(code: u64, what: u64) -> Result<Result<u64, u64>, Status> {
     status(code).into_result().map(|()| Err(what))
 }
 
-/// Lets others run.
+/// Lets others of this thread's priority run.
 pub fn yield_now() {
+    yield_until(0);
+}
+
+/// Lets all others of this processor run, whatever their priority, until a TSC value.
+pub fn yield_until(tsc: u64) {
     // SAFETY: touches no memory.
-    unsafe { raw(SYS_YIELD, 0, 0) };
+    unsafe { raw(SYS_YIELD, tsc, 0) };
 }
 
 /// Ends the process.

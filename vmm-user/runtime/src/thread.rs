@@ -27,9 +27,8 @@ pub fn spawn_with_stack(
     body: impl FnOnce() + Send + 'static,
 ) -> Result<(), Status> {
     let stack_bytes = stack_bytes.checked_next_multiple_of(4096).ok_or(Status::Exhausted)?;
-    // A guard: a stack that overflows ends the process, and does not run into other memory.
-    heap::reserve(4096).ok_or(Status::Exhausted)?;
-    let stack = heap::pages(stack_bytes).ok_or(Status::Exhausted)?;
+    // With a guard: a stack that overflows ends the process, and does not run into other memory.
+    let stack = heap::guarded_pages(stack_bytes).ok_or(Status::Exhausted)?;
     // Boxed twice: a pointer to a closure of any type has two words, and a thread is given one.
     let body: Box<Body> = Box::new(Box::new(body));
     let argument = Box::into_raw(body);

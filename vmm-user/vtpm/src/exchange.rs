@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use spin::Mutex;
+use runtime::sync::Mutex;
 use tpm2_engine::presence::{Presence, Request};
 use zeroize::Zeroizing;
 

@@ -18,8 +18,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use runtime::abi::operation::Handle;
+use runtime::sync::Mutex;
 use runtime::{Start, syscall, thread};
-use spin::{Mutex, Once};
+use spin::Once;
 use vmm::{Builder, Extension, SeenExit, Vcpu, Waits, Watch};
 
 use crate::names::Names;

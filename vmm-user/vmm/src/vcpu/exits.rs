@@ -9,7 +9,7 @@ use runtime::abi::registers::Groups;
 use runtime::abi::run_page::work;
 use runtime::abi::xcr0;
 
-use spin::Mutex;
+use runtime::sync::Mutex;
 
 use super::events::Attention;
 use super::{Bus, HaltPolicy, Vcpu};

@@ -11,8 +11,8 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use devices::disk::{Backend, Disk, DiskError, Job};
 use runtime::abi::status::Status;
 use runtime::event::Event;
+use runtime::sync::Mutex;
 use runtime::thread;
-use spin::Mutex;
 
 /// The priority of the thread, which the process has to have (`priority 2` in `init.conf`); that of vCPUs is
 /// 1.

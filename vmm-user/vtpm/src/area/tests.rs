@@ -1,6 +1,6 @@
 use alloc::sync::Arc;
 
-use spin::Mutex;
+use runtime::sync::Mutex;
 
 use super::*;
 
