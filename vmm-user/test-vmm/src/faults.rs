@@ -5,11 +5,12 @@
 //! | `set dies N` | the process ends, once in N requests |
 //! | `set hangs N` | a request is never answered, once in N |
 //! | `set lies N` | a request is answered with nonsense, once in N |
-//! | `set until PORT VALUE` | nothing of that any more in this process once the guest has written that byte |
+//! | `set from PORT VALUE` | nothing of that in this process before the guest has written that byte |
+//! | `set until PORT VALUE` | nor after it has written that one |
 //!
 //! Port and value are in hexadecimal. The moments are another's with every start: the seed is the time.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use device_link::request::{Ask, Request};
 use device_link::serve::Server;
@@ -25,7 +26,10 @@ struct Rates {
     dies: AtomicU64,
     hangs: AtomicU64,
     lies: AtomicU64,
-    /// The write that ends the faults: the port, and 16 bits above it the value. [`NO_WRITE`] for none.
+    /// Whether the faults have begun and not ended.
+    on: AtomicBool,
+    /// The writes that begin and end them: the port, and 16 bits above it the value. [`NO_WRITE`] for none.
+    from: AtomicU64,
     until: AtomicU64,
     random: AtomicU64,
 }
@@ -37,6 +41,8 @@ static RATES: Rates = Rates {
     dies: AtomicU64::new(0),
     hangs: AtomicU64::new(0),
     lies: AtomicU64::new(0),
+    on: AtomicBool::new(false),
+    from: AtomicU64::new(NO_WRITE),
     until: AtomicU64::new(NO_WRITE),
     random: AtomicU64::new(0),
 };
@@ -54,24 +60,27 @@ pub fn read(start: &Start) -> bool {
         rate.store(once_in, Ordering::Relaxed);
         any |= once_in != 0;
     }
-    let until = start.setting("until").and_then(|words| {
-        let (port, value) = words.split_once(' ')?;
+    let write = |name| {
+        let (port, value) = start.setting(name)?.split_once(' ')?;
         let number = |digits| u64::from_str_radix(digits, 16).ok();
         Some(number(port)? | number(value)? << 16)
-    });
-    RATES.until.store(until.unwrap_or(NO_WRITE), Ordering::Relaxed);
+    };
+    let from = write("from");
+    RATES.on.store(from.is_none(), Ordering::Relaxed);
+    RATES.from.store(from.unwrap_or(NO_WRITE), Ordering::Relaxed);
+    RATES.until.store(write("until").unwrap_or(NO_WRITE), Ordering::Relaxed);
     any
 }
 
-/// Ends the faults if this request is the write that does. The device carries it out as any other: the guest
-/// reads the register to see whether it has arrived.
-fn end_by(words: &Words) {
-    if let Some(Request { ask: Ask::PortWrite { port, value, .. }, .. }) = Request::read(words)
-        && u64::from(port) | u64::from(value) << 16 == RATES.until.load(Ordering::Relaxed)
-    {
-        for rate in [&RATES.dies, &RATES.hangs, &RATES.lies] {
-            rate.store(0, Ordering::Relaxed);
-        }
+/// Begins or ends the faults if this request is the write that does. The device carries it out as any other:
+/// the guest reads the register to see whether it has arrived.
+fn switch_by(words: &Words) {
+    let Some(Request { ask: Ask::PortWrite { port, value, .. }, .. }) = Request::read(words) else { return };
+    let write = u64::from(port) | u64::from(value) << 16;
+    if write == RATES.from.load(Ordering::Relaxed) {
+        RATES.on.store(true, Ordering::Relaxed);
+    } else if write == RATES.until.load(Ordering::Relaxed) {
+        RATES.on.store(false, Ordering::Relaxed);
     }
 }
 
@@ -88,7 +97,8 @@ pub fn random() -> u64 {
 
 fn strikes(rate: &AtomicU64) -> bool {
     // There is no rest by zero, which stands for never.
-    random().checked_rem(rate.load(Ordering::Relaxed)).is_some_and(|rest| rest == 0)
+    RATES.on.load(Ordering::Relaxed)
+        && random().checked_rem(rate.load(Ordering::Relaxed)).is_some_and(|rest| rest == 0)
 }
 
 /// Serves, and goes wrong as it was told to.
@@ -97,7 +107,7 @@ pub struct Faulty;
 
 impl Serve for Faulty {
     fn serve<D: Device>(self, device: &Mutex<Server<D>>, words: Words) -> Words {
-        end_by(&words);
+        switch_by(&words);
         // Before the device is touched: the request is lost, and the guest's access finds nobody.
         if strikes(&RATES.dies) {
             exit(ON_PURPOSE);

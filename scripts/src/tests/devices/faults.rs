@@ -8,8 +8,8 @@ use super::{PORT_ANEW, RESTARTS, boot, free_kib_of, image, report};
 use crate::project::read;
 use crate::testing::Case;
 
-/// How both go wrong, once in how many requests, and how long a call may take. A boot makes tens of thousands
-/// of them to the serial port.
+/// How both go wrong, once in how many requests, and how long a call may take. The guest makes thousands of
+/// them a second.
 pub const FAULTS: [(&str, &str, u32, u32); 2] =
     [("devices-board-hanging", "hangs", 3000, 200), ("devices-board-lying", "lies", 1000, 2000)];
 
@@ -19,18 +19,20 @@ const TIMES: u32 = 3;
 /// The devices, a register that keeps what is written, and how the guest reaches it.
 const VICTIMS: [(&str, &str); 2] = [("serial-port", "3ff"), ("rtc", "73")];
 
-/// What the guest does: reads both on each processor until they were gone and back so many times. Then it has
-/// their processes go wrong no more, by a byte in the scratch register and one in the clock's memory, which
-/// it writes until it reads them thrice. It sets up its serial port anew, as a new one has lost what its
-/// driver told the old one, and reads the clock by its driver. Nonsense from the port might be a key for the
-/// kernel.
+/// What the guest does. It has the processes go wrong, by a byte in the serial port's scratch register and
+/// one in the clock's memory, again and again, as a new process goes wrong only when it is told: not before
+/// there is a user space, since a kernel that finds no serial port when it looks for one has none for ever.
+/// Meanwhile it prints, and reads both on each processor until they were gone and back so many times. Then it
+/// ends that by another byte, which it writes until it reads it thrice, sets up its serial port anew, as a
+/// new one has lost what its driver told the old one, and reads the clock by its driver. Nonsense from the
+/// port might be a key for the kernel.
 const OUTLAST: &str = "plinth.test=\"echo 0 >/proc/sys/kernel/sysrq; \
-    for i in $(seq 0 $(($(nproc)-1))); do for p in 0x3fd 0x71; do \
-    taskset -c $i port outlast8 $p TIMES >/dev/null & done; done; wait; \
+    while [ ! -e /tmp/end ]; do port write8 0x3ff 0x5a; port write8 0x73 0x5a; echo load >/dev/kmsg; done & \
+    ( for i in $(seq 0 $(($(nproc)-1))); do for p in 0x3fd 0x71; do \
+    taskset -c $i port outlast8 $p TIMES >/dev/null & done; done; wait ); echo >/tmp/end; wait; \
     for p in 0x3ff 0x73; do n=0; while [ $n -lt 3 ]; do \
     if [ $(port read8 $p) = 3c ]; then n=$((n+1)); else n=0; port write8 $p 0x3c; fi; done; done; \
-    PORT_ANEW; echo serial port is back; \
-    hwclock -r -u && echo clock is back\"";
+    PORT_ANEW; echo serial port is back; hwclock -r -u && echo clock is back\"";
 
 /// The guest outlasts serial port and clock that go wrong so; each time another process takes the place of
 /// the one that did, and the guest uses both in the end.
@@ -42,7 +44,7 @@ pub fn on_board(case: &mut Case, qemu: &Qemu, fault: &str, once_in: u32, limit_m
     for (name, register) in VICTIMS {
         let device = format!(
             "device {name} process\n  file test-device-host\n  set {fault} {once_in}\n  \
-             set until {register} 3c\n  on-end restart {RESTARTS}\n"
+             set from {register} 5a\n  set until {register} 3c\n  on-end restart {RESTARTS}\n"
         );
         config = config.replace(&format!("device {name} inside\n"), &device);
     }
