@@ -157,7 +157,9 @@ fn round(
     if vcpus == 1 || random.below(4) == 0 {
         syscall::yield_now();
     }
-    (0..random.below(1000)).for_each(|_| core::hint::spin_loop());
+    // Without PAUSE, at which an emulator with one thread for all processors lets the next run for its turn
+    // of 100 milliseconds.
+    (0..random.below(1000)).for_each(|step| _ = core::hint::black_box(step));
     let after = written(address, first..first + count, vcpus);
     if taken {
         map(vm, memory, start, bytes)?;
