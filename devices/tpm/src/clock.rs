@@ -6,6 +6,14 @@ use crate::wire::Writer;
 /// Milliseconds after which the clock is saved, so that it never falls behind by more.
 pub(crate) const UPDATE_INTERVAL: u64 = 1 << 16;
 
+/// A time of the TPM's, in milliseconds, and the time epoch that it is of: the time begins anew with each
+/// epoch, so that times of two epochs can't be compared (part 1, 36).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) time: u64,
+    pub(crate) epoch: u64,
+}
+
 impl Tpm {
     /// Lets the platform's time pass.
     pub(crate) fn tick(&mut self) {
@@ -30,6 +38,11 @@ impl Tpm {
     /// Milliseconds since the TPM was powered on.
     pub(crate) const fn time(&self) -> u64 {
         self.volatile.time_seen.saturating_sub(self.volatile.time_at_start)
+    }
+
+    /// The present time.
+    pub(crate) const fn now(&self) -> Moment {
+        Moment { time: self.time(), epoch: self.volatile.time_epoch }
     }
 
     /// TPMS_CLOCK_INFO.

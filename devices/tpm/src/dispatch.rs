@@ -20,7 +20,7 @@ pub(crate) struct Call<'a> {
     pub(crate) code: u32,
     pub(crate) locality: u8,
     pub(crate) handles: Vec<u32>,
-    /// The names of the entities that the handles stand for.
+    /// The names of the entities that the handles stand for, if there is a digest to be made with them.
     pub(crate) names: Vec<Vec<u8>>,
     pub(crate) uses: Vec<Use>,
     /// The parameters as they came, which is what digests are made of.
@@ -128,9 +128,7 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     let mut call = Call {
         code: command.code,
         locality,
-        // The names as they are before the command: it may remove an index, and audit digests are made after
-        // it.
-        names: handles.iter().map(|handle| tpm.entity_name(*handle)).collect(),
+        names: Vec::new(),
         handles,
         uses: Vec::new(),
         parameters: Vec::new(),
@@ -141,6 +139,11 @@ fn run(tpm: &mut Tpm, locality: u8, bytes: &[u8], response: &mut Vec<u8>) -> Res
     };
     if has_sessions {
         call.uses = sessions(command, &mut body)?;
+    }
+    if call.uses.iter().any(|one| !one.is_password()) || tpm.permanent.audited.contains(&command.code) {
+        // As they are before the command: it may remove an index, and audit digests are made after it. For
+        // digests alone, as an index has a digest for a name.
+        call.names = call.handles.iter().map(|handle| tpm.entity_name(*handle)).collect();
     }
     call.parameters = body.rest().to_vec();
     // A second copy: digests are over the parameters as they came, and what gets decrypted is wiped at the

@@ -52,6 +52,8 @@ pub(crate) struct Volatile {
     /// The platform's clock when the TPM was powered on, and when it was last looked at.
     pub(crate) time_at_start: u64,
     pub(crate) time_seen: u64,
+    /// Another one whenever the time begins anew.
+    pub(crate) time_epoch: u64,
     pub(crate) is_clock_safe: bool,
     /// The clock when it was last saved.
     pub(crate) clock_saved: u64,
@@ -165,6 +167,9 @@ impl Tpm {
         self.volatile.null.seed = self.new_seed();
         self.volatile.null.proof = self.new_seed();
         self.volatile.commitments.nonce = self.new_seed();
+        // A number by chance: nothing has to be saved for it, and none comes again.
+        let epoch = self.random(8);
+        self.volatile.time_epoch = epoch.first_chunk().map_or(0, |epoch| u64::from_be_bytes(*epoch));
     }
 
     /// Executes a command and returns its response.
@@ -262,6 +267,7 @@ impl Volatile {
             audit_digest: Vec::new(),
             time_at_start: now,
             time_seen: now,
+            time_epoch: 0,
             is_clock_safe: true,
             clock_saved: permanent.clock,
             lockout: crate::lockout::Timers::default(),

@@ -5,38 +5,17 @@
 //! ([`Platform`]), and two slots for its state ([`Storage`]).
 //!
 //! ```
-//! use tpm2_engine::{Platform, PlatformError, RustCrypto, Storage, Tpm};
+//! use tpm2_engine::{PlatformError, RustCrypto, Tpm};
 //!
-//! struct Surroundings;
-//!
-//! impl Platform for Surroundings {
-//!     fn entropy(&mut self, out: &mut [u8]) -> Result<(), PlatformError> {
-//!         out.fill(7); // A real one asks the processor or the operating system.
-//!         Ok(())
-//!     }
-//!     fn milliseconds(&mut self) -> u64 {
-//!         0
-//!     }
-//! }
-//!
-//! #[derive(Default)]
-//! struct Memory([Vec<u8>; 2]);
-//!
-//! impl Storage for Memory {
-//!     fn read(&mut self, slot: usize) -> Result<Vec<u8>, PlatformError> {
-//!         Ok(self.0[slot].clone())
-//!     }
-//!     fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), PlatformError> {
-//!         self.0[slot] = bytes.to_vec();
-//!         Ok(())
-//!     }
-//! }
-//!
-//! let storage = Box::new(Memory::default());
-//! let mut tpm = Tpm::open(Box::new(RustCrypto), Box::new(Surroundings), storage, &[0; 32]).unwrap();
+//! // A real one asks the processor or the operating system.
+//! let entropy = |out: &mut [u8]| Ok::<(), PlatformError>(out.fill(7));
+//! let milliseconds = || 0;
+//! let storage: Box<[Vec<u8>; 2]> = Box::default(); // In memory.
+//! let mut tpm = Tpm::open(Box::new(RustCrypto), Box::new((entropy, milliseconds)), storage, &[0; 32])?;
 //! let (startup, mut response) = (b"\x80\x01\0\0\0\x0c\0\0\x01\x44\0\0", Vec::new());
 //! tpm.execute(0, startup, &mut response);
 //! assert_eq!(response, b"\x80\x01\0\0\0\x0a\0\0\0\0");
+//! # Ok::<(), tpm2_engine::OpenError>(())
 //! ```
 //!
 //! Whatever a command changes for good is in the storage before its response says success.

@@ -51,10 +51,10 @@ fn extend_by(
 /// TPM2_PolicyRestart.
 pub(crate) fn restart(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     call.end()?;
-    let time = tpm.time();
     let (_, session) = session(tpm, call)?;
-    // Key and nonce stay: whoever uses the session can go on with it.
-    session.policy = Policy::new(session.hash, time);
+    // Key and nonce stay: whoever uses the session can go on with it. So the start stays too, or an
+    // authorization for this nonce could be shown again and again, each time as if it were new.
+    session.policy = Policy::new(session.hash, session.policy.start);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::policy::{kind, session};
 use super::policy_checks::{arguments, holds, read_operation};
+use crate::clock::Moment;
 use crate::constants::{handle, limit, st};
 use crate::crypto::Hash;
 use crate::dispatch::Call;
@@ -17,7 +18,7 @@ use crate::wire::{Reader, Writer};
 const SIGNED: u32 = 0x160;
 const SECRET: u32 = crate::table::POLICY_SECRET;
 
-/// The bit of a timeout that says that it ends with a TPM Reset too.
+/// The bit of a ticket's timeout that says that it ends with a TPM Reset too.
 const UNTIL_RESET: u64 = 1 << 63;
 
 /// What TPM2_PolicySigned and TPM2_PolicySecret are given.
@@ -39,28 +40,29 @@ impl Authorization {
         })
     }
 
-    /// When it ends, in milliseconds of time; zero is never. Without a nonce it counts from power-on.
-    fn timeout(&self, start: u64) -> u64 {
+    /// When it ends, in milliseconds of time; zero is never.
+    fn timeout(&self, start: Moment, now: Moment) -> u64 {
         let length = u64::from(self.expiration.unsigned_abs()) * 1000;
         match length {
             0 => 0,
-            // Without the nonce it is a time of the TPM's, not a length from the session's start on.
-            length if self.nonce.is_empty() => length,
-            length => start.saturating_add(length),
+            // Without the nonce it is a time of the TPM's, not a length from the session's start on. It is in
+            // seconds: the part of one that has passed is granted, so that none ends too early.
+            length if self.nonce.is_empty() => length + now.time % 1000,
+            length => start.time.saturating_add(length),
         }
     }
 
     /// Checks it against the session, and returns when it ends.
     fn check(&self, tpm: &mut Tpm, call: &Call) -> Result<u64> {
-        let time = tpm.time();
+        let now = tpm.now();
         let (_, session) = session(tpm, call)?;
         // With the nonce the authorization is good for this session only; without it, for any until it runs
         // out.
         if !self.nonce.is_empty() && self.nonce != session.nonce {
             return Err(Rc::NONCE.parameter(1));
         }
-        let timeout = self.timeout(session.policy.start);
-        if timeout != 0 && timeout < time {
+        let timeout = self.timeout(session.policy.start, now);
+        if session.policy.is_past(timeout, now) {
             return Err(Rc::EXPIRED.parameter(4));
         }
         // Checked here and set only at the end, so that a command that fails leaves the session as it was.
@@ -80,11 +82,11 @@ impl Authorization {
             return Ok(());
         }
         let hierarchy = hierarchy_of(tpm, call.handle(0));
-        // A timeout that counts from a session's start has no meaning after the next TPM Reset.
-        let timeout = if self.nonce.is_empty() { timeout } else { timeout | UNTIL_RESET };
+        // One that is good for any session ends with a TPM Reset as well (part 3, 23.2.5).
+        let timeout = if self.nonce.is_empty() { timeout | UNTIL_RESET } else { timeout };
         let timeout = timeout.to_be_bytes();
-        let resets = ticket_epoch(tpm, &timeout);
-        let parts: [&[u8]; 5] = [&timeout, &self.cp_hash, &self.reference, name, &resets];
+        let epoch = ticket_epoch(tpm, &timeout);
+        let parts: [&[u8]; 5] = [&timeout, &self.cp_hash, &self.reference, name, &epoch];
         let ticket = tpm.ticket(tag, hierarchy, &parts)?;
         call.out.sized(&timeout);
         ticket.write(&mut call.out);
@@ -108,10 +110,12 @@ fn hierarchy_of(tpm: &Tpm, entity: u32) -> u32 {
     }
 }
 
-/// What ends a ticket beside its timeout: the next TPM Reset, where that counts from a session's start.
-fn ticket_epoch(tpm: &Tpm, timeout: &[u8; 8]) -> [u8; 8] {
+/// What ends a ticket beside its timeout: the end of the time epoch that the timeout is a time of, and the
+/// next TPM Reset where it says so (part 3, 23.2.5).
+fn ticket_epoch(tpm: &Tpm, timeout: &[u8; 8]) -> [u8; 16] {
     let is_bound = u64::from_be_bytes(*timeout) & UNTIL_RESET != 0;
-    if is_bound { tpm.permanent.total_reset_count.to_be_bytes() } else { [0; 8] }
+    let resets = if is_bound { tpm.permanent.total_reset_count } else { 0 };
+    (u128::from(tpm.now().epoch) << 64 | u128::from(resets)).to_be_bytes()
 }
 
 /// Checks a digest of parameters that the policy is to be tied to.
@@ -198,7 +202,8 @@ pub(crate) fn ticket(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
     let timeout: [u8; 8] = timeout.try_into().map_err(|_| Rc::SIZE.parameter(1))?;
     // Of the caller, and as yet unproved; the ticket below covers it.
     let ends = u64::from_be_bytes(timeout) & !UNTIL_RESET;
-    if ends < tpm.time() {
+    let now = tpm.now();
+    if session(tpm, call)?.1.policy.is_past(ends, now) {
         return Err(Rc::EXPIRED.parameter(1));
     }
     check_cp_hash(tpm, call, &cp_hash, 2)?;

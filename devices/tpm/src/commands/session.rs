@@ -86,7 +86,7 @@ pub(crate) fn start(tpm: &mut Tpm, call: &mut Call) -> Result<()> {
         is_bound_to_protected: bind != handle::NULL && tpm.is_protected(bind),
         is_bound_to_lockout: bind == handle::LOCKOUT,
         audit: alloc::vec::Vec::new(),
-        policy: Policy::new(hash, tpm.time()),
+        policy: Policy::new(hash, tpm.now()),
     };
     call.out_handle = Some(tpm.add_session(session)?);
     call.out.sized(&nonce);

@@ -44,6 +44,10 @@ fn resume<D: Digest + SerializableState + 'static>(state: &[u8]) -> Option<Box<d
     Some(Box::new(Running(D::deserialize(&state).ok()?)))
 }
 
+fn digest<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
+    parts.iter().fold(D::new(), |hash, part| hash.chain_update(part)).finalize().to_vec()
+}
+
 fn hmac<D: Digest>(key: &[u8], parts: &[&[u8]], block: usize) -> Vec<u8> {
     // The longest block is that of SHA-384 and SHA-512.
     let mut pad = Zeroizing::new([0u8; 128]);
@@ -212,6 +216,16 @@ impl Crypto for RustCrypto {
             Hash::Sha256 => resume::<sha2::Sha256>(state),
             Hash::Sha384 => resume::<sha2::Sha384>(state),
             Hash::Sha512 => resume::<sha2::Sha512>(state),
+        }
+    }
+
+    fn digest(&self, algorithm: Hash, parts: &[&[u8]]) -> Vec<u8> {
+        // On the stack: most digests are of a few bytes, and a hash's state has some hundred.
+        match algorithm {
+            Hash::Sha1 => digest::<sha1::Sha1>(parts),
+            Hash::Sha256 => digest::<sha2::Sha256>(parts),
+            Hash::Sha384 => digest::<sha2::Sha384>(parts),
+            Hash::Sha512 => digest::<sha2::Sha512>(parts),
         }
     }
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Session;
+use crate::clock::Moment;
 use crate::constants::{handle, nv};
 use crate::crypto::{Crypto, Hash};
 use crate::dispatch::Call;
@@ -41,10 +42,10 @@ pub(crate) struct Policy {
     pub(crate) needed: Needed,
     /// A bit a locality, or the locality itself from 32 on; zero is all.
     pub(crate) locality: u8,
-    /// Milliseconds of time since power-on, when it ends; zero is never.
+    /// Milliseconds of time in the epoch of `start`, when it ends; zero is never.
     pub(crate) timeout: u64,
-    /// When the session was started.
-    pub(crate) start: u64,
+    /// When the session was started, or got its present nonce.
+    pub(crate) start: Moment,
     pub(crate) needs_presence: bool,
     pub(crate) nv_written: Option<bool>,
     /// The PCRs' update counter when they were looked at.
@@ -52,7 +53,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    pub(crate) fn new(hash: Hash, start: u64) -> Policy {
+    pub(crate) fn new(hash: Hash, start: Moment) -> Policy {
         Policy { digest: hash.zero(), start, ..Policy::default() }
     }
 
@@ -86,6 +87,13 @@ impl Policy {
         }
         self.tied = tied;
         Ok(())
+    }
+
+    /// Whether a time when an authorization ends is past, in a session of this policy's.
+    pub(crate) fn is_past(&self, timeout: u64, now: Moment) -> bool {
+        // A session that was saved outlives TPM Restart and TPM Resume; the time that it was to end at does
+        // not, as nobody knows how long the TPM was off.
+        timeout != 0 && (timeout < now.time || self.start.epoch != now.epoch)
     }
 
     /// Ends the policy no later than at a time.
@@ -133,7 +141,7 @@ impl Tpm {
         if hash != Some(session.hash) || policy.digest != digest {
             return Err(Rc::POLICY_FAIL);
         }
-        if policy.timeout != 0 && policy.timeout < self.time() {
+        if policy.is_past(policy.timeout, self.now()) {
             return Err(Rc::EXPIRED);
         }
         match policy.command {

@@ -123,12 +123,12 @@ impl Tpm {
         if !has(one.attributes, session::CONTINUE) {
             return self.flush_session(one.handle);
         }
-        let time = self.time();
+        let now = self.now();
         let found = self.session_mut(one.handle)?;
         // What was fulfilled for one command must not authorize the next. With a new nonce the session starts
         // anew, also where it only encrypted.
         if found.kind == Kind::Policy {
-            found.policy = Policy::new(found.hash, time);
+            found.policy = Policy::new(found.hash, now);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::policy::{Needed, Policy, Tied};
 use super::{Bound, Kind, Session};
+use crate::clock::Moment;
 use crate::constants::limit;
 use crate::crypto::Hash;
 use crate::rc::{Rc, Result};
@@ -22,7 +23,8 @@ impl Policy {
             Tied::Names(digest) => w.u8(2).sized(digest),
             Tied::Template(digest) => w.u8(3).sized(digest),
         };
-        w.u8(self.needed as u8).u8(self.locality).u64(self.timeout).u64(self.start);
+        w.u8(self.needed as u8).u8(self.locality).u64(self.timeout);
+        w.u64(self.start.time).u64(self.start.epoch);
         // Three states in a byte: 2 is that nothing was said of it.
         w.yes_no(self.needs_presence).u8(self.nv_written.map_or(2, u8::from));
         w.yes_no(self.pcr_counter.is_some()).u32(self.pcr_counter.unwrap_or(0));
@@ -44,7 +46,8 @@ impl Policy {
             1 => Needed::Value,
             _ => Needed::Password,
         };
-        let (locality, timeout, start) = (r.u8()?, r.u64()?, r.u64()?);
+        let (locality, timeout) = (r.u8()?, r.u64()?);
+        let start = Moment { time: r.u64()?, epoch: r.u64()? };
         let needs_presence = r.yes_no()?;
         let nv_written = Some(r.u8()?).filter(|written| *written < 2).map(|written| written == 1);
         let (has_counter, counter) = (r.yes_no()?, r.u32()?);

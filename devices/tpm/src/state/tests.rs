@@ -5,29 +5,15 @@ use crate::RustCrypto;
 
 const KEY: [u8; 32] = [7; 32];
 
-#[derive(Default)]
-struct Memory([Vec<u8>; 2]);
-
-impl Storage for Memory {
-    fn read(&mut self, slot: usize) -> Result<Vec<u8>, PlatformError> {
-        self.0.get(slot).cloned().ok_or(PlatformError)
-    }
-
-    fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), PlatformError> {
-        *self.0.get_mut(slot).ok_or(PlatformError)? = bytes.to_vec();
-        Ok(())
-    }
-}
-
 /// What is opened of a new TPM's snapshot of a format, with these bytes as its contents' last.
 fn reopened(format: u16, end: impl FnOnce(&mut Vec<u8>)) -> Result<Permanent, OpenError> {
     let mut drbg = Drbg::new(&RustCrypto, &[&[1; 48], b"test"]);
     let permanent = Permanent::manufacture(&RustCrypto, &mut drbg);
-    let (store, _) = Store::open(&RustCrypto, Box::new(Memory::default()), &KEY, None)?;
+    let (store, _) = Store::open(&RustCrypto, Box::<[Vec<u8>; 2]>::default(), &KEY, None)?;
     let mut contents = permanent.encode();
     end(&mut contents);
     let snapshot = store.seal(&RustCrypto, format, &[3; IV], contents)?;
-    let (_, found) = Store::open(&RustCrypto, Box::new(Memory([snapshot, vec![]])), &KEY, None)?;
+    let (_, found) = Store::open(&RustCrypto, Box::new([snapshot, vec![]]), &KEY, None)?;
     found.ok_or(OpenError::Damaged)
 }
 
