@@ -1,6 +1,7 @@
 //! The Physical Presence Interface as a guest sees it: a method of the TPM's device (TCG PC Client Physical
 //! Presence Interface 1.30, chapter 2), which does no more than carry numbers between its caller and
-//! registers of the TPM's process.
+//! registers of the TPM's process. The same method has the interface by which a guest asks that its memory be
+//! overwritten before the next start (TCG Platform Reset Attack Mitigation 1.0, chapter 6).
 
 use acpi_tables::{
     Aml,
@@ -50,6 +51,12 @@ const REBOOT: u8 = 2;
 const NOT_IMPLEMENTED: u8 = 3;
 /// Sleep (10): until a request is kept, which takes as long as the command that is being executed.
 const SLEEP: Raw<'static> = Raw(&[0x5b, 0x22, 0x0a, 10]);
+/// The UUID of the Memory Clear Interface.
+const CLEAR_UUID: &str = "376054ed-cc13-4675-901c-4756d7f2d45d";
+/// Its functions 0 and 1.
+const CLEAR_FUNCTIONS: u8 = 0x03;
+/// Function 1: what the guest asked for will be done.
+const SUCCESS: u8 = 0;
 /// No target.
 const NOWHERE: u8 = 0;
 
@@ -141,13 +148,29 @@ fn dsm(aml: &mut Vec<u8>) {
     let first = Index::new(&NOWHERE, &Arg(3), &0u8);
     let ask = Store::new(&operation, &DeRefOf::new(&first)).to_bytes();
     function(8, vec![&Raw(&ask), &Return::new(&confirmation)], &mut body);
-    let uuid = Uuid::new(UUID);
-    let is_ours = Equal::new(&Arg(0), &uuid);
-    let body = Raw(&body);
-    let interface = If::new(&is_ours, vec![&body]);
+    let mut interfaces = Vec::new();
+    interface(UUID, &body, &mut interfaces);
+    interface(CLEAR_UUID, &memory_clear(), &mut interfaces);
     // No other interface: no functions.
     let nothing = BufferData::new(vec![0]);
-    Method::new("_DSM".into(), 4, true, vec![&interface, &Return::new(&nothing)]).to_aml_bytes(aml);
+    Method::new("_DSM".into(), 4, true, vec![&Raw(&interfaces), &Return::new(&nothing)]).to_aml_bytes(aml);
+}
+
+/// The functions of the interface by which memory is overwritten. There is nothing to keep of what is asked
+/// for: a guest that resets its machine finds all of its memory overwritten, whether it has asked or not, and
+/// when the machine ends the memory is the host's again.
+fn memory_clear() -> Vec<u8> {
+    let mut aml = Vec::new();
+    function(0, vec![&Return::new(&BufferData::new(vec![CLEAR_FUNCTIONS]))], &mut aml);
+    function(1, vec![&Return::new(&SUCCESS)], &mut aml);
+    aml
+}
+
+/// What is done if the caller asks for the interface of that UUID.
+fn interface(uuid: &str, functions: &[u8], aml: &mut Vec<u8>) {
+    let uuid = Uuid::new(uuid);
+    let is_asked_for = Equal::new(&Arg(0), &uuid);
+    If::new(&is_asked_for, vec![&Raw(functions)]).to_aml_bytes(aml);
 }
 
 /// An object's bytes.
@@ -160,5 +183,31 @@ impl<A: Aml> ToBytes for A {
         let mut bytes = Vec::new();
         self.to_aml_bytes(&mut bytes);
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{CLEAR_UUID, memory_clear, methods};
+
+    /// A UUID as it is in a buffer: its first three parts are little-endian (ACPI 6.5, 19.6.142).
+    fn bytes_of(uuid: &str) -> Vec<u8> {
+        let digits: Vec<u8> = uuid.bytes().filter(|digit| *digit != b'-').collect();
+        let text = |at: usize| str::from_utf8(&digits[2 * at..2 * at + 2]).unwrap();
+        let byte = |at| u8::from_str_radix(text(at), 16).unwrap();
+        [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map(byte).into()
+    }
+
+    #[test]
+    fn memory_is_overwritten_by_an_interface_of_its_own() {
+        let (all, uuid, functions) = (methods(), bytes_of(CLEAR_UUID), memory_clear());
+        let at = all.windows(16).position(|bytes| bytes == uuid).unwrap();
+        assert!(all[at + 16..].starts_with(&functions));
+        // If Arg2 is 0: a buffer of one byte, functions 0 and 1. If it is 1: success.
+        let query = [0xa0, 0x09, 0x93, 0x6a, 0x00, 0xa4, 0x11, 0x03, 0x01, 0x03];
+        assert_eq!(functions, [&query[..], &[0xa0, 0x06, 0x93, 0x6a, 0x01, 0xa4, 0x00]].concat());
+        assert_eq!(all.windows(4).filter(|bytes| *bytes == b"_DSM").count(), 1);
     }
 }

@@ -35,6 +35,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
         });
     }
     suite.check("tpm-state", |case| state::run(case, qemu));
+    suite.check("tpm-memory", |case| state::run_in_memory(case, qemu));
     suite.check("tpm-presence", |case| presence::run(case, qemu));
     Ok(())
 }

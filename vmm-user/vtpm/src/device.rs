@@ -79,8 +79,6 @@ pub struct TpmDevice<W> {
     work: Work,
     /// A command that came while something else was being executed.
     next: Option<(u8, Bytes)>,
-    /// The machine was reset, of which the executing side was not told yet.
-    is_after_reset: bool,
 }
 
 impl<W: Fn() + Send> TpmDevice<W> {
@@ -89,18 +87,7 @@ impl<W: Fn() + Send> TpmDevice<W> {
     pub fn new(interface: TpmInterface, is_presence_allowed: bool, exchange: Arc<Exchange>, wake: W) -> Self {
         let registers = Registers::new(interface);
         let presence = PresenceRegisters::new(is_presence_allowed);
-        let (work, next, is_after_reset) = (Work::Nothing, None, false);
-        Self { interface, exchange, wake, registers, presence, work, next, is_after_reset }
-    }
-
-    /// The machine is reset: the registers are as at first, and the TPM is reset before its next command,
-    /// which has to be TPM2_Startup. A command that is being executed ends, and its response is dropped; a
-    /// request for the next start is still kept.
-    pub fn reset(&mut self) {
-        self.registers = Registers::new(self.interface);
-        self.presence.reset();
-        self.next = None;
-        self.is_after_reset = true;
+        Self { interface, exchange, wake, registers, presence, work: Work::Nothing, next: None }
     }
 
     /// Takes the response of what has ended meanwhile, and has what waits executed.
@@ -126,8 +113,7 @@ impl<W: Fn() + Send> TpmDevice<W> {
         }
         let order = if let Some((locality, bytes)) = self.next.take() {
             self.work = Work::Command;
-            let is_after_reset = core::mem::take(&mut self.is_after_reset);
-            Order::Command { locality, is_after_reset, bytes }
+            Order::Command { locality, bytes }
         } else if let Some(request) = self.presence.take_submitted() {
             self.work = Work::Presence;
             Order::Presence(request)

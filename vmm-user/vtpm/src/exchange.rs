@@ -27,8 +27,6 @@ pub enum Order {
     Command {
         /// The locality that it comes from.
         locality: u8,
-        /// The machine was reset since the command before: the TPM is, too, before this one.
-        is_after_reset: bool,
         /// The command.
         bytes: Bytes,
     },
@@ -116,7 +114,7 @@ mod tests {
     use super::*;
 
     fn command(locality: u8, bytes: &[u8]) -> Order {
-        Order::Command { locality, is_after_reset: false, bytes: Bytes::new(bytes.to_vec()) }
+        Order::Command { locality, bytes: Bytes::new(bytes.to_vec()) }
     }
 
     #[test]

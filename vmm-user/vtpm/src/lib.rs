@@ -11,23 +11,23 @@
 //!   priority 2
 //!   budget memory 4M
 //!   budget share 50         # of a processor: the rest is the guest's, also while a key is made
-//!   on-end ignore
-//!   # Where the state is, if not in memory: blocks that a process serves, the key, and memory that outlives
-//!   # this process.
+//!   on-end restart 5
+//!   # Memory that outlives this process, for the state.
+//!   grant tpm-memory rwm
+//!   set state-memory tpm-memory
+//!   # Or for the number of its newest snapshot alone: blocks that a process serves, and the key.
 //!   grant files r
 //!   grant tpm-disk s
-//!   grant tpm-memory rwm
 //!   set state-channel tpm-disk
 //!   set state-key tpm.key
-//!   set state-memory tpm-memory
 //! ```
 //!
 //! The threads that serve the guest's accesses only touch registers. One more thread executes commands, so
 //! that no vCPU waits for one: the guest polls the register that says it is done, as with hardware.
 //!
-//! With its state in memory it must not be started again when it ends: the PCRs of a new one are zero, and
-//! the guest could extend them to whatever it likes. With its state on a disk it knows that there was one
-//! before ([`kept`]), and spoils the PCRs itself.
+//! When it is started again, the PCRs are zero, and the guest could extend them to whatever it likes: by the
+//! memory that outlives it, it knows that there was one before ([`kept`]), and spoils the PCRs itself.
+//! Without that memory it must not be started again.
 //!
 //! Without a state that can be used, every command fails with TPM_RC_FAILURE: a machine that measures its
 //! guest does not start, and one that runs goes on without a TPM.
@@ -40,6 +40,7 @@ pub mod area;
 pub mod device;
 pub mod exchange;
 pub mod kept;
+pub mod lasting;
 pub mod platform;
 pub mod presence;
 pub mod running;

@@ -22,12 +22,6 @@ impl PresenceRegisters {
         Self { is_allowed, request: Request::default(), submitted: 0, waiting: None }
     }
 
-    /// The machine is reset. A request that nobody has begun to keep is gone: its sender was not told that it
-    /// is kept.
-    pub fn reset(&mut self) {
-        *self = Self::new(self.is_allowed);
-    }
-
     /// A request that was submitted, once.
     pub fn take_submitted(&mut self) -> Option<Request> {
         self.waiting.take()

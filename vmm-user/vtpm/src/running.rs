@@ -37,10 +37,7 @@ impl Running {
             Order::Presence(request) => {
                 response.push(self.presence.submit(&mut self.tpm, request, is_allowed) as u8);
             }
-            Order::Command { locality, is_after_reset, bytes } => {
-                if is_after_reset {
-                    self.tpm.power_on();
-                }
+            Order::Command { locality, bytes } => {
                 self.tpm.execute(locality, &bytes, response);
                 // It succeeds once, when the machine starts: nothing of the guest's has run since then.
                 if bytes.get(6..10) == Some(&STARTUP) && response.get(6..10) == Some(&SUCCESS) {

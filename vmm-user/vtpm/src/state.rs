@@ -1,5 +1,5 @@
-//! Where the TPM's state is, and the TPM that is made of it: in memory, or on a disk that another process
-//! serves.
+//! Where the TPM's state is, and the TPM that is made of it: in memory, of this process's or such as outlives
+//! it, or on a disk that another process serves.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -21,10 +21,13 @@ use zeroize::Zeroizing;
 
 use crate::area::Area;
 use crate::kept::Kept;
-use crate::platform::{Machine, Memory};
+use crate::lasting::{Lasting, STATE_BYTES};
+use crate::platform::Machine;
 
-/// The key of a state in memory, which never leaves this process's: a checksum.
+/// The key of a state in memory, which nobody but the TPM's processes can reach: a checksum.
 const NO_KEY: [u8; 32] = [0; 32];
+/// What is logged of a new TPM whose state is in memory.
+const NEW_IN_MEMORY: &str = "a new TPM: its state is kept in memory only";
 /// What the engine's key is made for, of the disk's.
 const PURPOSE: &[u8] = b"Plinth: snapshots of a TPM";
 /// PCRs that a guest can extend and not reset, and which a restart leaves zero.
@@ -34,8 +37,10 @@ const RESTARTED: &[u8] = b"Plinth: the TPM was started again";
 
 /// Where the state is.
 pub enum Place {
-    /// In memory.
+    /// In memory of this process's.
     Memory,
+    /// In memory that outlives it.
+    Lasting(Lasting<'static>),
     /// On a disk.
     Disk {
         /// To its server.
@@ -43,10 +48,21 @@ pub enum Place {
         /// Its key.
         key: Zeroizing<Vec<u8>>,
         /// What outlives this process.
-        kept: Kept<'static>,
-        /// Which life of the machine it is, from 1: each reset of the guest's begins another.
-        life: u64,
+        lasting: Lasting<'static>,
     },
+}
+
+/// The memory that outlives this process, if the configuration has any.
+fn lasting(start: &Start) -> Result<Option<Lasting<'static>>, String> {
+    let Some(name) = start.setting("state-memory") else { return Ok(None) };
+    let memory = start.handle(name).map(SharedMemory);
+    let memory = memory.ok_or_else(|| format!("there is no memory {name} that outlives the TPM"))?;
+    let mapping = memory.map(Permissions::READ | Permissions::WRITE);
+    let mapping = mapping.map_err(|status| format!("the memory that outlives the TPM: {status}"))?;
+    let resets: Option<u64> = start.setting("resets").and_then(|number| number.parse().ok());
+    // As long as the process.
+    let words = Box::leak(Box::new(mapping)).words();
+    Ok(Some(Lasting { words, life: resets.unwrap_or(0).saturating_add(1) }))
 }
 
 impl Place {
@@ -55,20 +71,17 @@ impl Place {
     /// # Errors
     /// When something that it names is not there.
     pub fn of(start: &Start) -> Result<Self, String> {
-        let Some(name) = start.setting("state-channel") else { return Ok(Self::Memory) };
+        let lasting = lasting(start)?;
+        let Some(name) = start.setting("state-channel") else {
+            return Ok(lasting.map_or(Self::Memory, Self::Lasting));
+        };
         let missing = |what: &str| format!("the state is to be on a disk, and there is no {what}");
         let channel = start.handle(name).map(Channel).ok_or_else(|| missing(name))?;
         let key = start.setting("state-key").ok_or_else(|| missing("`set state-key FILE`"))?;
         let files = start.handle("files").ok_or_else(|| missing("handle of the image's files"))?;
         let key = KeyFile { files, name: key }.key()?;
-        let memory = start.setting("state-memory").ok_or_else(|| missing("`set state-memory NAME`"))?;
-        let memory = start.handle(memory).map(SharedMemory).ok_or_else(|| missing(memory))?;
-        let mapping = memory.map(Permissions::READ | Permissions::WRITE);
-        let mapping = mapping.map_err(|status| format!("the memory that outlives the TPM: {status}"))?;
-        // As long as the process.
-        let kept = Kept(Box::leak(Box::new(mapping)).words());
-        let resets: Option<u64> = start.setting("resets").and_then(|number| number.parse().ok());
-        Ok(Self::Disk { channel, key, kept, life: resets.unwrap_or(0).saturating_add(1) })
+        let lasting = lasting.ok_or_else(|| missing("`set state-memory NAME`"))?;
+        Ok(Self::Disk { channel, key, lasting })
     }
 
     /// The TPM whose state is there, and what outlives it. Waits for the disk's server.
@@ -78,15 +91,16 @@ impl Place {
     pub fn open(self, machine: Machine, tsc_hz: u64) -> Result<(Tpm, Kept<'static>), String> {
         match self {
             Self::Memory => {
-                let storage = Box::new(Memory::default());
+                let storage: Box<[Vec<u8>; 2]> = Box::default();
                 let tpm = Tpm::open(Box::new(RustCrypto), Box::new(machine), storage, &NO_KEY);
                 let tpm = tpm.map_err(|error| error.to_string())?;
-                log::info!("a new TPM: its state is kept in memory only, and is gone with the machine");
+                log::info!("{NEW_IN_MEMORY}, and is gone with its process");
                 Ok((tpm, Kept(&[])))
             }
-            Self::Disk { channel, key, kept, life } => {
+            Self::Lasting(lasting) => in_memory(machine, lasting).map(|tpm| (tpm, lasting.kept())),
+            Self::Disk { channel, key, lasting } => {
                 let disk = HostDisk::open(channel, tsc_hz)?;
-                on_disk(disk, &key, machine, kept, life).map(|tpm| (tpm, kept))
+                on_disk(disk, &key, machine, lasting).map(|tpm| (tpm, lasting.kept()))
             }
         }
     }
@@ -103,18 +117,40 @@ fn on_disk<D: Disk + 'static>(
     disk: D,
     key: &[u8],
     machine: impl tpm2_engine::Platform + 'static,
-    kept: Kept<'_>,
-    life: u64,
+    lasting: Lasting<'_>,
 ) -> Result<Tpm, String> {
     let area = Area::open(disk, key).map_err(|error| format!("the TPM's state: {error}"))?;
-    let storage: Box<dyn Storage> = Box::new(area);
-    let (crypto, machine, key) = (Box::new(RustCrypto), Box::new(machine), engine_key(key));
-    let opened = Tpm::open_again(crypto, machine, storage, &key, kept.newest());
+    let (new, found) = ("a new TPM: the disk for its state was empty", "the TPM's state was on the disk");
+    opened(Box::new(area), &engine_key(key), machine, lasting, [new, found])
+}
+
+/// The TPM whose state is in memory that outlives this process.
+pub(crate) fn in_memory(
+    machine: impl tpm2_engine::Platform + 'static,
+    lasting: Lasting<'static>,
+) -> Result<Tpm, String> {
+    let slots = lasting.slots();
+    let slots = slots.ok_or_else(|| format!("the memory for the TPM's state needs {STATE_BYTES} bytes"))?;
+    opened(Box::new(slots), &NO_KEY, machine, lasting, [NEW_IN_MEMORY, "the TPM's state was in memory"])
+}
+
+/// The TPM whose state is in a storage. `said`: what is logged of a new one, and of one that was there.
+fn opened(
+    storage: Box<dyn Storage>,
+    key: &[u8; 32],
+    machine: impl tpm2_engine::Platform + 'static,
+    lasting: Lasting<'_>,
+    said: [&str; 2],
+) -> Result<Tpm, String> {
+    let (kept, life) = (lasting.kept(), lasting.life);
+    let (crypto, machine) = (Box::new(RustCrypto), Box::new(machine));
+    let opened = Tpm::open_again(crypto, machine, storage, key, kept.newest());
     let mut tpm = opened.map_err(|error| error.to_string())?;
     let is_again = kept.is_again(life);
+    let [new, found] = said;
     match (tpm.is_new(), is_again) {
-        (true, _) => log::info!("a new TPM: the disk for its state was empty"),
-        (false, false) => log::info!("the TPM's state was on the disk: snapshot {}", tpm.snapshot()),
+        (true, _) => log::info!("{new}"),
+        (false, false) => log::info!("{found}: snapshot {}", tpm.snapshot()),
         (false, true) => {
             log::warn!("the TPM is started again: snapshot {}, and PCRs without value", tpm.snapshot());
         }

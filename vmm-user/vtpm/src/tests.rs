@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
 
 use devices::acpi::presence::register;
 use devices::acpi::tpm2::PRESENCE_OFFSET;
@@ -14,8 +15,9 @@ use vmm::measured::{MeasureError, Part, measure};
 
 use super::*;
 use crate::kept::Kept;
-use crate::platform::Memory;
+use crate::lasting::{Lasting, STATE_BYTES};
 use crate::running::carry_out;
+use crate::state::in_memory;
 
 #[test]
 fn interfaces_have_names() {
@@ -87,7 +89,7 @@ impl Registers for &mut Machine<'_> {
 }
 
 fn tpm() -> Result<Running, String> {
-    let storage = Box::new(Memory::default());
+    let storage: Box<[Vec<u8>; 2]> = Box::default();
     let tpm = Tpm::open(Box::new(RustCrypto), Box::new(Still), storage, &[0; 32]);
     Ok(Running::new(tpm.unwrap(), Kept(&[])))
 }
@@ -220,24 +222,31 @@ impl Machine<'_> {
     }
 }
 
+/// A TPM whose state outlives its process, in that life of the machine.
+fn lasting(words: &'static [AtomicU64], life: u64) -> Result<Running, String> {
+    let lasting = Lasting { words, life };
+    in_memory(Still, lasting).map(|tpm| Running::new(tpm, lasting.kept()))
+}
+
 #[test]
 fn a_reset_is_a_new_start_that_carries_out_what_was_asked_for() {
     for interface in [TpmInterface::Crb, TpmInterface::Fifo] {
-        let mut tpm = tpm();
-        let mut machine = machine(interface, &mut tpm);
-        measure(&mut machine, &parts(), 0x1_0000).unwrap();
-        assert_eq!((machine.submit(99, 0), machine.submit(23, 2)), (1, 0));
-        assert_eq!([0x10, 0x14, 0x18, 0x1c].map(|place| machine.presence(place)), [23, 2, 0, 0]);
-        // A command that is under way when the machine is reset: its response is for nobody.
-        (&mut machine).write(if interface == TpmInterface::Crb { 0x08 } else { 0 }, Width::Byte, 3);
-        machine.device.reset();
-        assert_eq!(machine.presence(register::OPERATION), 0);
-        let second = measure(&mut machine, &parts(), 0x1_0000).unwrap();
-        assert_eq!([0x10, 0x14, 0x18, 0x1c].map(|place| machine.presence(place)), [0, 0, 23, 0]);
-        machine.is_allowed = false;
-        assert_eq!(machine.submit(5, 0), 3);
-        machine.device.reset();
-        assert_eq!(measure(&mut machine, &parts(), 0x1_0000).unwrap(), second);
+        let words: Vec<_> = (0..STATE_BYTES / 8).map(|_| AtomicU64::new(0)).collect();
+        let words: &'static [AtomicU64] = words.leak();
+        let mut tpm = lasting(words, 1);
+        let mut first = machine(interface, &mut tpm);
+        measure(&mut first, &parts(), 0x1_0000).unwrap();
+        assert_eq!((first.submit(99, 0), first.submit(23, 2)), (1, 0));
+        assert_eq!([0x10, 0x14, 0x18, 0x1c].map(|place| first.presence(place)), [23, 2, 0, 0]);
+        // init ends the process then, and starts another one.
+        let mut tpm = lasting(words, 2);
+        let mut second = machine(interface, &mut tpm);
+        let log = measure(&mut second, &parts(), 0x1_0000).unwrap();
+        assert_eq!([0x10, 0x14, 0x18, 0x1c].map(|place| second.presence(place)), [0, 0, 23, 0]);
+        second.is_allowed = false;
+        assert_eq!(second.submit(5, 0), 3);
+        let mut tpm = lasting(words, 3);
+        assert_eq!(measure(&mut machine(interface, &mut tpm), &parts(), 0x1_0000).unwrap(), log);
         // TPM2_GetCapability of the banks: SHA-256 has PCRs now, and SHA-1 has none.
         let banks =
             run_past(&mut tpm, &[0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1]);

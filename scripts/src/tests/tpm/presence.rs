@@ -58,7 +58,7 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
             ][..],
         ),
     ] {
-        let booted = boot(case, qemu, &GUEST, &key, name, append)?;
+        let booted = boot(case, qemu, &GUEST, Some(&key), name, append)?;
         case.expect_outcome(&booted, Outcome::PowerOff)?;
         for line in lines {
             case.expect(&booted.console, line)?;

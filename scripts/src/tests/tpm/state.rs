@@ -1,5 +1,6 @@
 //! The TPM's state on a disk of the host's: it is there after the machine has ended, and after the TPM's
-//! process has; what is damaged is refused.
+//! process has; what is damaged is refused. And in memory: it is there after the guest has reset its machine,
+//! and after the TPM's process has ended.
 
 use std::fs;
 use std::path::Path;
@@ -43,37 +44,54 @@ pub fn run(case: &mut Case, qemu: &Qemu) -> Result<()> {
     disk_key::make_disk(&disk, DISK_BYTES)?;
     let key = disk_key::of_disk(&disk)?;
 
-    let first = boot(case, qemu, &GUEST, &key, "first", " plinth.first")?;
+    let first = boot(case, qemu, &GUEST, Some(&key), "first", " plinth.first")?;
     case.expect_outcome(&first, Outcome::PowerOff)?;
     case.expect(&first.log, "a new TPM: the disk for its state was empty")?;
     for line in ["tpm: before 80010000000a00000", "tpm: defined 80020000001300000000", "tpm: written 8002"] {
         case.expect(&first.console, line)?;
     }
     check_reset(case, &first)?;
+    ensure!(!first.log_text().contains("the TPM is started again"), "the TPM takes the reset for a loss");
     let found = fs::read(&disk)?;
     ensure!(
         !found.windows(DATA.len()).any(|window| window == DATA),
         "the host's file has what the guest kept"
     );
 
-    let second = boot(case, qemu, &GUEST, &key, "second", "")?;
+    let second = boot(case, qemu, &GUEST, Some(&key), "second", "")?;
     case.expect_outcome(&second, Outcome::PowerOff)?;
     case.expect(&second.log, "the TPM's state was on the disk: snapshot ")?;
-    case.expect(&second.log, "the TPM is started again: snapshot ")?;
-    for line in [&format!("tpm: read {READ}"), &format!("tpm: read again {READ}"), "tpm: PCR 4 spoilt"] {
-        case.expect(&second.console, line)?;
-    }
+    check_restart(case, &second)?;
 
     let mut bytes = fs::read(&disk)?;
     for at in DAMAGE {
         *bytes.get_mut(at).context("the disk is larger")? ^= 1;
     }
     fs::write(&disk, &bytes)?;
-    let third = boot(case, qemu, &GUEST, &key, "third", "")?;
+    let third = boot(case, qemu, &GUEST, Some(&key), "third", "")?;
     case.expect_outcome(&third, Outcome::ProcessFailure)?;
     case.expect(&third.log, "the TPM's state is damaged, or was saved with another key")?;
     case.expect(&third.log, "it can't be measured")?;
     ensure!(fs::read(&disk)? == bytes, "the damaged state was written to");
+    Ok(())
+}
+
+/// One run: the guest writes, resets its machine, and reads, before and after the TPM's process has ended.
+pub fn run_in_memory(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let booted = boot(case, qemu, &GUEST, None, "memory", " plinth.first plinth.again")?;
+    case.expect_outcome(&booted, Outcome::PowerOff)?;
+    case.expect(&booted.log, "a new TPM: its state is kept in memory only")?;
+    case.expect(&booted.log, "the TPM's state was in memory: snapshot ")?;
+    check_reset(case, &booted)?;
+    check_restart(case, &booted)
+}
+
+/// The TPM's process has ended while the guest ran: the index is there, and PCR 4 has another value.
+fn check_restart(case: &mut Case, booted: &Booted) -> Result<()> {
+    case.expect(&booted.log, "the TPM is started again: snapshot ")?;
+    for line in [&format!("tpm: read {READ}"), &format!("tpm: read again {READ}"), "tpm: PCR 4 spoilt"] {
+        case.expect(&booted.console, line)?;
+    }
     Ok(())
 }
 
@@ -84,11 +102,10 @@ fn check_reset(case: &mut Case, booted: &Booted) -> Result<()> {
     let values: Vec<_> = console.lines().filter_map(|line| line.split_once("PCR 4 at the start ")).collect();
     let [(_, before), (_, behind)] = values[..] else { bail!("{} starts, not two", values.len()) };
     ensure!(before == behind && before.len() == 64, "PCR 4 was {before}, and then {behind}");
-    ensure!(!booted.log_text().contains("the TPM is started again"), "the TPM takes the reset for a loss");
     Ok(())
 }
 
-/// Boots a guest whose TPM has its state on the check's disk.
+/// Boots a guest whose TPM has its state on the check's disk, by that key, or in memory.
 ///
 /// # Errors
 /// When it can't be booted, or Plinth's kernel panics.
@@ -96,7 +113,7 @@ pub fn boot(
     case: &mut Case,
     qemu: &Qemu,
     guest: &Guest,
-    key: &Path,
+    key: Option<&Path>,
     name: &str,
     append: &str,
 ) -> Result<Booted> {
@@ -106,14 +123,21 @@ pub fn boot(
     let initrd = Some(initramfs.pack(&case.file("initrd.gz"))?);
     let append = format!("console=ttyS0 no_timer_check plinth.test={}{append}", guest.name);
     let payload = Payload { kernel: kernel::fetch(project, RELEASE)?, initrd, append };
-    let more = "for host-pci\n  set give.tpm-function 1af4:1042 0\nfor tpm\n  file impatient-vtpm\n";
-    let image = Image::new(project, "debian")?
-        .payload(&payload)
-        .configs(project, &["vmm", "tpm", "host-pci", "tpm-disk"], more)
-        .with_programs(&["host-pci", "host-block", "impatient-vtpm"])
-        .with_key("tpm.key", key);
+    let image = Image::new(project, "debian")?.payload(&payload).with_programs(&["impatient-vtpm"]);
+    let program = "for tpm\n  file impatient-vtpm\n";
+    let image = match key {
+        None => image.configs(project, &["vmm", "tpm"], program),
+        Some(key) => image
+            .configs(
+                project,
+                &["vmm", "tpm", "host-pci", "tpm-disk"],
+                &format!("for host-pci\n  set give.tpm-function 1af4:1042 0\n{program}"),
+            )
+            .with_programs(&["host-pci", "host-block"])
+            .with_key("tpm.key", key),
+    };
     let mut machine = case.machine(image.pack(&case.file("igvm"))?);
-    machine.tpm = Some(case.file("disk"));
+    machine.tpm = key.map(|_| case.file("disk"));
     let booted = case.boot_as(&format!("{}.{name}", case.name()), qemu, &machine)?;
     case.record_lines(&booted.console_text(), &["tpm: "]);
     case.record_lines(&booted.log_text(), &["vtpm", "tpm", "TPM", "panic"]);

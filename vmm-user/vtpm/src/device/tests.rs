@@ -113,39 +113,6 @@ fn any_access_of_any_register_has_a_value() {
     }
 }
 
-#[test]
-fn a_reset_forgets_commands_and_tells_the_next_one() {
-    let wakes = AtomicU32::new(0);
-    let mut desk = desk(TpmInterface::Fifo, &wakes);
-    desk.write(0, 2, Width::Byte);
-    desk.send(1);
-    desk.send(2);
-    desk.device.reset();
-    assert_eq!(desk.read(0, Width::Byte), 0x81, "no locality has it");
-    let mut seen = Vec::new();
-    for command in [None, Some(3)] {
-        if let Some(command) = command {
-            desk.write(0, 2, Width::Byte);
-            desk.send(command.into());
-        }
-        for _ in 0..3 {
-            desk.exchange.execute(|order, response| {
-                let Order::Command { is_after_reset, bytes, .. } = order else { panic!("{order:?}") };
-                seen.push((bytes[9], is_after_reset));
-                response.push(bytes[9]);
-            });
-            desk.read(0x18, Width::Byte);
-        }
-        assert_eq!(seen.first(), Some(&(1, false)));
-        assert_eq!(seen.get(1), command.map(|command| (command, true)).as_ref(), "what waited was forgotten");
-    }
-    assert_eq!(desk.read(0x24, Width::Byte), 3);
-    desk.send(4);
-    let told =
-        |order, _: &mut Vec<u8>| assert!(matches!(order, Order::Command { is_after_reset: false, .. }));
-    assert!(desk.exchange.execute(told), "it was told once");
-}
-
 const OPERATION: u64 = PRESENCE_OFFSET;
 const SUBMIT: u64 = PRESENCE_OFFSET + 8;
 const BUSY: u64 = 0x8000_0000;

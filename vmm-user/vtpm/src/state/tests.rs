@@ -73,7 +73,7 @@ fn open(plate: &Plate, words: &[AtomicU64]) -> Result<Tpm, String> {
 
 /// In that life of the machine.
 fn open_in(plate: &Plate, words: &[AtomicU64], life: u64) -> Result<Tpm, String> {
-    on_disk(plate.clone(), &key(0), Still, Kept(words), life)
+    on_disk(plate.clone(), &key(0), Still, Lasting { words, life })
 }
 
 fn words() -> [AtomicU64; 2] {
@@ -186,7 +186,32 @@ fn a_spoiled_state_is_refused_and_stays() {
     *plate.bytes.lock() = vec![0x55; AREA_BYTES as usize];
     refused("the TPM's state is damaged, or was saved with another key");
     *plate.bytes.lock() = whole;
-    let why = on_disk(plate.clone(), &key(1), Still, Kept(&words()), 1).err();
+    let why = on_disk(plate.clone(), &key(1), Still, Lasting { words: &words(), life: 1 }).err();
     assert_eq!(why.as_deref(), Some("the TPM's state is damaged, or was saved with another key"));
     assert!(open(&plate, &words()).is_ok());
+}
+
+#[test]
+fn a_state_in_memory_outlives_resets_and_the_process() {
+    let words: Vec<AtomicU64> = (0..STATE_BYTES / 8).map(|_| AtomicU64::new(0)).collect();
+    let words: &'static [AtomicU64] = Box::leak(words.into());
+    let open = |life| in_memory(Still, Lasting { words, life }).unwrap();
+    let mut tpm = open(1);
+    assert!(tpm.is_new());
+    assert_eq!(run(&mut tpm, &STARTUP)[6..10], [0; 4]);
+    write_index(&mut tpm, 7);
+    finish(tpm, words);
+    // The guest resets its machine.
+    let mut tpm = open(2);
+    assert!(!tpm.is_new());
+    assert_eq!(run(&mut tpm, &STARTUP)[6..10], [0; 4]);
+    assert_eq!((read_index(&mut tpm), pcr(&mut tpm)), (Some(7), vec![0; 32]));
+    finish(tpm, words);
+    // The process ends.
+    let mut tpm = open(2);
+    assert_eq!(run(&mut tpm, &STARTUP)[6..10], [0, 0, 1, 0], "it is started already");
+    assert_eq!(read_index(&mut tpm), Some(7));
+    assert_ne!(pcr(&mut tpm), vec![0; 32]);
+    let few = in_memory(Still, Lasting { words: &words[..1024], life: 1 });
+    assert_eq!(few.err().unwrap(), "the memory for the TPM's state needs 528384 bytes");
 }
