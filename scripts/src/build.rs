@@ -11,7 +11,7 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 17] = [
+pub const PLINTH: [&str; 18] = [
     "vmm-kernel",
     "init",
     "inspect",
@@ -19,6 +19,7 @@ pub const PLINTH: [&str; 17] = [
     "vmm",
     "vtpm",
     "test-vmm",
+    "snp-sim",
     "abi-test",
     "host-pci",
     "host-block",

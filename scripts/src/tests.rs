@@ -27,6 +27,7 @@ mod registers;
 pub mod resets;
 pub mod root;
 mod snp_images;
+mod snp_sim;
 pub(crate) mod source;
 mod tpm;
 mod virtio;
@@ -77,4 +78,5 @@ pub const GROUPS: &[Group] = &[
     Group { name: "50-caches", run: caches::run },
     Group { name: "55-mmio-forms", run: mmio_forms::run },
     Group { name: "57-inspect", run: inspect::run },
+    Group { name: "65-snp-sim", run: snp_sim::run },
 ];

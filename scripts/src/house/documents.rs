@@ -186,6 +186,7 @@ fn every_module_of_the_other_crates_is_in_architecture() {
         ("scripts/qemu", "scripts/qemu/src"),
         ("runtime", "vmm-user/runtime/src"),
         ("snp-model", "vmm-user/snp-model/src"),
+        ("snp-sim", "vmm-user/snp-sim/src"),
     ];
     let sources = ending_in(".rs").unwrap();
     for (name, folder) in rows {

@@ -1,0 +1,132 @@
+//! A simulator of an SEV-SNP host and processor: a VMM of its own over the ABI, for code that is made to run
+//! in an SNP guest, on any machine on which Plinth's kernel runs.
+//!
+//! Each part of the guest's world is one of:
+//!
+//! * [`memory`]: the guest's memory, at addresses with the C-bit and without;
+//! * [`nested`]: which of it the guest reaches without an exit: what the reverse map (RMP) allows;
+//! * [`machine`]: both, with the RMP (crate `plinth-snp-model`);
+//! * [`vcpu`]: a vCPU of the kernel's with the registers of a VMSA;
+//! * [`instruction`]: the instructions of SEV-SNP, which the processor below does not have;
+//! * [`exits`]: what becomes of an exit: an instruction carried out, an exit to the host, or a #VC;
+//! * [`delivery`]: #VC, through the guest's IDT;
+//! * [`host`]: the host's services, behind VMGEXIT;
+//! * [`launch`]: what the guest starts with.
+//!
+//! One vCPU, at VMPL0. What is modelled, rule by rule, says docs/snp-sim.md.
+#![no_std]
+
+extern crate alloc;
+
+pub mod delivery;
+pub mod exits;
+pub mod host;
+pub mod instruction;
+pub mod launch;
+pub mod machine;
+pub mod memory;
+pub mod nested;
+pub mod vcpu;
+
+use core::fmt;
+
+use devices::uart::SerialBackend;
+use runtime::abi::operation::{SystemCreateVm, SystemEnd, end_reason};
+use runtime::abi::status::Status;
+use runtime::{Start, call, process};
+use vmm::console::HostSerial;
+
+use self::exits::{End, Simulator};
+use self::host::Services;
+use self::machine::Machine;
+use self::memory::{C_BIT_POSITION, Memory};
+use self::nested::Nested;
+use self::vcpu::Vcpu;
+
+/// The guest's memory.
+const MEMORY_BYTES: u64 = 4 << 20;
+/// The set of reasons of the test guest, and its reason for an end with all as it should be.
+const TESTS_PASSED: (u8, u8) = (15, 0);
+
+/// Why there is no guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// The process was not given this handle.
+    NoHandle(&'static str),
+    /// The processor has so many bits of a physical address.
+    NoCBit(u32),
+    /// There is not so much guest memory.
+    NoMemory,
+    /// The firmware refuses to launch the guest.
+    Launch(plinth_snp_model::sp::Status),
+    /// The kernel did not do this.
+    Kernel(&'static str, Status),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHandle(name) => write!(f, "no handle {name} was granted"),
+            Self::NoCBit(bits) => write!(
+                f,
+                "physical addresses have {bits} bits here, and the C-bit is bit {C_BIT_POSITION}: QEMU takes \
+                 -cpu max,phys-bits=48"
+            ),
+            Self::NoMemory => write!(f, "there is too little guest memory"),
+            Self::Launch(status) => write!(f, "the firmware refuses to launch the guest: {status:?}"),
+            Self::Kernel(what, status) => write!(f, "{what}: {status}"),
+        }
+    }
+}
+
+/// The process. Its end is the machine's.
+pub fn program(start: &Start) -> u32 {
+    let ended = simulate(start);
+    let passed = match &ended {
+        Ok(End::Terminated { set, reason }) => (*set, *reason) == TESTS_PASSED,
+        _ => false,
+    };
+    match ended {
+        Ok(end) => log::info!("{end}"),
+        Err(failure) => log::error!("{failure}"),
+    }
+    let reason = if passed { end_reason::TESTS_PASSED } else { end_reason::TESTS_FAILED };
+    if let Some(system) = start.handle("system") {
+        let _ = call(system, SystemEnd { reason, reserved: 0 });
+    }
+    1
+}
+
+fn simulate(start: &Start) -> Result<End, Failure> {
+    let handle = |name| start.handle(name).ok_or(Failure::NoHandle(name));
+    let (system, guest_memory) = (handle("system")?, handle("guest-memory")?);
+    let kernel = |what| move |status| Failure::Kernel(what, status);
+    let cpuid = launch::cpuid_entries(system).map_err(kernel("the host's CPUID"))?;
+    let bits = launch::physical_bits(&cpuid);
+    if bits <= C_BIT_POSITION {
+        return Err(Failure::NoCBit(bits));
+    }
+    let image = process::open(handle("files")?, "guest").and_then(process::read);
+    let image = image.map_err(kernel("the file guest"))?;
+    let memory = Memory::take(guest_memory, MEMORY_BYTES).ok_or(Failure::NoMemory)?;
+    let vm = call(system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
+    let vcpu = Vcpu::try_new(vm, 0).map_err(kernel("a vCPU"))?;
+    let mut machine = Machine::new(memory, Nested::new(vm, guest_memory));
+    let vmsa = launch::first_vmsa();
+    let guest = launch::launch(&mut machine, &image, &cpuid, &vmsa).map_err(Failure::Launch)?;
+    log::info!("launch digest {}", Hex(&guest.measurement()));
+    let mut serial = HostSerial::open(start.handle("serial-ports"));
+    let console = move |byte| serial.transmit(byte);
+    let mut simulator = Simulator::new(vcpu, machine, Services { cpuid, guest, console });
+    simulator.load(&vmsa);
+    Ok(simulator.run())
+}
+
+/// Bytes as hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
