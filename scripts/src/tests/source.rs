@@ -11,12 +11,22 @@ use crate::command::succeeds;
 use crate::project::Project;
 use crate::testing::{Case, Suite};
 
-/// What the interpreter leaves out: what takes minutes there and is safe code, above page tables that other
-/// tests change: the loader of executables, the fuzz targets, a loop over every stack's address, the log's
-/// ring, which has nothing unsafe; and what is assembly, since a page may go while it is looked at:
-/// operations that are done where they lie.
-const NOT_INTERPRETED: [&str; 5] =
-    ["task::elf", "host::targets", "below_each_stack", "log_ring::tests", "abi::in_place"];
+/// What the interpreter leaves out. What takes minutes there and is safe code, above page tables that other
+/// tests change: the loader of executables, the fuzz targets, layout, the host's map, the bitmap, the log's
+/// ring, and tests that take thousands of frames one by one. And what is assembly, since a page may go while
+/// it is looked at: operations that are done where they lie.
+const NOT_INTERPRETED: [&str; 10] = [
+    "task::elf",
+    "host::targets",
+    "layout::tests",
+    "memory::host_map",
+    "memory::bitmap",
+    "one_go_is_short_and_ends",
+    "frames_are_free_when_the_object",
+    "pieces_are_zeroed_adjacent",
+    "log_ring::tests",
+    "abi::in_place",
+];
 
 /// What of the VMM the interpreter runs: vCPUs over fake pages, and what they reach guest memory by. The rest
 /// is safe code over large tables.
