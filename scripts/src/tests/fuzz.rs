@@ -12,10 +12,10 @@ use crate::fuzz::{Fuzz, targets};
 use crate::testing::{Case, Suite};
 
 /// Inputs made from the corpus, a target; slow ones get a twentieth.
-const SMOKE_RUNS: u64 = 1_000_000;
+const SMOKE_RUNS: u64 = 500_000;
 const SLOWEST: u64 = 20;
 /// Inputs that libFuzzer tries, a target.
-const LIBFUZZER_RUNS: u64 = 100_000;
+const LIBFUZZER_RUNS: u64 = 50_000;
 
 /// How many times fewer inputs a target gets that is much slower than the others.
 fn fewer(target: &str) -> u64 {
