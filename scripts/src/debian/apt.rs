@@ -104,7 +104,10 @@ impl Apt {
         let archives = self.folder.join("archives");
         // apt writes a colon in a version as %3a.
         let file = |(name, version): &(String, String)| {
-            archives.join(format!("{name}_{}_amd64.deb", version.replace(':', "%3a")))
+            let of = |kind| archives.join(format!("{name}_{}_{kind}.deb", version.replace(':', "%3a")));
+            // Some packages are the same for every architecture.
+            let all = of("all");
+            if all.exists() { all } else { of("amd64") }
         };
         // A version never changes its contents, so what was downloaded once is good.
         let missing: Vec<_> = packages.iter().filter(|package| !file(package).exists()).collect();
