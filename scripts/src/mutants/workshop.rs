@@ -211,12 +211,14 @@ fn any_ran(words: &str) -> bool {
 
 /// The packages to build for images when a file has changed.
 fn packages_of(file: &Path) -> Result<&'static [&'static str]> {
-    const OF: [(&str, &[&str]); 6] = [
+    const OF: [(&str, &[&str]); 7] = [
         ("vmm-kernel", &["vmm-kernel"]),
         ("vmm-user/vmm", &["vmm"]),
         ("devices", &["vmm"]),
         ("decoder", &["vmm"]),
         ("vmm-user/init", &["init"]),
+        // Of all that is linked with it, the one whose killers are the ABI's.
+        ("vmm-user/runtime", &["abi-test"]),
         ("vcpu-abi", &PLINTH),
     ];
     let found = OF.iter().find(|(folder, _)| file.starts_with(PathBuf::from(folder)));
