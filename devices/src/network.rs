@@ -1,7 +1,15 @@
-//! What is at the other end of a network device: between a front end, virtio or 82574L, and what is behind.
+//! What is at the other end of a network device: between a front end, virtio or 82574L, and what is behind;
+//! and what either front end does to frames in the place of the guest: checksums, segments.
+
+pub mod checksum;
+pub mod packet;
+pub mod segments;
 
 /// The longest frame: MTU 1500, Ethernet header, VLAN tag.
 pub const FRAME_MAX: usize = 1518;
+/// The most bytes of a frame before it is cut into segments: an IP packet of 64 KiB and its headers.
+pub const UNCUT_MAX: usize = 0x1_1000;
+
 /// What is at the other end of the cable. Nothing here waits for anybody.
 pub trait Link: Send {
     /// Whether the link is up.

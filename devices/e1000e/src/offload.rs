@@ -1,5 +1,7 @@
 //! Checksums and segmentation of frames that the guest sends.
 
+use devices::network::checksum;
+
 /// What a context descriptor says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context {
@@ -85,8 +87,8 @@ impl Context {
             put(segment, payload + 4, behind);
         }
         let place = usize::from(self.payload.1);
-        let sum = u32::from(get(segment, place)) + u32::from(behind);
-        put(segment, place, (sum + (sum >> 16)) as u16);
+        let sum = checksum::add(get(segment, place), behind);
+        put(segment, place, sum);
     }
 
     fn sum(&self, frame: &mut [u8], wanted: Wanted) {
@@ -113,11 +115,6 @@ fn put(bytes: &mut [u8], at: usize, value: u16) {
 pub fn insert_sum(frame: &mut [u8], start: u8, place: u8, last: u16) {
     let end = if last == 0 { frame.len() } else { frame.len().min(usize::from(last) + 1) };
     let part = frame.get(start.into()..end).unwrap_or_default();
-    let sum = part.chunks(2).fold(0u64, |sum, pair| {
-        sum + (u64::from(pair.first().copied().unwrap_or(0)) << 8)
-            + u64::from(pair.get(1).copied().unwrap_or(0))
-    });
-    let folded = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-    let folded = (folded & 0xffff) + (folded >> 16);
-    put(frame, place.into(), !(folded as u16));
+    let sum = checksum::sum(part);
+    put(frame, place.into(), !sum);
 }

@@ -4,15 +4,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use devices::guest_memory::{GuestMemory, NotMemory};
-use devices::network::{FRAME_MAX, Link};
+use devices::network::{FRAME_MAX, Link, UNCUT_MAX};
 
 use crate::offload::{Context, Wanted, insert_sum};
 use crate::registers::Registers;
 use crate::ring::{AT_ONCE, Ring};
 use crate::spec::register;
 
-/// The most bytes of a frame before it is cut into segments.
-const BYTES_MAX: usize = 0x1_1000;
 /// Commands of a descriptor: last of a frame, checksum of a legacy one, report, extended.
 mod command {
     pub const LAST: u8 = 1 << 0;
@@ -40,7 +38,7 @@ pub struct Transmit {
 impl Default for Transmit {
     fn default() -> Self {
         Self {
-            frame: Vec::with_capacity(BYTES_MAX),
+            frame: Vec::with_capacity(UNCUT_MAX),
             scratch: vec![0; FRAME_MAX],
             context: Context::default(),
             wanted: Wanted::default(),
@@ -116,7 +114,7 @@ impl Transmit {
 
     fn collect(&mut self, gpa: u64, bytes: usize, memory: &impl GuestMemory) {
         let start = self.frame.len();
-        if self.is_lost || start + bytes > BYTES_MAX {
+        if self.is_lost || start + bytes > UNCUT_MAX {
             self.is_lost = true;
             return;
         }

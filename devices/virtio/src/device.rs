@@ -17,6 +17,9 @@ pub trait VirtioDevice: Send {
     fn features(&self) -> u64 {
         0
     }
+    /// Driver and device have agreed on these features, those of transport and rings among them. Until the
+    /// next [`reset`](Self::reset) they stay.
+    fn agreed(&mut self, _features: u64) {}
     /// How many queues it has: 1 to 64.
     fn queues(&self) -> u16;
     /// The most descriptors of each: a power of two.

@@ -137,6 +137,8 @@ pub struct Machine<D> {
     pub bench: Bench,
     /// What driver and device agree on.
     pub format: Format,
+    /// Which of the device's own features the driver accepts.
+    pub accepted: u64,
     /// The driver's queues.
     pub queues: Vec<DriverQueue>,
     /// Where the next buffer goes.
@@ -164,7 +166,7 @@ impl<D: VirtioDevice> Machine<D> {
         let mut function = VirtioPci::new(device, ram.clone(), rings);
         let mut bench = Bench::default();
         function.config_write(4, Width::Word, 6, &mut bench);
-        Self { function, ram, bench, format, queues: Vec::new(), next_buffer: BUFFERS }
+        Self { function, ram, bench, format, accepted: 0xff_ffff, queues: Vec::new(), next_buffer: BUFFERS }
     }
 
     /// A device that is ready, with queues of so many descriptors.
@@ -180,7 +182,7 @@ impl<D: VirtioDevice> Machine<D> {
         self.set_common(common::STATUS, Width::Byte, (1 | status::DRIVER).into());
         self.set_common(common::DEVICE_FEATURE_SELECT, Width::Dword, 0);
         let low = self.common(common::DEVICE_FEATURE, Width::Dword);
-        let mut accepted = low & 0xf_ffff | feature::VERSION_1;
+        let mut accepted = low & self.accepted | feature::VERSION_1;
         for (is_wanted, bit) in [
             (self.format.packed, feature::PACKED),
             (self.format.indirect, feature::INDIRECT),

@@ -12,6 +12,7 @@ pub mod nvme;
 pub mod pci_bus;
 pub mod tpm;
 pub mod virtio;
+pub mod virtio_net;
 
 pub use ram_files::model::run as ram_files;
 
@@ -20,7 +21,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 13] = [
+    let own: [Target; 14] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Target> {
         ("tpm_crb", tpm::crb),
         ("tpm_fifo", tpm::fifo),
         ("virtio_block", virtio::block),
+        ("virtio_net", virtio_net::run),
     ];
     decoder_oracle::targets::TARGETS
         .into_iter()
@@ -71,7 +73,7 @@ pub fn slowness(target: &str) -> u64 {
         // It has a machine to make, and memory to clear.
         "virtio_block" => 10,
         // And pages to give to its driver.
-        "nvme" | "e1000e" => 20,
+        "nvme" | "e1000e" | "virtio_net" => 20,
         _ => 1,
     }
 }

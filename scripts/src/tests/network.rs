@@ -26,6 +26,11 @@ const FILE_BYTES: usize = 2 << 20;
 /// What the guest does, a file of its own: a kernel's command line is too short for it.
 const SCRIPT: &str = include_str!("network.sh");
 
+/// What Linux' virtio driver must agree on, a character a feature from 0 on (virtio 1.2, 5.1.3): sums both
+/// ways, the longest packet, the address, segments of three kinds, mergeable buffers, the status, commands of
+/// three kinds; several pairs of queues or not; a command for the address.
+const FEATURES: [&str; 2] = ["110101000001110111110001", "110101000001110111110011"];
+
 /// A driver that ends after so many frames, again and again.
 const IMPATIENT: [(&str, &str); 1] =
     [("  set serve net\n", "  set serve net\n  set frames 700\n  file impatient-net\n")];
@@ -101,8 +106,14 @@ fn network(
     case.record_lines(&booted.console_text(), &["network: "]);
     case.record_lines(&booted.log_text(), &["host-net", "host-pci", "panic"]);
     case.expect_outcome(&booted, Outcome::PowerOff)?;
+    let pairs = if driver == "virtio_net" { processors } else { 1 };
+    if driver == "virtio_net" {
+        let features = if pairs > 1 { FEATURES[1] } else { FEATURES[0] };
+        case.expect(&booted.console, &format!("network: features {features}"))?;
+    }
     for line in [
         &format!("network: driver {driver}"),
+        &format!("network: queues {pairs}"),
         &format!("network: address {ADDRESS}"),
         "network: lease 10.0.2.15 255.255.255.0 10.0.2.2",
         &format!("network: fetched {}", md5(case, &file)?),

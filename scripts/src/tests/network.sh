@@ -16,6 +16,10 @@ rounds=$(echo "$words" | cut -d, -f3)
 until [ -e /sys/class/net/eth0/address ]; do sleep 0.1; done
 ifconfig eth0 up
 say "driver $(basename "$(readlink /sys/class/net/eth0/device/driver)")"
+# What driver and device have agreed on, a character a feature from 0 on; nothing of the kind for others.
+features=/sys/class/net/eth0/device/features
+[ ! -e $features ] || say "features $(cut -c1-24 $features)"
+say "queues $(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)"
 say "address $(cat /sys/class/net/eth0/address)"
 until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do sleep 0.1; done
 

@@ -204,7 +204,7 @@ fn build_board(
 ) -> Result<Parts> {
     let mut builder = Builder::default();
     lay_out(start, config, router, &mut builder);
-    virtio::add_all(start, ram, disk, config.tsc_hz, &mut builder);
+    virtio::add_all(start, ram, disk, config, &mut builder);
     (extension.add_devices)(start, &mut builder);
     ranges::add_all(start, &mut builder).map_err(StartError::Guest)?;
     builder.finish(ram.ranges()).map_err(|error| StartError::Guest(alloc::format!("{error}")))

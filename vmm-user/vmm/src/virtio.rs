@@ -12,7 +12,8 @@
 //! More of a disk: `set disk-serial TEXT`, `set disk-queues N`, `set disk-access read-only`. With
 //! `set disk-key FILE` either kind has nothing but ciphertext of what the guest has ([`crate::disk_key`]).
 //! With `set disk-front nvme` the guest finds it behind an NVMe controller, and its work is always done by a
-//! thread. With `set net-front e1000e` the guest finds the network behind an Intel 82574L.
+//! thread. With `set net-front e1000e` the guest finds the network behind an Intel 82574L; a virtio network
+//! has `set net-queues N` pairs of queues, 1 to 8, or without that as many as there are vCPUs.
 //! Packed rings are offered besides split ones by `set virtio-rings packed`. All but what is the host's is
 //! reached in the exit that notifies.
 
@@ -38,11 +39,11 @@ use runtime::process;
 use virtio_devices::blk::{Block, BlockConfig};
 use virtio_devices::console::Console;
 use virtio_devices::device::VirtioDevice;
-use virtio_devices::net::Net;
+use virtio_devices::net::{Net, PAIRS_MAX};
 use virtio_devices::pci::{Rings, VirtioPci};
 use virtio_devices::rng::Rng;
 
-use crate::board::{Builder, Place, place};
+use crate::board::{BoardConfig, Builder, Place, place};
 use crate::disk_key::{KeyFile, encrypted};
 use crate::guest_memory::GuestRam;
 use crate::random::RandomNumbers;
@@ -174,7 +175,7 @@ fn ram_disk(start: &Start, files: Handle, ram: &mut GuestRam) -> Result<RamDisk,
 }
 
 /// Puts the virtio devices on the board that the configuration wants inside.
-pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, tsc_hz: u64, board: &mut Builder) {
+pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, config: &BoardConfig, board: &mut Builder) {
     if let Some(disk) = disk {
         add_disk(start, ram, disk, board);
     }
@@ -189,33 +190,42 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, tsc_hz: u64, b
         add(start, ram, Console::new(Loopback::default()), board);
     }
     if is_inside(start, "virtio-net")
-        && let Err(why) = add_net(start, ram, tsc_hz, board)
+        && let Err(why) = add_net(start, ram, config, board)
     {
         log::error!("no network: {why}");
     }
+}
+
+/// How many pairs of queues a virtio network has: as the setting says, or one for each vCPU.
+fn net_queues(setting: Option<&str>, cpus: u32) -> Result<u16, String> {
+    let most = u32::from(PAIRS_MAX);
+    let Some(setting) = setting else { return Ok(cpus.clamp(1, most) as u16) };
+    let pairs = setting.parse().ok().filter(|pairs| (1..=most).contains(pairs));
+    pairs.map(|pairs| pairs as u16).ok_or_else(|| format!("net-queues {setting}: it is 1 to {most}"))
 }
 
 /// The network, of the host's if the configuration names one.
 ///
 /// # Errors
 /// When there is none: only this device is lost.
-fn add_net(start: &Start, ram: &GuestRam, tsc_hz: u64, board: &mut Builder) -> Result<(), String> {
+fn add_net(start: &Start, ram: &GuestRam, config: &BoardConfig, board: &mut Builder) -> Result<(), String> {
+    let pairs = net_queues(start.setting("net-queues"), config.cmos.cpus)?;
     let is_e1000e = is_other_front("net-front", start.setting("net-front"), "e1000e")?;
     let Some(name) = start.setting("net-channel") else {
         let neighbour = Neighbour::default();
         if is_e1000e {
             board.add_function(E1000e::new(neighbour, ram.clone(), ADDRESS));
         } else {
-            add(start, ram, Net::new(neighbour, ADDRESS), board);
+            add(start, ram, Net::new(neighbour, ADDRESS, pairs), board);
         }
         return Ok(());
     };
-    let Opened { link, bell, address } = host_net::open(start, name, tsc_hz)?;
+    let Opened { link, bell, address } = host_net::open(start, name, config.tsc_hz)?;
     let address = address.unwrap_or(ADDRESS);
     if is_e1000e {
         board.add_function_with_input(E1000e::new(link, ram.clone(), address), bell);
     } else {
-        let device = VirtioPci::new(Net::new(link, address), ram.clone(), rings(start));
+        let device = VirtioPci::new(Net::new(link, address, pairs), ram.clone(), rings(start));
         board.add_function_with_input(device, bell);
     }
     Ok(())
@@ -269,6 +279,16 @@ mod tests {
         assert_eq!(why, "virtio-rng runs inside the VMM only: write `device virtio-rng inside`");
         let inside = [("device.rtc", "process"), ("device.virtio-rng", "inside"), ("disk", "process")];
         assert_eq!(check_places(inside.into_iter()), Ok(()));
+    }
+
+    #[test]
+    fn a_network_has_a_pair_of_queues_for_each_vcpu() {
+        let cpus = [0, 1, 3, 8, 64].map(|cpus| net_queues(None, cpus));
+        assert_eq!(cpus, [1, 1, 3, 8, 8].map(Ok));
+        assert_eq!(["1", "8"].map(|setting| net_queues(Some(setting), 2)), [Ok(1), Ok(8)]);
+        for setting in ["0", "9", "", "-1", "two", "65537"] {
+            assert_eq!(net_queues(Some(setting), 2), Err(format!("net-queues {setting}: it is 1 to 8")));
+        }
     }
 
     #[test]

@@ -126,18 +126,21 @@ impl<D: VirtioDevice, M: GuestMemory> VirtioPci<D, M> {
         }
         let had = self.state.status;
         // No bit is taken back but by a reset, and the device's own is not the driver's (2.1.1).
-        let mut status = had | value & !status::NEEDS_RESET;
+        let mut new = had | value & !status::NEEDS_RESET;
         let accepted = self.state.driver_features;
         // A driver without VERSION_1 is a legacy one, which expects registers that are not here.
         let is_agreed = accepted & !self.features() == 0 && accepted & feature::VERSION_1 != 0;
         if had & status::FEATURES_OK == 0 && !is_agreed {
-            status &= !status::FEATURES_OK;
+            new &= !status::FEATURES_OK;
         }
         // A driver that goes on without features is not ready.
-        if status & status::FEATURES_OK == 0 {
-            status &= !status::DRIVER_OK;
+        if new & status::FEATURES_OK == 0 {
+            new &= !status::DRIVER_OK;
         }
-        self.state.status = status;
+        self.state.status = new;
+        if new & !had & status::FEATURES_OK != 0 {
+            self.device.agreed(accepted);
+        }
     }
 
     /// Changes what the driver says of a queue, until it is enabled.
