@@ -11,7 +11,7 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 18] = [
+pub const PLINTH: [&str; 19] = [
     "vmm-kernel",
     "init",
     "inspect",
@@ -27,6 +27,7 @@ pub const PLINTH: [&str; 18] = [
     "ram-files",
     "file-test",
     "host-net",
+    "host-rng",
     "net-test",
     "batch",
     "pvh-loader",

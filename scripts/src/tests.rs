@@ -9,6 +9,7 @@ mod chaos;
 pub mod devices;
 mod disk;
 mod ends;
+mod entropy;
 mod entry;
 mod exit_cost;
 mod files;
@@ -69,6 +70,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "47-ends", run: ends::run },
     Group { name: "48-devices", run: devices::run },
     Group { name: "49-disk", run: disk::run },
+    Group { name: "49-entropy", run: entropy::run },
     Group { name: "49-files", run: files::run },
     Group { name: "49-network", run: network::run },
     Group { name: "49-nvme", run: nvme::run },

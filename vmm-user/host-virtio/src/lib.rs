@@ -1,5 +1,5 @@
 //! Drives virtio devices of the host's (virtio 1.2): the transport over PCI, split virtqueues, the block
-//! device, the network device.
+//! device, the network device, the entropy device.
 //!
 //! The device is hostile. What it writes is read once, by volatile accesses, and checked: a used ring that
 //! says what was never asked for, a status that there is not, or silence, ends the driver with a
@@ -14,6 +14,7 @@ pub mod block;
 mod layout;
 pub mod net;
 pub mod queue;
+pub mod rng;
 pub mod transport;
 
 use core::fmt;

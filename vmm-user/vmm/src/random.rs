@@ -1,6 +1,8 @@
 //! Random numbers of the processor's: RDRAND and RDSEED (SDM volume 1, 7.3.17).
 #![allow(unsafe_code, reason = "RDRAND and RDSEED are instructions")]
 
+pub mod mixed;
+
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 
 use virtio_devices::rng::Entropy;

@@ -5,6 +5,7 @@
 //! | `device virtio-blk inside`, `set disk FILE` | a disk | that payload, in memory: [`ram_disk`] |
 //! | `device virtio-blk inside`, `set disk-channel NAME` | a disk | the host's: [`host_disk`], [`worker`] |
 //! | `device virtio-rng inside` | entropy | RDRAND: [`crate::random`] |
+//! | the same, `set rng-channel NAME` | entropy | RDRAND and the host's: [`crate::random::mixed`] |
 //! | `device virtio-console inside` | a console | itself: what is sent comes back ([`loopback`]) |
 //! | `device virtio-net inside` | a network | a neighbour at 10.0.2.2: [`neighbour`] |
 //! | the same, `set net-channel NAME` | a network | one of the host's, by that channel: [`host_net`] |
@@ -47,6 +48,7 @@ use crate::board::{BoardConfig, Builder, Place, place};
 use crate::disk_key::{KeyFile, encrypted};
 use crate::guest_memory::GuestRam;
 use crate::random::RandomNumbers;
+use crate::random::mixed::{self, Mixed};
 use host_disk::HostDisk;
 use host_net::Opened;
 use loopback::Loopback;
@@ -181,7 +183,7 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, config: &Board
     }
     if is_inside(start, "virtio-rng") {
         match RandomNumbers::detect() {
-            Some(source) => add(start, ram, Rng::new(source), board),
+            Some(source) => add_rng(start, ram, source, config.tsc_hz, board),
             // Rather no device than one that gives nothing: the guest would wait for its bytes.
             None => log::warn!("no RDRAND: the guest gets no entropy device"),
         }
@@ -193,6 +195,26 @@ pub fn add_all(start: &Start, ram: &GuestRam, disk: Option<Disk>, config: &Board
         && let Err(why) = add_net(start, ram, config, board)
     {
         log::error!("no network: {why}");
+    }
+}
+
+/// The entropy device, with the host's numbers mixed in if the configuration names who gives them.
+fn add_rng(start: &Start, ram: &GuestRam, source: RandomNumbers, tsc_hz: u64, board: &mut Builder) {
+    let channel = start.setting("rng-channel").map(|name| start.handle(name).ok_or(name));
+    let seeds = match channel {
+        None => None,
+        Some(Err(name)) => {
+            log::error!("no channel named {name} to the host's entropy");
+            None
+        }
+        Some(Ok(channel)) => mixed::start(Channel(channel), tsc_hz)
+            .inspect_err(|status| log::error!("the host's entropy: {status}"))
+            .ok(),
+    };
+    // Without the host's the processor's are as good as ever.
+    match seeds {
+        Some(seeds) => add(start, ram, Rng::new(Mixed::new(source, seeds)), board),
+        None => add(start, ram, Rng::new(source), board),
     }
 }
 

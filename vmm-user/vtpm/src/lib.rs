@@ -51,6 +51,7 @@ use alloc::sync::Arc;
 
 use devices::acpi_entry::TpmInterface;
 use runtime::abi::operation::SystemInfo;
+use runtime::channel::Channel;
 use runtime::event::Event;
 use runtime::{Start, call, exit, thread};
 use vmm::device_host::{Faithful, Host};
@@ -103,7 +104,7 @@ fn serve(start: &Start, end_at: Option<u32>) -> Result<(), &'static str> {
     let is_allowed = is_presence_allowed(start.setting("ppi")).ok_or("`set ppi` takes allow or deny")?;
     let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
     let tsc_hz = info.ok_or("there is no handle to read the system's facts by: `grant system r`")?.tsc_hz;
-    let machine =
+    let mut machine =
         Machine::detect(tsc_hz).ok_or("there is no TPM: the processor has neither RDSEED nor RDRAND")?;
     let place = Place::of(start).inspect_err(|why| log::error!("{why}"));
     let place = place.map_err(|_| "the TPM's state has no place")?;
@@ -112,7 +113,12 @@ fn serve(start: &Start, end_at: Option<u32>) -> Result<(), &'static str> {
     let executing = exchange.clone();
     // On the last processor: a vCPU that works alone is mostly the first one.
     let cpu = info.map_or(0, |info| info.cpus.saturating_sub(1));
+    let host_entropy = start.setting("rng-channel").and_then(|name| start.handle(name)).map(Channel);
     let work = move || {
+        // On this thread: the guest's accesses to registers are not to wait for the host.
+        if let Some(channel) = host_entropy {
+            machine.ask_host(channel);
+        }
         let tpm = TpmProcess { exchange: executing, ordered, is_allowed, end_at };
         let why = tpm.execute(|| place.open(machine, tsc_hz).map(|(tpm, kept)| Running::new(tpm, kept)));
         log::error!("{why}");
