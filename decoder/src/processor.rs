@@ -53,8 +53,6 @@ bitflags! {
         const MOVDIRI = 1 << 15;
         /// No instruction: a null selector clears the segment's base on AMD's processors too.
         const NULL_CLEARS_BASE = 1 << 16;
-        /// No instruction either: tables of the third level may map pages of 1 GiB.
-        const GIGABYTE_PAGES = 1 << 17;
     }
 }
 
@@ -87,7 +85,7 @@ impl Processor {
         };
         let [_, _, ecx, edx] = leaf(1);
         let [_, ebx_7, ecx_7, _] = leaf(7);
-        let [_, _, ecx_ext, edx_ext] = leaf(0x8000_0001);
+        let [_, _, ecx_ext, _] = leaf(0x8000_0001);
         let mut features = Features::empty();
         for (register, bit, feature) in [
             (edx, 8, Features::CX8),
@@ -106,7 +104,6 @@ impl Processor {
             (ecx_7, 27, Features::MOVDIRI),
             (ecx_ext, 5, Features::LZCNT),
             (ecx_ext, 6, Features::SSE4A),
-            (edx_ext, 26, Features::GIGABYTE_PAGES),
             (leaf(0x8000_0021)[0], 6, Features::NULL_CLEARS_BASE),
         ] {
             features.set(feature, register & 1 << bit != 0);

@@ -2,8 +2,8 @@
 
 use decoder::walk::{self, Paging, WalkError};
 use decoder::{
-    DescriptorTable, Features, GuestMemory, Machine, Mode, PortRequest, Processor, Segment, SegmentState,
-    Size, SystemSegment, Table,
+    DescriptorTable, GuestMemory, Machine, Mode, PortRequest, Processor, Segment, SegmentState, Size,
+    SystemSegment, Table,
 };
 use devices::capability::Width;
 use runtime::abi::registers::{self, Groups};
@@ -255,7 +255,7 @@ impl<S: Surroundings> Machine for VcpuMachine<'_, S> {
             // CPUID does not offer protection keys.
             pkru: 0,
             physical_bits: PHYSICAL_BITS,
-            gigabyte_pages: self.processor().features.contains(Features::GIGABYTE_PAGES),
+            gigabyte_pages: true,
         }
     }
 

@@ -30,19 +30,6 @@ fn a_port_is_accessed_only_as_the_processor_has_checked_it() {
     assert_eq!((machine.ports, machine.registers.page.rip()), (1, CODE + 1));
 }
 
-/// A page of 1 GiB is one only where CPUID offers such; elsewhere its entry has a reserved bit.
-#[test]
-fn large_pages_are_those_that_the_processor_has() {
-    let fetched = |features| {
-        let mut machine = Machine::new(features);
-        machine.put(PDPT, &(PRESENT | 0x80).to_le_bytes());
-        machine.put(CODE, &[0x88, 0x07]);
-        machine.fetch().is_ok()
-    };
-    assert!(fetched(Features::all()));
-    assert!(!fetched(Features::all() - Features::GIGABYTE_PAGES));
-}
-
 /// What is emulated is loaded again, and its segments are the guest's.
 #[test]
 fn flags_are_marked_and_segments_asked_for() {
