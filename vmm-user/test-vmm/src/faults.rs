@@ -17,8 +17,8 @@ use device_link::serve::Server;
 use device_link::{WORDS, Words};
 use devices::capability::Device;
 use runtime::event::Event;
-use runtime::sync::Mutex;
 use runtime::{Start, exit, syscall};
+use spin::Mutex;
 use vmm::device_host::Serve;
 
 /// Once in how many requests; 0 for never.

@@ -24,7 +24,7 @@ use devices::bus::{BarMap, DeviceId, MmioMap, PortMap};
 use devices::capability::{Platform, PowerEvent, Width};
 use devices::pm::TimerWidth;
 use devices::router::Router;
-use runtime::sync::Mutex;
+use spin::Mutex;
 
 use crate::clock::Clock;
 

@@ -20,8 +20,8 @@ use runtime::abi::operation::{Handle, InterruptBind};
 use runtime::abi::status::Status;
 use runtime::channel::{Arrived, Endpoint, Received};
 use runtime::event::Event;
-use runtime::sync::Mutex;
 use runtime::{Start, call, process, thread};
+use spin::Mutex;
 
 use crate::console::HostSerial;
 use crate::guest_memory::ranges;

@@ -25,8 +25,8 @@ use runtime::abi::run_page::XSAVE_BYTES;
 use runtime::abi::run_page::work;
 use runtime::abi::status::Status;
 use runtime::event::Event;
-use runtime::sync::Mutex;
 use runtime::{Start, call, exit, process, thread};
+use spin::Mutex;
 
 use crate::board::{Board, BoardConfig, Builder, Parts, Signal, lay_out, ranges};
 use crate::clock::Clock;

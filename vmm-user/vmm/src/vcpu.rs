@@ -34,8 +34,8 @@ use runtime::abi::exit::NOTABLE;
 use runtime::abi::operation::{Call, Handle, VcpuCreate, VcpuKick, end_reason};
 use runtime::abi::run_page::{PAGE_BYTES, work};
 use runtime::abi::status::Status;
-use runtime::sync::Mutex;
 use runtime::{call, heap, syscall};
+use spin::Mutex;
 
 pub use page::VcpuPages;
 pub use registers::EntryRegisters;

@@ -9,7 +9,7 @@ use devices::capability::{
     Device, Input, Lines, Mmio, MmioDevice, MmioRange, PortDevice, PortRange, Ports, Timer, Width,
 };
 use devices::router::Router;
-use runtime::sync::Mutex;
+use spin::Mutex;
 
 use super::BoardAccess;
 use super::pci::Function;

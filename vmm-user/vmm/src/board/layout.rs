@@ -14,7 +14,7 @@ use devices::rtc::{CmosConfig, Rtc};
 use devices::uart::{self, Uart};
 use runtime::Start;
 use runtime::abi::operation::Handle;
-use runtime::sync::Mutex;
+use spin::Mutex;
 
 use super::TIMER_WIDTH;
 use super::builder::Builder;

@@ -9,7 +9,7 @@ use runtime::abi::registers::Groups;
 use runtime::abi::run_page::work;
 use runtime::abi::xcr0;
 
-use runtime::sync::Mutex;
+use spin::Mutex;
 
 use super::events::Attention;
 use super::{Bus, HaltPolicy, Vcpu};

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use devices::egg_timer::EggTimer;
 use devices::hpet::{HPET_BASE, Hpet, LegacyReplacement};
 use devices::pci::spec;
-use runtime::sync::Mutex;
+use spin::Mutex;
 
 use super::super::pci::Host;
 use super::super::tests::{Probe, finished};
