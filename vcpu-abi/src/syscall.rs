@@ -19,7 +19,7 @@ pub const SYS_BATCH: u64 = 1;
 /// with [`NOTABLE`](crate::exit::NOTABLE) or without; the exit record says more.
 pub const SYS_RUN: u64 = 2;
 /// Lets other threads of the same priority run first. `RDI`: a TSC value, until which all others run, also
-/// those of lower priority; one that has passed, as 0, is none.
+/// those of lower priority, for a millisecond at most; one that has passed, as 0, is none.
 pub const SYS_YIELD: u64 = 3;
 /// Ends the calling thread. The process ends with its last thread.
 pub const SYS_THREAD_EXIT: u64 = 4;

@@ -258,11 +258,13 @@ pub fn schedule() {
 }
 
 /// Lets threads that are as urgent as the running one run first, and those that are less urgent too, until
-/// then.
+/// then, or for a millisecond.
 pub fn yield_until(deadline_tsc: u64) {
-    if deadline_tsc > time::now() {
+    let now = time::now();
+    if deadline_tsc > now {
         current().prepare_to_block();
-        block(deadline_tsc);
+        // A caller who has left something in the register does not sleep for ever.
+        block(deadline_tsc.min(now + time::tsc_hz() / 1000));
     } else {
         schedule();
     }

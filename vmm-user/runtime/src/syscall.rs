@@ -219,7 +219,7 @@ pub fn yield_now() {
     yield_until(0);
 }
 
-/// Lets all others of this processor run, whatever their priority, until a TSC value.
+/// Lets all others of this processor run, whatever their priority, until a TSC value, or for a millisecond.
 pub fn yield_until(tsc: u64) {
     // SAFETY: touches no memory.
     unsafe { raw(SYS_YIELD, tsc, 0) };
