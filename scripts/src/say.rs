@@ -3,9 +3,13 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// All bars and signs of life. Threads may show one each, and what is printed meanwhile goes above them.
+static SHOWN: LazyLock<MultiProgress> = LazyLock::new(|| MultiProgress::with_draw_target(target()));
 
 /// A line of progress on standard error.
 pub fn say(text: impl Display) {
@@ -24,15 +28,17 @@ pub fn raw(text: &str) {
 /// # Errors
 /// When it is closed.
 pub fn print(text: impl Display) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    // At once, since what follows may take long, or be another program's output.
-    write!(out, "{text}").and_then(|()| out.flush())
+    SHOWN.suspend(|| {
+        let mut out = std::io::stdout().lock();
+        // At once, since what follows may take long, or be another program's output.
+        write!(out, "{text}").and_then(|()| out.flush())
+    })
 }
 
 /// A bar for work of so many steps, on a terminal; elsewhere it draws nothing. It is gone when it is
 /// finished.
 pub fn bar(steps: u64, what: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(steps), target());
+    let bar = SHOWN.add(ProgressBar::new(steps));
     if let Ok(style) =
         ProgressStyle::with_template("plinth: {msg} [{bar:30}] {pos}/{len}, {elapsed}, {eta} to go")
     {
@@ -44,7 +50,7 @@ pub fn bar(steps: u64, what: &str) -> ProgressBar {
 
 /// A sign of life for work of unknown length, on a terminal; gone when it is finished.
 pub fn spinner(what: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, target());
+    let bar = SHOWN.add(ProgressBar::no_length());
     if let Ok(style) = ProgressStyle::with_template("plinth: {msg} {spinner} {elapsed}") {
         bar.set_style(style);
     }

@@ -153,10 +153,12 @@ impl Suite {
             Ok(()) => self.line(&format!("ok      {name} ({seconds} s)")),
             Err(_) => {
                 let out = case.file("out");
-                self.line(&format!("FAILED  {name} ({seconds} s); the end of {}:", out.display()));
-                for line in last_lines(case.words(), SHOWN).lines() {
-                    self.line(&format!("    | {line}"));
-                }
+                let end = last_lines(case.words(), SHOWN).trim_end().replace('\n', "\n    | ");
+                // In one go, lest another lane's lines come between.
+                self.line(&format!(
+                    "FAILED  {name} ({seconds} s); the end of {}:\n    | {end}",
+                    out.display()
+                ));
             }
         }
         let (passed, words, boots) = (result.is_ok(), case.words().to_owned(), case.boots());
@@ -184,6 +186,13 @@ impl Suite {
     pub fn count(&mut self, passed: u32, failed: u32) {
         self.passed += passed;
         self.failed += failed;
+    }
+
+    /// Takes over what became of another suite's checks.
+    pub fn take_over(&mut self, other: Self) {
+        self.count(other.passed, other.failed);
+        self.measures.extend(other.measures);
+        self.checked.extend(other.checked);
     }
 
     /// A line about the checks.
@@ -264,6 +273,11 @@ mod tests {
         let said = plinth_qemu::read_text(&folder.join("wrong.out"));
         assert!(said.contains("expected \"haystack\" in here"), "{said}");
         assert_eq!(plinth_qemu::read_text(&folder.join("good.out")), "a word\n");
+        let beside = folder.join("beside");
+        let mut other = Suite::new(&Project::open().unwrap(), &beside).unwrap();
+        assert!(other.check("beside", |_| Ok(())) && beside.join("beside.out").exists());
+        suite.take_over(other);
+        assert_eq!((suite.counts(), suite.checked().len()), ((2, 2), 4));
         assert!(!suite.finish());
         assert!(
             !Suite::new(&Project::open().unwrap(), &folder).unwrap().finish(),

@@ -46,39 +46,57 @@ pub struct Group {
     pub name: &'static str,
     /// Runs its checks with this QEMU. An error is one of the group's set-up, and counts as a failed check.
     pub run: fn(&mut Suite, &Qemu) -> Result<()>,
+    /// Beside which others it runs.
+    pub lane: Lane,
+}
+
+/// Groups of one lane run one after the other, beside those of the other lane: most boots keep one core busy,
+/// and so does most of what computes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// What has virtual processors that run at the same time, waits for other programs, or takes all cores.
+    Boots,
+    /// What takes one core, and is the same however slowly it runs.
+    Computes,
 }
 
 /// All groups, in order.
 pub const GROUPS: &[Group] = &[
-    Group { name: "10-host", run: source::run },
-    Group { name: "12-fuzz", run: fuzz::run },
-    Group { name: "14-snp-images", run: snp_images::run },
-    Group { name: "20-boot", run: boot::run },
-    Group { name: "22-kernels", run: protocols::run },
-    Group { name: "25-who-handles", run: who_handles::run },
-    Group { name: "30-abi", run: abi::run },
-    Group { name: "31-kernel", run: kernel::run },
-    Group { name: "32-entry", run: entry::run },
-    Group { name: "33-host", run: host::run },
-    Group { name: "34-interrupts-off", run: interrupts_off::run },
-    Group { name: "35-hostile-guest", run: hostile::run },
-    Group { name: "37-late-processor", run: late::run },
-    Group { name: "39-chaos", run: chaos::run },
-    Group { name: "40-exit-cost", run: exit_cost::run },
-    Group { name: "45-c", run: c_process::run },
-    Group { name: "46-resets", run: resets::run },
-    Group { name: "47-ends", run: ends::run },
-    Group { name: "48-devices", run: devices::run },
-    Group { name: "49-disk", run: disk::run },
-    Group { name: "49-entropy", run: entropy::run },
-    Group { name: "49-files", run: files::run },
-    Group { name: "49-network", run: network::run },
-    Group { name: "49-nvme", run: nvme::run },
-    Group { name: "49-root", run: root::run },
-    Group { name: "49-tpm", run: tpm::run },
-    Group { name: "49-virtio", run: virtio::run },
-    Group { name: "50-caches", run: caches::run },
-    Group { name: "55-mmio-forms", run: mmio_forms::run },
-    Group { name: "57-inspect", run: inspect::run },
-    Group { name: "65-snp-sim", run: snp_sim::run },
+    group("10-host", source::run, Lane::Boots),
+    group("11-interpreter", source::interpreter, Lane::Computes),
+    group("12-fuzz", fuzz::run, Lane::Computes),
+    group("14-snp-images", snp_images::run, Lane::Computes),
+    group("20-boot", boot::run, Lane::Boots),
+    group("22-kernels", protocols::run, Lane::Boots),
+    group("25-who-handles", who_handles::run, Lane::Boots),
+    group("30-abi", abi::run, Lane::Boots),
+    group("31-kernel", kernel::run, Lane::Boots),
+    group("32-entry", entry::run, Lane::Boots),
+    group("33-host", host::run, Lane::Boots),
+    group("34-interrupts-off", interrupts_off::run, Lane::Boots),
+    group("35-hostile-guest", hostile::run, Lane::Boots),
+    group("37-late-processor", late::run, Lane::Boots),
+    group("39-chaos", chaos::run, Lane::Boots),
+    group("40-exit-cost", exit_cost::run, Lane::Computes),
+    group("45-c", c_process::run, Lane::Boots),
+    group("46-resets", resets::run, Lane::Boots),
+    group("47-ends", ends::run, Lane::Boots),
+    group("48-devices", devices::run, Lane::Boots),
+    group("49-disk", disk::run, Lane::Boots),
+    group("49-entropy", entropy::run, Lane::Boots),
+    group("49-files", files::run, Lane::Boots),
+    group("49-network", network::run, Lane::Boots),
+    group("49-nvme", nvme::run, Lane::Boots),
+    group("49-root", root::run, Lane::Boots),
+    group("49-tpm", tpm::run, Lane::Boots),
+    group("49-virtio", virtio::run, Lane::Boots),
+    group("50-caches", caches::run, Lane::Boots),
+    group("55-mmio-forms", mmio_forms::run, Lane::Computes),
+    group("57-inspect", inspect::run, Lane::Boots),
+    group("65-snp-sim", snp_sim::run, Lane::Boots),
 ];
+
+/// A group of a lane.
+pub const fn group(name: &'static str, run: fn(&mut Suite, &Qemu) -> Result<()>, lane: Lane) -> Group {
+    Group { name, run, lane }
+}

@@ -9,7 +9,7 @@ use plinth_qemu::Qemu;
 use crate::mutants::{self, Mutant, Record, Report, Verdict, Workshop};
 use crate::project::{Project, write};
 use crate::testing::Suite;
-use crate::tests::Group;
+use crate::tests::{Group, Lane, group};
 use crate::{build, say};
 
 /// Breaks Plinth in each way of a list (scripts/mutants.d), and sees that a test notices
@@ -127,7 +127,7 @@ fn counts(reports: &[Report]) -> String {
 const FEW: usize = 6;
 
 /// The group of `scripts/test`: a few of those that were killed are killed again, others with each commit.
-pub const GROUP: Group = Group { name: "60-mutants", run: few };
+pub const GROUP: Group = group("60-mutants", few, Lane::Boots);
 
 fn few(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     let project = suite.project().clone();

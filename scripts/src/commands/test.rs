@@ -8,7 +8,7 @@ use plinth_qemu::Qemu;
 use super::mutants;
 use crate::project::Project;
 use crate::testing::Suite;
-use crate::tests::GROUPS;
+use crate::tests::{GROUPS, Group, Lane};
 use crate::{build, say};
 
 /// Builds, runs every test, ends with a line of counts
@@ -33,7 +33,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     };
     let mut groups: Vec<_> =
         GROUPS.iter().chain([&mutants::GROUP]).filter(|group| wanted(group.name)).collect();
-    // The numbers in the names are the order.
+    // The numbers in the names are the order, in each lane.
     groups.sort_by_key(|group| group.name);
     if options.list {
         groups.iter().try_for_each(|group| say::print(format_args!("{}\n", group.name)))?;
@@ -41,12 +41,30 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     }
     let qemu = Qemu::find(None)?;
     build::plinth(project)?;
-    let mut suite = Suite::new(project, &project.work.join("tests"))?;
+    let folder = project.work.join("tests");
+    let mut suite = Suite::new(project, &folder)?;
+    let mut beside = Suite::new(project, &folder.join("beside"))?;
+    let (boots, computes): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.lane == Lane::Boots);
+    // With one core the second lane would only take the first one's time.
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| run_lane(&computes, &mut beside, &qemu));
+            run_lane(&boots, &mut suite, &qemu);
+        });
+    } else {
+        run_lane(&computes, &mut beside, &qemu);
+        run_lane(&boots, &mut suite, &qemu);
+    }
+    suite.take_over(beside);
+    Ok(if suite.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs groups one after the other.
+fn run_lane(groups: &[&Group], suite: &mut Suite, qemu: &Qemu) {
     for group in groups {
-        if let Err(error) = (group.run)(&mut suite, &qemu) {
+        if let Err(error) = (group.run)(suite, qemu) {
             // A group that does not even begin is a failure that is counted, and the others still run.
             suite.check(group.name, |_| Err(error));
         }
     }
-    Ok(if suite.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,6 @@
 //! The time limit of a check. A check that hangs waits for a program: when its time is over the programs that
-//! it started are killed, with all of their children, so that it ends and the run goes on.
+//! it started are killed, with all of their children, so that it ends and the run goes on. (Those of a check
+//! that runs beside it as well: this program does not know who of its threads has started which.)
 
 mod processes;
 
