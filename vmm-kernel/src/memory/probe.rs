@@ -4,27 +4,22 @@
 
 use core::arch::x86_64::{_mm_clflush, _mm_mfence};
 
-use vcpu_abi::boot::BOOT_PAGE_VIRTUAL;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::PhysFrame;
 
-use super::self_map;
+use super::self_map::{self, SPARE_PAGE};
 use crate::layout::PAGE;
-
-/// Where the page is mapped meanwhile: the last page of the boot page's page table, which the image brings
-/// and uses the front of. There is no frame allocator yet that could give another table.
-const PLACE: u64 = BOOT_PAGE_VIRTUAL + 511 * PAGE;
 
 /// Whether the page at a physical address keeps what is written to it. Its last eight bytes are tried: a
 /// device that the host calls memory has registers at the beginning, if anywhere.
 pub fn holds(physical: u64) -> bool {
-    let word = (PLACE + PAGE - 8) as *mut u64;
+    let word = (SPARE_PAGE + PAGE - 8) as *mut u64;
     let frame = PhysFrame::containing_address(PhysAddr::new_truncate(physical));
-    // SAFETY: the image's tables have the page table, and nothing else uses this page of it; one processor
+    // SAFETY: there is no frame allocator yet, whose tables would need the spare page; one processor
     // runs, interrupts are off. The memory is not the image's, and holds the guest's payload at most, which
     // is put back.
     unsafe {
-        self_map::repoint(PLACE, Some((frame, self_map::MapKind::Data)));
+        self_map::repoint(SPARE_PAGE, Some((frame, self_map::MapKind::Data)));
         let before = word.read_volatile();
         // More than one value, since one may happen to be what an empty bus gives; the last is what was
         // there.
@@ -35,7 +30,7 @@ pub fn holds(physical: u64) -> bool {
             _mm_mfence();
             word.read_volatile() == value
         });
-        self_map::repoint(PLACE, None);
+        self_map::repoint(SPARE_PAGE, None);
         held
     }
 }

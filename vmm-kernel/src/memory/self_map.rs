@@ -4,7 +4,7 @@
 //! share what is below.
 #![allow(unsafe_code, reason = "page tables say what memory is")]
 
-use vcpu_abi::boot::SELF_MAP_SLOT;
+use vcpu_abi::boot::{BOOT_PAGE_VIRTUAL, SELF_MAP_SLOT};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
@@ -19,6 +19,10 @@ use crate::volatile::Volatile;
 
 /// First address of the self-map.
 const SELF_MAP: u64 = 0xffff_0000_0000_0000 | (SELF_MAP_SLOT as u64) << 39;
+
+/// A page for a frame that has no other place yet: the last one of the boot page's page table, which the
+/// image brings and uses the front of. There is one for all processors.
+pub const SPARE_PAGE: u64 = BOOT_PAGE_VIRTUAL + 511 * PAGE;
 
 /// How a kernel page is mapped; never executable, never for users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,24 @@ unsafe fn clear(page: u64) {
     unsafe { &*(page as *const Words) }.fill(0);
 }
 
+/// Takes a frame for a table, and zeroes it before it is one: what a process or guest has left in it must at
+/// no moment be entries, which a processor may follow without being told to (APM volume 2, 5.5).
+///
+/// # Safety
+/// The lock is held: the spare page is one for all processors.
+unsafe fn take_table() -> Result<PhysFrame, MemoryError> {
+    let frame = bitmap::take()?;
+    // Another processor may have had it elsewhere, and this one have looked there ahead of time.
+    tlb::flush(VirtAddr::new(SPARE_PAGE));
+    // SAFETY: the image's tables have the page's table, and by the caller's promise nothing refers to it.
+    unsafe {
+        repoint(SPARE_PAGE, Some((frame, MapKind::Data)));
+        clear(SPARE_PAGE);
+        repoint(SPARE_PAGE, None);
+    }
+    Ok(frame)
+}
+
 /// Makes sure that the page table for `address` exists.
 fn ensure_table(address: u64) -> Result<(), MemoryError> {
     for level in (2..=4).rev() {
@@ -77,12 +99,12 @@ fn ensure_table(address: u64) -> Result<(), MemoryError> {
         if place.get() != 0 {
             continue;
         }
-        let frame = bitmap::take()?;
-        // In place before it is cleared: the self-map is the only way to it. Nothing below it is in use yet.
+        // SAFETY: the lock is held.
+        let frame = unsafe { take_table() }?;
         place.set(Entry::encode(frame.start_address(), Flags::PRESENT | Flags::WRITABLE).word());
         let table = (entry(address, level - 1) as u64) & !(PAGE - 1);
-        // SAFETY: the new table has just become visible at this address, and nothing uses it yet.
-        unsafe { clear(table) };
+        // SAFETY: the new table has just become visible at this address.
+        checks::tables::is_empty(unsafe { &*(table as *const Words) }.iter());
     }
     Ok(())
 }
@@ -140,12 +162,12 @@ pub fn prepare_temporary(address: u64) -> Result<(), MemoryError> {
     ensure_table(address)
 }
 
-/// Points a temporary page of this processor somewhere else.
+/// Points a temporary page of this processor, or the spare one, somewhere else.
 ///
 /// # Safety
-/// The page is one of this processor's temporary ones and nothing refers to it.
+/// The page is this processor's until it is pointed nowhere, and nothing refers to it.
 pub unsafe fn repoint(address: u64, to: Option<(PhysFrame, MapKind)>) {
-    // SAFETY: `prepare_temporary` made the table; only this processor uses the entry.
+    // SAFETY: its table is there, by `prepare_temporary` or the image; only this processor uses the entry.
     let place = unsafe { &*entry(address, 1) };
     let entry = |(frame, kind): (PhysFrame, MapKind)| {
         Entry::encode(frame.start_address(), kind.flags() - Flags::GLOBAL)
