@@ -26,7 +26,7 @@ const FLOORS: &[&[&str]] = &[
     &["console"],
     &["memory"],
     // The platforms that a vCPU may run on, and the choice of one.
-    &["platform/svm"],
+    &["platform/snp", "platform/svm"],
     &["platform"],
     // The end of the machine.
     &["machine"],

@@ -1,6 +1,8 @@
 //! What stands between a vCPU and the platform: backends, each in a folder of its own. The objects of
 //! [`guest`](crate::guest) use the one that the kernel is built for: [`backend`].
 
+#[cfg(not(target_os = "none"))]
+pub mod snp;
 pub mod svm;
 
 /// The backend that this kernel is built for. A backend gives what the rest of the kernel takes from here:
