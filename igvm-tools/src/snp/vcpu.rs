@@ -1,6 +1,7 @@
 //! The state in which KVM starts vCPUs of SEV-SNP, and measures them.
 
-use plinth_snp_abi::vmsa::{EFER_SVME, SevFeatures, Vmsa};
+use plinth_snp_abi::vmsa::{SevFeatures, Vmsa};
+pub use plinth_snp_file::launch::{CR4_MCE, as_started};
 
 use super::processor::Signature;
 
@@ -9,8 +10,6 @@ pub const RESET_VECTOR: u32 = 0xffff_fff0;
 
 /// CR0.ET, which can't be cleared.
 const CR0_ET: u64 = 1 << 4;
-/// CR4.MCE, which KVM sets, as the host needs it.
-pub(crate) const CR4_MCE: u64 = 1 << 6;
 /// The x87 control word as QEMU resets it.
 const X87_CONTROL: u16 = 0x037f;
 
@@ -27,9 +26,4 @@ pub fn reset(entry: u32, signature: Signature, features: SevFeatures) -> Vmsa {
     vmsa.x87_fcw = X87_CONTROL;
     vmsa.rdx = signature.0.into();
     vmsa
-}
-
-/// The VMSA that KVM makes of a context in an IGVM file: two bits are set whatever the file says.
-pub fn as_started(context: &Vmsa) -> Vmsa {
-    Vmsa { efer: context.efer | EFER_SVME, cr4: context.cr4 | CR4_MCE, ..*context }
 }

@@ -2,13 +2,20 @@
 //! request to be ended whether all was as it should be. The C-bit is bit 47 of an address, so QEMU's
 //! processor has to have 48.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use igvm_tools::measure::hex;
+use igvm_tools::recipe::pages::LoadedPages;
+use igvm_tools::snp::launch::{Vcpus, image_digest};
+use igvm_tools::snp::processor::Signature;
+use igvm_tools::snp::reader::SnpFile;
 use plinth_qemu::{Outcome, Qemu};
+use plinth_snp_abi::vmsa::SevFeatures;
 
 use crate::assemble::{link, object};
-use crate::image::Image;
+use crate::image::{Image, config_with};
+use crate::project::write;
 use crate::testing::{Case, Suite};
 
 /// What the guest prints in the end.
@@ -16,21 +23,39 @@ const WORDS: &str = "SNP guest: validated, reflected, shared: all as it should b
 
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
-    suite.check("snp-sim", |case| guest_runs(case, qemu));
+    suite.check("snp-sim", |case| guest_runs(case, qemu, "guest"));
+    // The same guest from the reset vector on.
+    suite.check("snp-sim-reset", |case| guest_runs(case, qemu, "reset"));
     suite.check("snp-sim-narrow", |case| too_few_bits(case, qemu));
     Ok(())
 }
 
-fn image(case: &Case) -> Result<PathBuf> {
+/// The test guest as an IGVM file, by a recipe in its folder.
+fn guest(case: &Case, recipe: &str) -> Result<PathBuf> {
     let folder = case.project().root.join("vmm-user/snp-sim/guest");
-    let object = object(&folder.join("guest.S"), &case.sibling(""), &[], &[])?;
-    let guest = link(&folder.join("guest.ld"), &[], &[object], &case.file("bin"))?;
-    let image = Image::new(case.project(), "snp-sim")?;
-    image.set("files.guest", format_args!("file:{}", guest.display())).pack(&case.file("igvm"))
+    // By the names that the recipes have for them.
+    for part in ["guest", "reset"] {
+        let object = object(&folder.join(part).with_extension("S"), &case.sibling(""), &[], &[])?;
+        let program = case.sibling(&format!("snp-sim-{part}"));
+        link(&folder.join(part).with_extension("ld"), &[], &[object], &program)?;
+    }
+    let loaded = LoadedPages::read(&folder.join(recipe).with_extension("json"), &[case.sibling("")])?;
+    let file = case.file("guest.igvm");
+    write(&file, loaded.build()?)?;
+    Ok(file)
 }
 
-fn guest_runs(case: &mut Case, qemu: &Qemu) -> Result<()> {
-    let mut machine = case.machine(image(case)?);
+/// The simulator with a guest, and more settings.
+fn image(case: &Case, guest: &Path, settings: &[&str]) -> Result<PathBuf> {
+    Image::new(case.project(), "snp-sim")?
+        .config(&config_with(case.project(), "snp-sim", settings)?)
+        .set("files.guest", format_args!("file:{}", guest.display()))
+        .pack(&case.file("igvm"))
+}
+
+fn guest_runs(case: &mut Case, qemu: &Qemu, recipe: &str) -> Result<()> {
+    let guest = guest(case, recipe)?;
+    let mut machine = case.machine(image(case, &guest, &["memory-mib 16"])?);
     machine.memory_mib = 256;
     machine.cpu = Some(format!("{},phys-bits=48", qemu.cpu_model()));
     let booted = case.boot(qemu, &machine)?;
@@ -38,12 +63,23 @@ fn guest_runs(case: &mut Case, qemu: &Qemu) -> Result<()> {
     case.record_lines(&booted.console_text(), &["SNP guest"]);
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
     case.expect(&booted.console, WORDS)?;
+    case.expect(&booted.log, "16 MiB of memory")?;
+    // The firmware of the simulator and the tool measure the same.
+    case.expect(&booted.log, &format!("launch digest {}", digest(&guest)?))?;
     case.expect_no_panic(&booted)
+}
+
+/// The launch digest of an image with one vCPU.
+fn digest(image: &Path) -> Result<String> {
+    let bytes = std::fs::read(image)?;
+    // The vCPU's state is in the file, so that its model is of no matter.
+    let vcpus = Vcpus { count: 1, signature: Signature(0), features: SevFeatures::SNP_ACTIVE };
+    Ok(hex(&image_digest(&SnpFile::parse(&bytes)?, &vcpus)?))
 }
 
 /// With the 40 bits that QEMU's processors have otherwise there is no place for the C-bit, and that is said.
 fn too_few_bits(case: &mut Case, qemu: &Qemu) -> Result<()> {
-    let mut machine = case.machine(image(case)?);
+    let mut machine = case.machine(image(case, &guest(case, "guest")?, &[])?);
     machine.memory_mib = 256;
     machine.cpu = Some(format!("{},phys-bits=40", qemu.cpu_model()));
     let booted = case.boot(qemu, &machine)?;

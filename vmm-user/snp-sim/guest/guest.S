@@ -321,7 +321,9 @@ tables:
     .skip 511 * 8
 level3:
     .quad level2 + C_BIT + 3
-    .skip 511 * 8
+    .quad 0, 0
+    .quad level2_rom + C_BIT + 3
+    .skip 508 * 8
 level2:
     .quad level1 + C_BIT + 3
     .quad 0x83                      /* from 2 MiB on: the first 2 MiB, shared */
@@ -332,6 +334,9 @@ level1:
     .quad (page << 12) + C_BIT + 3
     .set page, page + 1
     .endr
+level2_rom:                         /* the last 2 MiB below 4 GiB: where reset.S is, if it is there */
+    .skip 511 * 8
+    .quad 0xffe00000 + C_BIT + 0x83
 stack:
     .skip 4096
 stack_end:

@@ -13,9 +13,9 @@ use runtime::abi::exit::Access as ExitAccess;
 use runtime::abi::registers::{Groups, Segment, gpr};
 use runtime::abi::status::Status;
 
-use crate::instruction;
 use crate::machine::{Machine, Touched};
 use crate::vcpu::Vcpu;
+use crate::{control, instruction};
 
 /// The guest's memory by linear address.
 struct Linear<'a> {
@@ -31,10 +31,11 @@ impl Linear<'_> {
         let walked = translate(self.machine.memory(), &self.paging, linear, Access::implicit(kind));
         let gpa = walked.map_err(fault)?.gpa;
         let access = if kind == Kind::Write { ExitAccess::WRITE } else { ExitAccess::empty() };
-        match self.machine.touch(gpa, access, false) {
+        let has_c_bit = control::has_c_bit(self.paging.cr0, self.paging.cr4);
+        match self.machine.touch(gpa, access, false, has_c_bit) {
             Ok(Touched::Again) => Ok(gpa),
             Ok(Touched::NotValidated) => Err(AccessFault::NotValidated { address: linear }),
-            Ok(Touched::Refused) => Err(AccessFault::NestedPageFault),
+            Ok(Touched::Refused | Touched::Device) => Err(AccessFault::NestedPageFault),
             Err(status) => {
                 self.failure = Some(status);
                 Err(AccessFault::NestedPageFault)

@@ -5,7 +5,7 @@ use core::fmt;
 
 use decoder::Intercept;
 use decoder::walk::{Access as WalkAccess, Kind as WalkKind, WalkError, translate};
-use plinth_snp_abi::exit;
+use plinth_snp_abi::exit::{self, NpfInfo};
 use plinth_snp_abi::msr;
 use plinth_snp_abi::vmsa::{SevFeatures, Vmsa};
 use plinth_snp_model::deliver::{Event, Outcome};
@@ -15,6 +15,7 @@ use runtime::abi::exit::{Access, ExitFlags, reason};
 use runtime::abi::registers::{EventInjection, Groups, SystemRegisters, event_kind, gpr};
 use runtime::abi::status::Status;
 
+use crate::control::{self, MSR_EFER, MSR_PAT};
 use crate::delivery;
 use crate::host::{CONFIGURATION, Services, Serving};
 use crate::instruction::{self, Instruction, Kind};
@@ -22,7 +23,7 @@ use crate::machine::{Executed, Machine, Registers, Touched, VMPL};
 use crate::vcpu::{UNDEFINED, Vcpu};
 
 /// Vectors.
-const GENERAL_PROTECTION: u8 = 13;
+pub(crate) const GENERAL_PROTECTION: u8 = 13;
 const PAGE_FAULT: u8 = 14;
 const ALIGNMENT: u32 = 17;
 /// RFLAGS.CF.
@@ -81,13 +82,13 @@ impl From<Status> for End {
 }
 
 /// What the guest goes on with, or how it ended.
-type Next = Result<(), End>;
+pub(crate) type Next = Result<(), End>;
 
 /// The simulator with one vCPU.
 pub struct Simulator<C> {
-    vcpu: Vcpu,
-    machine: Machine,
-    services: Services<C>,
+    pub(crate) vcpu: Vcpu,
+    pub(crate) machine: Machine,
+    pub(crate) services: Services<C>,
     /// The host's side of the vCPU, with the GHCB MSR.
     vmgexit: Vmgexit,
     features: SevFeatures,
@@ -131,7 +132,9 @@ impl<C: FnMut(u8)> Simulator<C> {
             reason::CPUID => self.reflect(exit::CPUID),
             reason::PORT => self.reflect(exit::IOIO),
             // The numbers are SVM's, and so are the error codes of #VC.
-            reason::CACHE_CONTROL | reason::XSETBV => self.reflect(raw),
+            reason::CACHE_CONTROL => self.reflect(raw),
+            reason::XSETBV => self.extended_control(),
+            reason::REGISTER_WRITE => self.register_write(),
             reason::UNDEFINED if is_reflected(raw) => self.reflect(raw),
             reason::UNDEFINED => self.inject(UNDEFINED as u8, None),
             reason::HALT => Err(End::Halted),
@@ -145,12 +148,19 @@ impl<C: FnMut(u8)> Simulator<C> {
     fn memory(&mut self) -> Next {
         let page = &self.vcpu.page;
         let (gpa, access) = (page.gpa(), Access::from_bits_retain(page.exit_access()));
-        // The check is made in the middle of the delivery of an event, which would have to be taken up again.
-        if ExitFlags::from_bits_retain(page.flags()).contains(ExitFlags::EVENT) {
-            return Err(End::NotModelled(reason::MEMORY, gpa));
-        }
-        let touched = self.machine.touch(gpa, access, page.exit_cpl() == 3)?;
+        let interrupted = ExitFlags::from_bits_retain(page.flags()).contains(ExitFlags::EVENT);
+        let event = page.interrupted_event();
+        let (is_user, has_c_bit) = (page.exit_cpl() == 3, control::has_c_bit(page.cr0(), page.cr4()));
+        let touched = self.machine.touch(gpa, access, is_user, has_c_bit)?;
         self.check_machine()?;
+        if interrupted {
+            // The access was a step of the delivery of an event, which begins anew.
+            if touched != Touched::Again {
+                return Err(End::NotModelled(reason::MEMORY, gpa));
+            }
+            self.vcpu.page.set_injection(event);
+            self.vcpu.page.mark(Groups::INJECTION);
+        }
         self.touched(touched, gpa)
     }
 
@@ -210,6 +220,8 @@ impl<C: FnMut(u8)> Simulator<C> {
         match touched {
             Touched::Again => Ok(()),
             Touched::NotValidated => self.reflect(exit::PAGE_NOT_VALIDATED),
+            // The host has marked it as a device's by a reserved bit in its nested tables.
+            Touched::Device => self.reflect_with(exit::NPF, NpfInfo::RESERVED.bits()),
             Touched::Refused => Err(End::Access(gpa)),
         }
     }
@@ -240,6 +252,9 @@ impl<C: FnMut(u8)> Simulator<C> {
     /// The MSRs of SEV are the processor's own; all others are the host's.
     fn model_specific(&mut self, is_write: bool) -> Next {
         let (number, value) = self.vcpu.page.msr_operands();
+        if matches!(number, MSR_EFER | MSR_PAT) {
+            return self.own_msr(number, is_write.then_some(value));
+        }
         let read = match number {
             msr::GHCB => self.vmgexit.msr(),
             msr::SEV_STATUS if !is_write => self.features.sev_status(),
@@ -251,8 +266,7 @@ impl<C: FnMut(u8)> Simulator<C> {
         if is_write {
             self.vmgexit.set_msr(value);
         } else {
-            self.vcpu.page.change_gpr(gpr::RAX, read & 0xffff_ffff);
-            self.vcpu.page.change_gpr(gpr::RDX, read >> 32);
+            self.vcpu.set_edx_eax(read);
         }
         self.vcpu.complete(length);
         Ok(())
@@ -261,7 +275,12 @@ impl<C: FnMut(u8)> Simulator<C> {
     /// An intercepted event with this exit code that is no automatic exit: #VC. It is delivered by software,
     /// as the processor below pushes no error code with it.
     fn reflect(&mut self, code: u64) -> Next {
-        if disposition(code, 0, self.features, VMPL) != Disposition::Exception {
+        self.reflect_with(code, 0)
+    }
+
+    /// The same with EXITINFO1.
+    fn reflect_with(&mut self, code: u64, info_1: u64) -> Next {
+        if disposition(code, info_1, self.features, VMPL) != Disposition::Exception {
             return Err(End::NotModelled(self.vcpu.page.reason(), code));
         }
         match delivery::enter_handler(&mut self.vcpu, &mut self.machine, Event::vc(code))? {
@@ -272,7 +291,7 @@ impl<C: FnMut(u8)> Simulator<C> {
     }
 
     /// An exception that the processor below delivers.
-    fn inject(&mut self, vector: u8, error_code: Option<u32>) -> Next {
+    pub(crate) fn inject(&mut self, vector: u8, error_code: Option<u32>) -> Next {
         let (kind, has_error_code) = (event_kind::EXCEPTION, u8::from(error_code.is_some()));
         let error_code = error_code.unwrap_or_default();
         self.vcpu.page.set_injection(EventInjection {

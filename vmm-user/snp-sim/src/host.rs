@@ -12,7 +12,7 @@ use plinth_snp_model::ghcb::{Configuration, GuestRequest, GuestRequestResult, Ho
 use plinth_snp_model::sp;
 use runtime::syscall;
 
-use crate::launch;
+use crate::cpuid;
 use crate::machine::Machine;
 use crate::memory::C_BIT_POSITION;
 
@@ -61,7 +61,7 @@ impl<C> Serving<'_, C> {
 
 impl<C: FnMut(u8)> Host for Serving<'_, C> {
     fn cpuid(&mut self, function: u32, subfunction: u32, _: u64, _: u64) -> [u32; 4] {
-        launch::cpuid(&self.services.cpuid, function, subfunction)
+        cpuid::lookup(&self.services.cpuid, function, subfunction)
     }
 
     fn read_msr(&mut self, _: u32) -> Option<u64> {

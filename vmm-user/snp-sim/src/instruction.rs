@@ -1,9 +1,8 @@
 //! What instruction a guest has stopped at, where the exit does not tell: those of SEV-SNP are #UD to the
 //! processor below, or have a prefix that it does not look at.
 
-use decoder::bits::EFER_LMA;
 use decoder::walk::{Access, Paging, WalkError, walk};
-use decoder::{GuestMemory, Intercept, Mode, Size, intercept_length};
+use decoder::{GuestMemory, Intercept, Mode, Processor, Size, Vendor, intercept_length};
 use plinth_snp_abi::rmp::opcode;
 use runtime::abi::registers::Groups;
 use runtime::abi::status::Status;
@@ -13,8 +12,6 @@ use crate::vcpu::Vcpu;
 
 /// The most bytes an instruction has.
 const MAX_BYTES: usize = 15;
-/// CS.L, among a segment's attributes.
-const CODE_64: u16 = 1 << 9;
 /// Bytes of an instruction of SEV-SNP without further prefixes.
 const BYTES: usize = 4;
 
@@ -45,7 +42,7 @@ pub struct Instruction {
 pub struct Code {
     bytes: [u8; MAX_BYTES],
     count: usize,
-    is_64_bit: bool,
+    mode: Mode,
 }
 
 impl Code {
@@ -60,8 +57,12 @@ impl Code {
 
     /// The length of an intercepted instruction; `None` if it is not there any more.
     pub fn length(&self, intercept: Intercept) -> Option<u64> {
-        let mode = if self.is_64_bit { Mode::Bits64 } else { Mode::Bits32 };
-        intercept_length(intercept, self.bytes(), mode).map(u64::from)
+        intercept_length(intercept, self.bytes(), self.mode).map(u64::from)
+    }
+
+    /// The instruction, if it is one that the decoder knows.
+    pub fn decoded(&self) -> Option<decoder::Instruction> {
+        decoder::decode(self.bytes(), self.mode, Processor::full(Vendor::Amd)).ok()
     }
 }
 
@@ -109,12 +110,12 @@ pub fn paging(vcpu: &mut Vcpu) -> Result<Paging, Status> {
 pub fn code(vcpu: &mut Vcpu, memory: &mut Memory) -> Result<Code, Status> {
     let paging = paging(vcpu)?;
     let system = vcpu.page.system();
-    let is_64_bit = system.efer & EFER_LMA != 0 && system.cs.attributes & CODE_64 != 0;
+    let mode = Mode::new(system.efer, system.cs.attributes);
     // In 64-bit mode the base is zero, whatever CS has.
-    let base = if is_64_bit { 0 } else { system.cs.base };
-    let start = base.wrapping_add(vcpu.page.rip());
+    let base = if mode == Mode::Bits64 { 0 } else { system.cs.base };
+    let start = base.wrapping_add(vcpu.page.rip()) & mode.linear_mask();
     let cpl = (system.ss.attributes >> 5 & 3) as u8;
-    let mut code = Code { bytes: [0; MAX_BYTES], count: 0, is_64_bit };
+    let mut code = Code { bytes: [0; MAX_BYTES], count: 0, mode };
     for (offset, place) in (0..).zip(&mut code.bytes) {
         let Ok(byte) = code_byte(memory, &paging, start.wrapping_add(offset), cpl) else { break };
         (*place, code.count) = (byte, code.count + 1);

@@ -9,15 +9,21 @@
 //! * [`vcpu`]: a vCPU of the kernel's with the registers of a VMSA;
 //! * [`instruction`]: the instructions of SEV-SNP, which the processor below does not have;
 //! * [`exits`]: what becomes of an exit: an instruction carried out, an exit to the host, or a #VC;
+//! * [`control`]: control registers and EFER, of which a host of SEV-SNP refuses nothing;
 //! * [`delivery`]: #VC, through the guest's IDT;
 //! * [`host`]: the host's services, behind VMGEXIT;
-//! * [`launch`]: what the guest starts with.
+//! * [`launch`]: what the guest starts with: an IGVM file, as QEMU, KVM and the firmware take it;
+//! * [`cpuid`]: what CPUID says to it.
 //!
 //! One vCPU, at VMPL0. What is modelled, rule by rule, says docs/snp-sim.md.
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod control;
+pub mod cpuid;
 pub mod delivery;
 pub mod exits;
 pub mod host;
@@ -31,20 +37,29 @@ pub mod vcpu;
 use core::fmt;
 
 use devices::uart::SerialBackend;
+use plinth_snp_abi::PAGE_BYTES;
+use plinth_snp_file::SnpFile;
 use runtime::abi::operation::{SystemCreateVm, SystemEnd, end_reason};
 use runtime::abi::status::Status;
 use runtime::{Start, call, process};
 use vmm::console::HostSerial;
+use vmm::guest_memory::GuestRam;
 
 use self::exits::{End, Simulator};
 use self::host::Services;
+use self::launch::LaunchError;
 use self::machine::Machine;
 use self::memory::{C_BIT_POSITION, Memory};
 use self::nested::Nested;
 use self::vcpu::Vcpu;
 
-/// The guest's memory.
-const MEMORY_BYTES: u64 = 4 << 20;
+/// The most memory that the guest is given, and the least that is worth a try.
+const RAM_MAX: u64 = 1 << 30;
+const RAM_MIN: u64 = 4 << 20;
+/// What RAM is a multiple of.
+const RAM_UNIT: u64 = 1 << 20;
+/// How many vCPUs there are.
+const VCPUS: u16 = 1;
 /// The set of reasons of the test guest, and its reason for an end with all as it should be.
 const TESTS_PASSED: (u8, u8) = (15, 0);
 
@@ -57,8 +72,10 @@ enum Failure {
     NoCBit(u32),
     /// There is not so much guest memory.
     NoMemory,
-    /// The firmware refuses to launch the guest.
-    Launch(plinth_snp_model::sp::Status),
+    /// The setting `memory-mib` is no number, or not one that fits.
+    BadMemory,
+    /// The image is none, or the firmware refuses it.
+    Launch(LaunchError),
     /// The kernel did not do this.
     Kernel(&'static str, Status),
 }
@@ -73,7 +90,13 @@ impl fmt::Display for Failure {
                  -cpu max,phys-bits=48"
             ),
             Self::NoMemory => write!(f, "there is too little guest memory"),
-            Self::Launch(status) => write!(f, "the firmware refuses to launch the guest: {status:?}"),
+            Self::BadMemory => write!(
+                f,
+                "the setting memory-mib is to be a number from {} to {}",
+                RAM_MIN / RAM_UNIT,
+                RAM_MAX / RAM_UNIT
+            ),
+            Self::Launch(error) => write!(f, "{error}"),
             Self::Kernel(what, status) => write!(f, "{what}: {status}"),
         }
     }
@@ -101,25 +124,57 @@ fn simulate(start: &Start) -> Result<End, Failure> {
     let handle = |name| start.handle(name).ok_or(Failure::NoHandle(name));
     let (system, guest_memory) = (handle("system")?, handle("guest-memory")?);
     let kernel = |what| move |status| Failure::Kernel(what, status);
-    let cpuid = launch::cpuid_entries(system).map_err(kernel("the host's CPUID"))?;
-    let bits = launch::physical_bits(&cpuid);
+    let cpuid = cpuid::entries(system).map_err(kernel("the host's CPUID"))?;
+    let bits = cpuid::physical_bits(&cpuid);
     if bits <= C_BIT_POSITION {
         return Err(Failure::NoCBit(bits));
     }
     let image = process::open(handle("files")?, "guest").and_then(process::read);
     let image = image.map_err(kernel("the file guest"))?;
-    let memory = Memory::take(guest_memory, MEMORY_BYTES).ok_or(Failure::NoMemory)?;
+    let file = SnpFile::parse(&image).map_err(|error| Failure::Launch(error.into()))?;
+    let ram = GuestRam::map(guest_memory).map_err(kernel("the guest's memory"))?;
+    let memory = guest_memory_for(&file, &ram, start.setting("memory-mib"))?;
+    let ram_bytes = memory.regions().first().map_or(0, |region| region.gpa.bytes());
+    log::info!("{} MiB of memory", ram_bytes / RAM_UNIT);
     let vm = call(system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     let vcpu = Vcpu::try_new(vm, 0).map_err(kernel("a vCPU"))?;
     let mut machine = Machine::new(memory, Nested::new(vm, guest_memory));
-    let vmsa = launch::first_vmsa();
-    let guest = launch::launch(&mut machine, &image, &cpuid, &vmsa).map_err(Failure::Launch)?;
+    let states = launch::contexts(&file, VCPUS).map_err(Failure::Launch)?;
+    let guest = launch::launch(&mut machine, &file, &cpuid, &states, ram_bytes).map_err(Failure::Launch)?;
     log::info!("launch digest {}", Hex(&guest.measurement()));
     let mut serial = HostSerial::open(start.handle("serial-ports"));
     let console = move |byte| serial.transmit(byte);
     let mut simulator = Simulator::new(vcpu, machine, Services { cpuid, guest, console });
-    simulator.load(&vmsa);
+    if let Some(vmsa) = states.first() {
+        simulator.load(vmsa);
+    }
     Ok(simulator.run())
+}
+
+/// Memory for an image: as much RAM as the setting says, else as there is, up to [`RAM_MAX`].
+fn guest_memory_for(file: &SnpFile<'_>, ram: &GuestRam, setting: Option<&str>) -> Result<Memory, Failure> {
+    let more = u64::from(VCPUS) * PAGE_BYTES as u64;
+    let outside = |ram| {
+        let parts = launch::parts(file, ram).map_err(Failure::Launch)?;
+        Ok(parts.iter().skip(1).map(|part| part.bytes()).sum::<u64>())
+    };
+    let wanted = setting.map(ram_bytes).transpose()?;
+    let bytes = match wanted {
+        Some(bytes) => bytes,
+        None => {
+            let room = Memory::largest(ram).saturating_sub(outside(RAM_MAX)?).saturating_sub(more);
+            room.min(RAM_MAX) / RAM_UNIT * RAM_UNIT
+        }
+    };
+    let parts = launch::parts(file, bytes).map_err(Failure::Launch)?;
+    Memory::take(ram, &parts, more).ok_or(Failure::NoMemory)
+}
+
+/// The setting of the guest's memory.
+fn ram_bytes(text: &str) -> Result<u64, Failure> {
+    let mib: u64 = text.parse().map_err(|_| Failure::BadMemory)?;
+    let bytes = mib.checked_mul(RAM_UNIT).filter(|bytes| (RAM_MIN..=RAM_MAX).contains(bytes));
+    bytes.ok_or(Failure::BadMemory)
 }
 
 /// Bytes as hexadecimal digits.

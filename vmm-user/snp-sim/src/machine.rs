@@ -1,19 +1,16 @@
 //! The guest's memory with the reverse map (RMP), the nested tables that follow it, and what the host does
 //! about pages.
 //!
-//! The machine's memory is the guest's alone, so a system physical address here is that of the same page in
-//! the guest, without the C-bit. The host has all of it mapped in small pages. It follows the guest, as KVM
-//! with QEMU does: a page that is accessed as private memory while it is shared, or the other way round,
-//! becomes so.
-
-use alloc::vec::Vec;
+//! The host has all of the guest's memory mapped in small pages. It follows the guest, as KVM with QEMU does:
+//! a page that is accessed as private memory while it is shared, or the other way round, becomes so.
 
 use plinth_snp_abi::PAGE_BYTES;
 use plinth_snp_abi::launch::PageType;
 use plinth_snp_abi::rmp::{PageSize, ResultCode};
+use plinth_snp_abi::vmsa::{KVM_VMSA_GPA, Vmsa};
 use plinth_snp_model::access::{Access, Denied, Kind, Target};
 use plinth_snp_model::rmp::guest::{Completion, Executor, Page};
-use plinth_snp_model::rmp::{HostError, Rmp, Update};
+use plinth_snp_model::rmp::{Entry, Rmp, Update};
 use plinth_snp_model::sp::{Launch, PlatformCpuid, Status as Refusal};
 use runtime::abi::exit::Access as ExitAccess;
 use runtime::abi::operation::Permissions;
@@ -35,6 +32,8 @@ pub enum Touched {
     Again,
     /// The page is not validated.
     NotValidated,
+    /// It is one to a device, which has no page.
+    Device,
     /// The host does not go on.
     Refused,
 }
@@ -70,21 +69,28 @@ pub struct Machine {
     failure: Option<Status>,
 }
 
-/// The frame of a guest physical address.
-fn frame(gpa: u64) -> u64 {
-    gpa & !C_BIT & !(PAGE_BYTES as u64 - 1)
+/// A system physical address that no machine has.
+const NO_MEMORY: u64 = !(PAGE - 1);
+/// Bytes of a page.
+const PAGE: u64 = PAGE_BYTES as u64;
+
+/// The page of a guest physical address.
+const fn page_of(gpa: u64) -> u64 {
+    gpa & !C_BIT & !(PAGE - 1)
 }
 
 impl Machine {
     /// A machine whose memory is all assigned to the guest, and none of it validated.
     pub fn new(memory: Memory, nested: Nested) -> Self {
-        let rmp = Rmp::new((memory.bytes() / PAGE_BYTES as u64) as usize);
-        let mut machine = Self { memory, nested, rmp, failure: None };
-        let frames: Vec<u64> = (0..machine.memory.bytes()).step_by(PAGE_BYTES).collect();
-        frames.into_iter().for_each(|gpa| {
-            machine.assign(gpa, true);
-        });
-        machine
+        let mut rmp = Rmp::new((memory.bytes() / PAGE) as usize);
+        for region in memory.regions() {
+            for offset in (0..region.gpa.bytes()).step_by(PAGE_BYTES) {
+                let gpa = region.gpa.start + offset;
+                // Nobody has anything of it yet, so that nothing can be refused.
+                let _ = rmp.update(region.spa + offset, assigned(gpa));
+            }
+        }
+        Self { memory, nested, rmp, failure: None }
     }
 
     /// The memory.
@@ -101,14 +107,52 @@ impl Machine {
         launch: &mut Launch,
         page_type: PageType,
         gpa: u64,
-        mut page: [u8; PAGE_BYTES],
+        page: &[u8; PAGE_BYTES],
+        platform: &impl PlatformCpuid,
+    ) -> Result<(), Refusal> {
+        let mut page = *page;
+        let spa = self.memory.spa(gpa, PAGE).ok_or(Refusal::InvalidAddress)?;
+        self.launch_at(launch, page_type, [gpa, spa], &mut page, platform)?;
+        self.memory.copy_in(gpa, &page).ok_or(Refusal::InvalidAddress)
+    }
+
+    /// The same of the state of the vCPU with this number, which is in none of the guest's pages: KVM has it
+    /// in memory of its own, here behind the guest's.
+    ///
+    /// # Errors
+    /// As [`Machine::launch`].
+    pub fn launch_vmsa(
+        &mut self,
+        launch: &mut Launch,
+        number: u64,
+        vmsa: &Vmsa,
+        platform: &impl PlatformCpuid,
+    ) -> Result<(), Refusal> {
+        let spa = self.memory.own(number).ok_or(Refusal::InvalidAddress)?;
+        self.launch_at(launch, PageType::Vmsa, [KVM_VMSA_GPA, spa], &mut vmsa.to_page(), platform)
+    }
+
+    fn launch_at(
+        &mut self,
+        launch: &mut Launch,
+        page_type: PageType,
+        [gpa, spa]: [u64; 2],
+        page: &mut [u8; PAGE_BYTES],
         platform: &impl PlatformCpuid,
     ) -> Result<(), Refusal> {
         // Immutable until the firmware has done.
-        self.update(gpa, true, true).map_err(|_| Refusal::InvalidAddress)?;
-        let at = Target { gpa, spa: gpa, mapped: PageSize::Small };
-        launch.update(&mut self.rmp, page_type, &at, &mut page, platform)?;
-        self.memory.copy_in(gpa, &page).ok_or(Refusal::InvalidAddress)
+        let update = Update { immutable: true, ..assigned(gpa) };
+        self.rmp.update(spa, update).map_err(|_| Refusal::InvalidAddress)?;
+        let at = Target { gpa, spa, mapped: PageSize::Small };
+        launch.update(&mut self.rmp, page_type, &at, page, platform)
+    }
+
+    /// The nested tables have nothing any more at addresses without a C-bit.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn forget_without_c_bit(&mut self) -> Result<(), Status> {
+        self.nested.forbid_without_c_bit()
     }
 
     /// Why the nested tables could not be changed, since this was asked last.
@@ -116,23 +160,29 @@ impl Machine {
         self.failure.take()
     }
 
-    fn update(&mut self, gpa: u64, assigned: bool, immutable: bool) -> Result<(), HostError> {
-        let (spa, asid) = (frame(gpa), if assigned { ASID } else { 0 });
-        self.rmp.update(spa, Update { assigned, size: PageSize::Small, asid, gpa: spa, immutable })?;
-        self.forget(spa);
-        Ok(())
+    /// RMPUPDATE: the page becomes the guest's, not validated, or the host's. `false` if that is refused, or
+    /// there is no memory.
+    pub fn assign(&mut self, gpa: u64, to_guest: bool) -> bool {
+        let page = page_of(gpa);
+        let Some(spa) = self.memory.spa(page, PAGE) else { return false };
+        let update = Update { assigned: to_guest, asid: if to_guest { ASID } else { 0 }, ..assigned(page) };
+        let is_done = self.rmp.update(spa, update).is_ok();
+        if is_done {
+            self.forget(page);
+        }
+        is_done
     }
 
-    /// RMPUPDATE: the page becomes the guest's, not validated, or the host's. `false` if that is refused.
-    pub fn assign(&mut self, gpa: u64, assigned: bool) -> bool {
-        self.update(gpa, assigned, false).is_ok()
+    /// The entry of the page at an address of the guest's; `None` if there is no memory.
+    fn entry(&self, gpa: u64) -> Option<Entry> {
+        self.rmp.lookup(self.memory.spa(page_of(gpa), PAGE)?)
     }
 
     /// Whether a range is shared: of private pages the host would see ciphertext, and may not write them.
     fn is_shared(&self, gpa: u64, bytes: usize) -> bool {
         let Some(end) = gpa.checked_add(bytes as u64) else { return false };
-        let mut frames = (frame(gpa)..end).step_by(PAGE_BYTES);
-        frames.all(|frame| self.rmp.lookup(frame).is_some_and(|entry| !entry.assigned))
+        let mut pages = (page_of(gpa)..end).step_by(PAGE_BYTES);
+        pages.all(|page| self.entry(page).is_some_and(|entry| !entry.assigned))
     }
 
     /// Reads shared memory; `None` if it is none.
@@ -152,17 +202,20 @@ impl Machine {
         }
     }
 
-    fn check(&self, gpa: u64, kind: Kind, is_user: bool) -> Result<(), Denied> {
-        let access = Access { asid: ASID, vmpl: VMPL, is_user, kind, is_private: gpa & C_BIT != 0 };
-        let target = Target { gpa: frame(gpa), spa: frame(gpa), mapped: PageSize::Small };
-        self.rmp.check(&access, &target)
+    fn check(&self, gpa: u64, kind: Kind, of: Of) -> Result<(), Denied> {
+        let Of { is_user, is_private } = of;
+        let access = Access { asid: ASID, vmpl: VMPL, is_user, kind, is_private };
+        let page = page_of(gpa);
+        // Where there is no memory the address is one that the table does not have either.
+        let spa = self.memory.spa(page, PAGE).unwrap_or(NO_MEMORY);
+        self.rmp.check(&access, &Target { gpa: page, spa, mapped: PageSize::Small })
     }
 
     /// What the nested tables may let pass at an address. They do not tell a supervisor's fetch from a
     /// user's, nor a walk of the guest's tables from an access of data: what is mapped for a walk can be
     /// written as well.
-    fn permissions(&self, gpa: u64, kind: Kind) -> Permissions {
-        let may = |kind, is_user| self.check(gpa, kind, is_user).is_ok();
+    fn permissions(&self, gpa: u64, kind: Kind, is_private: bool) -> Permissions {
+        let may = |kind, is_user| self.check(gpa, kind, Of { is_user, is_private }).is_ok();
         let is_walk = kind == Kind::TableWalk;
         let mut permissions = Permissions::empty();
         permissions.set(Permissions::READ, is_walk || may(Kind::Read, false));
@@ -171,21 +224,32 @@ impl Machine {
         permissions
     }
 
-    /// An access that the nested tables did not let through.
+    /// An access that the nested tables did not let through. `has_c_bit`: the guest's tables have a C-bit;
+    /// else all of memory is private.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn touch(&mut self, gpa: u64, access: ExitAccess, is_user: bool) -> Result<Touched, Status> {
+    pub fn touch(
+        &mut self,
+        gpa: u64,
+        access: ExitAccess,
+        is_user: bool,
+        has_c_bit: bool,
+    ) -> Result<Touched, Status> {
         let kind = kind_of(access);
+        let by_address = gpa & C_BIT != 0 || !has_c_bit;
         // Instructions and page tables are in private memory, whatever the C-bit says.
-        let is_private = gpa & C_BIT != 0 || matches!(kind, Kind::Fetch | Kind::TableWalk);
-        let Some(entry) = self.rmp.lookup(frame(gpa)) else { return Ok(Touched::Refused) };
+        let is_private = by_address || matches!(kind, Kind::Fetch | Kind::TableWalk);
+        let Some(entry) = self.entry(gpa) else {
+            // QEMU ends a guest that wants a device to be private memory.
+            return Ok(if is_private { Touched::Refused } else { Touched::Device });
+        };
         if entry.assigned != is_private && !self.assign(gpa, is_private) {
             return Ok(Touched::Refused);
         }
-        match self.check(gpa, kind, is_user) {
+        match self.check(gpa, kind, Of { is_user, is_private: by_address }) {
             Ok(()) => {
-                let permissions = self.permissions(gpa, kind);
+                let permissions = self.permissions(gpa, kind, by_address);
                 let is_memory = self.nested.allow(&self.memory, gpa, permissions)?;
                 Ok(if is_memory { Touched::Again } else { Touched::Refused })
             }
@@ -203,7 +267,10 @@ impl Machine {
         cpl: u8,
         [rcx, rdx]: [u64; 2],
     ) -> Executed {
-        let (by, page) = (Executor { asid: ASID, vmpl: VMPL, cpl }, page(linear, frame(gpa)));
+        let by = Executor { asid: ASID, vmpl: VMPL, cpl };
+        let spa = self.memory.spa(page_of(gpa), PAGE).unwrap_or(NO_MEMORY);
+        // The host has it mapped as a small one.
+        let page = Page { gva: linear, gpa: page_of(gpa), spa, mapped: PageSize::Small };
         let size = PageSize::from_bit(rcx);
         let completion = match kind {
             instruction::Kind::Pvalidate => self.rmp.pvalidate(by, page, size, rdx & 1 != 0),
@@ -227,7 +294,7 @@ impl Machine {
             Completion::NotValidated => Executed::Access(Touched::NotValidated),
             // The host gives the guest the page, as for any access of private memory.
             Completion::NestedPageFault(_) => {
-                let is_shared = self.rmp.lookup(frame(gpa)).is_some_and(|entry| !entry.assigned);
+                let is_shared = self.entry(gpa).is_some_and(|entry| !entry.assigned);
                 let goes_on = is_shared && self.assign(gpa, true);
                 Executed::Access(if goes_on { Touched::Again } else { Touched::Refused })
             }
@@ -235,9 +302,16 @@ impl Machine {
     }
 }
 
-/// A small page, which the host has mapped as such.
-fn page(gva: u64, gpa: u64) -> Page {
-    Page { gva, gpa, spa: gpa, mapped: PageSize::Small }
+/// By whom an access is, and to what.
+#[derive(Clone, Copy)]
+struct Of {
+    is_user: bool,
+    is_private: bool,
+}
+
+/// What RMPUPDATE sets to give the guest a page at this address.
+const fn assigned(gpa: u64) -> Update {
+    Update { assigned: true, size: PageSize::Small, asid: ASID, gpa, immutable: false }
 }
 
 /// What an exit says of an access, in the RMP's terms.

@@ -6,6 +6,7 @@
 //! comes again.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use plinth_snp_abi::PAGE_BYTES;
 use runtime::abi::operation::{Handle, Permissions, VmMapAt, VmProtect, VmUnmap};
@@ -61,6 +62,19 @@ impl Nested {
             if self.mapped.remove(&at).is_some() {
                 call(self.vm, VmUnmap { gpa: at, bytes: PAGE })?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes out all that is mapped without the C-bit.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn forbid_without_c_bit(&mut self) -> Result<(), Status> {
+        let all: Vec<u64> = self.mapped.keys().copied().filter(|at| at & C_BIT == 0).collect();
+        for at in all {
+            self.mapped.remove(&at);
+            call(self.vm, VmUnmap { gpa: at, bytes: PAGE })?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use plinth_snp_abi::vmsa::{EFER_SVME, Segment as VmsaSegment, Vmsa};
 use runtime::abi::exit::INTERCEPTABLE;
 use runtime::abi::operation::{Handle, VcpuCreate, VcpuFetch, VcpuIntercept};
-use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters};
+use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters, gpr};
 use runtime::abi::run_page::PAGE_BYTES;
 use runtime::abi::status::Status;
 use runtime::{call, heap, syscall};
@@ -109,6 +109,12 @@ impl Vcpu {
     /// The privilege level; SYSTEM is there.
     pub fn cpl(&self) -> u8 {
         (self.page.system().ss.attributes >> 5 & 3) as u8
+    }
+
+    /// What RDMSR returns.
+    pub fn set_edx_eax(&mut self, value: u64) {
+        self.page.change_gpr(gpr::RAX, value & 0xffff_ffff);
+        self.page.change_gpr(gpr::RDX, value >> 32);
     }
 
     /// The instruction at RIP has been carried out.

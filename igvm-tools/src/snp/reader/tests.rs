@@ -1,5 +1,6 @@
 //! Files that are sound but for one header.
 
+use plinth_snp_abi::id_block::GuestPolicy;
 use plinth_snp_abi::vmsa::{KVM_VMSA_GPA, SevFeatures};
 use pvh_loader::crc32;
 
@@ -11,7 +12,7 @@ use crate::snp::id_block::{Identity, Key};
 use crate::snp::launch::Vcpus;
 use crate::snp::processor::Signature;
 use crate::snp::vcpu;
-use pvh_loader::file::ParameterKind;
+use pvh_loader::file::{FileError, ParameterKind};
 
 const HEADERS: usize = 24;
 

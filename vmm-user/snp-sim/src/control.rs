@@ -1,0 +1,156 @@
+//! Control registers, EFER and PAT. A host of SEV-SNP sees the first two when they have been written, and
+//! can't refuse them (APM 2, 15.35.5: traps, automatic exits); the others it does not see at all. So what the
+//! processor below lets exit is carried out here, as a processor does.
+
+use decoder::{Instruction, Intercept, Operand, Operation};
+use devices::control::{Control, GeneralProtection};
+use devices::msr::check_efer;
+use runtime::abi::exit::reason;
+use runtime::abi::registers::{Groups, SystemRegisters};
+
+use crate::exits::{End, GENERAL_PROTECTION, Next, Simulator};
+use crate::{cpuid, instruction};
+
+/// CS.L, among a segment's attributes.
+const CODE_IS_LONG: u16 = 1 << 9;
+/// CR0.TS.
+const TASK_SWITCHED: u64 = 1 << 3;
+/// CR0.PG.
+const PAGING: u64 = 1 << 31;
+/// CR4.PAE.
+const PAE: u64 = 1 << 5;
+
+/// EFER.
+pub(crate) const MSR_EFER: u32 = 0xc000_0080;
+/// The page attribute table.
+pub(crate) const MSR_PAT: u32 = 0x277;
+
+/// Whether page tables are in use whose entries have a C-bit. Else all of memory is private (APM 2, 15.34.5).
+pub const fn has_c_bit(cr0: u64, cr4: u64) -> bool {
+    cr0 & PAGING != 0 && cr4 & PAE != 0
+}
+
+impl<C: FnMut(u8)> Simulator<C> {
+    fn control(&self) -> Control {
+        let page = &self.vcpu.page;
+        let code_is_long = page.system().cs.attributes & CODE_IS_LONG != 0;
+        Control { cr0: page.cr0(), cr4: page.cr4(), efer: page.efer(), code_is_long }
+    }
+
+    /// The guest is about to write CR0 or CR4.
+    pub(crate) fn register_write(&mut self) -> Next {
+        self.vcpu.fetch(Groups::SYSTEM)?;
+        let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
+        let Some(decoded) = code.decoded() else {
+            return Err(End::NotModelled(reason::REGISTER_WRITE, self.vcpu.page.raw_code()));
+        };
+        if self.vcpu.cpl() != 0 {
+            return self.inject(GENERAL_PROTECTION, Some(0));
+        }
+        let written = match self.written(&decoded) {
+            Some(written) => written,
+            None => return Err(End::NotModelled(reason::REGISTER_WRITE, self.vcpu.page.raw_code())),
+        };
+        match written {
+            Ok(after) => {
+                self.set_control(&after)?;
+                self.vcpu.complete(decoded.length.into());
+                Ok(())
+            }
+            Err(GeneralProtection) => self.inject(GENERAL_PROTECTION, Some(0)),
+        }
+    }
+
+    /// What the instruction makes of the registers; `None` for one that is not modelled.
+    fn written(&self, decoded: &Instruction) -> Option<Result<Control, GeneralProtection>> {
+        let before = self.control();
+        let source = match decoded.source {
+            // Outside 64-bit mode the upper half of the register is no part of the operand.
+            Operand::Gpr(number) => Some(self.vcpu.page.gpr(usize::from(number)) & decoded.size.mask()),
+            _ => None,
+        };
+        match (decoded.operation, decoded.destination) {
+            (Operation::MovControl, Operand::Control(0)) => Some(before.with_cr0(source?)),
+            (Operation::MovControl, Operand::Control(4)) => {
+                let allowed = cpuid::allowed_cr4(&self.services.cpuid);
+                Some(before.with_cr4(source?, allowed))
+            }
+            (Operation::Lmsw, _) => Some(before.with_status_word(source?)),
+            (Operation::Clts, _) => Some(before.with_cr0(before.cr0 & !TASK_SWITCHED)),
+            _ => None,
+        }
+    }
+
+    fn set_control(&mut self, after: &Control) -> Next {
+        let before = self.control();
+        let system = self.vcpu.page.system();
+        let Control { cr0, cr4, efer, .. } = *after;
+        self.vcpu.page.set_system(SystemRegisters { cr0, cr4, efer, ..system });
+        self.vcpu.page.mark(Groups::SYSTEM);
+        if has_c_bit(before.cr0, before.cr4) != has_c_bit(cr0, cr4) {
+            // Addresses without a C-bit mean private pages from now on, or do so no longer.
+            self.machine.forget_without_c_bit()?;
+        }
+        Ok(())
+    }
+
+    /// RDMSR or WRMSR of EFER or PAT.
+    pub(crate) fn own_msr(&mut self, number: u32, write: Option<u64>) -> Next {
+        self.vcpu.fetch(Groups::SYSTEM | Groups::MSRS)?;
+        let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
+        let intercept = if write.is_some() { Intercept::Wrmsr } else { Intercept::Rdmsr };
+        let Some(length) = code.length(intercept) else { return Ok(()) };
+        let (system, msrs) = (self.vcpu.page.system(), self.vcpu.page.msrs());
+        match (write, number) {
+            (None, MSR_EFER) => self.vcpu.set_edx_eax(system.efer),
+            (None, _) => self.vcpu.set_edx_eax(msrs.pat),
+            (Some(value), MSR_EFER) => {
+                let Ok(efer) = check_efer(system.efer, value, system.cr0 & PAGING != 0) else {
+                    return self.inject(GENERAL_PROTECTION, Some(0));
+                };
+                self.vcpu.page.set_system(SystemRegisters { efer, ..system });
+                self.vcpu.page.mark(Groups::SYSTEM);
+            }
+            (Some(value), _) => {
+                let mut msrs = msrs;
+                msrs.pat = value;
+                self.vcpu.page.set_msrs(msrs);
+                self.vcpu.page.mark(Groups::MSRS);
+            }
+        }
+        self.vcpu.complete(length);
+        Ok(())
+    }
+
+    /// XSETBV, which hosts of SEV-SNP let pass (Linux takes no #VC of it).
+    pub(crate) fn extended_control(&mut self) -> Next {
+        let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
+        let Some(length) = code.length(Intercept::Xsetbv) else { return Ok(()) };
+        let page = &self.vcpu.page;
+        let low = |register| page.gpr(register) & 0xffff_ffff;
+        let (number, value) = (low(1), low(2) << 32 | low(0));
+        let allowed = cpuid::allowed_xcr0(&self.services.cpuid);
+        let is_refused = number != 0 || value & 1 == 0 || value & !allowed != 0 || self.vcpu.cpl() != 0;
+        if is_refused {
+            return self.inject(GENERAL_PROTECTION, Some(0));
+        }
+        self.vcpu.page.set_xcr0(value);
+        self.vcpu.page.mark(Groups::XCR0);
+        self.vcpu.complete(length);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tables_with_pae_have_a_c_bit() {
+        for (cr0, cr4, expected) in
+            [(0, 0, false), (0, PAE, false), (PAGING, 0, false), (PAGING | 1, PAE, true), (1, PAE, false)]
+        {
+            assert_eq!(has_c_bit(cr0, cr4), expected, "{cr0:#x} {cr4:#x}");
+        }
+    }
+}
