@@ -20,7 +20,7 @@ pub(crate) const LIMIT: usize = 128;
 const EXTRA_BYTES: usize = 8;
 
 /// The open commitments; they end with the power.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Commitments {
     /// New at each power-on, so that no scalar is used twice.
     pub(crate) nonce: Secret,

@@ -35,6 +35,8 @@ mod dispatch;
 mod drtm;
 mod engine;
 mod entity;
+#[cfg(feature = "fork")]
+mod fork;
 mod hierarchy;
 pub mod interface;
 mod lockout;

@@ -51,6 +51,7 @@ pub(crate) struct Session {
 }
 
 /// A session in memory, or one that was saved, with the number of its context.
+#[derive(Clone)]
 pub(crate) enum SessionSlot {
     Loaded(Box<Session>),
     Saved(u64),

@@ -187,6 +187,18 @@ impl Store {
         Ok(w.into_vec())
     }
 
+    /// The same with another storage, which has the same in it.
+    #[cfg(feature = "fork")]
+    pub(crate) fn over(&self, storage: Box<dyn Storage>) -> Store {
+        let Store { encryption, authentication, sequence, .. } = self;
+        Store {
+            storage,
+            encryption: encryption.clone(),
+            authentication: authentication.clone(),
+            sequence: *sequence,
+        }
+    }
+
     /// The number of the newest snapshot, if there is one.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.sequence.checked_sub(1)

@@ -21,7 +21,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them: each has a file of its name in `fuzz_targets`, and a corpus.
 pub fn all() -> Vec<Target> {
-    let own: [Target; 14] = [
+    let own: [Target; 15] = [
         ("abi_operation", abi::operation),
         ("device_answer", device_link::answer),
         ("device_request", device_link::request),
@@ -33,6 +33,7 @@ pub fn all() -> Vec<Target> {
         ("nvme", nvme::run),
         ("ram_files", ram_files),
         ("tpm_crb", tpm::crb),
+        ("tpm_execute", tpm::execute::run),
         ("tpm_fifo", tpm::fifo),
         ("virtio_block", virtio::block),
         ("virtio_net", virtio_net::run),
@@ -56,6 +57,8 @@ pub fn max_bytes(target: &str) -> usize {
         "kernel_elf" => 2048,
         // The four bytes in front of an XSAVE area, and all of that.
         "kernel_xsave" => 4 + 3072,
+        // A few commands: their changes matter, not their number.
+        "tpm_execute" => 64,
         _ => 512,
     }
 }
@@ -74,6 +77,8 @@ pub fn slowness(target: &str) -> u64 {
         "virtio_block" => 10,
         // And pages to give to its driver.
         "nvme" | "e1000e" | "virtio_net" => 20,
+        // A copy of a TPM, and commands.
+        "tpm_execute" => 200,
         _ => 1,
     }
 }

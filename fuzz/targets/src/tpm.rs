@@ -3,6 +3,11 @@
 //! An input is a list of steps of four bytes: what is done and how wide it is, the locality, the register,
 //! and a value. Some registers are more likely than others, or hardly a command would ever be started.
 
+mod commands;
+pub mod execute;
+mod quick;
+mod ready;
+
 use tpm2_engine::interface::crb::Crb;
 use tpm2_engine::interface::fifo::Fifo;
 use tpm2_engine::interface::{BUFFER_BYTES, LOCALITIES, LOCALITY_BYTES, Ready};

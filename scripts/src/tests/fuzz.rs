@@ -19,8 +19,13 @@ const LIBFUZZER_RUNS: u64 = 50_000;
 
 /// How many times fewer inputs a target gets that is much slower than the others.
 fn fewer(target: &str) -> u64 {
-    // A physical memory to be made, and all tables to be walked.
-    if target == "kernel_mappings" { 100 } else { 1 }
+    match target {
+        // A physical memory to be made, and all tables to be walked.
+        "kernel_mappings" => 100,
+        // A TPM to be copied.
+        "tpm_execute" => 20,
+        _ => 1,
+    }
 }
 
 /// The checks.

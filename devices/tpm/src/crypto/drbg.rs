@@ -14,6 +14,7 @@ const HASH: Hash = Hash::Sha256;
 /// Calls between two reseedings; the standard allows 2^48.
 pub(crate) const RESEED_INTERVAL: u64 = 1 << 16;
 
+#[cfg_attr(feature = "fork", derive(Clone))]
 pub(crate) struct Drbg {
     key: Secret,
     value: Secret,

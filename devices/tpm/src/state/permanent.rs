@@ -40,6 +40,7 @@ pub(crate) struct Kept {
 }
 
 /// The state that is kept for good.
+#[cfg_attr(feature = "fork", derive(Clone))]
 pub(crate) struct Permanent {
     pub(crate) owner: Hierarchy,
     pub(crate) endorsement: Hierarchy,
