@@ -51,6 +51,8 @@ pub struct File {
 pub enum Platform {
     /// A virtual machine that is not confidential.
     Native,
+    /// SEV-SNP, at VMPL0.
+    Snp,
 }
 
 impl Platform {
@@ -58,20 +60,24 @@ impl Platform {
     fn number(self) -> u32 {
         match self {
             Self::Native => platform::NATIVE,
+            Self::Snp => platform::SEV_SNP,
         }
     }
 
     /// `BootPage::sharing_bit`.
-    fn sharing_bit(self) -> u32 {
+    fn sharing_bit(self, c_bit: u32) -> u32 {
         match self {
             Self::Native => 0,
+            Self::Snp => c_bit,
         }
     }
 
     /// The bit of page-table entries that marks private pages; 0 where none does.
-    fn private_mark(self) -> u64 {
+    fn private_mark(self, c_bit: u32) -> u64 {
         match self {
             Self::Native => 0,
+            // The recipe's number was held within an entry's address.
+            Self::Snp => 1 << (c_bit & 63),
         }
     }
 }
@@ -81,6 +87,8 @@ impl Platform {
 pub struct Parts {
     /// What it is for.
     pub platform: Platform,
+    /// Where the C-bit is, on SEV-SNP.
+    pub c_bit: u32,
     /// The kernel.
     pub kernel: Kernel,
     /// The RAM file system.
@@ -110,6 +118,17 @@ pub struct AreaPlace {
     pub bytes: u64,
 }
 
+/// Pages that only SEV-SNP has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnpPages {
+    /// What the firmware has checked of CPUID.
+    pub cpuid: u64,
+    /// The firmware's secrets.
+    pub secrets: u64,
+    /// The C-bit in CR3.
+    pub private_mark: u64,
+}
+
 /// A finished layout.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -121,6 +140,8 @@ pub struct Layout {
     pub vp_count: AreaPlace,
     /// The area for the environment info.
     pub environment_info: AreaPlace,
+    /// What SEV-SNP has besides, if the image is for that.
+    pub snp: Option<SnpPages>,
     /// What CR3 and RAX are at entry.
     pub page_table_root: u64,
     /// What RIP is at entry.
@@ -176,13 +197,13 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
     let mut builder = Builder {
         cursor,
         window_bytes: parts.window_bytes,
-        tables: PageTables::new(root, parts.platform.private_mark()),
+        tables: PageTables::new(root, parts.platform.private_mark(parts.c_bit)),
         pages: Pages::default(),
     };
     builder.map(BOOT_PAGE_VIRTUAL, boot_page_gpa, PAGE_BYTES, Permission::Read)?;
     // By the number of entries alone: what is in them is known when the files have their places, behind all
     // this.
-    let area = builder.boot_area(parts.files.len() + parts.payload.len())?;
+    let area = builder.boot_area(parts.platform, parts.files.len() + parts.payload.len())?;
     builder.kernel(&parts.kernel)?;
     let (entries, payload_end) = builder.files(parts)?;
     builder.pages.add(area.directory.gpa, entries.as_bytes(), 0)?;
@@ -198,6 +219,11 @@ pub fn lay_out(parts: &Parts) -> Result<Layout, LayoutError> {
         memory_map: area.memory_map.area(),
         vp_count: area.vp_count.area(),
         environment_info: area.environment_info.area(),
+        snp: area.snp.as_ref().map(|snp| SnpPages {
+            cpuid: snp.cpuid.gpa,
+            secrets: snp.secrets.gpa,
+            private_mark: parts.platform.private_mark(parts.c_bit),
+        }),
         page_table_root: root,
         entry: parts.kernel.entry,
         stack_top: area.stack.address + area.stack.bytes,
@@ -229,11 +255,11 @@ fn boot_page(parts: &Parts, area: &BootArea, builder: &Builder, entries: usize) 
         vp_count_virtual: area.vp_count.address,
         environment_info_virtual: area.environment_info.address,
         platform: parts.platform.number(),
-        sharing_bit: parts.platform.sharing_bit(),
+        sharing_bit: parts.platform.sharing_bit(parts.c_bit),
         // Pages that only confidential platforms have.
-        cpuid_page_virtual: 0,
-        secrets_page_virtual: 0,
-        host_call_page_virtual: 0,
+        cpuid_page_virtual: area.snp.as_ref().map_or(0, |snp| snp.cpuid.address),
+        secrets_page_virtual: area.snp.as_ref().map_or(0, |snp| snp.secrets.address),
+        host_call_page_virtual: area.snp.as_ref().map_or(0, |snp| snp.host_call.address),
     }
 }
 
@@ -243,7 +269,15 @@ struct BootArea {
     memory_map: Placed,
     vp_count: Placed,
     environment_info: Placed,
+    snp: Option<SnpArea>,
     stack: Placed,
+}
+
+/// The pages of SEV-SNP.
+struct SnpArea {
+    cpuid: Placed,
+    secrets: Placed,
+    host_call: Placed,
 }
 
 /// A part that has both addresses.
@@ -260,7 +294,7 @@ impl Placed {
 }
 
 impl Builder {
-    fn boot_area(&mut self, files: usize) -> Result<BootArea, LayoutError> {
+    fn boot_area(&mut self, platform: Platform, files: usize) -> Result<BootArea, LayoutError> {
         let mut next = BOOT_PAGE_VIRTUAL + PAGE_BYTES;
         let directory =
             self.place(&mut next, (files * size_of::<DirectoryEntry>()) as u64, Permission::Read)?;
@@ -268,12 +302,27 @@ impl Builder {
         let memory_map = self.place(&mut next, MEMORY_MAP_BYTES, Permission::Read)?;
         let vp_count = self.place(&mut next, PAGE_BYTES, Permission::Read)?;
         let environment_info = self.place(&mut next, PAGE_BYTES, Permission::Read)?;
+        let snp = match platform {
+            Platform::Native => None,
+            Platform::Snp => Some(self.snp_area(&mut next)?),
+        };
         // The guard page: a boot stack that grows too far faults.
         next += PAGE_BYTES;
         let stack = self.place(&mut next, STACK_BYTES, Permission::Write)?;
         // Named, though it is all zeros: what an image does not name is in memory as the host left it.
         self.pages.add(stack.gpa, &[], STACK_BYTES)?;
-        Ok(BootArea { directory, memory_map, vp_count, environment_info, stack })
+        Ok(BootArea { directory, memory_map, vp_count, environment_info, snp, stack })
+    }
+
+    /// The firmware fills the first two. The third is in no file, so that it is not private and validated at
+    /// launch, and mapped without the mark of private pages: the kernel shares it with the host.
+    fn snp_area(&mut self, next: &mut u64) -> Result<SnpArea, LayoutError> {
+        let cpuid = self.place(next, PAGE_BYTES, Permission::Read)?;
+        let secrets = self.place(next, PAGE_BYTES, Permission::Read)?;
+        let (gpa, address) = (self.take(PAGE_BYTES)?, *next);
+        *next += PAGE_BYTES;
+        self.tables.map_shared(address, gpa, Permission::Write, || self.cursor.take(PAGE_BYTES))?;
+        Ok(SnpArea { cpuid, secrets, host_call: Placed { address, gpa, bytes: PAGE_BYTES } })
     }
 
     /// Takes pages of the window, maps them at `next` and moves that behind them.

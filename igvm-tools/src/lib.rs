@@ -22,6 +22,7 @@ pub mod pages;
 pub mod program;
 pub mod recipe;
 pub mod snp;
+pub mod snp_image;
 
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = 4096;

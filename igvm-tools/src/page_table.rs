@@ -82,6 +82,30 @@ impl PageTables {
         address: u64,
         physical: u64,
         access: Permission,
+        pages: impl FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
+        self.map_marked(address, physical | self.private, access, pages)
+    }
+
+    /// The same for a page that is shared with the host. The tables on the way to it are private.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn map_shared(
+        &mut self,
+        address: u64,
+        physical: u64,
+        access: Permission,
+        pages: impl FnMut() -> Option<u64>,
+    ) -> Result<(), MapError> {
+        self.map_marked(address, physical, access, pages)
+    }
+
+    fn map_marked(
+        &mut self,
+        address: u64,
+        marked: u64,
+        access: Permission,
         mut pages: impl FnMut() -> Option<u64>,
     ) -> Result<(), MapError> {
         // What is mapped there would be taken for a table.
@@ -107,7 +131,7 @@ impl PageTables {
         if *entry != 0 {
             return Err(MapError::Twice(address));
         }
-        *entry = physical | private | access.bits();
+        *entry = marked | access.bits();
         Ok(())
     }
 

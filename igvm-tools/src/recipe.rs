@@ -31,10 +31,13 @@ pub use entries::{Amount, Entries, Source};
 pub use error::{Blame, RecipeError};
 
 use crate::layout::{File, Parts, Platform};
-use crate::{image, kernel, layout, program};
+use crate::{image, kernel, layout, program, snp_image};
 
 /// Where Plinth's window begins if the recipe does not say: 128 MiB.
 pub const WINDOW_BASE: u64 = 0x0800_0000;
+
+/// Where the C-bit is if the recipe does not say: as in processors of Milan's and Genoa's generations.
+pub const C_BIT: u32 = 51;
 
 /// How large the window is if the recipe does not say.
 pub const WINDOW_BYTES: u64 = 32 << 20;
@@ -65,6 +68,9 @@ pub struct Recipe {
     /// The guest's payload, in this order.
     #[serde(default)]
     pub payload: Entries,
+    /// What an image for SEV-SNP has besides.
+    #[serde(default)]
+    pub snp: SnpFields,
     /// Where things go in guest memory.
     #[serde(default)]
     pub layout: LayoutFields,
@@ -72,6 +78,14 @@ pub struct Recipe {
 
 fn yes() -> bool {
     true
+}
+
+/// The recipe's `snp`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnpFields {
+    /// Where the C-bit is; [`C_BIT`] if not given.
+    pub c_bit: Option<u32>,
 }
 
 /// The recipe's `layout`.
@@ -138,15 +152,29 @@ impl Loaded {
         let payload = layout.payload_end - parts.payload_base;
         // The rest of an image lies in the window, which is bounded: a file that is too large is so by its
         // payload.
-        let bytes = image::write(layout).map_err(|error| self.blame.field("payload", error.to_string()))?;
+        let written = match layout.snp {
+            Some(snp) => snp_image::of_layout(layout, snp).write(),
+            None => image::write(layout),
+        };
+        let bytes = written.map_err(|error| self.blame.field("payload", error.to_string()))?;
         Ok(Built { bytes, window_used, payload })
     }
 
     fn parts(&self) -> Result<Parts, RecipeError> {
         // Boot page and first page tables are made for one platform.
         let [platform] = self.recipe.platforms[..] else {
-            return Err(self.blame.field("platforms", "an image is for one platform: [\"native\"]"));
+            return Err(self
+                .blame
+                .field("platforms", "an image is for one platform: [\"native\"] or [\"snp\"]"));
         };
+        let c_bit = self.recipe.snp.c_bit.unwrap_or(C_BIT);
+        // Above what 32-bit code reaches, and within the address of a page-table entry.
+        if !(32..52).contains(&c_bit) {
+            return Err(self.blame.field("snp.c_bit", "the C-bit is one of bits 32 to 51"));
+        }
+        if platform != Platform::Snp && self.recipe.snp.c_bit.is_some() {
+            return Err(self.blame.field("snp", "it is for images of the platform snp alone"));
+        }
         let kernel = self.file("kernel", &self.recipe.kernel)?;
         let kernel = kernel::parse(&kernel).map_err(|error| self.blame.field("kernel", error.to_string()))?;
         let fields = &self.recipe.layout;
@@ -155,6 +183,7 @@ impl Loaded {
         let after = window_base.saturating_add(window_bytes);
         Ok(Parts {
             platform,
+            c_bit,
             kernel,
             files: self.programs()?,
             payload: self.files("payload", &self.recipe.payload)?,

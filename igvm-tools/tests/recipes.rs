@@ -133,7 +133,7 @@ fn mistakes() {
         ("{}".to_owned(), 1, "", "missing field `platforms`"),
         (RECIPE.to_owned() + "x", 10, "", "trailing"),
         (with("\"files\"", "\"file\""), 4, "file", "unknown field `file`"),
-        (with("\"native\"", "\"snp\""), 2, "platforms[0]", "unknown variant `snp`"),
+        (with("\"native\"", "\"tdx\""), 2, "platforms[0]", "unknown variant `tdx`"),
         (with("[\"native\"]", "[]"), 2, "platforms", "for one platform"),
         (with("[\"native\"]", "[\"native\", \"native\"]"), 2, "platforms", "for one platform"),
         (with("{ \"text\": \"hello\" }", "{ \"txt\": \"hello\" }"), 4, "files.a", "unknown field `txt`"),

@@ -11,7 +11,7 @@ use crate::command::{captured, last_lines, typed};
 use crate::project::{BARE, Project};
 
 /// The packages of every image: kernel, processes, and the loader for any QEMU.
-pub const PLINTH: [&str; 19] = [
+pub const PLINTH: [&str; 20] = [
     "vmm-kernel",
     "init",
     "inspect",
@@ -20,6 +20,7 @@ pub const PLINTH: [&str; 19] = [
     "vtpm",
     "test-vmm",
     "snp-sim",
+    "snp-test",
     "abi-test",
     "host-pci",
     "host-block",

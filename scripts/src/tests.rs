@@ -28,6 +28,7 @@ mod registers;
 pub mod resets;
 pub mod root;
 mod snp_images;
+mod snp_kernel;
 mod snp_sim;
 pub(crate) mod source;
 mod tpm;

@@ -36,6 +36,8 @@ pub mod platform {
     /// A virtual machine that is not confidential. The fields behind [`platform`](super::BootPage::platform)
     /// are zero.
     pub const NATIVE: u32 = 0;
+    /// A confidential virtual machine of SEV-SNP, entered at VMPL0.
+    pub const SEV_SNP: u32 = 1;
 }
 
 /// The page that describes the image to the kernel. All `_gpa` fields are page-aligned physical addresses as

@@ -17,7 +17,7 @@ use x86_64::structures::paging::PhysFrame;
 use crate::cpu::{
     calibration, cpuid, features, interrupts, io_apic, local_apic, speculation, this_cpu, time,
 };
-use crate::layout::{self, MAX_CPUS};
+use crate::layout;
 use crate::machine::{self, End};
 use crate::memory::host_map::{self, MapError, Range};
 use crate::memory::self_map::{self, MapKind};
@@ -92,6 +92,7 @@ impl From<MapError> for BootError {
 
 /// Where the image's context enters: RDI has the boot page's address, RSP a stack, interrupts are off. All
 /// compiled code may have CMOV in it, `features::check` too; a host that offers none hears so from here.
+#[cfg(not(feature = "snp"))]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.entry")]
@@ -125,6 +126,23 @@ unsafe extern "C" fn kernel_entry() -> ! {
     )
 }
 
+/// The same where CPUID would be an exception, for which there is no handler yet: nothing is asked of anybody.
+/// Processors with SEV-SNP have CMOV.
+#[cfg(feature = "snp")]
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.entry")]
+unsafe extern "C" fn kernel_entry() -> ! {
+    naked_asm!(
+        "xor ebp, ebp",
+        "cld",
+        "and rsp, -16",
+        "call {boot_processor}",
+        "ud2",
+        boot_processor = sym boot_processor,
+    )
+}
+
 /// The first processor, on the image's boot stack.
 extern "C" fn boot_processor(boot_page: u64) -> ! {
     time::mark_boot();
@@ -139,6 +157,8 @@ extern "C" fn boot_processor(boot_page: u64) -> ! {
 
 fn boot(boot_page: u64) -> Result<(), BootError> {
     let boot = read_boot_page(boot_page)?;
+    // From here on the host may be asked: by instructions, or as the platform does it.
+    backend::begin(&boot).map_err(BootError::Platform)?;
     log_ring::start(boot.flags & BOOT_FLAG_DEBUG != 0);
     // Before anything is used that a host may have left out.
     features::check(cpuid, &backend::NEEDED).map_err(BootError::Features)?;
@@ -152,9 +172,11 @@ fn boot(boot_page: u64) -> Result<(), BootError> {
     interrupts::build();
     processor::enter(0, root);
     log::info!("Plinth {} on {} processor(s) as the host says", env!("CARGO_PKG_VERSION"), cpus);
-    start_apics()?;
-    // Before the other processors are started, whose time for that is told by the TSC.
-    calibration::calibrate(backend::trusted_tsc_hz());
+    if backend::HAS_HOST_CLOCKS {
+        start_apics()?;
+        // Before the other processors are started, whose time for that is told by the TSC.
+        calibration::calibrate(backend::trusted_tsc_hz());
+    }
     backend::start().map_err(BootError::Platform)?;
     backend::init_cpu()?;
     let started = smp::start_others(cpus, other_processor)?;
@@ -209,7 +231,7 @@ fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
     let usable = read_host_map(boot)?;
     let claimed = host_u32(boot.vp_count_virtual);
     // The host's claim; this processor is there in any case, and who does not answer is left out later.
-    let cpus = claimed.clamp(1, MAX_CPUS as u32);
+    let cpus = claimed.clamp(1, backend::CPUS_MAX as u32);
     if cpus != claimed {
         log::warn!("the host says {claimed} processors; {cpus} of them are used");
     }
@@ -225,7 +247,9 @@ fn start_memory(boot: &BootPage) -> Result<u32, BootError> {
     // The image is there, or this would not run.
     let kept = Range { start: boot.image_end_gpa, end: boot.window_gpa + keep };
     // Here alone memory comes to Plinth and to its guest; the probes are the first use of it.
-    [&[kept], guest.as_slice()].into_iter().flatten().copied().for_each(backend::accept_memory);
+    for range in [&[kept], guest.as_slice()].into_iter().flatten() {
+        backend::accept_memory(*range).map_err(BootError::Platform)?;
+    }
     host_map::check(&[kept], probe::holds)?;
     host_map::check(guest.as_slice(), probe::holds)?;
     frames::start(boot.window_gpa, keep, boot.image_end_gpa);

@@ -14,6 +14,7 @@ fn parts() -> Parts {
         |address, access, data: &[u8]| Segment { address, bytes: 0x2000, access, data: data.to_vec() };
     Parts {
         platform: Platform::Native,
+        c_bit: 51,
         kernel: Kernel {
             entry: KERNEL_BASE,
             segments: vec![

@@ -18,6 +18,7 @@ fn parts() -> Parts {
     let segment = |address, access| Segment { address, bytes: 0x2000, access, data: vec![0x11; 0x1001] };
     Parts {
         platform: Platform::Native,
+        c_bit: 51,
         kernel: Kernel {
             entry: KERNEL_BASE + 8,
             segments: vec![

@@ -13,6 +13,7 @@ use igvm_tools::snp::reader::SnpFile;
 use plinth_qemu::{Outcome, Qemu};
 use plinth_snp_abi::vmsa::SevFeatures;
 
+use super::snp_kernel;
 use crate::assemble::{link, object};
 use crate::image::{Image, config_with};
 use crate::project::write;
@@ -27,7 +28,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     // The same guest from the reset vector on.
     suite.check("snp-sim-reset", |case| guest_runs(case, qemu, "reset"));
     suite.check("snp-sim-narrow", |case| too_few_bits(case, qemu));
-    Ok(())
+    snp_kernel::run(suite, qemu)
 }
 
 /// The test guest as an IGVM file, by a recipe in its folder.

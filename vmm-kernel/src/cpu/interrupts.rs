@@ -12,7 +12,7 @@ use core::arch::global_asm;
 use core::cell::UnsafeCell;
 
 use x86_64::VirtAddr;
-use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::structures::idt::{EntryOptions, InterruptDescriptorTable};
 
 use super::descriptors::ist;
 
@@ -160,8 +160,26 @@ unsafe impl Sync for Idt {}
 
 static IDT: Idt = Idt(UnsafeCell::new(InterruptDescriptorTable::new()));
 
-/// Fills the IDT; once, by the first processor.
+/// Fills the IDT; by the first processor, when the stacks are mapped.
 pub fn build() {
+    fill(true);
+}
+
+/// The same before there are stacks: every exception comes on the one in use. By the first processor, where
+/// the platform may raise some before the kernel has its own.
+pub fn build_without_stacks() {
+    fill(false);
+}
+
+/// A stack of its own for a vector, where there are some.
+fn on_stack(options: &mut EntryOptions, index: usize, has_stacks: bool) {
+    if has_stacks {
+        // SAFETY: the IST stacks are mapped before the table is loaded.
+        unsafe { options.set_stack_index(index as u16) };
+    }
+}
+
+fn fill(has_stacks: bool) {
     // SAFETY: nobody else uses the table yet.
     let idt = unsafe { &mut *IDT.0.get() };
     // SAFETY: the address of the stubs is taken, not their contents.
@@ -172,14 +190,14 @@ pub fn build() {
         idt.divide_error.set_handler_addr(stub(0));
         // A stack of its own for each that may come at any instruction: behind SYSCALL, RSP is still the
         // process's.
-        idt.debug.set_handler_addr(stub(1)).set_stack_index(ist::DEBUG as u16);
-        idt.non_maskable_interrupt.set_handler_addr(stub(2)).set_stack_index(ist::NMI as u16);
+        on_stack(idt.debug.set_handler_addr(stub(1)), ist::DEBUG, has_stacks);
+        on_stack(idt.non_maskable_interrupt.set_handler_addr(stub(2)), ist::NMI, has_stacks);
         idt.breakpoint.set_handler_addr(stub(3));
         idt.overflow.set_handler_addr(stub(4));
         idt.bound_range_exceeded.set_handler_addr(stub(5));
         idt.invalid_opcode.set_handler_addr(stub(6));
         idt.device_not_available.set_handler_addr(stub(7));
-        idt.double_fault.set_handler_addr(stub(8)).set_stack_index(ist::DOUBLE_FAULT as u16);
+        on_stack(idt.double_fault.set_handler_addr(stub(8)), ist::DOUBLE_FAULT, has_stacks);
         idt.invalid_tss.set_handler_addr(stub(10));
         idt.segment_not_present.set_handler_addr(stub(11));
         idt.stack_segment_fault.set_handler_addr(stub(12));
@@ -187,12 +205,12 @@ pub fn build() {
         idt.page_fault.set_handler_addr(stub(14));
         idt.x87_floating_point.set_handler_addr(stub(16));
         idt.alignment_check.set_handler_addr(stub(17));
-        idt.machine_check.set_handler_addr(stub(18)).set_stack_index(ist::MACHINE_CHECK as u16);
+        on_stack(idt.machine_check.set_handler_addr(stub(18)), ist::MACHINE_CHECK, has_stacks);
         idt.simd_floating_point.set_handler_addr(stub(19));
         idt.virtualization.set_handler_addr(stub(20));
         idt.cp_protection_exception.set_handler_addr(stub(21));
-        idt.hv_injection_exception.set_handler_addr(stub(28)).set_stack_index(ist::HOST_EVENT as u16);
-        idt.vmm_communication_exception.set_handler_addr(stub(29)).set_stack_index(ist::HOST_CALL as u16);
+        on_stack(idt.hv_injection_exception.set_handler_addr(stub(28)), ist::HOST_EVENT, has_stacks);
+        on_stack(idt.vmm_communication_exception.set_handler_addr(stub(29)), ist::HOST_CALL, has_stacks);
         idt.security_exception.set_handler_addr(stub(30));
         for vector in 32..=255u8 {
             idt[vector].set_handler_addr(stub(usize::from(vector)));

@@ -1,7 +1,7 @@
 //! The host's I/O APIC: only to bring host interrupts to the first processor (Intel 82093AA).
 #![allow(unsafe_code, reason = "device registers in memory")]
 
-use super::ports;
+use super::{local_apic, ports};
 use crate::layout;
 use crate::sync::SpinLock;
 
@@ -15,6 +15,10 @@ pub const FIRST_VECTOR: u8 = 0xd0;
 static LOCK: SpinLock<()> = SpinLock::new(());
 
 fn write(register: u32, value: u32) {
+    // They come together.
+    if local_apic::ABSENT {
+        return;
+    }
     let select = layout::IO_APIC as *mut u32;
     // SAFETY: the page is mapped uncached before `start`, the first access; select and window are 10h apart.
     unsafe {

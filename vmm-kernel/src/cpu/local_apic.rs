@@ -33,6 +33,9 @@ const LVT_MASKED: u32 = 1 << 16;
 /// they would look like exceptions, some of them without the error code that belongs to the frame.
 const ABOVE_EXCEPTIONS: u32 = 0x10;
 
+/// The platform has no local APIC for the kernel: nothing comes of what is written, and no interrupt comes.
+pub const ABSENT: bool = cfg!(feature = "snp");
+
 static X2APIC: AtomicBool = AtomicBool::new(false);
 
 fn register_address(number: u32) -> *mut u32 {
@@ -40,6 +43,9 @@ fn register_address(number: u32) -> *mut u32 {
 }
 
 fn read(number: u32) -> u32 {
+    if ABSENT {
+        return 0;
+    }
     if X2APIC.load(Ordering::Relaxed) {
         msr::read(msr::X2APIC + number) as u32
     } else {
@@ -50,6 +56,9 @@ fn read(number: u32) -> u32 {
 }
 
 fn write(number: u32, value: u32) {
+    if ABSENT {
+        return;
+    }
     if X2APIC.load(Ordering::Relaxed) {
         // SAFETY: APIC registers do not touch memory; the vectors written are ones the IDT handles.
         unsafe { msr::write(msr::X2APIC + number, u64::from(value)) }

@@ -24,6 +24,9 @@ const SELF_MAP: u64 = 0xffff_0000_0000_0000 | (SELF_MAP_SLOT as u64) << 39;
 /// image brings and uses the front of. There is one for all processors.
 pub const SPARE_PAGE: u64 = BOOT_PAGE_VIRTUAL + 511 * PAGE;
 
+/// First address of the kernel's half.
+const KERNEL_HALF: u64 = 0xffff_8000_0000_0000;
+
 /// How a kernel page is mapped; never executable, never for users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
@@ -122,6 +125,22 @@ fn set(address: u64, frame: PhysFrame, kind: MapKind) -> Result<(), MemoryError>
     }
     place.set(Entry::encode(frame.start_address(), kind.flags()).word());
     Ok(())
+}
+
+/// The frame of a small page of the kernel's half, if one is mapped there.
+pub fn lookup(address: u64) -> Option<PhysFrame> {
+    if address < KERNEL_HALF {
+        return None;
+    }
+    let mut leaf = Entry::UNUSED;
+    for level in (1..=4).rev() {
+        // SAFETY: the tables above are there: each level's entry is found before the next one is looked at.
+        leaf = Entry::of_word(unsafe { &*entry(address, level) }.get());
+        if !leaf.flags().contains(Flags::PRESENT) {
+            return None;
+        }
+    }
+    Some(PhysFrame::containing_address(leaf.address()))
 }
 
 /// Maps a frame of the kernel's own.

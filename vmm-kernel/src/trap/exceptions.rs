@@ -7,6 +7,7 @@ use crate::cpu::interrupts::Frame;
 use crate::cpu::{exception_names, this_cpu_number};
 use crate::life;
 use crate::memory::user_copy;
+use crate::platform::backend;
 use crate::task::process::EndCause;
 use crate::task::scheduler;
 use crate::{console, machine};
@@ -14,6 +15,8 @@ use crate::{console, machine};
 const NMI: u64 = 2;
 const DEVICE_NOT_AVAILABLE: u64 = 7;
 const PAGE_FAULT: u64 = 14;
+/// An instruction needs the host (#VC).
+const HOST_CALL: u64 = 29;
 
 /// The address of a page fault; nothing for other exceptions.
 fn fault_address(frame: &Frame) -> u64 {
@@ -57,6 +60,11 @@ pub fn handle_anywhere(frame: &mut Frame) {
         1 if frame.is_user() => {
             // A process may single-step itself into here; there is no debugger, so the flag is taken from it.
             frame.rflags &= !(1 << 8);
+        }
+        HOST_CALL => {
+            if !backend::host_call(frame) {
+                die(frame);
+            }
         }
         _ => die(frame),
     }

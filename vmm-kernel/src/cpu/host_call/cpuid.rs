@@ -1,5 +1,7 @@
 //! CPUID, as the host answers it.
 
+use super::calls;
+
 /// What CPUID answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Cpuid {
@@ -15,6 +17,9 @@ pub struct Cpuid {
 
 /// The host's CPUID.
 pub fn cpuid(leaf: u32, subleaf: u32) -> Cpuid {
+    if let Some(calls) = calls::get() {
+        return (calls.cpuid)(leaf, subleaf);
+    }
     // Miri has no such instruction.
     if cfg!(miri) {
         return Cpuid { eax: 0, ebx: 0, ecx: 0, edx: 0 };

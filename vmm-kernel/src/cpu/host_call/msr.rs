@@ -3,6 +3,8 @@
 
 use x86_64::registers::model_specific::Msr;
 
+use super::calls;
+
 /// Local APIC base and mode.
 pub const APIC_BASE: u32 = 0x1b;
 /// Commands to the branch predictors.
@@ -26,6 +28,9 @@ pub const X2APIC: u32 = 0x800;
 
 /// Reads an MSR that exists.
 pub fn read(number: u32) -> u64 {
+    if let Some(calls) = calls::get() {
+        return (calls.read_msr)(number);
+    }
     // SAFETY: reading has no side effect; the kernel only reads MSRs that the processor has.
     unsafe { Msr::new(number).read() }
 }
@@ -35,6 +40,9 @@ pub fn read(number: u32) -> u64 {
 /// # Safety
 /// The value must keep every invariant of the running kernel that the register is part of.
 pub unsafe fn write(number: u32, value: u64) {
+    if let Some(calls) = calls::get() {
+        return (calls.write_msr)(number, value);
+    }
     // SAFETY: the caller's promise.
     unsafe { Msr::new(number).write(value) }
 }

@@ -1,6 +1,7 @@
-//! The SEV-SNP backend: Plinth at VMPL0 of a confidential virtual machine. What there is of it needs no
-//! machine
-//! (docs/snp.md), and is in no kernel yet.
+//! The SEV-SNP backend: Plinth at VMPL0 of a confidential virtual machine. docs/snp.md says what of it there
+//! is.
+//!
+//! Each of these is without a machine, and tested on the host:
 //!
 //! - [`word`]: the MSR protocol of the GHCB, for what comes before there is a page for calls;
 //! - [`ghcb`]: calls by that page;
@@ -8,10 +9,43 @@
 //! - [`secrets`]: the launch's secrets;
 //! - [`pages`]: which pages are validated, and which are shared.
 
+#[cfg(target_os = "none")]
+mod accounts;
+#[cfg(target_os = "none")]
+mod backend;
+#[cfg(target_os = "none")]
+mod begin;
+#[cfg(target_os = "none")]
+mod calls;
 pub mod cpuid_table;
+#[cfg(target_os = "none")]
+mod enter;
+#[cfg(target_os = "none")]
+mod exception;
+#[cfg(target_os = "none")]
+pub mod exit;
 pub mod ghcb;
+#[cfg(target_os = "none")]
+mod host;
+#[cfg(target_os = "none")]
+pub mod nested;
 pub mod pages;
 pub mod secrets;
+#[cfg(target_os = "none")]
+pub mod state;
 #[cfg(test)]
 mod testing;
+#[cfg(target_os = "none")]
+pub mod vcpu;
 pub mod word;
+
+#[cfg(target_os = "none")]
+pub use self::{
+    backend::{
+        CPUS_MAX, HAS_HOST_CLOCKS, IMAGE, NEEDED, Unsupported, accept_memory, init_cpu, marks, start,
+        trusted_tsc_hz,
+    },
+    begin::begin,
+    exception::host_call,
+    host::end_machine,
+};

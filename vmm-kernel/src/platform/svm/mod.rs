@@ -25,6 +25,7 @@ use core::arch::asm;
 use vcpu_abi::boot::BootPage;
 
 use crate::cpu::features::{Feature, Place};
+use crate::cpu::interrupts::Frame;
 use crate::cpu::{cpuid, msr, this_cpu};
 use crate::memory::entry::Marks;
 use crate::memory::host_map::Range;
@@ -102,8 +103,36 @@ pub fn marks(_: &BootPage) -> Marks {
     Marks::NONE
 }
 
+/// The most processors that the kernel runs on.
+pub const CPUS_MAX: usize = crate::layout::MAX_CPUS;
+
+/// Whether the host's APICs and PIT serve the kernel.
+pub const HAS_HOST_CLOCKS: bool = true;
+
+/// What comes before anything is asked of the host: nothing.
+///
+/// # Errors
+/// None.
+pub fn begin(_: &BootPage) -> Result<(), Unsupported> {
+    Ok(())
+}
+
 /// Makes memory usable that the host says is there, before it is used for the first time. All of it is.
-pub fn accept_memory(_: Range) {}
+///
+/// # Errors
+/// None.
+pub fn accept_memory(_: Range) -> Result<(), Unsupported> {
+    Ok(())
+}
+
+/// Asks the host to end the machine, in the platform's own way: there is none.
+pub fn end_machine(_: u8) {}
+
+/// Handles an exception by which the platform says that an instruction needs the host: there is none.
+/// Returns whether the frame's instruction is done.
+pub fn host_call(_: &mut Frame) -> bool {
+    false
+}
 
 /// How fast the TSC counts, in Hz, if that is known without the host, whose PIT is measured else.
 pub fn trusted_tsc_hz() -> Option<u64> {

@@ -1,0 +1,62 @@
+//! Plinth's own kernel for SEV-SNP, at VMPL0 of the simulator: it boots, accepts its memory, and starts init,
+//! which starts a process that ends the machine by saying whether it found what it should. The simulator
+//! passes its guest's word on.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use plinth_qemu::{Outcome, Qemu};
+
+use crate::build::Build;
+use crate::image::{Image, config_with};
+use crate::project::Project;
+use crate::testing::{Booted, Case, Suite};
+
+/// The checks.
+pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
+    suite.check("snp-kernel", |case| runs_a_process(case, qemu));
+    suite.check("snp-kernel-no-init", |case| says_why_not(case, qemu));
+    Ok(())
+}
+
+/// The kernel for SEV-SNP, in a target folder of its own, as its features are others.
+fn kernel(project: &Project) -> Result<PathBuf> {
+    let mut build = Build::new(project, &["vmm-kernel"]);
+    build.features = vec!["vmm-kernel/snp".to_owned()];
+    build.target_dir = project.target.join("snp");
+    Ok(build.run_quietly()?.join("vmm-kernel"))
+}
+
+/// The image with that kernel, in the simulator.
+fn boot(case: &mut Case, qemu: &Qemu, guest: Image) -> Result<Booted> {
+    let project = case.project();
+    let guest =
+        guest.set("kernel", kernel(project)?.display()).pack(&case.sibling("snp-kernel-guest.igvm"))?;
+    let image = Image::new(project, "snp-sim")?
+        .config(&config_with(project, "snp-sim", &["memory-mib 20"])?)
+        .set("files.guest", format_args!("file:{}", guest.display()))
+        .pack(&case.file("igvm"))?;
+    let mut machine = case.machine(image);
+    machine.memory_mib = 256;
+    machine.cpu = Some(format!("{},phys-bits=48", qemu.cpu_model()));
+    let booted = case.boot(qemu, &machine)?;
+    case.record_lines(&booted.log_text(), &["snp-sim: ", "panic"]);
+    case.record_lines(&booted.console_text(), &["Plinth"]);
+    Ok(booted)
+}
+
+fn runs_a_process(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let guest = Image::new(case.project(), "snp-test")?;
+    let booted = boot(case, qemu, guest)?;
+    case.expect_outcome(&booted, Outcome::TestsPassed)?;
+    case.expect_no_panic(&booted)
+}
+
+/// Last words go to the serial port by calls, and the machine's end is a request with its number: 14h.
+fn says_why_not(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let guest = Image::new(case.project(), "snp-test")?.set("files.init", "");
+    let booted = boot(case, qemu, guest)?;
+    case.expect_outcome(&booted, Outcome::TestsFailed)?;
+    case.expect(&booted.console, "Plinth: cannot boot: the image has no file named init")?;
+    case.expect(&booted.log, "the guest asks to be ended: set 15, reason 20")
+}

@@ -1,0 +1,4 @@
+//! The process: see the library.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+runtime::main!(snp_test::program);
