@@ -41,7 +41,7 @@ fn boot(case: &mut Case, qemu: &Qemu, guest: Image) -> Result<Booted> {
     machine.cpu = Some(format!("{},phys-bits=48", qemu.cpu_model()));
     let booted = case.boot(qemu, &machine)?;
     case.record_lines(&booted.log_text(), &["snp-sim: ", "panic"]);
-    case.record_lines(&booted.console_text(), &["Plinth"]);
+    case.record_lines(&booted.console_text(), &["Plinth", "SEV-SNP"]);
     Ok(booted)
 }
 
@@ -49,6 +49,8 @@ fn runs_a_process(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let guest = Image::new(case.project(), "snp-test")?;
     let booted = boot(case, qemu, guest)?;
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
+    // By the process, from the kernel's log.
+    case.expect(&booted.console, "pages accepted beside")?;
     case.expect_no_panic(&booted)
 }
 

@@ -14,6 +14,7 @@ use crate::memory::payer::Payer;
 use crate::memory::space::Space;
 use crate::memory::{frames, host_map, temporary};
 pub use crate::platform::backend::fuzz_target::load_registers;
+pub use crate::platform::snp::fuzz_target::believe_host;
 use crate::task::elf;
 
 mod channels;
@@ -30,13 +31,14 @@ pub use pci::claim_function;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("kernel_channels", use_channels),
     ("kernel_elf", load_elf),
     ("kernel_host_map", parse_host_map),
     ("kernel_mappings", use_mappings),
     ("kernel_pci", claim_function),
     ("kernel_registers", load_registers),
+    ("kernel_snp", believe_host),
     ("kernel_xsave", merge_xsave),
 ];
 

@@ -3,16 +3,25 @@
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+use alloc::vec;
 use core::fmt;
 
-use runtime::abi::operation::{Handle, SystemCpuid, SystemCreateVm, SystemEnd, VcpuCreate, end_reason};
+use runtime::abi::operation::{
+    Handle, LogRead, SystemCpuid, SystemCreateVm, SystemEnd, VcpuCreate, end_reason,
+};
 use runtime::abi::run_page::PAGE_BYTES;
 use runtime::abi::status::Status;
-use runtime::{Start, call, heap};
+use runtime::{Start, call, heap, host_serial};
 
 /// The leaf of memory encryption (APM volume 3, E.4.17), and in its EAX that SEV-SNP is there.
 const ENCRYPTION_LEAF: u32 = 0x8000_001f;
 const SEV_SNP: u32 = 1 << 4;
+/// How much of the log is looked at.
+const LOG_BYTES: usize = 8192;
+/// What the kernel logs of its pages.
+const PAGES: &[u8] = b"SEV-SNP at VMPL0";
 
 /// What is not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +32,8 @@ enum Failure {
     Cpuid(u32),
     /// There is a vCPU, which nothing runs.
     Vcpu(Result<(), Status>),
+    /// The kernel's log says nothing of this.
+    NotLogged(&'static str),
 }
 
 impl fmt::Display for Failure {
@@ -30,6 +41,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Call(what, status) => write!(f, "{what}: {status}"),
             Self::Cpuid(eax) => write!(f, "CPUID of memory encryption is {eax:#x}"),
+            Self::NotLogged(what) => write!(f, "the log says nothing of {what:?}"),
             Self::Vcpu(result) => write!(f, "a vCPU was not refused as it should be: {result:?}"),
         }
     }
@@ -38,7 +50,7 @@ impl fmt::Display for Failure {
 /// The process.
 pub fn program(start: &Start) -> u32 {
     let Some(system) = start.handle("system") else { return 1 };
-    let result = check(system);
+    let result = check(system).and_then(|()| show_log(start));
     match result {
         Ok(()) => log::info!("a process on SEV-SNP: all as it should be"),
         Err(failure) => log::error!("a process on SEV-SNP: {failure}"),
@@ -63,4 +75,22 @@ fn check(system: Handle) -> Result<(), Failure> {
         Err(Status::BadOperation) => Ok(()),
         other => Err(Failure::Vcpu(other)),
     }
+}
+
+/// Copies the line about the pages from the kernel's log to the serial port, which is the host's.
+fn show_log(start: &Start) -> Result<(), Failure> {
+    let handle = |name| start.handle(name).ok_or(Failure::Call(name, Status::BadHandle));
+    let (log, ports) = (handle("log")?, handle("serial-ports")?);
+    let mut text = vec![0; LOG_BYTES];
+    let (address, bytes) = (text.as_mut_ptr() as u64, text.len() as u64);
+    let read = call(log, LogRead { from: 0, address, bytes, lost: 0, end: 0 });
+    let read = read.map_err(|status| Failure::Call("the log", status))?;
+    let text = text.get(..read.bytes as usize).unwrap_or_default();
+    let line = text.split(|byte| *byte == b'\n').find(|line| line.windows(PAGES.len()).any(|at| at == PAGES));
+    let line = line.ok_or(Failure::NotLogged("pages"))?;
+    for byte in line.iter().chain(b"\r\n") {
+        let write = host_serial::write(ports, host_serial::register::DATA, (*byte).into());
+        write.map_err(|status| Failure::Call("the serial port", status))?;
+    }
+    Ok(())
 }

@@ -6,7 +6,6 @@ use core::ops::Range;
 
 use plinth_snp_abi::cpuid::{ENCRYPTION_LEAF, c_bit_position};
 use plinth_snp_abi::cpuid_page::CpuidPage;
-use plinth_snp_abi::vmsa::SevFeatures;
 use vcpu_abi::boot::{BOOT_PAGE_VIRTUAL, BootPage, DirectoryEntry, file_kind};
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::lgdt;
@@ -14,7 +13,7 @@ use x86_64::structures::DescriptorTablePointer;
 use zerocopy::FromBytes;
 
 use super::backend::Unsupported;
-use super::{accounts, calls, host, secrets, word};
+use super::{accounts, calls, host, secrets, status, word};
 use crate::cpu::{cpuid, interrupts};
 use crate::layout::PAGE;
 use crate::memory::self_map;
@@ -23,23 +22,8 @@ use crate::memory::self_map;
 /// too.
 static GDT: [u64; 3] = [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff];
 
-/// What SEV_STATUS may show beside SEV, SEV-ES and SEV-SNP: what changes nothing for the kernel.
-const TOLERATED: SevFeatures = SevFeatures::SNP_ACTIVE
-    .union(SevFeatures::DEBUG_VIRTUALIZATION)
-    .union(SevFeatures::PREVENT_HOST_IBS)
-    .union(SevFeatures::BTB_ISOLATION)
-    .union(SevFeatures::SECURE_TSC)
-    .union(SevFeatures::SMT_PROTECTION);
-
 /// Where an entry of a page table has room for the C-bit.
 const C_BITS: Range<u32> = 32..52;
-
-/// Whether SEV_STATUS shows what the kernel is made for, and nothing that it does not know.
-fn check_status(status: u64) -> Result<SevFeatures, Unsupported> {
-    SevFeatures::from_sev_status(status)
-        .filter(|features| features.contains(SevFeatures::SNP_ACTIVE) && TOLERATED.contains(*features))
-        .ok_or(Unsupported::Status(status))
-}
 
 /// Prepares for all that asks the host, and checks what launch and host say of the platform. Until it is over
 /// an error has no words, but only the number in the request to be ended.
@@ -57,7 +41,10 @@ pub fn begin(boot: &BootPage) -> Result<(), Unsupported> {
     if c_bit_position(cpuid(ENCRYPTION_LEAF, 0).ebx) != boot.sharing_bit {
         return Err(Unsupported::Image);
     }
-    check_status(host::sev_status())?;
+    let shown = host::sev_status();
+    if !status::is_acceptable(shown) {
+        return Err(Unsupported::Status(shown));
+    }
     word::negotiate(&mut host::Msr, boot.sharing_bit)?;
     word::features(&mut host::Msr)?;
     record_launch(boot)?;

@@ -7,6 +7,7 @@
 //! - [`ghcb`]: calls by that page;
 //! - [`cpuid_table`]: what CPUID returns, from the launch's page;
 //! - [`secrets`]: the launch's secrets;
+//! - [`status`]: what SEV_STATUS may show;
 //! - [`pages`]: which pages are validated, and which are shared.
 
 #[cfg(target_os = "none")]
@@ -24,6 +25,8 @@ mod enter;
 mod exception;
 #[cfg(target_os = "none")]
 pub mod exit;
+#[cfg(not(target_os = "none"))]
+pub mod fuzz_target;
 pub mod ghcb;
 #[cfg(target_os = "none")]
 mod host;
@@ -33,6 +36,7 @@ pub mod pages;
 pub mod secrets;
 #[cfg(target_os = "none")]
 pub mod state;
+pub mod status;
 #[cfg(test)]
 mod testing;
 #[cfg(target_os = "none")]
