@@ -20,7 +20,7 @@ use crate::project::write;
 use crate::testing::{Case, Suite};
 
 /// What the guest prints in the end.
-const WORDS: &str = "SNP guest: validated, reflected, shared: all as it should be";
+const WORDS: &str = "SNP guest: validated, reflected, shared, a VMPL below: all as it should be";
 
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
@@ -35,10 +35,11 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
 fn guest(case: &Case, recipe: &str) -> Result<PathBuf> {
     let folder = case.project().root.join("vmm-user/snp-sim/guest");
     // By the names that the recipes have for them.
-    for part in ["guest", "reset"] {
-        let object = object(&folder.join(part).with_extension("S"), &case.sibling(""), &[], &[])?;
+    for (part, sources) in [("guest", &["guest", "vmpl"][..]), ("reset", &["reset"])] {
+        let assemble = |source| object(&folder.join(source).with_extension("S"), &case.sibling(""), &[], &[]);
+        let objects = sources.iter().map(assemble).collect::<Result<Vec<_>>>()?;
         let program = case.sibling(&format!("snp-sim-{part}"));
-        link(&folder.join(part).with_extension("ld"), &[], &[object], &program)?;
+        link(&folder.join(part).with_extension("ld"), &[], &objects, &program)?;
     }
     let loaded = LoadedPages::read(&folder.join(recipe).with_extension("json"), &[case.sibling("")])?;
     let file = case.file("guest.igvm");

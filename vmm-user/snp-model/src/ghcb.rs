@@ -54,6 +54,9 @@ pub trait Host {
     /// Sets, or takes away, the VMSA of a vCPU; false if it can't.
     fn create_processor(&mut self, creation: ApCreation, vmsa_gpa: u64, features: u64) -> bool;
 
+    /// Whether the vCPU has a VMSA of this VMPL, which can run in the place of the one that asks.
+    fn has_vmpl(&mut self, vmpl: u8) -> bool;
+
     /// The APIC ids of all vCPUs.
     fn apic_ids(&mut self) -> Vec<u32>;
 
@@ -192,7 +195,7 @@ impl Vmgexit {
                 return Flow::ResetHold;
             }
             Request::RunVmpl { vmpl } => {
-                let can = features.contains(HvFeatures::MULTI_VMPL) && vmpl < 4;
+                let can = features.contains(HvFeatures::MULTI_VMPL) && vmpl < 4 && host.has_vmpl(vmpl);
                 self.msr = Response::RunVmpl { error: u32::from(!can) }.encode();
                 return if can { Flow::RunVmpl(vmpl) } else { Flow::Resume };
             }

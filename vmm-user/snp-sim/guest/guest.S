@@ -1,40 +1,17 @@
 /* A guest of SEV-SNP, as small as may be: it reads its CPUID page, validates memory, executes CPUID,
-   whose #VC it handles by the MSR protocol of the GHCB, gets itself a GHCB, prints by it, and asks to be
-   ended: with reason 0 if all was as it should be, else with the number of the first check that failed.
+   whose #VC it handles by the MSR protocol of the GHCB, gets itself a GHCB, runs a program at VMPL1
+   (vmpl.S), prints by the GHCB, and asks to be ended: with reason 0 if all was as it should be, else with
+   the number of the first check that failed.
 
    It is entered at VMPL0 in 64-bit mode at its first byte, 1_0000h, with CR3 at 2_0000h (`tables`), CS 8
    and interrupts off. */
-.intel_syntax noprefix
+#include "macros.h"
 
-.set C_BIT, 1 << 47
 .set CPUID_PAGE, 0x8000             /* validated at launch, with what the firmware accepted */
 .set FRESH, 0x80000                 /* memory that nobody has validated */
-.set GHCB, 0x90000                  /* the same, which becomes shared */
-.set SHARED, 0x200000               /* here all of memory is seen without C-bit */
-
-.set MSR_GHCB, 0xc0010130
 .set MSR_SEV_STATUS, 0xc0010131
 .set VC, 29
 .set SET_OF_TESTS, 15               /* the set of reasons in the request to end */
-
-/* The check with this number holds only if the flags say so. */
-.macro check number, condition
-    mov edi, \number
-    j\condition 9f
-    jmp terminate
-9:
-.endm
-
-/* PVALIDATE and RMPADJUST; VMGEXIT. */
-.macro pvalidate_
-    .byte 0xf2, 0x0f, 0x01, 0xff
-.endm
-.macro rmpadjust_
-    .byte 0xf3, 0x0f, 0x01, 0xfe
-.endm
-.macro vmgexit_
-    .byte 0xf3, 0x0f, 0x01, 0xd9
-.endm
 
 .text
 start:
@@ -156,11 +133,13 @@ start:
     mov ecx, 4096 / 8
     xor eax, eax
     rep stosq
+    call lower_vmpl
     lea rsi, text[rip]
     call print
     xor edi, edi
 
 /* EDI: why. */
+    .globl terminate, msr_protocol
 terminate:
     mov eax, edi
     shl eax, 16
@@ -293,7 +272,7 @@ set_up_tables:
     ret
 
 .data
-text:   .asciz "SNP guest: validated, reflected, shared: all as it should be\r\n"
+text:   .asciz "SNP guest: validated, reflected, shared, a VMPL below: all as it should be\r\n"
 .balign 8
 touched: .quad 0
 handled_cpuid: .long 0

@@ -7,14 +7,14 @@ use alloc::vec::Vec;
 
 use decoder::walk::{Access, Kind, Paging, WalkError, translate};
 use plinth_snp_abi::PAGE_BYTES;
-use plinth_snp_abi::vmsa::Segment as VmsaSegment;
 use plinth_snp_model::deliver::{AccessFault, Event, LinearMemory, Outcome, Registers, deliver};
 use runtime::abi::exit::Access as ExitAccess;
-use runtime::abi::registers::{Groups, Segment, gpr};
+use runtime::abi::registers::{Groups, gpr};
 use runtime::abi::status::Status;
 
 use crate::machine::{Machine, Touched};
 use crate::vcpu::Vcpu;
+use crate::vcpu::state::{from_vmsa as from_model, to_vmsa as to_model};
 use crate::{control, instruction};
 
 /// The guest's memory by linear address.
@@ -35,7 +35,7 @@ impl Linear<'_> {
         match self.machine.touch(gpa, access, false, has_c_bit) {
             Ok(Touched::Again) => Ok(gpa),
             Ok(Touched::NotValidated) => Err(AccessFault::NotValidated { address: linear }),
-            Ok(Touched::Refused | Touched::Device) => Err(AccessFault::NestedPageFault),
+            Ok(Touched::Refused(_) | Touched::Device) => Err(AccessFault::NestedPageFault),
             Err(status) => {
                 self.failure = Some(status);
                 Err(AccessFault::NestedPageFault)
@@ -85,16 +85,6 @@ impl LinearMemory for Linear<'_> {
         }
         Ok(())
     }
-}
-
-fn to_model(segment: Segment) -> VmsaSegment {
-    let Segment { selector, attributes, limit, base } = segment;
-    VmsaSegment { selector, attributes, limit, base }
-}
-
-fn from_model(segment: VmsaSegment) -> Segment {
-    let VmsaSegment { selector, attributes, limit, base } = segment;
-    Segment { selector, attributes, limit, base }
 }
 
 /// Delivers an event to the vCPU, as it is.

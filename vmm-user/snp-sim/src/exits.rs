@@ -19,8 +19,9 @@ use crate::control::{self, MSR_EFER, MSR_PAT};
 use crate::delivery;
 use crate::host::{CONFIGURATION, Services, Serving};
 use crate::instruction::{self, Instruction, Kind};
-use crate::machine::{Executed, Machine, Registers, Touched, VMPL};
+use crate::machine::{Executed, Machine, Registers, Touched};
 use crate::vcpu::{UNDEFINED, Vcpu};
+use crate::vmpl::Vmpls;
 
 /// Vectors.
 pub(crate) const GENERAL_PROTECTION: u8 = 13;
@@ -90,15 +91,18 @@ pub struct Simulator<C> {
     pub(crate) machine: Machine,
     pub(crate) services: Services<C>,
     /// The host's side of the vCPU, with the GHCB MSR.
-    vmgexit: Vmgexit,
-    features: SevFeatures,
+    pub(crate) vmgexit: Vmgexit,
+    pub(crate) features: SevFeatures,
+    /// The other VMPLs.
+    pub(crate) vmpls: Vmpls,
 }
 
 impl<C: FnMut(u8)> Simulator<C> {
     /// A machine with its vCPU, which has no registers yet.
     pub fn new(vcpu: Vcpu, machine: Machine, services: Services<C>) -> Self {
         let vmgexit = Vmgexit::new(CONFIGURATION);
-        Self { vcpu, machine, services, vmgexit, features: SevFeatures::empty() }
+        let (features, vmpls) = (SevFeatures::empty(), Vmpls::default());
+        Self { vcpu, machine, services, vmgexit, features, vmpls }
     }
 
     /// Gives the vCPU the state of a VMSA.
@@ -130,15 +134,18 @@ impl<C: FnMut(u8)> Simulator<C> {
             reason::HYPERCALL => self.hypercall(),
             reason::MSR_READ | reason::MSR_WRITE => self.model_specific(reason == reason::MSR_WRITE),
             reason::CPUID => self.reflect(exit::CPUID),
-            reason::PORT => self.reflect(exit::IOIO),
+            reason::PORT => self.reflect_with(exit::IOIO, self.vcpu.page.qualification()),
             // The numbers are SVM's, and so are the error codes of #VC.
             reason::CACHE_CONTROL => self.reflect(raw),
             reason::XSETBV => self.extended_control(),
             reason::REGISTER_WRITE => self.register_write(),
             reason::UNDEFINED if is_reflected(raw) => self.reflect(raw),
             reason::UNDEFINED => self.inject(UNDEFINED as u8, None),
-            reason::HALT => Err(End::Halted),
+            reason::HALT => self.halted(),
+            reason::SHUTDOWN if self.machine.levels().vmpl() > 0 => self.leave_vmpl(exit::SHUTDOWN),
             reason::SHUTDOWN => Err(End::Shutdown),
+            reason::INTERRUPT_WINDOW => self.window_opens(),
+            reason::DEADLINE if self.machine.levels().vmpl() > 0 => self.leave_vmpl(exit::INTR),
             reason::WORK | reason::DEADLINE => Ok(()),
             _ => Err(End::NotModelled(reason, raw)),
         }
@@ -155,11 +162,12 @@ impl<C: FnMut(u8)> Simulator<C> {
         self.check_machine()?;
         if interrupted {
             // The access was a step of the delivery of an event, which begins anew.
-            if touched != Touched::Again {
+            if touched == Touched::Again {
+                self.vcpu.page.set_injection(event);
+                self.vcpu.page.mark(Groups::INJECTION);
+            } else if self.machine.levels().vmpl() == 0 {
                 return Err(End::NotModelled(reason::MEMORY, gpa));
             }
-            self.vcpu.page.set_injection(event);
-            self.vcpu.page.mark(Groups::INJECTION);
         }
         self.touched(touched, gpa)
     }
@@ -222,12 +230,15 @@ impl<C: FnMut(u8)> Simulator<C> {
             Touched::NotValidated => self.reflect(exit::PAGE_NOT_VALIDATED),
             // The host has marked it as a device's by a reserved bit in its nested tables.
             Touched::Device => self.reflect_with(exit::NPF, NpfInfo::RESERVED.bits()),
-            Touched::Refused => Err(End::Access(gpa)),
+            Touched::Refused(info) if self.machine.levels().vmpl() > 0 => {
+                self.leave_vmpl_with(exit::NPF, [info.bits(), gpa])
+            }
+            Touched::Refused(_) => Err(End::Access(gpa)),
         }
     }
 
     /// The kernel may have refused a change of the nested tables, which then do not say what the RMP says.
-    fn check_machine(&mut self) -> Next {
+    pub(crate) fn check_machine(&mut self) -> Next {
         self.machine.take_failure().map_or(Ok(()), |status| Err(End::Kernel(status)))
     }
 
@@ -244,7 +255,11 @@ impl<C: FnMut(u8)> Simulator<C> {
             Flow::Terminate { set, reason } => return Err(End::Terminated { set, reason }),
             // No other processor would ever wake it.
             Flow::ResetHold => return Err(End::Halted),
-            Flow::RunVmpl(_) | Flow::Broken => return Err(End::Word(self.vmgexit.msr())),
+            Flow::RunVmpl(vmpl) => {
+                self.check_machine()?;
+                return self.run_vmpl(vmpl);
+            }
+            Flow::Broken => return Err(End::Word(self.vmgexit.msr())),
         }
         self.check_machine()
     }
@@ -258,7 +273,7 @@ impl<C: FnMut(u8)> Simulator<C> {
         let read = match number {
             msr::GHCB => self.vmgexit.msr(),
             msr::SEV_STATUS if !is_write => self.features.sev_status(),
-            _ => return self.reflect(exit::MSR),
+            _ => return self.reflect_with(exit::MSR, is_write.into()),
         };
         let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
         let intercept = if is_write { Intercept::Wrmsr } else { Intercept::Rdmsr };
@@ -279,9 +294,11 @@ impl<C: FnMut(u8)> Simulator<C> {
     }
 
     /// The same with EXITINFO1.
-    fn reflect_with(&mut self, code: u64, info_1: u64) -> Next {
-        if disposition(code, info_1, self.features, VMPL) != Disposition::Exception {
-            return Err(End::NotModelled(self.vcpu.page.reason(), code));
+    pub(crate) fn reflect_with(&mut self, code: u64, info_1: u64) -> Next {
+        match disposition(code, info_1, self.features, self.machine.levels().vmpl()) {
+            Disposition::Exception => {}
+            Disposition::Reflected => return self.reflected(code, info_1),
+            _ => return Err(End::NotModelled(self.vcpu.page.reason(), code)),
         }
         match delivery::enter_handler(&mut self.vcpu, &mut self.machine, Event::vc(code))? {
             Outcome::Delivered(_) => self.check_machine(),
@@ -292,6 +309,7 @@ impl<C: FnMut(u8)> Simulator<C> {
 
     /// An exception that the processor below delivers.
     pub(crate) fn inject(&mut self, vector: u8, error_code: Option<u32>) -> Next {
+        self.hold_interrupt();
         let (kind, has_error_code) = (event_kind::EXCEPTION, u8::from(error_code.is_some()));
         let error_code = error_code.unwrap_or_default();
         self.vcpu.page.set_injection(EventInjection {

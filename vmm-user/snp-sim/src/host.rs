@@ -25,7 +25,7 @@ pub const CONFIGURATION: Configuration = Configuration {
     min_version: VERSION_MIN,
     max_version: VERSION_MIN,
     c_bit: C_BIT_POSITION as u8,
-    features: HvFeatures::SNP,
+    features: HvFeatures::SNP.union(HvFeatures::AP_CREATION).union(HvFeatures::MULTI_VMPL),
 };
 
 /// What the host has besides the machine.
@@ -118,8 +118,13 @@ impl<C: FnMut(u8)> Host for Serving<'_, C> {
         NO_SUCH_CALL as u64
     }
 
-    fn create_processor(&mut self, _: ApCreation, _: u64, _: u64) -> bool {
-        false
+    fn create_processor(&mut self, creation: ApCreation, vmsa_gpa: u64, _: u64) -> bool {
+        // What a VMSA has in SEV_FEATURES is looked at when it is entered.
+        self.machine.levels().create(creation, vmsa_gpa)
+    }
+
+    fn has_vmpl(&mut self, vmpl: u8) -> bool {
+        self.machine.levels().vmsa(vmpl).is_some() || vmpl == 0
     }
 
     fn apic_ids(&mut self) -> Vec<u32> {

@@ -5,17 +5,19 @@
 //!
 //! * [`memory`]: the guest's memory, at addresses with the C-bit and without;
 //! * [`nested`]: which of it the guest reaches without an exit: what the reverse map (RMP) allows;
-//! * [`machine`]: both, with the RMP (crate `plinth-snp-model`);
+//! * [`levels`]: the same for each VMPL, and which of them runs;
+//! * [`machine`]: all of that, with the RMP (crate `plinth-snp-model`);
 //! * [`vcpu`]: a vCPU of the kernel's with the registers of a VMSA;
 //! * [`instruction`]: the instructions of SEV-SNP, which the processor below does not have;
 //! * [`exits`]: what becomes of an exit: an instruction carried out, an exit to the host, or a #VC;
+//! * [`vmpl`]: VMPLs below VMPL0, whose exits VMPL0 handles;
 //! * [`control`]: control registers and EFER, of which a host of SEV-SNP refuses nothing;
 //! * [`delivery`]: #VC, through the guest's IDT;
 //! * [`host`]: the host's services, behind VMGEXIT;
 //! * [`launch`]: what the guest starts with: an IGVM file, as QEMU, KVM and the firmware take it;
 //! * [`cpuid`]: what CPUID says to it.
 //!
-//! One vCPU, at VMPL0. What is modelled, rule by rule, says docs/snp-sim.md.
+//! One vCPU. What is modelled, rule by rule, says docs/snp-sim.md.
 #![no_std]
 
 extern crate alloc;
@@ -29,10 +31,12 @@ pub mod exits;
 pub mod host;
 pub mod instruction;
 pub mod launch;
+pub mod levels;
 pub mod machine;
 pub mod memory;
 pub mod nested;
 pub mod vcpu;
+pub mod vmpl;
 
 use core::fmt;
 
@@ -144,7 +148,8 @@ fn simulate(start: &Start) -> Result<End, Failure> {
     log::info!("launch digest {}", Hex(&guest.measurement()));
     let mut serial = HostSerial::open(start.handle("serial-ports"));
     let console = move |byte| serial.transmit(byte);
-    let mut simulator = Simulator::new(vcpu, machine, Services { cpuid, guest, console });
+    let services = Services { cpuid, guest, console };
+    let mut simulator = Simulator::new(vcpu, machine, services).with_vmpls(system, guest_memory);
     if let Some(vmsa) = states.first() {
         simulator.load(vmsa);
     }

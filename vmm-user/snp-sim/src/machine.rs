@@ -2,9 +2,13 @@
 //! about pages.
 //!
 //! The host has all of the guest's memory mapped in small pages. It follows the guest, as KVM with QEMU does:
-//! a page that is accessed as private memory while it is shared, or the other way round, becomes so.
+//! a page that is accessed as private memory while it is shared, or the other way round, becomes so. It does
+//! not follow a VMPL below VMPL0.
+
+mod vmsa;
 
 use plinth_snp_abi::PAGE_BYTES;
+use plinth_snp_abi::exit::NpfInfo;
 use plinth_snp_abi::launch::PageType;
 use plinth_snp_abi::rmp::{PageSize, ResultCode};
 use plinth_snp_abi::vmsa::{KVM_VMSA_GPA, Vmsa};
@@ -17,14 +21,12 @@ use runtime::abi::operation::Permissions;
 use runtime::abi::status::Status;
 
 use crate::instruction;
+use crate::levels::Levels;
 use crate::memory::{C_BIT, Memory};
 use crate::nested::Nested;
 
 /// The guest's address-space identifier in the RMP.
 pub const ASID: u32 = 1;
-/// The VMPL of the one vCPU.
-pub const VMPL: u8 = 0;
-
 /// What comes of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touched {
@@ -34,8 +36,9 @@ pub enum Touched {
     NotValidated,
     /// It is one to a device, which has no page.
     Device,
-    /// The host does not go on.
-    Refused,
+    /// The nested tables will never let it through: a nested page fault with this EXITINFO1, with which the
+    /// host can do nothing.
+    Refused(NpfInfo),
 }
 
 /// What an instruction leaves in registers.
@@ -63,7 +66,7 @@ pub enum Executed {
 /// Memory, reverse map, nested tables.
 pub struct Machine {
     memory: Memory,
-    nested: Nested,
+    levels: Levels,
     rmp: Rmp,
     /// Why the nested tables could not be changed when the host did.
     failure: Option<Status>,
@@ -90,7 +93,12 @@ impl Machine {
                 let _ = rmp.update(region.spa + offset, assigned(gpa));
             }
         }
-        Self { memory, nested, rmp, failure: None }
+        Self { memory, levels: Levels::new(nested), rmp, failure: None }
+    }
+
+    /// What there is of VMPLs.
+    pub fn levels(&mut self) -> &mut Levels {
+        &mut self.levels
     }
 
     /// The memory.
@@ -152,7 +160,7 @@ impl Machine {
     /// # Errors
     /// The kernel's.
     pub fn forget_without_c_bit(&mut self) -> Result<(), Status> {
-        self.nested.forbid_without_c_bit()
+        self.levels.forbid_without_c_bit()
     }
 
     /// Why the nested tables could not be changed, since this was asked last.
@@ -197,18 +205,20 @@ impl Machine {
 
     /// The nested tables have nothing of a page whose entry has changed.
     fn forget(&mut self, gpa: u64) {
-        if let Err(status) = self.nested.forbid(gpa) {
+        if let Err(status) = self.levels.forbid(gpa) {
             self.failure = Some(status);
         }
     }
 
     fn check(&self, gpa: u64, kind: Kind, of: Of) -> Result<(), Denied> {
-        let Of { is_user, is_private } = of;
-        let access = Access { asid: ASID, vmpl: VMPL, is_user, kind, is_private };
         let page = page_of(gpa);
         // Where there is no memory the address is one that the table does not have either.
         let spa = self.memory.spa(page, PAGE).unwrap_or(NO_MEMORY);
-        self.rmp.check(&access, &Target { gpa: page, spa, mapped: PageSize::Small })
+        self.rmp.check(&self.access(kind, of), &Target { gpa: page, spa, mapped: PageSize::Small })
+    }
+
+    fn access(&self, kind: Kind, Of { is_user, is_private }: Of) -> Access {
+        Access { asid: ASID, vmpl: self.levels.vmpl(), is_user, kind, is_private }
     }
 
     /// What the nested tables may let pass at an address. They do not tell a supervisor's fetch from a
@@ -237,24 +247,27 @@ impl Machine {
         has_c_bit: bool,
     ) -> Result<Touched, Status> {
         let kind = kind_of(access);
-        let by_address = gpa & C_BIT != 0 || !has_c_bit;
+        let of = Of { is_user, is_private: self.levels.is_private(gpa, has_c_bit) };
+        let refused = Touched::Refused(self.access(kind, of).fault());
         // Instructions and page tables are in private memory, whatever the C-bit says.
-        let is_private = by_address || matches!(kind, Kind::Fetch | Kind::TableWalk);
+        let is_private = of.is_private || matches!(kind, Kind::Fetch | Kind::TableWalk);
         let Some(entry) = self.entry(gpa) else {
             // QEMU ends a guest that wants a device to be private memory.
-            return Ok(if is_private { Touched::Refused } else { Touched::Device });
+            return Ok(if is_private { refused } else { Touched::Device });
         };
-        if entry.assigned != is_private && !self.assign(gpa, is_private) {
-            return Ok(Touched::Refused);
+        // The pages are VMPL0's to share: a guest below it could take its GHCB away.
+        let follows = self.levels.vmpl() == 0;
+        if entry.assigned != is_private && !(follows && self.assign(gpa, is_private)) {
+            return Ok(refused);
         }
-        match self.check(gpa, kind, Of { is_user, is_private: by_address }) {
+        match self.check(gpa, kind, of) {
             Ok(()) => {
-                let permissions = self.permissions(gpa, kind, by_address);
-                let is_memory = self.nested.allow(&self.memory, gpa, permissions)?;
-                Ok(if is_memory { Touched::Again } else { Touched::Refused })
+                let permissions = self.permissions(gpa, kind, of.is_private);
+                let is_memory = self.levels.allow(&self.memory, gpa, permissions)?;
+                Ok(if is_memory { Touched::Again } else { refused })
             }
             Err(Denied::NotValidated) => Ok(Touched::NotValidated),
-            Err(Denied::NestedPageFault(_)) => Ok(Touched::Refused),
+            Err(Denied::NestedPageFault(info)) => Ok(Touched::Refused(info)),
         }
     }
 
@@ -267,7 +280,7 @@ impl Machine {
         cpl: u8,
         [rcx, rdx]: [u64; 2],
     ) -> Executed {
-        let by = Executor { asid: ASID, vmpl: VMPL, cpl };
+        let by = Executor { asid: ASID, vmpl: self.levels.vmpl(), cpl };
         let spa = self.memory.spa(page_of(gpa), PAGE).unwrap_or(NO_MEMORY);
         // The host has it mapped as a small one.
         let page = Page { gva: linear, gpa: page_of(gpa), spa, mapped: PageSize::Small };
@@ -282,7 +295,7 @@ impl Machine {
                 }
                 Err(completion) => completion,
             },
-            instruction::Kind::VmgExit => return Executed::Access(Touched::Refused),
+            instruction::Kind::VmgExit => return Executed::Access(Touched::Refused(NpfInfo::empty())),
         };
         self.forget(gpa);
         let is_pvalidate = kind == instruction::Kind::Pvalidate;
@@ -293,10 +306,10 @@ impl Machine {
             Completion::GeneralProtection => Executed::GeneralProtection,
             Completion::NotValidated => Executed::Access(Touched::NotValidated),
             // The host gives the guest the page, as for any access of private memory.
-            Completion::NestedPageFault(_) => {
+            Completion::NestedPageFault(info) => {
                 let is_shared = self.entry(gpa).is_some_and(|entry| !entry.assigned);
-                let goes_on = is_shared && self.assign(gpa, true);
-                Executed::Access(if goes_on { Touched::Again } else { Touched::Refused })
+                let goes_on = is_shared && self.levels.vmpl() == 0 && self.assign(gpa, true);
+                Executed::Access(if goes_on { Touched::Again } else { Touched::Refused(info) })
             }
         }
     }

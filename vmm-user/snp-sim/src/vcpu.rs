@@ -1,10 +1,12 @@
 //! A vCPU of the kernel's that has the registers of a VMSA.
 #![allow(unsafe_code, reason = "the run page is at an address where the kernel maps it")]
 
-use plinth_snp_abi::vmsa::{EFER_SVME, Segment as VmsaSegment, Vmsa};
+pub(crate) mod state;
+
+use plinth_snp_abi::vmsa::Vmsa;
 use runtime::abi::exit::INTERCEPTABLE;
 use runtime::abi::operation::{Handle, VcpuCreate, VcpuFetch, VcpuIntercept};
-use runtime::abi::registers::{Groups, MsrRegisters, Segment, SegmentRegisters, SystemRegisters, gpr};
+use runtime::abi::registers::{Groups, gpr};
 use runtime::abi::run_page::PAGE_BYTES;
 use runtime::abi::status::Status;
 use runtime::{call, heap, syscall};
@@ -24,10 +26,6 @@ pub struct Vcpu {
     pub page: VcpuPages,
 }
 
-fn segment(of: VmsaSegment) -> Segment {
-    Segment { selector: of.selector, attributes: of.attributes, limit: of.limit, base: of.base }
-}
-
 impl Vcpu {
     /// A vCPU on this processor, whose #UD exits.
     ///
@@ -42,46 +40,58 @@ impl Vcpu {
         Ok(Self { handle, page })
     }
 
-    /// Loads the registers of a VMSA (APM 2, 15.36.8).
+    /// Loads the registers of a VMSA (APM 2, 15.36.8): those that are not in the vCPU already.
     pub fn load(&mut self, vmsa: &Vmsa) {
+        let known = self.page.valid();
         let page = &mut self.page;
-        page.set_gprs(core::array::from_fn(|number| vmsa.gpr(number as u8).unwrap_or_default()));
-        page.set_rip(vmsa.rip);
-        page.set_rflags(vmsa.rflags);
-        let (mut cs, mut ss) = (segment(vmsa.cs), segment(vmsa.ss));
-        // The run page has the CPL as DPL of SS.
-        ss.attributes = ss.attributes & !0x60 | u16::from(vmsa.cpl & 3) << 5;
-        // VMRUN takes no code of 64 and of 32 bits.
-        if cs.attributes & 0x200 != 0 {
-            cs.attributes &= !0x400;
+        let gprs = core::array::from_fn(|number| vmsa.gpr(number as u8).unwrap_or_default());
+        // Loading them ends an interrupt shadow, which a VMSA that nobody has changed may have.
+        if !known.contains(Groups::GENERAL)
+            || (page.gprs(), page.rip(), page.rflags()) != (gprs, vmsa.rip, vmsa.rflags)
+        {
+            page.set_gprs(gprs);
+            page.set_rip(vmsa.rip);
+            page.set_rflags(vmsa.rflags);
+            page.mark(Groups::GENERAL);
         }
-        let (cr0, cr2, cr3, cr4) = (vmsa.cr0, vmsa.cr2, vmsa.cr3, vmsa.cr4);
-        let (efer, dr6, dr7) = (vmsa.efer & !EFER_SVME, vmsa.dr6, vmsa.dr7);
-        page.set_system(SystemRegisters { cr0, cr3, cr4, efer, cs, ss, cr2, cr8: 0, dr6, dr7 });
-        page.set_segments(SegmentRegisters {
-            es: segment(vmsa.es),
-            ds: segment(vmsa.ds),
-            fs: segment(vmsa.fs),
-            gs: segment(vmsa.gs),
-            ldtr: segment(vmsa.ldtr),
-            tr: segment(vmsa.tr),
-            gdtr: segment(vmsa.gdtr),
-            idtr: segment(vmsa.idtr),
-        });
-        page.set_msrs(MsrRegisters {
-            star: vmsa.star,
-            lstar: vmsa.lstar,
-            cstar: vmsa.cstar,
-            sfmask: vmsa.sfmask,
-            kernel_gs_base: vmsa.kernel_gs_base,
-            sysenter_cs: vmsa.sysenter_cs,
-            sysenter_esp: vmsa.sysenter_esp,
-            sysenter_eip: vmsa.sysenter_eip,
-            pat: vmsa.g_pat,
-            ..MsrRegisters::default()
-        });
+        let system = state::system(vmsa);
+        if !known.contains(Groups::SYSTEM) || page.system() != system {
+            page.set_system(system);
+            page.mark(Groups::SYSTEM);
+        }
+        let segments = state::segments(vmsa);
+        if !known.contains(Groups::SEGMENTS) || page.segments() != segments {
+            page.set_segments(segments);
+            page.mark(Groups::SEGMENTS);
+        }
+        let msrs = state::msrs(vmsa);
+        if !known.contains(Groups::MSRS) || page.msrs() != msrs {
+            page.set_msrs(msrs);
+            page.mark(Groups::MSRS);
+        }
+        if !known.contains(Groups::XCR0) || page.xcr0() != vmsa.xcr0 {
+            // A VMSA that was never run may have 0 there, which is no value.
+            page.set_xcr0(vmsa.xcr0.max(1));
+            page.mark(Groups::XCR0);
+        }
+        let task_priority = state::task_priority(vmsa);
+        if page.exit_cr8() != task_priority {
+            page.set_exit_cr8(task_priority);
+            page.set_cr8(task_priority.into());
+            page.mark(Groups::TPR);
+        }
         page.set_deadline_tsc(u64::MAX);
-        page.mark(Groups::GENERAL | Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS | Groups::CONTROLS);
+        page.mark(Groups::CONTROLS);
+    }
+
+    /// Stores the registers in a VMSA, as an exit does. Those of the FPU stay in the vCPU.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn store(&mut self, vmsa: &mut Vmsa) -> Result<(), Status> {
+        self.fetch(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS | Groups::XCR0)?;
+        state::store(&self.page, vmsa);
+        Ok(())
     }
 
     /// Enters the guest; returns its next exit's reason.

@@ -90,6 +90,10 @@ impl Services for Host {
         false
     }
 
+    fn has_vmpl(&mut self, vmpl: u8) -> bool {
+        vmpl == 0
+    }
+
     fn apic_ids(&mut self) -> Vec<u32> {
         vec![0]
     }

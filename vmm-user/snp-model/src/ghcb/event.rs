@@ -113,7 +113,7 @@ impl Vmgexit {
             event::HV_DOORBELL => self.change_doorbell(info_1, info_2),
             event::HV_IPI => self.ipi(info_1, host),
             event::APIC_ID_LIST => self.apic_ids(info_1, ghcb, host),
-            event::RUN_VMPL => self.run_vmpl(info_1),
+            event::RUN_VMPL => self.run_vmpl(info_1, host),
             event::HV_FEATURES => Ok(Handled::done(self.configuration.features.bits())),
             event::TERMINATION => {
                 let [set, reason] = [(info_1 & 0xf) as u8, (info_1 >> 4 & 0xff) as u8];

@@ -110,9 +110,10 @@ impl Vmgexit {
     }
 
     /// [`event::RUN_VMPL`].
-    pub(super) fn run_vmpl(&self, vmpl: u64) -> Result<Handled, MalformedInput> {
+    pub(super) fn run_vmpl(&self, vmpl: u64, host: &mut impl Host) -> Result<Handled, MalformedInput> {
         self.require(HvFeatures::MULTI_VMPL)?;
         let vmpl = u8::try_from(vmpl).ok().filter(|vmpl| usize::from(*vmpl) < VMPLS);
+        let vmpl = vmpl.filter(|vmpl| host.has_vmpl(*vmpl));
         let vmpl = vmpl.ok_or(MalformedInput::InvalidInput)?;
         Ok(Handled { flow: Flow::RunVmpl(vmpl), ..Handled::done(0) })
     }

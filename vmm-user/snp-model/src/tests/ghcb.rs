@@ -110,6 +110,10 @@ impl Host for Fake {
         self.agrees
     }
 
+    fn has_vmpl(&mut self, vmpl: u8) -> bool {
+        vmpl != 1
+    }
+
     fn apic_ids(&mut self) -> Vec<u32> {
         std::vec![0, 2, 5]
     }
@@ -164,6 +168,7 @@ fn words() {
         (0x0020_0000_0080_9014, true, 0x015, Flow::Resume, "Shared Small 809"),
         (0x0010_0000_0080_9014, false, 0x1_0000_0015, Flow::Resume, "Private Small 809"),
         (0x2_0000_0016, true, 0x017, Flow::RunVmpl(2), ""),
+        (0x1_0000_0016, true, 0x1_0000_0017, Flow::Resume, ""),
         (0x4_0000_0016, true, 0x1_0000_0017, Flow::Resume, ""),
         (0x080, true, HvFeatures::all().bits() << 12 | 0x81, Flow::Resume, ""),
         (0x2_1100, true, 0x2_1100, Flow::Terminate { set: 1, reason: 2 }, ""),
