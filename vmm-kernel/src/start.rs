@@ -126,8 +126,8 @@ unsafe extern "C" fn kernel_entry() -> ! {
     )
 }
 
-/// The same where CPUID would be an exception, for which there is no handler yet: nothing is asked of anybody.
-/// Processors with SEV-SNP have CMOV.
+/// The same where CPUID would be an exception, for which there is no handler yet: nothing is asked of
+/// anybody. Processors with SEV-SNP have CMOV.
 #[cfg(feature = "snp")]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]

@@ -7,15 +7,24 @@ use std::path::PathBuf;
 use anyhow::Result;
 use plinth_qemu::{Outcome, Qemu};
 
+use super::hostile;
+use crate::bench;
 use crate::build::Build;
-use crate::image::{Image, config_with};
+use crate::image::{Image, Payload, config_with};
 use crate::project::Project;
 use crate::testing::{Booted, Case, Suite};
+
+/// Parts of the guest that means no good: its accesses, its instructions, privileged ones.
+const HOSTILE_PARTS: [u32; 3] = [2, 3, 4];
 
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("snp-kernel", |case| runs_a_process(case, qemu));
     suite.check("snp-kernel-no-init", |case| says_why_not(case, qemu));
+    suite.check("snp-guest", |case| runs_a_guest(case, qemu));
+    for part in HOSTILE_PARTS {
+        suite.check(&format!("snp-guest-hostile-{part}"), |case| runs_a_hostile_guest(case, qemu, part));
+    }
     Ok(())
 }
 
@@ -33,7 +42,7 @@ fn boot(case: &mut Case, qemu: &Qemu, guest: Image) -> Result<Booted> {
     let guest =
         guest.set("kernel", kernel(project)?.display()).pack(&case.sibling("snp-kernel-guest.igvm"))?;
     let image = Image::new(project, "snp-sim")?
-        .config(&config_with(project, "snp-sim", &["memory-mib 20"])?)
+        .config(&config_with(project, "snp-sim", &["memory-mib 24"])?)
         .set("files.guest", format_args!("file:{}", guest.display()))
         .pack(&case.file("igvm"))?;
     let mut machine = case.machine(image);
@@ -41,7 +50,7 @@ fn boot(case: &mut Case, qemu: &Qemu, guest: Image) -> Result<Booted> {
     machine.cpu = Some(format!("{},phys-bits=48", qemu.cpu_model()));
     let booted = case.boot(qemu, &machine)?;
     case.record_lines(&booted.log_text(), &["snp-sim: ", "panic"]);
-    case.record_lines(&booted.console_text(), &["Plinth", "SEV-SNP"]);
+    case.record_lines(&booted.console_text(), &["Plinth", "SEV-SNP", "hostile guest"]);
     Ok(booted)
 }
 
@@ -51,6 +60,32 @@ fn runs_a_process(case: &mut Case, qemu: &Qemu) -> Result<()> {
     case.expect_outcome(&booted, Outcome::TestsPassed)?;
     // By the process, from the kernel's log.
     case.expect(&booted.console, "pages accepted beside")?;
+    case.expect_no_panic(&booted)
+}
+
+/// The exit benchmark's guest at VMPL1, by the same VMM as on SVM: every kind of exit that it has, interrupts
+/// that it sends to itself, and HLT until its timer fires. It ends by the reset register: 11h.
+fn runs_a_guest(case: &mut Case, qemu: &Qemu) -> Result<()> {
+    let rows = case.project().root.join("benches/guest/rows.S");
+    let kernel = bench::guest(case.project(), &rows, &case.sibling(""), &case.file("bin"))?;
+    let payload = Payload { kernel, initrd: None, append: "50 1 15 -".to_owned() };
+    let guest = Image::new(case.project(), "snp-guest")?.payload(&payload);
+    let booted = boot(case, qemu, guest)?;
+    case.record_lines(&booted.console_text(), &["ROW", "IPIS"]);
+    case.expect_outcome(&booted, Outcome::TestsFailed)?;
+    case.expect(&booted.log, "the guest asks to be ended: set 15, reason 17")?;
+    case.expect_no_panic(&booted)
+}
+
+/// The guest that means no good, at VMPL1: it does its worst, and triple-faults, 12h.
+fn runs_a_hostile_guest(case: &mut Case, qemu: &Qemu, part: u32) -> Result<()> {
+    let payload = Payload { kernel: hostile::build(case.project())?, initrd: None, append: part.to_string() };
+    let config = config_with(case.project(), "snp-guest", &[])?.replace("  set bench-devices yes\n", "");
+    let guest = Image::new(case.project(), "snp-guest")?.payload(&payload).config(&config);
+    let booted = boot(case, qemu, guest)?;
+    case.expect_outcome(&booted, Outcome::TestsFailed)?;
+    case.expect(&booted.console, "hostile guest: done, as it should be")?;
+    case.expect(&booted.log, "the guest asks to be ended: set 15, reason 18")?;
     case.expect_no_panic(&booted)
 }
 

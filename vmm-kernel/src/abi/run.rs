@@ -52,7 +52,7 @@ pub fn run_named(cpu: &PerCpu, vcpu: &Vcpu, named: Option<(&Thread, Named)>) -> 
             }
         }
         if dirty.intersects(Groups::XCR0 | Groups::FPU) {
-            load_fpu(vcpu, dirty)?;
+            load_fpu(vcpu, backend, dirty)?;
         }
     }
     backend.set_windows();
@@ -95,8 +95,15 @@ fn finish(vcpu: &Vcpu, backend: &BackendVcpu, why: Option<u32>) -> Result<(), St
 /// XCR0, and the FPU's registers, as the VMM wants them.
 #[cold]
 #[inline(never)]
-fn load_fpu(vcpu: &Vcpu, dirty: Groups) -> Result<(), Status> {
+fn load_fpu(vcpu: &Vcpu, backend: &BackendVcpu, dirty: Groups) -> Result<(), Status> {
     let page = vcpu.run_page;
+    if dirty.contains(Groups::XCR0)
+        && let Some(is_taken) = backend.set_own_xcr0(page.xcr0())
+    {
+        // The other registers are where the kernel does not reach for them.
+        let has_rest = dirty.contains(Groups::FPU);
+        return if is_taken && !has_rest { Ok(()) } else { Err(Status::BadArgument) };
+    }
     let taken = (!dirty.contains(Groups::XCR0) || vcpu.fpu.set_guest_xcr0(page.xcr0()))
         && (!dirty.contains(Groups::FPU) || vcpu.fpu.write(page.xsave()));
     if taken { Ok(()) } else { Err(Status::BadArgument) }
@@ -174,6 +181,7 @@ fn handle_own(cpu: &PerCpu, vcpu: &Vcpu, backend: &BackendVcpu, exit: Exit) -> O
     }
     backend.redeliver();
     masking::take_pending();
+    scheduler::look_at_time(cpu);
     // The deadline comes as an interrupt of the timer's, and that may be the one just taken.
     (time::now() >= vcpu.run_page.deadline_tsc()).then_some(reason::DEADLINE)
 }

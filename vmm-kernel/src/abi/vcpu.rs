@@ -68,11 +68,16 @@ impl Execute for VcpuFetch {
         // While it runs, its registers are in its processor or on their way: who reads them has to have it.
         let claim = vcpu.claim()?;
         claim.backend().store(groups);
+        let own_xcr0 = claim.backend().own_xcr0();
         if groups.contains(Groups::FPU) {
+            // Where the platform exchanges the registers, they are not the kernel's to give.
+            if own_xcr0.is_some() {
+                return Err(Status::BadOperation);
+            }
             vcpu.run_page.set_xsave(vcpu.fpu.words());
         }
         if groups.contains(Groups::XCR0) {
-            vcpu.run_page.set_xcr0(vcpu.fpu.xcr0());
+            vcpu.run_page.set_xcr0(own_xcr0.unwrap_or_else(|| vcpu.fpu.xcr0()));
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ pub mod syscall_entry;
 pub mod time;
 pub mod xsave_image;
 
-pub use host_call::cpuid::{Cpuid, cpuid};
+pub use host_call::calls::Cpuid;
+pub use host_call::cpuid::cpuid;
 pub use host_call::{msr, ports};
 pub use per_cpu::{PerCpu, this_cpu, this_cpu_number};

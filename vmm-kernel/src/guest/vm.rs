@@ -9,12 +9,12 @@ use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use crate::layout::{MAX_CPUS, PAGE, VMS_MAX};
 use crate::memory::edit::Edit;
+use crate::memory::guest_memory;
 use crate::memory::narrowing::{Cached, Narrowing};
 use crate::memory::payer::Payer;
 use crate::memory::shootdown::{self, What};
 use crate::memory::space::{Protection, Space};
 use crate::memory::tables::{Tables, check_length};
-use crate::memory::{frames, guest_memory};
 use crate::object::budget::{Account, Charge, Kind};
 use crate::object::pool::{Pool, Ref};
 use crate::platform::backend::nested;
@@ -130,7 +130,11 @@ impl Vm {
         if flags.is_empty() {
             return Err(Status::BadArgument);
         }
-        Ok(self.state.lock().tables.map_some(place.gpa + done, gpa + done, bytes - done, flags)?)
+        let (at, from, space) = (place.gpa + done, gpa + done, self.address_space());
+        let bytes = space.mappable(at, from, bytes - done)?;
+        let mapped = self.state.lock().tables.map_some(at, from, bytes, flags)?;
+        space.granted(at..at + mapped, flags)?;
+        Ok(mapped)
     }
 
     /// Changes what the guest may do with a range, all of which is mapped. It is done when the value that is
@@ -173,13 +177,19 @@ impl Vm {
             return Err(Status::Exhausted);
         }
         for page in first..first + now {
-            let frame = state.tables.map_own(gpa + page * PAGE, flags, frames::allocate_zeroed)?;
+            let frame = self.address_space().map_own(&state.tables, gpa + page * PAGE, flags)?;
             state.own_pages += 1;
             // An address that wraps, below, is none of the user's half, and refused there like any other.
             let physical = frame.start_address().as_u64();
             space.map_foreign(address.wrapping_add(page * PAGE), physical, PAGE, Protection::ReadWrite)?;
         }
         Ok(now * PAGE)
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        self.address_space().ends();
     }
 }
 
@@ -192,6 +202,10 @@ impl Cached for Vm {
         shootdown::forget(What::Guest, |cpu| {
             self.processors.load(Ordering::SeqCst) & 1 << (cpu.number % u64::BITS) != 0
         });
+    }
+
+    fn edited(&self, range: Range<u64>, edit: Edit, is_done: bool) {
+        self.address_space().edited(range, edit, is_done);
     }
 
     fn tables_change(&self) -> u64 {

@@ -20,6 +20,10 @@ pub trait Cached {
     /// For the model of the TLBs: no processor has any of what a change took away.
     fn change_is_over(&self, change: u64);
 
+    /// Entries of a range have been changed so; or, where something has failed on the way, perhaps some of
+    /// them.
+    fn edited(&self, _range: Range<u64>, _edit: Edit, _is_done: bool) {}
+
     /// So many pages of its own were given back.
     fn lost_pages(&self, _pages: u64) {}
 }
@@ -47,7 +51,10 @@ impl<'a, C: Cached> Narrowing<'a, C> {
             self.settle();
         }
         let (range, edit, stale) = (self.range.clone(), self.edit, &mut self.stale);
-        self.range.start = self.of.with_tables(|tables| tables.edit(range, edit, stale))?;
+        let stopped = self.of.with_tables(|tables| tables.edit(range, edit, stale));
+        let changed = self.range.start..stopped.unwrap_or(self.range.end);
+        self.of.edited(changed, edit, stopped.is_ok());
+        self.range.start = stopped?;
         Ok(!self.range.is_empty())
     }
 

@@ -1,6 +1,6 @@
 //! What stands between a vCPU and the platform: backends, each in a folder of its own. The objects of
-//! [`guest`](crate::guest) use the one that the kernel is built for: [`backend`]. On the host, where parts of the
-//! kernel are tested, all are there, and that is SVM.
+//! [`guest`](crate::guest) use the one that the kernel is built for: [`backend`]. On the host, where parts of
+//! the kernel are tested, all are there, and that is SVM.
 
 #[cfg(any(feature = "snp", not(target_os = "none")))]
 pub mod snp;

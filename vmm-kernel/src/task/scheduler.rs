@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use self::switch::switch;
 pub use self::switch::{finish_switch, hand_over, look_for_third};
-pub use self::timer::{arm_timer, forget_alarm, set_alarm, stop_alarm, timer_fired};
+pub use self::timer::{arm_timer, forget_alarm, look_at_time, set_alarm, stop_alarm, timer_fired};
 use super::process::Process;
 use super::sleepers::Sleepers;
 use super::thread::{self, Thread};
@@ -384,7 +384,7 @@ pub fn idle() -> ! {
         schedule();
         // Frames are given back in time that nobody wants.
         if !give_back() && !queue(this_cpu()).reschedule.load(Ordering::SeqCst) {
-            masking::wait();
+            timer::wait(this_cpu());
         }
     }
 }

@@ -5,15 +5,14 @@
 
 extern crate alloc;
 
+mod guest;
+
 use alloc::vec;
 use core::fmt;
 
-use runtime::abi::operation::{
-    Handle, LogRead, SystemCpuid, SystemCreateVm, SystemEnd, VcpuCreate, end_reason,
-};
-use runtime::abi::run_page::PAGE_BYTES;
+use runtime::abi::operation::{Handle, LogRead, SystemCpuid, SystemEnd, end_reason};
 use runtime::abi::status::Status;
-use runtime::{Start, call, heap, host_serial};
+use runtime::{Start, call, host_serial};
 
 /// The leaf of memory encryption (APM volume 3, E.4.17), and in its EAX that SEV-SNP is there.
 const ENCRYPTION_LEAF: u32 = 0x8000_001f;
@@ -30,8 +29,10 @@ enum Failure {
     Call(&'static str, Status),
     /// CPUID is not what the kernel says of it, or says nothing of SEV-SNP.
     Cpuid(u32),
-    /// There is a vCPU, which nothing runs.
-    Vcpu(Result<(), Status>),
+    /// Memory at another address, another VM's memory, and its vCPU: one of them is to be had.
+    NotRefused([Result<(), Status>; 3]),
+    /// What a guest did has another exit: its reason, where, and whether it was a write.
+    Exit(&'static str, (u32, u64, bool)),
     /// The kernel's log says nothing of this.
     NotLogged(&'static str),
 }
@@ -42,7 +43,8 @@ impl fmt::Display for Failure {
             Self::Call(what, status) => write!(f, "{what}: {status}"),
             Self::Cpuid(eax) => write!(f, "CPUID of memory encryption is {eax:#x}"),
             Self::NotLogged(what) => write!(f, "the log says nothing of {what:?}"),
-            Self::Vcpu(result) => write!(f, "a vCPU was not refused as it should be: {result:?}"),
+            Self::NotRefused(results) => write!(f, "memory and vCPUs that should be refused: {results:?}"),
+            Self::Exit(what, exit) => write!(f, "{what} comes to {exit:x?}"),
         }
     }
 }
@@ -50,7 +52,8 @@ impl fmt::Display for Failure {
 /// The process.
 pub fn program(start: &Start) -> u32 {
     let Some(system) = start.handle("system") else { return 1 };
-    let result = check(system).and_then(|()| show_log(start));
+    let memory = start.handle("guest-memory").ok_or(Failure::Call("guest-memory", Status::BadHandle));
+    let result = check(system).and_then(|()| guest::check(system, memory?)).and_then(|()| show_log(start));
     match result {
         Ok(()) => log::info!("a process on SEV-SNP: all as it should be"),
         Err(failure) => log::error!("a process on SEV-SNP: {failure}"),
@@ -68,13 +71,7 @@ fn check(system: Handle) -> Result<(), Failure> {
     if own.eax & SEV_SNP == 0 || [own.eax, own.ebx] != [said.eax, said.ebx] {
         return Err(Failure::Cpuid(own.eax));
     }
-    let vm = call(system, SystemCreateVm::default()).map_err(|status| Failure::Call("a VM", status))?;
-    let pages = 2 * PAGE_BYTES as u64;
-    let address = heap::reserve(pages).ok_or(Failure::Call("addresses", Status::Exhausted))?;
-    match call(vm.handle, VcpuCreate { address, cpu: 0, handle: 0 }).map(drop) {
-        Err(Status::BadOperation) => Ok(()),
-        other => Err(Failure::Vcpu(other)),
-    }
+    Ok(())
 }
 
 /// Copies the line about the pages from the kernel's log to the serial port, which is the host's.

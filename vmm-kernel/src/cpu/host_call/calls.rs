@@ -4,7 +4,18 @@
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::cpuid::Cpuid;
+/// What CPUID answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpuid {
+    /// EAX.
+    pub eax: u32,
+    /// EBX.
+    pub ebx: u32,
+    /// ECX.
+    pub ecx: u32,
+    /// EDX.
+    pub edx: u32,
+}
 
 /// What the platform gives. Each function ends the machine where the host does not do as it is asked.
 #[derive(Debug)]

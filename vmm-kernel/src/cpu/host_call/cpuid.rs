@@ -1,19 +1,6 @@
 //! CPUID, as the host answers it.
 
-use super::calls;
-
-/// What CPUID answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Cpuid {
-    /// EAX.
-    pub eax: u32,
-    /// EBX.
-    pub ebx: u32,
-    /// ECX.
-    pub ecx: u32,
-    /// EDX.
-    pub edx: u32,
-}
+use super::calls::{self, Cpuid};
 
 /// The host's CPUID.
 pub fn cpuid(leaf: u32, subleaf: u32) -> Cpuid {

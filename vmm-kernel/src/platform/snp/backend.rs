@@ -1,6 +1,7 @@
 //! What the rest of the kernel takes from this backend.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use plinth_snp_abi::PAGE_BYTES;
 use vcpu_abi::boot::BootPage;
@@ -78,10 +79,21 @@ impl From<Violation> for Unsupported {
     }
 }
 
+/// Where shared memory begins for a guest that has no C-bit in its tables.
+static TOP_OF_MEMORY: AtomicU64 = AtomicU64::new(0);
+
 /// How page-table entries tell private pages from shared ones: by the C-bit.
 pub fn marks(boot: &BootPage) -> Marks {
     // Within an entry's address: `begin` has checked it.
-    Marks { private: 1 << (boot.sharing_bit & 63), shared: 0 }
+    let marks = Marks { private: 1 << (boot.sharing_bit & 63), shared: 0 };
+    TOP_OF_MEMORY.store(marks.private, Ordering::Relaxed);
+    marks
+}
+
+/// Where shared memory begins for a guest that has no C-bit in its tables (vTOM): all addresses without that
+/// bit are private.
+pub fn top_of_memory() -> u64 {
+    TOP_OF_MEMORY.load(Ordering::Relaxed)
 }
 
 /// Makes memory usable that the host says is there, before it is used for the first time.

@@ -46,7 +46,7 @@ pub fn begin(boot: &BootPage) -> Result<(), Unsupported> {
         return Err(Unsupported::Status(shown));
     }
     word::negotiate(&mut host::Msr, boot.sharing_bit)?;
-    word::features(&mut host::Msr)?;
+    host::set_features(word::features(&mut host::Msr)?);
     record_launch(boot)?;
     start_page(boot.host_call_page_virtual)?;
     let secrets = secrets::check(read(boot.secrets_page_virtual)?)?;

@@ -7,6 +7,7 @@
 use plinth_snp_abi::exit;
 use x86_64::registers::control::Cr2;
 
+use super::accounts::NotAdjusted;
 use super::{accounts, host};
 use crate::console;
 use crate::cpu::cpuid;
@@ -15,8 +16,9 @@ use crate::layout::PAGE;
 use crate::memory::self_map;
 use crate::memory::user_copy::AllegedRange;
 
-/// The reason in the request to be ended.
+/// Reasons in the request to be ended.
 const NOT_VALIDATED: u8 = 3;
+const NOT_ADJUSTED: u8 = 4;
 /// CPUID.
 const CPUID: [u8; 2] = [0x0f, 0xa2];
 /// An address at which no process has anything: who goes on there has a page fault.
@@ -46,6 +48,25 @@ fn is_cpuid(rip: u64) -> bool {
     let mut bytes = [0; CPUID.len()];
     let read = AllegedRange::new(rip, CPUID.len() as u64).and_then(|range| range.read(&mut bytes));
     read.is_ok() && bytes == CPUID
+}
+
+/// A guest has met one of its pages that the host has taken away: the machine ends.
+pub fn end_by_lost_page(gpa: u64) -> ! {
+    let violation = accounts::not_validated(gpa / PAGE);
+    console::last_words(format_args!("a guest's access at {gpa:#x}: {violation}"));
+    host::end(NOT_VALIDATED)
+}
+
+/// A VMSA that nothing of the kernel's runs can't be taken out of use: the machine ends.
+pub fn end_by_busy_vmsa(gpa: u64, error: NotAdjusted) -> ! {
+    console::last_words(format_args!("the host keeps the VMSA {gpa:#x}: {error:?}"));
+    host::end(NOT_ADJUSTED)
+}
+
+/// A page can't be taken from a guest: the machine ends.
+pub fn end_by_kept_page(gfn: u64, code: u32) -> ! {
+    console::last_words(format_args!("the page {gfn:#x} can't be taken from a guest: {code}"));
+    host::end(NOT_ADJUSTED)
 }
 
 /// The page may be another one than the kernel had there: the machine ends.

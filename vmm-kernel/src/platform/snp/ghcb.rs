@@ -6,6 +6,7 @@
 use core::fmt;
 
 use plinth_snp_abi::exit::{self, IoInfo};
+use plinth_snp_abi::ghcb::event::{ApCreation, ApOperation};
 use plinth_snp_abi::ghcb::{
     BUFFER_OFFSET, Field, MAX_ENTRIES, MalformedInput, Outcome, PageStateEntry, PageStateHeader, USAGE_GHCB,
     event,
@@ -190,6 +191,28 @@ pub fn write_msr(page: &mut impl CallPage, number: u32, value: u64) -> Result<()
     let inputs =
         [(Field::Rcx, u64::from(number)), (Field::Rax, value & 0xffff_ffff), (Field::Rdx, value >> 32)];
     call(page, &Event { code: exit::MSR, info_1: 1, info_2: 0, inputs: &inputs }, []).map(drop)
+}
+
+/// Has the host run this vCPU, at a VMPL, by the VMSA at an address.
+///
+/// # Errors
+/// [`CallError`].
+pub fn set_vmsa(page: &mut impl CallPage, vmpl: u8, gpa: u64, features: u64) -> Result<(), CallError> {
+    // There is the first vCPU, whose local APIC has the number 0.
+    let creation = ApCreation { operation: ApOperation::Create, vmpl, apic_id: 0 };
+    let inputs = [(Field::Rax, features)];
+    let event = Event { code: event::AP_CREATION, info_1: creation.encode(), info_2: gpa, inputs: &inputs };
+    call(page, &event, []).map(drop)
+}
+
+/// The same without a VMSA any more.
+///
+/// # Errors
+/// [`CallError`].
+pub fn forget_vmsa(page: &mut impl CallPage, vmpl: u8) -> Result<(), CallError> {
+    let creation = ApCreation { operation: ApOperation::Destroy, vmpl, apic_id: 0 };
+    let event = Event { code: event::AP_CREATION, info_1: creation.encode(), info_2: 0, inputs: &[] };
+    call(page, &event, []).map(drop)
 }
 
 /// Has the host change the states of pages, as many as fit. It may take several calls: each time the host

@@ -4,7 +4,7 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use plinth_snp_abi::ghcb::Request;
+use plinth_snp_abi::ghcb::{HvFeatures, Request};
 use plinth_snp_abi::msr;
 use x86_64::registers::model_specific::Msr as Register;
 
@@ -29,6 +29,20 @@ static GPA: AtomicU64 = AtomicU64::new(0);
 static IN_USE: AtomicBool = AtomicBool::new(false);
 /// A call was refused: what is said of it makes calls as well.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// What the host says that it can do, in the bits of [`HvFeatures`].
+static FEATURES: AtomicU64 = AtomicU64::new(0);
+
+/// Remembers what the host says that it can do.
+pub fn set_features(features: HvFeatures) {
+    FEATURES.store(features.bits(), Ordering::Relaxed);
+}
+
+/// Whether the host says that it can run guests at other VMPLs. One that lies does not run them.
+pub fn has_vmpls() -> bool {
+    let needed = HvFeatures::AP_CREATION.union(HvFeatures::MULTI_VMPL);
+    HvFeatures::from_bits_retain(FEATURES.load(Ordering::Relaxed)).contains(needed)
+}
 
 fn set_word(word: u64) {
     // SAFETY: the MSR holds a word for the host, which looks at it when VMGEXIT is executed.

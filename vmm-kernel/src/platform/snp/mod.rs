@@ -8,6 +8,8 @@
 //! - [`cpuid_table`]: what CPUID returns, from the launch's page;
 //! - [`secrets`]: the launch's secrets;
 //! - [`status`]: what SEV_STATUS may show;
+//! - [`vmsa_page`], [`state`], [`exit`]: a vCPU's registers, and why it stopped;
+//! - [`rights`]: what a guest may do with a page;
 //! - [`pages`]: which pages are validated, and which are shared.
 
 #[cfg(target_os = "none")]
@@ -23,7 +25,6 @@ pub mod cpuid_table;
 mod enter;
 #[cfg(target_os = "none")]
 mod exception;
-#[cfg(target_os = "none")]
 pub mod exit;
 #[cfg(not(target_os = "none"))]
 pub mod fuzz_target;
@@ -33,14 +34,17 @@ mod host;
 #[cfg(target_os = "none")]
 pub mod nested;
 pub mod pages;
+pub mod rights;
 pub mod secrets;
-#[cfg(target_os = "none")]
 pub mod state;
 pub mod status;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_vcpu;
 #[cfg(target_os = "none")]
 pub mod vcpu;
+pub mod vmsa_page;
 pub mod word;
 
 #[cfg(target_os = "none")]

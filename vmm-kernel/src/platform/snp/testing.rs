@@ -17,13 +17,16 @@ pub struct Host {
     pub changed: Vec<(u64, PageOperation)>,
     /// Ports and MSRs that were written.
     pub written: Vec<(u32, u64)>,
+    /// VMSAs that it was told of: VMPL, address, features.
+    pub created: Vec<(u8, u64, u64)>,
     /// It does nothing that it can refuse.
     pub refuses: bool,
 }
 
 impl Default for Host {
     fn default() -> Self {
-        Self { memory: vec![0; 0x3000], changed: Vec::new(), written: Vec::new(), refuses: false }
+        let (changed, written, created) = (Vec::new(), Vec::new(), Vec::new());
+        Self { memory: vec![0; 0x3000], changed, written, created, refuses: false }
     }
 }
 
@@ -86,12 +89,13 @@ impl Services for Host {
         0
     }
 
-    fn create_processor(&mut self, _: ApCreation, _: u64, _: u64) -> bool {
-        false
+    fn create_processor(&mut self, creation: ApCreation, vmsa_gpa: u64, features: u64) -> bool {
+        self.created.push((creation.vmpl, vmsa_gpa, features));
+        !self.refuses
     }
 
     fn has_vmpl(&mut self, vmpl: u8) -> bool {
-        vmpl == 0
+        vmpl < 2
     }
 
     fn apic_ids(&mut self) -> Vec<u32> {

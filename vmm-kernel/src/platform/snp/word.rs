@@ -59,6 +59,13 @@ pub enum WordError {
         /// The host's error.
         error: u32,
     },
+    /// The host does not run a VMPL.
+    Vmpl {
+        /// Which.
+        vmpl: u8,
+        /// The host's error.
+        error: u32,
+    },
 }
 
 impl fmt::Display for WordError {
@@ -80,6 +87,7 @@ impl fmt::Display for WordError {
             Self::PageState { gfn, error } => {
                 write!(f, "the host does not change the state of frame {gfn:#x}: error {error:#x}")
             }
+            Self::Vmpl { vmpl, error } => write!(f, "the host does not run VMPL{vmpl}: error {error:#x}"),
         }
     }
 }
@@ -146,6 +154,19 @@ pub fn change_page(host: &mut impl Exchange, gfn: u64, operation: PageOperation)
         _ => None,
     })?;
     if error == 0 { Ok(()) } else { Err(WordError::PageState { gfn, error }) }
+}
+
+/// Has the host run another VMPL of this vCPU. Comes back when it runs this one again, for whatever reason:
+/// the VMSA of the other says whether it ran, and why it stopped.
+///
+/// # Errors
+/// [`WordError::Vmpl`] where the host does not run it, [`WordError::OtherResponse`].
+pub fn run_vmpl(host: &mut impl Exchange, vmpl: u8) -> Result<(), WordError> {
+    let error = ask(host, Request::RunVmpl { vmpl }, |response| match response {
+        Response::RunVmpl { error } => Some(error),
+        _ => None,
+    })?;
+    if error == 0 { Ok(()) } else { Err(WordError::Vmpl { vmpl, error }) }
 }
 
 /// Asks the host to end this guest. A host that does not has the caller go on.

@@ -2,11 +2,13 @@
 #![allow(unsafe_code, reason = "enters a guest")]
 
 use core::cell::Cell;
+use core::ops::Range;
 
 use vcpu_abi::exit::reason;
 use vcpu_abi::registers::Groups;
 use vcpu_abi::run_page;
 use vcpu_abi::status::Status;
+use x86_64::structures::paging::{PageTableFlags as Flags, PhysFrame};
 
 use super::enter::enter;
 use super::exit::{self, Exit};
@@ -14,6 +16,9 @@ use super::state::{self, LoadError};
 use super::vmcb::{Vmcb, intercept_exceptions, intercept1};
 use super::{maps, tlb, tlb_model, tsc_aux, window};
 use crate::cpu::{local_apic, masking, this_cpu};
+use crate::memory::edit::Edit;
+use crate::memory::tables::Tables;
+use crate::memory::{MemoryError, frames};
 use crate::run_page::SharedRunPage;
 
 /// The guest memory that a vCPU runs in.
@@ -29,6 +34,36 @@ impl AddressSpace {
     /// The address-space identifier, which a VM's vCPUs share. 0 is the host's.
     pub fn asid(&self) -> u32 {
         self.number + 1
+    }
+
+    /// Whether memory may be mapped at an address, and how much of it in one go: wherever, and all of it.
+    ///
+    /// # Errors
+    /// None.
+    pub fn mappable(&self, _at: u64, _memory: u64, bytes: u64) -> Result<u64, Status> {
+        Ok(bytes)
+    }
+
+    /// Pages have been put into the tables, which are all that there is to it.
+    ///
+    /// # Errors
+    /// None.
+    pub fn granted(&self, _: Range<u64>, _: Flags) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Entries of the tables have been changed.
+    pub fn edited(&self, _: Range<u64>, _: Edit, _is_done: bool) {}
+
+    /// The VM has ended.
+    pub fn ends(&self) {}
+
+    /// Maps a page of the VM's own, zeroed, and returns it.
+    ///
+    /// # Errors
+    /// When memory does not suffice, or something is mapped there.
+    pub fn map_own(&self, tables: &Tables, address: u64, flags: Flags) -> Result<PhysFrame, MemoryError> {
+        tables.map_own(address, flags, frames::allocate_zeroed)
     }
 
     /// Something was taken out of its tables. Returns the number of that change, for
@@ -113,6 +148,18 @@ impl BackendVcpu {
     pub fn store(&self, groups: Groups) -> Groups {
         state::store_requested(self.vmcb(), self.page, groups);
         groups & state::REQUESTED
+    }
+
+    /// XCR0, where it is the platform's to keep: it is in the processor, with the FPU's other registers.
+    #[inline(always)]
+    pub fn own_xcr0(&self) -> Option<u64> {
+        None
+    }
+
+    /// Sets it there; whether it is one that the processor takes.
+    #[inline(always)]
+    pub fn set_own_xcr0(&self, _: u64) -> Option<bool> {
+        None
     }
 
     /// Fills the record of a run that ends for a reason that is not the guest's.

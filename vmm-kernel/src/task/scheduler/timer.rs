@@ -5,7 +5,8 @@ use core::sync::atomic::Ordering;
 use super::super::alarm::Due;
 use super::super::thread::Thread;
 use super::{current, queue, runs_with_share, wake, wants_turn};
-use crate::cpu::{PerCpu, local_apic, this_cpu, time};
+use crate::cpu::{PerCpu, local_apic, masking, this_cpu, time};
+use crate::platform::backend;
 
 /// Has the running thread, which is about to block, woken at the deadline. `u64::MAX`: at none.
 #[inline(always)]
@@ -60,6 +61,25 @@ fn rearm_timer(cpu: &PerCpu, tsc: u64) {
     // It may be armed for later than the vCPU's own deadline now, which the next entry has to put right.
     cpu.entry.ready.forget();
     local_apic::arm_timer(tsc);
+}
+
+/// What the timer's interrupt does, where there is none.
+#[inline]
+pub fn look_at_time(cpu: &PerCpu) {
+    if !backend::HAS_HOST_CLOCKS && queue(cpu).armed_tsc.get() <= time::now() {
+        timer_fired();
+    }
+}
+
+/// Waits for an interrupt, or looks at the time where it brings none.
+pub(super) fn wait(cpu: &PerCpu) {
+    // Nobody waits for a time: nothing will ever happen.
+    if backend::HAS_HOST_CLOCKS || queue(cpu).armed_tsc.get() == u64::MAX {
+        masking::wait();
+    } else {
+        core::hint::spin_loop();
+        look_at_time(cpu);
+    }
 }
 
 /// The timer's interrupt: wakes who has slept long enough.

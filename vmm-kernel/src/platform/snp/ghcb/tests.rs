@@ -205,3 +205,25 @@ fn what_is_said_of_an_error_names_it() {
         assert!(error.to_string().contains(words), "{error}");
     }
 }
+
+#[test]
+fn the_host_is_told_of_a_vmsa_and_forgets_it() {
+    let mut page = Modelled::new();
+    page.vmgexit = Vmgexit::new(Configuration {
+        min_version: 2,
+        max_version: 2,
+        c_bit: 51,
+        features: HvFeatures::SNP | HvFeatures::AP_CREATION,
+    });
+    page.vmgexit.set_msr(Request::RegisterGhcb { gfn: PAGE_GPA >> 12 }.encode());
+    page.vmgexit.vmgexit(&mut page.host);
+    assert_eq!(set_vmsa(&mut page, 1, 0x5000, 0x17), Ok(()));
+    assert_eq!(forget_vmsa(&mut page, 1), Ok(()));
+    assert_eq!(page.host.created, [(1, 0x5000, 0x17), (1, 0, 0)]);
+    page.host.refuses = true;
+    let refused = Err(CallError::Malformed(MalformedInput::InvalidInput));
+    assert_eq!(set_vmsa(&mut page, 1, 0x5000, 0x17), refused);
+    // KVM takes no VMSA there.
+    page.host.refuses = false;
+    assert_eq!(set_vmsa(&mut page, 1, 0x20_0000, 0x17), refused);
+}

@@ -113,3 +113,13 @@ fn what_is_said_of_an_error_names_it() {
         assert!(error.to_string().contains(words), "{error}");
     }
 }
+
+#[test]
+fn another_vmpl_runs_where_the_host_has_one() {
+    let mut host = Modelled::new(1, 3, C_BIT as u8, HvFeatures::SNP | HvFeatures::MULTI_VMPL);
+    assert_eq!(run_vmpl(&mut host, 1), Ok(()));
+    assert_eq!(host.flow, Flow::RunVmpl(1));
+    assert_eq!(run_vmpl(&mut host, 2), Err(WordError::Vmpl { vmpl: 2, error: 1 }));
+    let other = WordError::OtherResponse { request: 0x1_0000_0016, response: 0x013 };
+    assert_eq!(run_vmpl(&mut Always(0x013), 1), Err(other));
+}
