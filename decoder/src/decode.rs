@@ -48,7 +48,7 @@ pub fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<Instruct
     let form = match form::read(&mut cursor, &prefixes, mode, processor) {
         Ok(form) => form,
         // Only this says that the short tables don't have it.
-        Err(Rejection::Unsupported) => return general::decode(bytes, mode, processor),
+        Err(Rejection::Unsupported) => return general::decode(bytes, mode, processor, &prefixes),
         Err(rejection) => return Err(rejection),
     };
     let instruction = Decoding::new(form, prefixes, mode, processor.vendor).run(&mut cursor)?;

@@ -11,6 +11,7 @@ use iced_x86::{
     Decoder, DecoderError, DecoderOptions, Instruction as Full, Mnemonic, OpKind, Register as Name,
 };
 
+use super::prefixes::Prefixes;
 use super::{MAX_LENGTH, Rejection};
 use crate::{Attributes, Instruction, Mode, Operand, Operation, Processor, Register, Segment, Size, Vendor};
 use table::Entry;
@@ -21,9 +22,15 @@ pub fn prepare() {
 }
 
 /// Decodes the instruction at the start of `bytes`, as [`decode`](super::decode()) does, by the full decoder.
+/// `prefixes` are those that it begins with.
 #[cold]
 #[inline(never)]
-pub(super) fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<Instruction, Rejection> {
+pub(super) fn decode(
+    bytes: &[u8],
+    mode: Mode,
+    processor: Processor,
+    prefixes: &Prefixes,
+) -> Result<Instruction, Rejection> {
     let full = read(bytes, mode, processor.vendor)?;
     let entry = table::find(&full).ok_or(Rejection::Unsupported)?.on(processor);
     // String instructions have other kinds, but those are the short tables'.
@@ -35,7 +42,13 @@ pub(super) fn decode(bytes: &[u8], mode: Mode, processor: Processor) -> Result<I
     if !processor.features.contains(entry.needs) {
         return Err(Rejection::Undefined);
     }
-    convert(&full, entry, mode, processor).ok_or(Rejection::Unsupported)
+    let mut instruction = convert(&full, entry, mode, processor).ok_or(Rejection::Unsupported)?;
+    // AMD's processors push eight bytes each then, though the pointer that they read has no more than four
+    // and two.
+    if instruction.operation == Operation::CallFar && prefixes.rex_w() {
+        instruction.size = Size::B8;
+    }
+    Ok(instruction)
 }
 
 /// The full decoder's reading.

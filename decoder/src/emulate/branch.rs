@@ -2,6 +2,7 @@
 
 use super::{Emulation, Outcome, Result};
 use crate::bits::{FLAG_RF, FLAG_TF};
+use crate::walk::Kind;
 use crate::{Exception, Machine, Mode, Operand, Operation, Segment, Size};
 
 impl<M: Machine> Emulation<'_, M> {
@@ -22,6 +23,7 @@ impl<M: Machine> Emulation<'_, M> {
             (_, Operand::Memory) => self.memory_value()?,
             (_, register) => self.value(register),
         };
+        self.check_push_first(1)?;
         let target = self.near_target(target)?;
         self.push_all(&[next & size.mask()], size)?;
         Ok(self.branch(target))
@@ -69,8 +71,7 @@ impl<M: Machine> Emulation<'_, M> {
         let mut places = [None; COUNT];
         for (place, index) in places.iter_mut().zip(0..) {
             // All places before the first load, as a device's answer can't be given back.
-            *place =
-                Some(self.stack_place(size.bytes().wrapping_mul(index), size, crate::walk::Kind::Read)?);
+            *place = Some(self.stack_place(size.bytes().wrapping_mul(index), size, Kind::Read)?);
         }
         Ok(places.map(|place| place.map_or(0, |place| self.load(place))))
     }

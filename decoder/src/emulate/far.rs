@@ -4,7 +4,10 @@
 use super::descriptor::{Descriptor, is_null, kind, rpl};
 use super::{Abort, Emulation, Outcome, Result, Stop};
 use crate::walk::Kind;
-use crate::{Exception, Machine, Mode, Operand, Segment, SegmentState, Size, SystemSegment, vector};
+use crate::{
+    Exception, Instruction, Machine, Mode, Operand, Operation, Segment, SegmentState, Size, SystemSegment,
+    Vendor, vector,
+};
 
 pub(super) const SP: u8 = 4;
 
@@ -65,6 +68,8 @@ impl<M: Machine> Emulation<'_, M> {
         if found.is_segment() {
             // All that can refuse the target comes before the push, and the push before CS: where one faults,
             // nothing has changed.
+            self.check_direct(found)?;
+            self.check_push_first(2)?;
             let target = self.direct_target(found, offset)?;
             self.push_return(size)?;
             return self.enter_code(target);
@@ -103,6 +108,12 @@ impl<M: Machine> Emulation<'_, M> {
 
     /// Code at the same privilege level, without a gate.
     fn direct_target(&mut self, found: Descriptor, offset: u64) -> Result<Target> {
+        self.check_direct(found)?;
+        self.code_target(found, self.machine.cpl(), offset)
+    }
+
+    /// Whether that is what a descriptor is for.
+    fn check_direct(&mut self, found: Descriptor) -> Result<()> {
         let cpl = self.machine.cpl();
         // Conforming code keeps its caller's level, which may be a lower one; other code runs at its own
         // alone.
@@ -114,11 +125,11 @@ impl<M: Machine> Emulation<'_, M> {
         if !found.is_code() || !is_allowed {
             return Err(found.fault(vector::GENERAL_PROTECTION));
         }
-        self.code_target(found, cpl, offset)
+        self.check_code(found)
     }
 
-    /// Code to be run at `cpl`, if it is there and its offset is.
-    pub(super) fn code_target(&mut self, found: Descriptor, cpl: u8, offset: u64) -> Result<Target> {
+    /// Whether code is there, and of a kind that there is.
+    fn check_code(&self, found: Descriptor) -> Result<()> {
         if !found.is_present() {
             return Err(found.fault(vector::NOT_PRESENT));
         }
@@ -127,6 +138,12 @@ impl<M: Machine> Emulation<'_, M> {
         if self.is_long() && found.attributes() & both == both {
             return Err(found.fault(vector::GENERAL_PROTECTION));
         }
+        Ok(())
+    }
+
+    /// Code to be run at `cpl`, if it is there and its offset is.
+    pub(super) fn code_target(&mut self, found: Descriptor, cpl: u8, offset: u64) -> Result<Target> {
+        self.check_code(found)?;
         let mode = self.mode_of(found.state());
         let is_good = if mode == Mode::Bits64 {
             self.machine.paging().is_canonical(offset)
@@ -298,7 +315,7 @@ impl<M: Machine> Emulation<'_, M> {
 
     /// The same emulation, as if the instruction were of another mode: its addresses and stack are.
     pub(super) fn in_mode<T>(&mut self, mode: Mode, run: impl FnOnce(&mut Emulation<'_, M>) -> T) -> T {
-        let instruction = crate::Instruction { mode, ..*self.instruction };
+        let instruction = Instruction { mode, ..*self.instruction };
         run(&mut Emulation { instruction: &instruction, machine: self.machine, pages: [None; 2] })
     }
 
@@ -337,6 +354,7 @@ impl<M: Machine> Emulation<'_, M> {
             self.drop_stack(2 * size.bytes() + released);
             return self.enter_real(selector as u16, offset);
         }
+        self.check_outer_stack(selector as u16, 2 * size.bytes() + released)?;
         let target = self.return_target(selector as u16, offset)?;
         if target.cpl() == self.machine.cpl() {
             self.drop_stack(2 * size.bytes() + released);
@@ -349,6 +367,19 @@ impl<M: Machine> Emulation<'_, M> {
         let (pointer, stack) = (self.load(pointer), self.load(stack) as u16);
         // The parameters are on both stacks, and go from both (APM 3, RET Far).
         self.leave_to(target, stack, pointer.wrapping_add(released))
+    }
+
+    /// Before AMD's processors look at what a return leads to, they look at the places of the outer stack's
+    /// SS and rSP, which lie so many bytes above the top of this one: where another privilege level is asked
+    /// for, and in an IRET of 64-bit code always. Intel's check the target first.
+    pub(super) fn check_outer_stack(&mut self, selector: u16, above: u64) -> Result<()> {
+        let Instruction { vendor, operation, mode, size, .. } = *self.instruction;
+        let always = operation == Operation::Iret && mode == Mode::Bits64;
+        if vendor == Vendor::Amd && (always || rpl(selector) != self.machine.cpl()) {
+            self.stack_place(above.wrapping_add(size.bytes()), size, Kind::Read)?;
+            self.stack_place(above, size, Kind::Read)?;
+        }
+        Ok(())
     }
 
     /// The code that a far return goes to: at its selector's privilege level, which is not higher.

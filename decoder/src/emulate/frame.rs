@@ -7,7 +7,7 @@ use crate::bits::{
     FLAG_VIP, FLAG_VM,
 };
 use crate::walk::Kind;
-use crate::{Exception, Machine, Operand, Segment, Size, Vendor};
+use crate::{Exception, Instruction, Machine, Operand, Segment, Size, Vendor};
 
 const SP: u8 = 4;
 const BP: u8 = 5;
@@ -17,6 +17,18 @@ impl<M: Machine> Emulation<'_, M> {
     pub(super) fn stack_place(&mut self, offset: u64, size: Size, kind: Kind) -> Result<Place> {
         let pointer = self.machine.gpr(SP).wrapping_add(offset) & self.stack_width().mask();
         self.place(Segment::Ss, pointer, size, kind)
+    }
+
+    /// Before AMD's processors look at the offset that a CALL goes to, they look at the places of so many
+    /// values that it pushes. Intel's look at the target first.
+    pub(super) fn check_push_first(&mut self, values: u64) -> Result<()> {
+        let Instruction { vendor, size, .. } = *self.instruction;
+        if vendor == Vendor::Amd {
+            for index in 1..=values {
+                self.stack_place(size.bytes().wrapping_mul(index).wrapping_neg(), size, Kind::Write)?;
+            }
+        }
+        Ok(())
     }
 
     /// Pushes values, the first one first. The stack is checked for all of them before one is stored.
@@ -195,7 +207,9 @@ impl<M: Machine> Emulation<'_, M> {
         self.stack_place(slot(slots), size, Kind::Write)?;
         // The new top as well, so that the fault comes here and not at the first push of the function.
         self.stack_place(slot(slots).wrapping_sub(bytes), size, Kind::Write)?;
-        let frame = self.machine.gpr(SP).wrapping_sub(size.bytes()) & width.mask();
+        // A stack of 16 bits moves SP alone; what is above it is part of the frame's pointer all the same.
+        let top = self.machine.gpr(SP);
+        let frame = top & !width.mask() | top.wrapping_sub(size.bytes()) & width.mask();
         let base = self.value(Operand::Gpr(BP));
         let place = self.stack_place(slot(1), size, Kind::Write)?;
         self.store(place, base);

@@ -28,6 +28,7 @@ impl<M: Machine> Emulation<'_, M> {
         }
         // By the privilege level as it is before the return, which changes it.
         let flags = self.returned_flags(before, flags);
+        self.check_outer_stack(selector as u16, 3 * size.bytes())?;
         let target = self.return_target(selector as u16, offset)?;
         // 64-bit code always has SS and rSP there.
         if target.cpl() != cpl || self.instruction.mode == Mode::Bits64 {

@@ -44,9 +44,9 @@ impl<M: Machine> Emulation<'_, M> {
         Ok(())
     }
 
-    /// A far pointer in memory, its offset as long as the operand.
+    /// A far pointer in memory, its offset as long as an access of the operand.
     pub(super) fn far_pointer(&mut self) -> Result<(u64, u16)> {
-        let size = self.instruction.size;
+        let size = self.instruction.memory_size;
         let (segment, offset) = (self.instruction.segment, self.effective_address());
         let behind = offset.wrapping_add(size.bytes()) & self.instruction.address_size.mask();
         let first = self.place(segment, offset, size, Kind::Read)?;

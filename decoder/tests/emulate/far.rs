@@ -4,7 +4,8 @@ use super::segment::{GDT, descriptor};
 use decoder::{Exception, Mode, Outcome, Segment, SegmentState, Stop, SystemSegment, vector};
 use decoder_oracle::TestMachine;
 
-const AT: u64 = 0x9000;
+/// Where RBX points.
+pub(super) const AT: u64 = 0x9000;
 pub(super) const TOP: u64 = 0xa000;
 /// The stack of level 0 that the TSS names.
 pub(super) const INNER_TOP: u64 = 0xb000;
@@ -19,7 +20,7 @@ pub(super) const USER_DATA: u16 = 0x23;
 const CONFORMING: u16 = 0x28;
 const GATE: u16 = 0x33;
 const TASK: u16 = 0x38;
-const LONG_CODE: u16 = 0x43;
+pub(super) const LONG_CODE: u16 = 0x43;
 /// A gate of long mode, of two entries, to 64-bit code of level 0.
 const LONG_GATE: u16 = 0x4b;
 const LONG_KERNEL: u16 = 0x58;

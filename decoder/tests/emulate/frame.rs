@@ -1,6 +1,6 @@
 //! The stack on a device: PUSH, POP, PUSHA, POPA, PUSHF, POPF, ENTER and LEAVE.
 
-use decoder::{Exception, Mode, Processor, Segment, Size, Vendor};
+use decoder::{Exception, Mode, Processor, Segment, SegmentState, Size, Vendor};
 use decoder_oracle::TestMachine;
 use decoder_oracle::page_tables::{Builder, Style};
 
@@ -140,6 +140,21 @@ fn enter_and_leave() {
     assert_eq!(value(&machine, TOP - 0x18, Size::B8), TOP - 8);
     machine.complete(&[0xc9]);
     assert_eq!((machine.gprs[4], machine.gprs[5]), (TOP, TOP + 0x40));
+}
+
+/// A stack of 16 bits, of which 32-bit code has what is above SP in its frame's pointer: measured on an EPYC
+/// of family 1Ah.
+#[test]
+fn enter_on_a_small_stack() {
+    let mut machine = machine(Mode::Bits32);
+    machine.segments[Segment::Ss as usize].attributes &= !SegmentState::BIG;
+    machine.gprs[4] = 0x58ce_0000 | TOP;
+    machine.gprs[5] = 0x1234_0000 | TOP;
+    machine.complete(&[0xc8, 0x10, 0, 1]);
+    let frame = 0x58ce_0000 | (TOP - 4);
+    assert_eq!((machine.gprs[4], machine.gprs[5]), (frame - 0x14, frame));
+    assert_eq!(value(&machine, TOP - 4, Size::B4), 0x1234_0000 | TOP);
+    assert_eq!(value(&machine, TOP - 8, Size::B4), frame);
 }
 
 /// Every level's frame: code, the width of pointers, what is below the old top, and both pointers.

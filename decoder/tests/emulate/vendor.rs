@@ -1,5 +1,7 @@
 //! What AMD's processors do otherwise than Intel's: each row of the table in `docs/decoder.md`, for both.
 
+use super::far::{self, CODE, LONG_CODE, TOP, USER_CODE, USER_DATA, put_pointer, put_stack, stacked};
+use super::segment::{GDT, descriptor};
 use decoder::Vendor::{Amd, Intel};
 use decoder::{Exception, Features, Mode, Outcome, Processor, Segment, Vendor};
 use decoder_oracle::TestMachine;
@@ -234,5 +236,135 @@ fn offsets_that_are_not_canonical() {
                 assert_eq!(refused, vendor == Amd && !amd, "{context}: {outcome:?}");
             }
         }
+    }
+}
+
+/// `call far [rbx]` with REX.W: the pointer's offset has four bytes or eight, what is pushed has eight.
+#[test]
+fn far_calls_with_rex_w() {
+    for vendor in [Amd, Intel] {
+        let mut machine = far::machine(Mode::Bits64, 3);
+        machine.processor = Processor::full(vendor);
+        put_pointer(&mut machine, 0x4321, LONG_CODE);
+        if vendor == Intel {
+            machine.put_device(far::AT, &0x4321u64.to_le_bytes());
+            machine.put_device(far::AT + 8, &LONG_CODE.to_le_bytes());
+        }
+        far::done(&mut machine, &[0x48, 0xff, 0x1b]);
+        assert_eq!((machine.rip, machine.gprs[4]), (0x4321, TOP - 16), "{vendor:?}");
+        let pushed = (stacked(&machine, 8, 0), stacked(&machine, 8, 1));
+        assert_eq!(pushed, (0x1003, USER_CODE.into()), "{vendor:?}");
+    }
+}
+
+/// `call [ebx]` whose target is beyond the code segment's limit, on a stack that ends before its top.
+#[test]
+fn near_calls_that_fault_twice() {
+    for (vendor, expected) in [(Amd, Exception::STACK), (Intel, Exception::GENERAL_PROTECTION)] {
+        let mut machine = machine(vendor, Mode::Bits32);
+        machine.rflags = 2;
+        machine.put(AT, &0x5000_u32.to_le_bytes());
+        (machine.gprs[3], machine.gprs[4]) = (AT, AT + 0x100);
+        machine.segments[Segment::Cs as usize].limit = 0x4fff;
+        machine.segments[Segment::Ss as usize].limit = AT as u32 + 0xfe;
+        assert_eq!(machine.fault(&[0xff, 0x13]), expected, "{vendor:?}");
+    }
+}
+
+/// The same for `call far [ebx]`, where the segment is looked at first by both; the stack is in a page that
+/// is not there.
+#[test]
+fn far_calls_that_fault_twice() {
+    let stack = Exception::page_fault(6, TOP + 0xffc);
+    for (vendor, selector, offset, expected) in [
+        (Amd, USER_DATA, 0, refused(USER_DATA)),
+        (Amd, USER_CODE, 0x2_0000, stack),
+        (Amd, USER_CODE, 0, stack),
+        (Intel, USER_DATA, 0, refused(USER_DATA)),
+        (Intel, USER_CODE, 0x2_0000, Exception::GENERAL_PROTECTION),
+        (Intel, USER_CODE, 0, stack),
+    ] {
+        let mut machine = with_a_stack(vendor, Mode::Bits32);
+        let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+        for page in [GDT & !0xfff, far::AT] {
+            tables.map(&mut machine, page, page, 7, 4);
+        }
+        // Code that ends at 64 KiB.
+        machine.put(GDT + u64::from(USER_CODE & !7), &descriptor(0, 0xf, 0xcfb).to_le_bytes());
+        machine.gprs[4] = TOP + 0x1000;
+        put_pointer(&mut machine, offset, selector);
+        assert_eq!(machine.fault(&[0xff, 0x1b]), expected, "{vendor:?} {selector:x} {offset:x}");
+    }
+}
+
+/// User code in page tables, in which the page behind that of the stack is not there.
+fn with_a_stack(vendor: Vendor, mode: Mode) -> TestMachine {
+    let mut machine = far::machine(mode, 3);
+    machine.processor = Processor::full(vendor);
+    let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+    for page in [GDT & !0xfff, TOP] {
+        tables.map(&mut machine, page, page, 7, 4);
+    }
+    machine
+}
+
+fn refused(selector: u16) -> Exception {
+    Exception { error_code: Some((selector & !3).into()), ..Exception::GENERAL_PROTECTION }
+}
+
+/// RETF with parameters, to code of level 0, which is not allowed, and to what is no code, of the same level.
+/// The outer stack's pointer would lie in the next page. Measured on an EPYC of family 1Ah, as what follows.
+#[test]
+fn far_returns_and_the_outer_stack() {
+    for mode in [Mode::Bits32, Mode::Bits64] {
+        for (vendor, selector, expected) in [
+            (Amd, CODE, Exception::page_fault(4, TOP + 0x100c)),
+            (Amd, 0, Exception::page_fault(4, TOP + 0x100c)),
+            (Amd, USER_DATA, refused(USER_DATA)),
+            (Intel, CODE, refused(CODE)),
+            (Intel, 0, Exception::GENERAL_PROTECTION),
+            (Intel, USER_DATA, refused(USER_DATA)),
+        ] {
+            let mut machine = with_a_stack(vendor, mode);
+            put_stack(&mut machine, &[0x4321, selector.into()], 4);
+            let fault = machine.fault(&[0xca, 0x00, 0x10]);
+            assert_eq!(fault, expected, "{vendor:?} {mode:?} {selector:x}");
+        }
+    }
+}
+
+/// Of the outer stack's pointer SS comes first, then rSP.
+#[test]
+fn places_of_the_outer_stack() {
+    let mut machine = with_a_stack(Amd, Mode::Bits64);
+    // The page behind the one that is not there.
+    let mut tables = Builder::new(&mut machine, Style::Four, 0x10_0000);
+    for page in [GDT & !0xfff, TOP, TOP + 0x2000] {
+        tables.map(&mut machine, page, page, 7, 4);
+    }
+    put_stack(&mut machine, &[0x4321, CODE.into()], 4);
+    // rSP's is the last of a page, SS's is the first of the next one.
+    assert_eq!(machine.fault(&[0xca, 0xf4, 0x1f]), Exception::page_fault(4, TOP + 0x1ffc));
+    assert_eq!(machine.fault(&[0xca, 0xf0, 0x1f]), Exception::page_fault(4, TOP + 0x1ffc));
+}
+
+/// The same for IRET, whose frame ends in the next page. That of 64-bit code always has SS and RSP.
+#[test]
+fn interrupt_returns_and_the_outer_stack() {
+    let last = TOP + 0x1000;
+    for (vendor, mode, selector, expected) in [
+        (Amd, Mode::Bits32, CODE, Exception::page_fault(4, last + 4)),
+        (Amd, Mode::Bits32, USER_DATA, refused(USER_DATA)),
+        (Amd, Mode::Bits64, CODE, Exception::page_fault(4, last + 4)),
+        (Amd, Mode::Bits64, USER_DATA, Exception::page_fault(4, last + 4)),
+        (Intel, Mode::Bits32, CODE, refused(CODE)),
+        (Intel, Mode::Bits64, CODE, refused(CODE)),
+        (Intel, Mode::Bits64, USER_DATA, refused(USER_DATA)),
+    ] {
+        let mut machine = with_a_stack(vendor, mode);
+        machine.gprs[4] = last - 12;
+        let frame = [0x4321, u32::from(selector), 2];
+        machine.put(machine.gprs[4], &frame.map(u32::to_le_bytes).concat());
+        assert_eq!(machine.fault(&[0xcf]), expected, "{vendor:?} {mode:?} {selector:x}");
     }
 }
