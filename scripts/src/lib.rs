@@ -2,7 +2,8 @@
 //!
 //! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other
 //! programs, [`build`] builds Plinth, [`assemble`] what is not Rust; [`debian`] and [`initramfs`] give the
-//! guest, [`image`] packs an image, [`qemu`] runs it, [`log`] reads what a debug image logs. [`symbol`] and
+//! guest, [`image`] packs an image, [`snp_sim`] one of the simulator, [`qemu`] runs it, [`log`] reads what a
+//! debug image logs. [`symbol`] and
 //! [`frames`] read a program that was built. [`testing`] counts checks, and boots machines for them;
 //! [`matrix`] is the boots that must hold, [`chaos`] runs random guests, [`lying_host`] hosts that lie,
 //! [`entry_code`] walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the
@@ -36,6 +37,7 @@ pub mod profile;
 pub mod project;
 pub mod say;
 pub mod sev_snp_measure;
+pub mod snp_sim;
 pub mod symbol;
 pub mod testing;
 pub mod tests;

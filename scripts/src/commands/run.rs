@@ -10,14 +10,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use plinth_qemu::{Boot, Machine, Outcome, Qemu, QemuError, Serial, read_text, shell};
 
-pub use options::{DiskFile, Loader, Network, Options};
+pub use options::{DiskFile, Loader, Network, Options, Platform};
 
 use crate::commands::inspect;
-use crate::debian::kernel;
+use crate::debian::{kernel, ovmf};
 use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
 use crate::project::{BARE, Project};
-use crate::{build, log, say};
+use crate::{build, log, say, snp_sim};
 
 /// Where `--gdb` listens.
 const GDB: &str = "tcp::1234";
@@ -30,7 +30,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let qemu = Qemu::find(options.qemu.as_deref())?;
     let loader = loader(options, &qemu)?;
     let options = &root::settled(project, options)?;
-    let machine = machine(project, options, loader)?;
+    let machine = machine(project, options, loader, &qemu)?;
     // Only now: what the command names is there, so that it can be typed.
     if options.print {
         say::print(format_args!("{}\n", shell(&machine.command(&qemu)?)))?;
@@ -57,7 +57,7 @@ fn loader(options: &Options, qemu: &Qemu) -> Result<Loader> {
 }
 
 /// The machine, with all that it takes built and packed.
-fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machine> {
+fn machine(project: &Project, options: &Options, loader: Loader, qemu: &Qemu) -> Result<Machine> {
     let boot = match loader {
         Loader::Direct if options.disk.is_some() => bail!("without Plinth there is no --disk"),
         Loader::Direct if options.tpm.is_some() => bail!("without Plinth there is no --tpm"),
@@ -88,6 +88,7 @@ fn machine(project: &Project, options: &Options, loader: Loader) -> Result<Machi
     }
     machine.tpm = options.tpm.as_deref().map(readable).transpose()?;
     machine.network = options.net.map(|_| String::new());
+    machine.cpu = options.platform.map(|_| snp_sim::cpu_model(qemu));
     machine.more.clone_from(&options.more);
     Ok(machine)
 }
@@ -101,13 +102,28 @@ fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     }
     let payload = payload(project, options)?;
     build::plinth(project)?;
+    let file = project.work.join("plinth.igvm");
+    if let Some(Platform::SnpSim) = options.platform {
+        let rom = firmware(project, options)?;
+        return snp_sim::pack_firmware(project, &rom, Some(&payload), &[], &file);
+    }
     let image = Image::new(project, &options.recipe)?.payload(&payload);
     let mut image = devices::add(project, options, image)?;
     // The recipes for guests are of debug images.
     if options.no_debug {
         image = image.set("debug", false);
     }
-    image.pack(&project.work.join("plinth.igvm"))
+    image.pack(&file)
+}
+
+/// The firmware that is the simulator's guest.
+fn firmware(project: &Project, options: &Options) -> Result<Vec<u8>> {
+    let payload = options.payload.as_deref().context("no payload is named")?;
+    let known = payload.to_str().filter(|name| ovmf::is_known(name));
+    match known {
+        Some(name) if !payload.exists() => ovmf::newest(project, name).map(|(_, rom)| rom),
+        _ => std::fs::read(payload).with_context(|| format!("cannot read {}", payload.display())),
+    }
 }
 
 fn payload(project: &Project, options: &Options) -> Result<Payload> {

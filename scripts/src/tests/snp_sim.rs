@@ -15,10 +15,17 @@ use plinth_snp_abi::vmsa::SevFeatures;
 
 use super::snp_kernel;
 use crate::assemble::{link, object};
-use crate::image::{Image, config_with};
+use crate::debian::{kernel, ovmf};
+use crate::image::Payload;
+use crate::initramfs::Initramfs;
 use crate::project::write;
+use crate::snp_sim;
 use crate::testing::{Case, Suite};
 
+/// The release of Debian's kernel that firmware boots.
+const RELEASE: &str = "6.12";
+/// What Linux says of a machine with SEV-SNP, at VMPL0.
+const ACTIVE: &str = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP";
 /// What the guest prints in the end.
 const WORDS: &str = "SNP guest: validated, reflected, shared, a VMPL below: all as it should be";
 
@@ -28,7 +35,21 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     // The same guest from the reset vector on.
     suite.check("snp-sim-reset", |case| guest_runs(case, qemu, "reset"));
     suite.check("snp-sim-narrow", |case| too_few_bits(case, qemu));
+    firmware(suite, qemu);
     snp_kernel::run(suite, qemu)
+}
+
+/// Firmware of Debian's, as far as there is some.
+fn firmware(suite: &mut Suite, qemu: &Qemu) {
+    for name in [ovmf::GENERIC, ovmf::AMDSEV] {
+        let check = format!("snp-sim-{}", name.trim_end_matches(".fd").to_lowercase().replace('.', "-"));
+        match ovmf::newest(suite.project(), name) {
+            Ok((version, rom)) => {
+                suite.check(&check, |case| firmware_boots_linux(case, qemu, &version, &rom));
+            }
+            Err(error) => suite.line(&format!("none    {check}: Debian's {name} can't be had ({error:#})")),
+        }
+    }
 }
 
 /// The test guest as an IGVM file, by a recipe in its folder.
@@ -47,19 +68,15 @@ fn guest(case: &Case, recipe: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The simulator with a guest, and more settings.
 fn image(case: &Case, guest: &Path, settings: &[&str]) -> Result<PathBuf> {
-    Image::new(case.project(), "snp-sim")?
-        .config(&config_with(case.project(), "snp-sim", settings)?)
-        .set("files.guest", format_args!("file:{}", guest.display()))
-        .pack(&case.file("igvm"))
+    snp_sim::pack(case.project(), guest, None, settings, &case.file("igvm"))
 }
 
 fn guest_runs(case: &mut Case, qemu: &Qemu, recipe: &str) -> Result<()> {
     let guest = guest(case, recipe)?;
     let mut machine = case.machine(image(case, &guest, &["memory-mib 16"])?);
     machine.memory_mib = 256;
-    machine.cpu = Some(format!("{},phys-bits=48", qemu.cpu_model()));
+    machine.cpu = Some(snp_sim::cpu_model(qemu));
     let booted = case.boot(qemu, &machine)?;
     case.record_lines(&booted.log_text(), &["snp-sim: ", "panic"]);
     case.record_lines(&booted.console_text(), &["SNP guest"]);
@@ -87,4 +104,26 @@ fn too_few_bits(case: &mut Case, qemu: &Qemu) -> Result<()> {
     let booted = case.boot(qemu, &machine)?;
     case.expect_outcome(&booted, Outcome::TestsFailed)?;
     case.expect(&booted.log, "physical addresses have 40 bits here, and the C-bit is bit 47")
+}
+
+/// Firmware that nobody here has written boots a kernel that nobody here has written: both find SEV-SNP, and
+/// are content with it to the end.
+fn firmware_boots_linux(case: &mut Case, qemu: &Qemu, version: &str, rom: &[u8]) -> Result<()> {
+    case.record(format_args!("OVMF {version}"));
+    let project = case.project();
+    let initrd = Some(Initramfs::new(project)?.pack(&case.file("initrd.gz"))?);
+    let append = "console=ttyS0 plinth.test=\"dmesg; cat /proc/interrupts\"".to_owned();
+    let payload = Payload { kernel: kernel::fetch(project, RELEASE)?, initrd, append };
+    let file = case.file("igvm");
+    let image = snp_sim::pack_firmware(project, rom, Some(&payload), &["memory-mib 256"], &file)?;
+    let mut machine = case.machine(image);
+    machine.cpu = Some(snp_sim::cpu_model(qemu));
+    let booted = case.boot(qemu, &machine)?;
+    case.record_lines(&booted.log_text(), &["snp-sim: ", "panic"]);
+    case.record_lines(&booted.console_text(), &["SEV", "SNP", "guest: "]);
+    case.expect_outcome(&booted, Outcome::PowerOff)?;
+    case.expect(&booted.console, ACTIVE)?;
+    case.expect(&booted.console, "guest: user space reached: Linux 6.12")?;
+    case.expect(&booted.console, "guest: test status 0")?;
+    case.expect_no_panic(&booted)
 }

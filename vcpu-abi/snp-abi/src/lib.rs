@@ -91,6 +91,8 @@ pub mod cpuid {
     pub const VTOM: u32 = 1 << 18;
     /// EAX: VMSA register protection. As Linux has it.
     pub const VMSA_REGISTER_PROTECTION: u32 = 1 << 24;
+    /// EBX: pages that are validated need not be read to be rid of old lines of caches. As edk2 has it.
+    pub const COHERENCY_SFW_NO: u32 = 1 << 31;
     /// EAX: an SVSM is present. No processor sets it: OVMF and #VC handlers do (SVSM, 6).
     pub const SVSM: u32 = 1 << 28;
 

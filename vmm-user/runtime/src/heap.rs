@@ -23,7 +23,6 @@ const CALL_BYTES: u64 = 4 * 1024 * 1024;
 static NEXT: AtomicU64 = AtomicU64::new(HEAP_START);
 
 #[cfg_attr(target_os = "none", global_allocator)]
-#[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "the host has a heap of its own"))]
 static HEAP: ProcessHeap = ProcessHeap(Mutex::new(Heap::new()));
 
 /// The heap of this process, for threads of any priority.
@@ -47,6 +46,16 @@ unsafe impl GlobalAlloc for ProcessHeap {
             unsafe { self.0.lock().dealloc(at, layout) };
         }
     }
+}
+
+/// Gives the allocator memory that the process has from elsewhere than its budget.
+///
+/// # Safety
+/// The memory is mapped for writing for the life of the process, aligned to a page, and nobody else reads or
+/// writes it.
+pub unsafe fn give(start: u64, bytes: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.0.lock().add_to_heap(start as usize, start.saturating_add(bytes) as usize) };
 }
 
 /// Memory of the process's own, page-aligned, outside of the allocator: `None` when the budget is used up.

@@ -1,14 +1,15 @@
-//! Control registers, EFER and PAT. A host of SEV-SNP sees the first two when they have been written, and
-//! can't refuse them (APM 2, 15.35.5: traps, automatic exits); the others it does not see at all. So what the
-//! processor below lets exit is carried out here, as a processor does.
+//! Control registers, EFER, PAT and TSC_AUX. A host of SEV-SNP sees CR0, CR4 and EFER when they have been
+//! written, and can't refuse them (APM 2, 15.35.5: traps, automatic exits); the others it does not see. So
+//! what the processor below lets exit is carried out here, as a processor does.
 
 use decoder::{Instruction, Intercept, Operand, Operation};
 use devices::control::{Control, GeneralProtection};
-use devices::msr::check_efer;
+use devices::msr::{VcpuMsr, check_efer, pat_is_valid};
 use runtime::abi::exit::reason;
 use runtime::abi::registers::{Groups, SystemRegisters};
 
-use crate::exits::{End, GENERAL_PROTECTION, Next, Simulator};
+use crate::end::{End, Next};
+use crate::exits::{GENERAL_PROTECTION, Simulator};
 use crate::{cpuid, instruction};
 
 /// CS.L, among a segment's attributes.
@@ -20,24 +21,19 @@ const PAGING: u64 = 1 << 31;
 /// CR4.PAE.
 const PAE: u64 = 1 << 5;
 
-/// EFER.
-pub(crate) const MSR_EFER: u32 = 0xc000_0080;
-/// The page attribute table.
-pub(crate) const MSR_PAT: u32 = 0x277;
-
 /// Whether page tables are in use whose entries have a C-bit. Else all of memory is private (APM 2, 15.34.5).
 pub const fn has_c_bit(cr0: u64, cr4: u64) -> bool {
     cr0 & PAGING != 0 && cr4 & PAE != 0
 }
 
-impl<C: FnMut(u8)> Simulator<C> {
+impl Simulator {
     fn control(&self) -> Control {
         let page = &self.vcpu.page;
         let code_is_long = page.system().cs.attributes & CODE_IS_LONG != 0;
         Control { cr0: page.cr0(), cr4: page.cr4(), efer: page.efer(), code_is_long }
     }
 
-    /// The guest is about to write CR0 or CR4.
+    /// The guest is about to write CR0, CR4 or CR8.
     pub(crate) fn register_write(&mut self) -> Next {
         self.vcpu.fetch(Groups::SYSTEM)?;
         let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
@@ -46,6 +42,11 @@ impl<C: FnMut(u8)> Simulator<C> {
         };
         if self.vcpu.cpl() != 0 {
             return self.inject(GENERAL_PROTECTION, Some(0));
+        }
+        if let (Operation::MovControl, Operand::Control(8), Operand::Gpr(source)) =
+            (decoded.operation, decoded.destination, decoded.source)
+        {
+            return self.write_task_priority(self.vcpu.page.gpr(source.into()), decoded.length.into());
         }
         let written = match self.written(&decoded) {
             Some(written) => written,
@@ -59,6 +60,21 @@ impl<C: FnMut(u8)> Simulator<C> {
             }
             Err(GeneralProtection) => self.inject(GENERAL_PROTECTION, Some(0)),
         }
+    }
+
+    /// MOV to CR8, which exits while an interrupt waits for it.
+    fn write_task_priority(&mut self, value: u64, length: u64) -> Next {
+        let Some(class) = u8::try_from(value).ok().filter(|class| *class < 16) else {
+            return self.inject(GENERAL_PROTECTION, Some(0));
+        };
+        if self.machine.levels().vmpl() == 0 {
+            self.local.set_task_priority(class);
+        } else {
+            self.vcpu.page.set_cr8(class.into());
+            self.vcpu.page.mark(Groups::TPR);
+        }
+        self.vcpu.complete(length);
+        Ok(())
     }
 
     /// What the instruction makes of the registers; `None` for one that is not modelled.
@@ -94,32 +110,54 @@ impl<C: FnMut(u8)> Simulator<C> {
         Ok(())
     }
 
-    /// RDMSR or WRMSR of EFER or PAT.
-    pub(crate) fn own_msr(&mut self, number: u32, write: Option<u64>) -> Next {
+    /// RDMSR or WRMSR of a register of the processor's own, which is no host's to see.
+    pub(crate) fn own_msr(&mut self, register: VcpuMsr, write: Option<u64>) -> Next {
         self.vcpu.fetch(Groups::SYSTEM | Groups::MSRS)?;
         let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
         let intercept = if write.is_some() { Intercept::Wrmsr } else { Intercept::Rdmsr };
         let Some(length) = code.length(intercept) else { return Ok(()) };
-        let (system, msrs) = (self.vcpu.page.system(), self.vcpu.page.msrs());
-        match (write, number) {
-            (None, MSR_EFER) => self.vcpu.set_edx_eax(system.efer),
-            (None, _) => self.vcpu.set_edx_eax(msrs.pat),
-            (Some(value), MSR_EFER) => {
-                let Ok(efer) = check_efer(system.efer, value, system.cr0 & PAGING != 0) else {
-                    return self.inject(GENERAL_PROTECTION, Some(0));
-                };
-                self.vcpu.page.set_system(SystemRegisters { efer, ..system });
-                self.vcpu.page.mark(Groups::SYSTEM);
-            }
-            (Some(value), _) => {
-                let mut msrs = msrs;
-                msrs.pat = value;
-                self.vcpu.page.set_msrs(msrs);
-                self.vcpu.page.mark(Groups::MSRS);
-            }
+        let done = match write {
+            Some(value) => self.write_own_msr(register, value),
+            None => self.read_own_msr(register).map(|value| self.vcpu.set_edx_eax(value)),
+        };
+        if done.is_none() {
+            return self.inject(GENERAL_PROTECTION, Some(0));
         }
         self.vcpu.complete(length);
         Ok(())
+    }
+
+    /// `None` for #GP. Those that are not here never exit.
+    fn read_own_msr(&self, register: VcpuMsr) -> Option<u64> {
+        let (system, msrs) = (self.vcpu.page.system(), self.vcpu.page.msrs());
+        match register {
+            VcpuMsr::Efer => Some(system.efer),
+            VcpuMsr::Pat => Some(msrs.pat),
+            VcpuMsr::TscAux => Some(msrs.tsc_aux.into()),
+            // No branch records.
+            VcpuMsr::DebugCtl => Some(0),
+            _ => None,
+        }
+    }
+
+    fn write_own_msr(&mut self, register: VcpuMsr, value: u64) -> Option<()> {
+        let (system, mut msrs) = (self.vcpu.page.system(), self.vcpu.page.msrs());
+        match register {
+            VcpuMsr::Efer => {
+                let efer = check_efer(system.efer, value, system.cr0 & PAGING != 0).ok()?;
+                self.vcpu.page.set_system(SystemRegisters { efer, ..system });
+                self.vcpu.page.mark(Groups::SYSTEM);
+                return Some(());
+            }
+            VcpuMsr::Pat if pat_is_valid(value) => msrs.pat = value,
+            // AMD's processors ignore the upper half.
+            VcpuMsr::TscAux => msrs.tsc_aux = value as u32,
+            VcpuMsr::DebugCtl => return Some(()),
+            _ => return None,
+        }
+        self.vcpu.page.set_msrs(msrs);
+        self.vcpu.page.mark(Groups::MSRS);
+        Some(())
     }
 
     /// XSETBV, which hosts of SEV-SNP let pass (Linux takes no #VC of it).

@@ -1,25 +1,29 @@
 //! What becomes of a guest's exits (APM 2, 15.35.4 and 15.36.8): instructions of SEV-SNP are carried out;
 //! automatic exits go to the host; of the others the guest is told by #VC.
 
-use core::fmt;
-
 use decoder::Intercept;
 use decoder::walk::{Access as WalkAccess, Kind as WalkKind, WalkError, translate};
+use devices::capability::PowerEvent;
 use plinth_snp_abi::exit::{self, NpfInfo};
-use plinth_snp_abi::msr;
+use plinth_snp_abi::ghcb::Field;
 use plinth_snp_abi::vmsa::{SevFeatures, Vmsa};
+use plinth_snp_abi::{PAGE_BYTES, msr};
 use plinth_snp_model::deliver::{Event, Outcome};
 use plinth_snp_model::ghcb::{Flow, Vmgexit};
 use plinth_snp_model::vc::{Disposition, disposition};
 use runtime::abi::exit::{Access, ExitFlags, reason};
 use runtime::abi::registers::{EventInjection, Groups, SystemRegisters, event_kind, gpr};
-use runtime::abi::status::Status;
+use runtime::abi::run_page::work;
+use runtime::syscall;
 
-use crate::control::{self, MSR_EFER, MSR_PAT};
+use crate::control;
 use crate::delivery;
+use crate::end::{End, Next};
 use crate::host::{CONFIGURATION, Services, Serving};
 use crate::instruction::{self, Instruction, Kind};
+use crate::local::{INTERRUPT_FLAG, Local};
 use crate::machine::{Executed, Machine, Registers, Touched};
+use crate::recent::Recent;
 use crate::vcpu::{UNDEFINED, Vcpu};
 use crate::vmpl::Vmpls;
 
@@ -27,82 +31,46 @@ use crate::vmpl::Vmpls;
 pub(crate) const GENERAL_PROTECTION: u8 = 13;
 const PAGE_FAULT: u8 = 14;
 const ALIGNMENT: u32 = 17;
+/// After so much time the log says where the guest is, again and again.
+const REPORT_SECONDS: u64 = 10;
 /// RFLAGS.CF.
 const CARRY: u64 = 1 << 0;
 
-/// How the guest's life ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The guest asked for it.
-    Terminated {
-        /// The set of reasons.
-        set: u8,
-        /// The reason.
-        reason: u8,
-    },
-    /// A triple fault.
-    Shutdown,
-    /// HLT, and nothing would ever wake it.
-    Halted,
-    /// The host does not go on after such an access, at this guest physical address.
-    Access(u64),
-    /// The host has no reply to this word in the GHCB MSR.
-    Word(u64),
-    /// #VC with this error code can't be delivered.
-    NotDelivered(u64),
-    /// An exit that is not modelled: its reason, and the platform's number.
-    NotModelled(u32, u64),
-    /// The kernel's refusal.
-    Kernel(Status),
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Terminated { set, reason } => {
-                write!(f, "the guest asks to be ended: set {set}, reason {reason}")
-            }
-            Self::Shutdown => write!(f, "the guest has shut down"),
-            Self::Halted => write!(f, "the guest halts for ever"),
-            Self::Access(gpa) => write!(f, "the host ends the guest for its access at {gpa:#x}"),
-            Self::Word(word) => write!(f, "the host has no reply to {word:#x} in the GHCB MSR"),
-            Self::NotDelivered(code) => write!(f, "#VC {code:#x} can't be delivered"),
-            Self::NotModelled(reason, code) => {
-                let name = reason::NAMES.get(*reason as usize).unwrap_or(&"?");
-                write!(f, "an exit that is not modelled: {name}, {code:#x}")
-            }
-            Self::Kernel(status) => write!(f, "the vCPU can't be run: {status}"),
-        }
-    }
-}
-
-impl From<Status> for End {
-    fn from(status: Status) -> Self {
-        Self::Kernel(status)
-    }
-}
-
-/// What the guest goes on with, or how it ended.
-pub(crate) type Next = Result<(), End>;
-
 /// The simulator with one vCPU.
-pub struct Simulator<C> {
+pub struct Simulator {
     pub(crate) vcpu: Vcpu,
     pub(crate) machine: Machine,
-    pub(crate) services: Services<C>,
+    pub(crate) services: Services,
+    pub(crate) local: Local,
     /// The host's side of the vCPU, with the GHCB MSR.
     pub(crate) vmgexit: Vmgexit,
     pub(crate) features: SevFeatures,
     /// The other VMPLs.
     pub(crate) vmpls: Vmpls,
+    /// How many exits there were.
+    exits: u64,
+    /// The ticks of the TSC after which the log says where the guest is, and when that is next.
+    report_ticks: u64,
+    report_tsc: u64,
+    recent: Recent,
 }
 
-impl<C: FnMut(u8)> Simulator<C> {
+impl Simulator {
     /// A machine with its vCPU, which has no registers yet.
-    pub fn new(vcpu: Vcpu, machine: Machine, services: Services<C>) -> Self {
-        let vmgexit = Vmgexit::new(CONFIGURATION);
-        let (features, vmpls) = (SevFeatures::empty(), Vmpls::default());
-        Self { vcpu, machine, services, vmgexit, features, vmpls }
+    pub fn new(vcpu: Vcpu, machine: Machine, services: Services, local: Local) -> Self {
+        Self {
+            vcpu,
+            machine,
+            vmgexit: Vmgexit::new(CONFIGURATION),
+            features: SevFeatures::empty(),
+            vmpls: Vmpls::default(),
+            exits: 0,
+            report_ticks: services.pc.board.clock.tsc_hz().saturating_mul(REPORT_SECONDS),
+            report_tsc: 0,
+            recent: Recent::default(),
+            services,
+            local,
+        }
     }
 
     /// Gives the vCPU the state of a VMSA.
@@ -114,20 +82,36 @@ impl<C: FnMut(u8)> Simulator<C> {
     /// Runs the guest to its end.
     pub fn run(&mut self) -> End {
         loop {
-            let next = match self.vcpu.run() {
-                Ok(reason) => self.handle(reason),
-                Err(status) => return End::Kernel(status),
-            };
-            if let Err(end) = next {
-                let (rip, reason) = (self.vcpu.page.rip(), self.vcpu.page.reason());
-                log::debug!("the last exit: reason {reason} at {rip:#x}");
+            if let Err(end) = self.step() {
+                self.recent.log();
                 return end;
             }
         }
     }
 
+    /// Enters the guest once, and handles its exit.
+    fn step(&mut self) -> Next {
+        match self.services.pc.board.power_event() {
+            Some(PowerEvent::Off) => return Err(End::PoweredOff),
+            Some(PowerEvent::Reset) => return Err(End::Reset),
+            None => {}
+        }
+        // Below VMPL0 interrupts are VMPL0's to inject.
+        let is_lower = self.machine.levels().vmpl() > 0;
+        if !is_lower {
+            self.local.plan(&mut self.vcpu, &self.services.pc.board, self.report_tsc)?;
+        }
+        let reason = self.vcpu.run()?;
+        self.exits += 1;
+        self.recent.push([u64::from(reason), self.vcpu.page.rip(), self.operand(reason)]);
+        if !is_lower {
+            self.local.exited(&mut self.vcpu, reason == reason::MEMORY);
+        }
+        self.handle(reason)
+    }
+
     fn handle(&mut self, reason: u32) -> Next {
-        let raw = self.vcpu.page.raw_code();
+        let (raw, is_lower) = (self.vcpu.page.raw_code(), self.machine.levels().vmpl() > 0);
         match reason {
             reason::MEMORY => self.memory(),
             reason::EXCEPTION => self.exception(),
@@ -141,14 +125,67 @@ impl<C: FnMut(u8)> Simulator<C> {
             reason::REGISTER_WRITE => self.register_write(),
             reason::UNDEFINED if is_reflected(raw) => self.reflect(raw),
             reason::UNDEFINED => self.inject(UNDEFINED as u8, None),
-            reason::HALT => self.halted(),
-            reason::SHUTDOWN if self.machine.levels().vmpl() > 0 => self.leave_vmpl(exit::SHUTDOWN),
+            reason::HALT if is_lower => self.halt_vmpl(),
+            reason::HALT => self.halt(),
+            reason::SHUTDOWN if is_lower => self.leave_vmpl(exit::SHUTDOWN),
             reason::SHUTDOWN => Err(End::Shutdown),
-            reason::INTERRUPT_WINDOW => self.window_opens(),
-            reason::DEADLINE if self.machine.levels().vmpl() > 0 => self.leave_vmpl(exit::INTR),
-            reason::WORK | reason::DEADLINE => Ok(()),
+            reason::DEADLINE if is_lower => self.leave_vmpl(exit::INTR),
+            reason::DEADLINE => {
+                self.deadline();
+                Ok(())
+            }
+            reason::WORK => {
+                let board = &self.services.pc.board;
+                board.input(self.vcpu.page.take_work() >> work::FIRST_EVENT_BIT, &mut board.access());
+                Ok(())
+            }
+            reason::INTERRUPT_WINDOW if is_lower => self.window_opens(),
+            // What it is for is looked at before each entry.
+            reason::INTERRUPT_WINDOW => Ok(()),
             _ => Err(End::NotModelled(reason, raw)),
         }
+    }
+
+    /// HLT, an automatic exit: the host has to wait for an interrupt.
+    fn halt(&mut self) -> Next {
+        let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
+        let Some(length) = code.length(Intercept::Hlt) else { return Ok(()) };
+        self.vcpu.complete(length);
+        if self.vcpu.page.rflags() & INTERRUPT_FLAG == 0 {
+            return Err(End::Halted);
+        }
+        self.local.halt();
+        Ok(())
+    }
+
+    /// A timer of the PC's is due, or it is time to say where the guest is.
+    fn deadline(&mut self) {
+        self.local.expire(&self.services.pc.board);
+        let now = syscall::tsc();
+        if now >= self.report_tsc {
+            log::debug!("the guest is at {:#x}, after {} exits", self.vcpu.page.rip(), self.exits);
+            self.report_tsc = now.saturating_add(self.report_ticks);
+        }
+    }
+
+    /// What an exit of this reason is about, for the log.
+    fn operand(&self, reason: u32) -> u64 {
+        match reason {
+            reason::MEMORY => self.vcpu.page.gpa(),
+            reason::HYPERCALL => self.requested(),
+            reason::MSR_READ | reason::MSR_WRITE => u64::from(self.vcpu.page.msr_operands().0),
+            reason::CPUID => self.vcpu.page.gpr(gpr::RAX),
+            _ => self.vcpu.page.qualification(),
+        }
+    }
+
+    /// What a VMGEXIT asks for: the event of a GHCB, or a word of the MSR protocol.
+    fn requested(&self) -> u64 {
+        let (word, mut code) = (self.vmgexit.msr(), [0; 8]);
+        let at = word.wrapping_add(Field::ExitCode as u64);
+        let is_page = word.is_multiple_of(PAGE_BYTES as u64);
+        let read = if is_page { self.machine.read_shared(at, &mut code) } else { None };
+        read.map_or(word, |()| u64::from_le_bytes(code))
     }
 
     /// An access that the nested tables did not let through.
@@ -249,7 +286,8 @@ impl<C: FnMut(u8)> Simulator<C> {
             return self.reflect(exit::VMMCALL);
         };
         self.vcpu.complete(length);
-        let mut host = Serving { machine: &mut self.machine, services: &mut self.services };
+        let mut host =
+            Serving { machine: &mut self.machine, services: &mut self.services, local: &mut self.local };
         match self.vmgexit.vmgexit(&mut host) {
             Flow::Resume => {}
             Flow::Terminate { set, reason } => return Err(End::Terminated { set, reason }),
@@ -267,8 +305,8 @@ impl<C: FnMut(u8)> Simulator<C> {
     /// The MSRs of SEV are the processor's own; all others are the host's.
     fn model_specific(&mut self, is_write: bool) -> Next {
         let (number, value) = self.vcpu.page.msr_operands();
-        if matches!(number, MSR_EFER | MSR_PAT) {
-            return self.own_msr(number, is_write.then_some(value));
+        if let Some(register) = self.local.own_register(number) {
+            return self.own_msr(register, is_write.then_some(value));
         }
         let read = match number {
             msr::GHCB => self.vmgexit.msr(),

@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use devices::capability::Width;
 use plinth_snp_abi::PAGE_BYTES;
 use plinth_snp_abi::cpuid_page::CpuidEntry;
 use plinth_snp_abi::ghcb::event::ApCreation;
@@ -10,14 +11,14 @@ use plinth_snp_abi::ghcb::{HvFeatures, PageOperation, VERSION_MIN};
 use plinth_snp_abi::rmp::PageSize;
 use plinth_snp_model::ghcb::{Configuration, GuestRequest, GuestRequestResult, Host};
 use plinth_snp_model::sp;
-use runtime::syscall;
 
 use crate::cpuid;
+use crate::local::Local;
 use crate::machine::Machine;
 use crate::memory::C_BIT_POSITION;
+use crate::pc::Pc;
+use crate::pc::fw_cfg::{self, SharedMemory};
 
-/// The transmitter of the guest's console: the one register of a device that there is.
-const CONSOLE: u16 = 0x3f8;
 const PAGE_SHIFT: u32 = 12;
 
 /// What this host says of itself.
@@ -29,24 +30,41 @@ pub const CONFIGURATION: Configuration = Configuration {
 };
 
 /// What the host has besides the machine.
-pub struct Services<C> {
+pub struct Services {
     /// What CPUID returns.
     pub cpuid: Vec<CpuidEntry>,
     /// The firmware's side of the guest.
     pub guest: sp::Guest,
-    /// Takes what the guest prints.
-    pub console: C,
+    /// What is behind ports and addresses without memory.
+    pub pc: Pc,
 }
 
 /// The host while it handles a VMGEXIT.
-pub struct Serving<'a, C> {
+pub struct Serving<'a> {
     /// The machine.
     pub machine: &'a mut Machine,
     /// The rest.
-    pub services: &'a mut Services<C>,
+    pub services: &'a mut Services,
+    /// What of the PC is the vCPU's own.
+    pub local: &'a mut Local,
 }
 
-impl<C> Serving<'_, C> {
+impl SharedMemory for Machine {
+    fn read(&self, gpa: u64, bytes: &mut [u8]) -> Option<()> {
+        self.read_shared(gpa, bytes)
+    }
+
+    fn write(&self, gpa: u64, bytes: &[u8]) -> Option<()> {
+        self.write_shared(gpa, bytes)
+    }
+}
+
+/// The width of an access to ports or a device; `None` if none has it.
+fn width_of(bytes: usize) -> Option<Width> {
+    [Width::Byte, Width::Word, Width::Dword, Width::Qword].into_iter().find(|w| w.bytes() == bytes as u64)
+}
+
+impl Serving<'_> {
     /// Has the firmware handle the message in one page, and puts its response in the other. `None` if they
     /// are not shared.
     fn message(&mut self, request: &GuestRequest) -> Option<u32> {
@@ -59,34 +77,63 @@ impl<C> Serving<'_, C> {
     }
 }
 
-impl<C: FnMut(u8)> Host for Serving<'_, C> {
+impl Host for Serving<'_> {
     fn cpuid(&mut self, function: u32, subfunction: u32, _: u64, _: u64) -> [u32; 4] {
         cpuid::lookup(&self.services.cpuid, function, subfunction)
     }
 
-    fn read_msr(&mut self, _: u32) -> Option<u64> {
-        None
+    fn read_msr(&mut self, number: u32) -> Option<u64> {
+        self.local.read_msr(&self.services.pc.board, number)
     }
 
-    fn write_msr(&mut self, _: u32, _: u64) -> bool {
-        false
+    fn write_msr(&mut self, number: u32, value: u64) -> bool {
+        self.local.write_msr(&self.services.pc.board, number, value)
     }
 
-    fn read_port(&mut self, _: u16, _: u8) -> u32 {
-        u32::MAX
-    }
-
-    fn write_port(&mut self, port: u16, _: u8, value: u32) {
-        if port == CONSOLE {
-            (self.services.console)(value as u8);
+    fn read_port(&mut self, port: u16, bytes: u8) -> u32 {
+        let Pc { board, fw_cfg, .. } = &mut self.services.pc;
+        match width_of(bytes.into()) {
+            _ if (fw_cfg::SELECTOR..=fw_cfg::LAST).contains(&port) => fw_cfg.read(port, bytes),
+            Some(width) => board.port_read(port, width, &mut board.access()),
+            None => u32::MAX,
         }
     }
 
-    fn read_device(&mut self, _: u64, bytes: &mut [u8]) {
-        bytes.fill(0xff);
+    fn write_port(&mut self, port: u16, bytes: u8, value: u32) {
+        let Pc { board, fw_cfg, .. } = &mut self.services.pc;
+        match width_of(bytes.into()) {
+            _ if (fw_cfg::SELECTOR..=fw_cfg::LAST).contains(&port) => {
+                fw_cfg.write(port, bytes, value, &*self.machine);
+            }
+            Some(width) => board.port_write(port, width, value, &mut board.access()),
+            None => {}
+        }
     }
 
-    fn write_device(&mut self, _: u64, _: &[u8]) {}
+    fn read_device(&mut self, gpa: u64, bytes: &mut [u8]) {
+        let board = &self.services.pc.board;
+        if let Some(width) = width_of(bytes.len()) {
+            let value = self.local.read_device(board, gpa, width).to_le_bytes();
+            bytes.iter_mut().zip(value).for_each(|(place, byte)| *place = byte);
+            return;
+        }
+        for (place, offset) in bytes.iter_mut().zip(0..) {
+            *place = self.local.read_device(board, gpa.wrapping_add(offset), Width::Byte) as u8;
+        }
+    }
+
+    fn write_device(&mut self, gpa: u64, bytes: &[u8]) {
+        let board = &self.services.pc.board;
+        let mut value = [0; 8];
+        value.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+        if let Some(width) = width_of(bytes.len()) {
+            self.local.write_device(board, gpa, width, u64::from_le_bytes(value));
+            return;
+        }
+        for (byte, offset) in bytes.iter().zip(0..) {
+            self.local.write_device(board, gpa.wrapping_add(offset), Width::Byte, (*byte).into());
+        }
+    }
 
     fn read_shared(&mut self, gpa: u64, bytes: &mut [u8]) -> bool {
         self.machine.read_shared(gpa, bytes).is_some()
@@ -105,11 +152,15 @@ impl<C: FnMut(u8)> Host for Serving<'_, C> {
         };
         let pages = size.bytes() >> PAGE_SHIFT;
         let mut all = gfn..gfn.saturating_add(pages);
-        all.all(|gfn| self.machine.assign(gfn << PAGE_SHIFT, is_private))
+        let refused = all.find(|gfn| !self.machine.assign(gfn << PAGE_SHIFT, is_private));
+        if let Some(refused) = refused {
+            log::debug!("frame {refused:#x} can't become what the guest wants it to be");
+        }
+        refused.is_none()
     }
 
     fn tsc(&mut self) -> (u64, u32) {
-        (syscall::tsc(), 0)
+        (self.local.tsc(), 0)
     }
 
     fn hypercall(&mut self, _: u64, _: u8) -> u64 {

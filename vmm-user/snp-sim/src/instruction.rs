@@ -1,8 +1,9 @@
 //! What instruction a guest has stopped at, where the exit does not tell: those of SEV-SNP are #UD to the
 //! processor below, or have a prefix that it does not look at.
 
-use decoder::walk::{Access, Paging, WalkError, walk};
-use decoder::{GuestMemory, Intercept, Mode, Processor, Size, Vendor, intercept_length};
+use decoder::walk::{Access, Paging, walk};
+use decoder::{Intercept, Mode, Processor, Vendor, intercept_length};
+use plinth_snp_abi::PAGE_BYTES;
 use plinth_snp_abi::rmp::opcode;
 use runtime::abi::registers::Groups;
 use runtime::abi::status::Status;
@@ -116,17 +117,18 @@ pub fn code(vcpu: &mut Vcpu, memory: &mut Memory) -> Result<Code, Status> {
     let start = base.wrapping_add(vcpu.page.rip()) & mode.linear_mask();
     let cpl = (system.ss.attributes >> 5 & 3) as u8;
     let mut code = Code { bytes: [0; MAX_BYTES], count: 0, mode };
-    for (offset, place) in (0..).zip(&mut code.bytes) {
-        let Ok(byte) = code_byte(memory, &paging, start.wrapping_add(offset), cpl) else { break };
-        (*place, code.count) = (byte, code.count + 1);
+    while let Some(rest) = code.bytes.get_mut(code.count..).filter(|rest| !rest.is_empty()) {
+        let linear = start.wrapping_add(code.count as u64) & mode.linear_mask();
+        let Ok(translation) = walk(memory, &paging, linear, Access::fetch(cpl)) else { break };
+        let bytes = (PAGE_BYTES - linear as usize % PAGE_BYTES).min(rest.len());
+        let part = rest.get_mut(..bytes).unwrap_or_default();
+        // Where there is no memory all bits are set, which is no instruction.
+        if memory.copy_out(translation.gpa, part).is_none() {
+            part.fill(0xff);
+        }
+        code.count += bytes;
     }
     Ok(code)
-}
-
-fn code_byte(memory: &mut Memory, paging: &Paging, linear: u64, cpl: u8) -> Result<u8, WalkError> {
-    let translation = walk(memory, paging, linear, Access::fetch(cpl))?;
-    // Where there is no memory all bits are set, which is no instruction.
-    Ok(memory.read(translation.gpa, Size::B1).map_or(0xff, |byte| byte as u8))
 }
 
 #[cfg(test)]

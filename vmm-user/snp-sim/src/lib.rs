@@ -14,6 +14,9 @@
 //! * [`control`]: control registers and EFER, of which a host of SEV-SNP refuses nothing;
 //! * [`delivery`]: #VC, through the guest's IDT;
 //! * [`host`]: the host's services, behind VMGEXIT;
+//! * [`pc`], [`local`]: devices, local APIC and MSRs, and the guest's interrupts;
+//! * [`end`], [`recent`]: how a guest ends, and its last exits, for the log;
+//! * [`heap`]: more memory for this process than its budget;
 //! * [`launch`]: what the guest starts with: an IGVM file, as QEMU, KVM and the firmware take it;
 //! * [`cpuid`]: what CPUID says to it.
 //!
@@ -27,34 +30,44 @@ extern crate std;
 pub mod control;
 pub mod cpuid;
 pub mod delivery;
+pub mod end;
 pub mod exits;
+pub mod heap;
 pub mod host;
 pub mod instruction;
 pub mod launch;
 pub mod levels;
+pub mod local;
 pub mod machine;
 pub mod memory;
 pub mod nested;
+pub mod pc;
+pub mod recent;
 pub mod vcpu;
 pub mod vmpl;
 
+use alloc::vec::Vec;
 use core::fmt;
 
-use devices::uart::SerialBackend;
 use plinth_snp_abi::PAGE_BYTES;
 use plinth_snp_file::SnpFile;
-use runtime::abi::operation::{SystemCreateVm, SystemEnd, end_reason};
+use pvh_loader::extents::Extent;
+use runtime::abi::operation::{SystemCreateVm, SystemEnd, SystemInfo, end_reason};
 use runtime::abi::status::Status;
 use runtime::{Start, call, process};
-use vmm::console::HostSerial;
-use vmm::guest_memory::GuestRam;
+use vmm::board::inputs;
+use vmm::guest_memory::{GuestRam, Range};
 
-use self::exits::{End, Simulator};
+use self::end::End;
+use self::exits::Simulator;
 use self::host::Services;
 use self::launch::LaunchError;
+use self::local::Local;
 use self::machine::Machine;
 use self::memory::{C_BIT_POSITION, Memory};
 use self::nested::Nested;
+use self::pc::payload::Payload;
+use self::pc::{Parts, Pc, PcError};
 use self::vcpu::Vcpu;
 
 /// The most memory that the guest is given, and the least that is worth a try.
@@ -64,11 +77,9 @@ const RAM_MIN: u64 = 4 << 20;
 const RAM_UNIT: u64 = 1 << 20;
 /// How many vCPUs there are.
 const VCPUS: u16 = 1;
-/// The set of reasons of the test guest, and its reason for an end with all as it should be.
-const TESTS_PASSED: (u8, u8) = (15, 0);
 
 /// Why there is no guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Failure {
     /// The process was not given this handle.
     NoHandle(&'static str),
@@ -80,6 +91,8 @@ enum Failure {
     BadMemory,
     /// The image is none, or the firmware refuses it.
     Launch(LaunchError),
+    /// There is no PC around the guest.
+    Pc(PcError),
     /// The kernel did not do this.
     Kernel(&'static str, Status),
 }
@@ -101,6 +114,7 @@ impl fmt::Display for Failure {
                 RAM_MAX / RAM_UNIT
             ),
             Self::Launch(error) => write!(f, "{error}"),
+            Self::Pc(error) => write!(f, "{error}"),
             Self::Kernel(what, status) => write!(f, "{what}: {status}"),
         }
     }
@@ -109,51 +123,62 @@ impl fmt::Display for Failure {
 /// The process. Its end is the machine's.
 pub fn program(start: &Start) -> u32 {
     let ended = simulate(start);
-    let passed = match &ended {
-        Ok(End::Terminated { set, reason }) => (*set, *reason) == TESTS_PASSED,
-        _ => false,
-    };
-    match ended {
+    match &ended {
         Ok(end) => log::info!("{end}"),
         Err(failure) => log::error!("{failure}"),
     }
-    let reason = if passed { end_reason::TESTS_PASSED } else { end_reason::TESTS_FAILED };
-    if let Some(system) = start.handle("system") {
-        let _ = call(system, SystemEnd { reason, reserved: 0 });
+    let reason = ended.map_or(end_reason::TESTS_FAILED, |end| end.of_machine());
+    if let Some(system) = start.handle("system")
+        && let Err(status) = call(system, SystemEnd { reason, reserved: 0 })
+    {
+        log::error!("the machine cannot be ended: {status}");
     }
     1
 }
 
+fn kernel(what: &'static str) -> impl Fn(Status) -> Failure {
+    move |status| Failure::Kernel(what, status)
+}
+
 fn simulate(start: &Start) -> Result<End, Failure> {
     let handle = |name| start.handle(name).ok_or(Failure::NoHandle(name));
-    let (system, guest_memory) = (handle("system")?, handle("guest-memory")?);
-    let kernel = |what| move |status| Failure::Kernel(what, status);
-    let cpuid = cpuid::entries(system).map_err(kernel("the host's CPUID"))?;
+    let (system, guest_memory, files) = (handle("system")?, handle("guest-memory")?, handle("files")?);
+    let tsc_hz = call(system, SystemInfo::default()).map_err(kernel("facts of the machine"))?.tsc_hz;
+    let cpuid = cpuid::entries(system, tsc_hz, start.setting("xsave") != Some("no"))
+        .map_err(kernel("the host's CPUID"))?;
     let bits = cpuid::physical_bits(&cpuid);
     if bits <= C_BIT_POSITION {
         return Err(Failure::NoCBit(bits));
     }
-    let image = process::open(handle("files")?, "guest").and_then(process::read);
-    let image = image.map_err(kernel("the file guest"))?;
+    let mut ram = GuestRam::map(guest_memory).map_err(kernel("the guest's memory"))?;
+    let payload = Payload::take(files, &mut ram).map_err(kernel("the payload"))?;
+    heap::enlarge(&mut ram).ok_or(Failure::NoMemory)?;
+    let image = process::open(files, "guest").and_then(process::read).map_err(kernel("the file guest"))?;
     let file = SnpFile::parse(&image).map_err(|error| Failure::Launch(error.into()))?;
-    let ram = GuestRam::map(guest_memory).map_err(kernel("the guest's memory"))?;
     let memory = guest_memory_for(&file, &ram, start.setting("memory-mib"))?;
-    let ram_bytes = memory.regions().first().map_or(0, |region| region.gpa.bytes());
+    let parts: Vec<Range> = memory.regions().iter().map(|region| range(region.gpa)).collect();
+    let pc = Parts { memory: &parts, vcpus: VCPUS, tsc_hz, payload: &payload };
+    let pc = Pc::new(start, &pc).map_err(Failure::Pc)?;
+    let ram_bytes = parts.first().map_or(0, |range| range.bytes);
     log::info!("{} MiB of memory", ram_bytes / RAM_UNIT);
     let vm = call(system, SystemCreateVm::default()).map_err(kernel("a VM"))?.handle;
     let vcpu = Vcpu::try_new(vm, 0).map_err(kernel("a vCPU"))?;
+    inputs::connect(&pc.board, vcpu.handle()).map_err(kernel("what signals a device's input"))?;
+    let local = Local::new(&pc, 0).ok_or(Failure::Pc(PcError::Vcpus))?;
     let mut machine = Machine::new(memory, Nested::new(vm, guest_memory));
     let states = launch::contexts(&file, VCPUS).map_err(Failure::Launch)?;
     let guest = launch::launch(&mut machine, &file, &cpuid, &states, ram_bytes).map_err(Failure::Launch)?;
     log::info!("launch digest {}", Hex(&guest.measurement()));
-    let mut serial = HostSerial::open(start.handle("serial-ports"));
-    let console = move |byte| serial.transmit(byte);
-    let services = Services { cpuid, guest, console };
-    let mut simulator = Simulator::new(vcpu, machine, services).with_vmpls(system, guest_memory);
+    let services = Services { cpuid, guest, pc };
+    let mut simulator = Simulator::new(vcpu, machine, services, local).with_vmpls(system, guest_memory);
     if let Some(vmsa) = states.first() {
         simulator.load(vmsa);
     }
     Ok(simulator.run())
+}
+
+fn range(extent: Extent) -> Range {
+    Range { gpa: extent.start, bytes: extent.bytes() }
 }
 
 /// Memory for an image: as much RAM as the setting says, else as there is, up to [`RAM_MAX`].

@@ -1,12 +1,14 @@
 //! A vCPU of the kernel's that has the registers of a VMSA.
 #![allow(unsafe_code, reason = "the run page is at an address where the kernel maps it")]
 
+#[cfg(test)]
+mod fake;
 pub(crate) mod state;
 
 use plinth_snp_abi::vmsa::Vmsa;
 use runtime::abi::exit::INTERCEPTABLE;
 use runtime::abi::operation::{Handle, VcpuCreate, VcpuFetch, VcpuIntercept};
-use runtime::abi::registers::{Groups, gpr};
+use runtime::abi::registers::{Groups, MsrRegisters, gpr};
 use runtime::abi::run_page::PAGE_BYTES;
 use runtime::abi::status::Status;
 use runtime::{call, heap, syscall};
@@ -91,6 +93,35 @@ impl Vcpu {
     pub fn store(&mut self, vmsa: &mut Vmsa) -> Result<(), Status> {
         self.fetch(Groups::SYSTEM | Groups::SEGMENTS | Groups::MSRS | Groups::XCR0)?;
         state::store(&self.page, vmsa);
+        Ok(())
+    }
+
+    /// What signals reach it by.
+    pub fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    /// Of the next run: the window to be told of, whether the vCPU waits, and until which time of the TSC.
+    pub fn plan(&mut self, window: u32, activity: u32, deadline_tsc: u64) {
+        let page = &mut self.page;
+        let planned = (page.window(), page.activity(), page.deadline_tsc());
+        if planned != (window, activity, deadline_tsc) {
+            page.set_window(window);
+            page.set_activity(activity);
+            page.set_deadline_tsc(deadline_tsc);
+            page.mark(Groups::CONTROLS);
+        }
+    }
+
+    /// Sets what the guest's TSC is ahead of the host's.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_tsc_offset(&mut self, offset: u64) -> Result<(), Status> {
+        self.fetch(Groups::MSRS)?;
+        let msrs = MsrRegisters { tsc_offset: offset, ..self.page.msrs() };
+        self.page.set_msrs(msrs);
+        self.page.mark(Groups::MSRS);
         Ok(())
     }
 

@@ -19,7 +19,8 @@ use runtime::abi::run_page::window;
 use runtime::abi::status::Status;
 use runtime::{call, syscall};
 
-use crate::exits::{End, Next, Simulator};
+use crate::end::{End, Next};
+use crate::exits::Simulator;
 use crate::host::CONFIGURATION;
 use crate::instruction;
 use crate::nested::Nested;
@@ -56,7 +57,7 @@ pub struct Vmpls {
     handles: Option<[Handle; 2]>,
 }
 
-impl<C: FnMut(u8)> Simulator<C> {
+impl Simulator {
     /// A machine whose guest may have more VMPLs.
     #[must_use]
     pub fn with_vmpls(mut self, system: Handle, guest_memory: Handle) -> Self {
@@ -181,10 +182,7 @@ impl<C: FnMut(u8)> Simulator<C> {
     }
 
     /// HLT, behind which a VMSA's RIP points.
-    pub(crate) fn halted(&mut self) -> Next {
-        if self.machine.levels().vmpl() == 0 {
-            return Err(End::Halted);
-        }
+    pub(crate) fn halt_vmpl(&mut self) -> Next {
         let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
         let Some(length) = code.length(Intercept::Hlt) else { return Ok(()) };
         self.vcpu.complete(length);

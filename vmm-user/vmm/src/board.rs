@@ -7,6 +7,7 @@
 mod bars;
 mod builder;
 mod device;
+pub mod inputs;
 mod layout;
 mod pci;
 pub mod ranges;

@@ -18,17 +18,15 @@ use devices::cpuid::{CpuidPolicy, CpuidTable, Leaf};
 use devices::router::Router;
 use runtime::abi::boot::BOOT_FLAG_DEBUG;
 use runtime::abi::operation::{
-    EventBindVcpu, Handle, InterruptBind, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled, SystemInfo,
-    VmMap, end_reason, handled,
+    Handle, SystemCpuid, SystemCreateVm, SystemEnd, SystemHandled, SystemInfo, VmMap, end_reason, handled,
 };
 use runtime::abi::run_page::XSAVE_BYTES;
-use runtime::abi::run_page::work;
 use runtime::abi::status::Status;
 use runtime::event::Event;
 use runtime::{Start, call, exit, process, thread};
 use spin::Mutex;
 
-use crate::board::{Board, BoardConfig, Builder, Parts, Signal, lay_out, ranges};
+use crate::board::{Board, BoardConfig, Builder, Parts, inputs, lay_out, ranges};
 use crate::clock::Clock;
 use crate::console;
 use crate::guest_memory::{GuestRam, Range};
@@ -171,7 +169,8 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
             vec![]
         },
     }));
-    connect_inputs(shared)?;
+    let first = shared.vcpus.first().copied().unwrap_or(0);
+    inputs::connect(&shared.board, first).map_err(kernel("what signals a device's input"))?;
     if let Some(tpm) = &firmware.tpm {
         measure::into_tpm(&shared.board, tpm, &measured)?;
     }
@@ -208,33 +207,6 @@ fn build_board(
     (extension.add_devices)(start, &mut builder);
     ranges::add_all(start, &mut builder).map_err(StartError::Guest)?;
     builder.finish(ram.ranges()).map_err(|error| StartError::Guest(alloc::format!("{error}")))
-}
-
-/// Makes what signals input for devices pending work of vCPU 0.
-fn connect_inputs(shared: &Shared) -> Result<()> {
-    let vcpu = shared.vcpus.first().copied().unwrap_or(0);
-    for (signal, bit) in shared.board.signals().zip(work::FIRST_EVENT_BIT..) {
-        if let Some(signal) = signal {
-            connect_input(signal, vcpu, bit).map_err(kernel("what signals a device's input"))?;
-        }
-    }
-    Ok(())
-}
-
-fn connect_input(signal: Signal, vcpu: Handle, bit: u32) -> core::result::Result<(), Status> {
-    let event = match signal {
-        Signal::Interrupt(_) => Event::try_new()?,
-        Signal::Event(event) => event,
-    };
-    // Before the interrupt is bound: only signals from here on reach the vCPU.
-    call(event.0, EventBindVcpu { vcpu, bit })?;
-    match signal {
-        Signal::Interrupt(interrupt) => {
-            call(interrupt, InterruptBind { event: event.0, reserved: 0 }).map(|_| ())
-        }
-        // What it said before it was heard.
-        Signal::Event(event) => event.signal(),
-    }
 }
 
 fn cpuid_table(system: Handle, index: u32, cpus: u32, tsc_hz: u64) -> CpuidTable {

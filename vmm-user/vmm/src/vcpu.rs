@@ -123,9 +123,11 @@ pub fn create(vm: Handle, cpu: u32) -> Result<Created, Status> {
 }
 
 /// What a local APIC reaches: the board, and kicks.
-struct Bus<'a, 'b> {
-    board: &'a Board,
-    access: &'a mut BoardAccess<'b>,
+pub struct Bus<'a, 'b> {
+    /// The board.
+    pub board: &'a Board,
+    /// What comes of the access for others.
+    pub access: &'a mut BoardAccess<'b>,
 }
 
 impl Kick for Bus<'_, '_> {

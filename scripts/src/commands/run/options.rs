@@ -60,6 +60,22 @@ pub struct Options {
     /// kept in FILE.key. Debian's newest kernel has the drivers
     #[arg(long, value_name = "FILE", conflicts_with = "image")]
     pub tpm: Option<PathBuf>,
+    /// On what the guest runs, if not on QEMU's machine alone: a simulator of SEV-SNP's processor, firmware
+    /// and host
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHICH",
+        requires = "no_plinth",
+        conflicts_with_all = ["image", "recipe", "disk", "net", "tpm", "inspect"]
+    )]
+    pub platform: Option<Platform>,
+    /// The platform's guest is not Plinth but the payload, which boots the small guest
+    #[arg(long, requires_all = ["platform", "payload"])]
+    pub no_plinth: bool,
+    /// That payload: an OVMF image; `OVMF.fd` and `OVMF.amdsev.fd`, where there is no such file, are Debian's
+    #[arg(long, value_name = "FILE", requires = "no_plinth")]
+    pub payload: Option<PathBuf>,
     /// The QEMU to use [default: $PLINTH_QEMU, or qemu-system-x86_64]
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
@@ -120,7 +136,8 @@ impl Options {
         let is_own = self.kernel.is_some() || self.initrd.is_some() || self.image.is_some();
         // What another recipe says of processes and devices holds.
         let is_other = !["debian", "inspect"].contains(&&*self.recipe);
-        let is_small = self.small || is_own || is_other || self.loader == Some(Loader::Direct);
+        let is_direct = self.loader == Some(Loader::Direct);
+        let is_small = self.small || is_own || is_other || is_direct || self.platform.is_some();
         self.disk.as_ref().map_or(!is_small, DiskFile::is_debian)
     }
 }
@@ -152,6 +169,13 @@ pub enum Network {
     /// The same, behind an Intel 82574L
     #[value(name = "user,e1000e")]
     UserE1000e,
+}
+
+/// What a guest runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Platform {
+    /// A simulator of SEV-SNP, a process of Plinth's
+    SnpSim,
 }
 
 /// Who loads the image.
@@ -209,6 +233,7 @@ mod tests {
             ("--image plinth.igvm", false),
             ("--recipe bench", false),
             ("--loader direct", false),
+            ("--platform snp-sim --no-plinth --payload OVMF.fd", false),
             ("--loader pvh", true),
         ] {
             let words = ["run"].into_iter().chain(words.split_whitespace());
