@@ -1,5 +1,5 @@
-//! Images of the simulator of SEV-SNP (`vmm-user/snp-sim`) with a guest that is firmware: an OVMF image, and
-//! a kernel that it boots directly.
+//! Images of the simulator of SEV-SNP (`vmm-user/snp-sim`) with a guest that is firmware, an OVMF image and a
+//! kernel that it boots directly; or that is Plinth, with its guest.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use igvm_tools::snp::kernel_hashes::KernelHashes;
 use plinth_qemu::Qemu;
 use plinth_snp_abi::id_block::GuestPolicy;
 
+use crate::build::Build;
 use crate::image::{Image, Payload, config_with};
 use crate::project::{Project, write};
 
@@ -57,6 +58,25 @@ pub fn pack(
         None => image,
     };
     image.pack(file)
+}
+
+/// The kernel for SEV-SNP, in a target folder of its own, as its features are others.
+fn kernel(project: &Project) -> Result<PathBuf> {
+    let mut build = Build::new(project, &["vmm-kernel"]);
+    build.features = vec!["vmm-kernel/snp".to_owned()];
+    build.target_dir = project.target.join("snp");
+    Ok(build.run_quietly()?.join("vmm-kernel"))
+}
+
+/// Packs the simulator with Plinth as its guest, by a recipe for SEV-SNP, whose IGVM file is kept beside the
+/// image's.
+///
+/// # Errors
+/// When the kernel can't be built; as [`pack`].
+pub fn pack_plinth(project: &Project, plinth: Image, settings: &[&str], file: &Path) -> Result<PathBuf> {
+    let guest = file.with_extension("guest");
+    plinth.set("kernel", kernel(project)?.display()).pack(&guest)?;
+    pack(project, &guest, None, settings, file)
 }
 
 /// Packs the simulator with an OVMF image as its guest, whose IGVM file is kept beside the image's.

@@ -19,6 +19,8 @@ use crate::initramfs::Initramfs;
 use crate::project::{BARE, Project};
 use crate::{build, log, say, snp_sim};
 
+/// The simulator's memory where Plinth is its guest, which accepts all of it, page by page.
+const SIMULATED_MEMORY: &str = "memory-mib 256";
 /// Where `--gdb` listens.
 const GDB: &str = "tcp::1234";
 
@@ -103,6 +105,10 @@ fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     let payload = payload(project, options)?;
     build::plinth(project)?;
     let file = project.work.join("plinth.igvm");
+    if let (Some(Platform::SnpSim), false) = (options.platform, options.no_plinth) {
+        let plinth = Image::new(project, "snp-guest")?.payload(&payload);
+        return snp_sim::pack_plinth(project, plinth, &[SIMULATED_MEMORY], &file);
+    }
     if let Some(Platform::SnpSim) = options.platform {
         let rom = firmware(project, options)?;
         return snp_sim::pack_firmware(project, &rom, Some(&payload), &[], &file);

@@ -9,6 +9,10 @@ use runtime::abi::status::Status;
 /// The set of reasons of the test guest, and its reason for an end with all as it should be.
 const TESTS_PASSED: (u8, u8) = (15, 0);
 
+/// What Plinth's kernel for SEV-SNP says in that set of its machine's end (docs/snp.md, "The backend").
+const ENDS: [(u8, u32); 3] =
+    [(0x10, end_reason::POWER_OFF), (0x11, end_reason::RESET), (0x12, end_reason::TRIPLE_FAULT)];
+
 /// How the guest's life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -75,6 +79,10 @@ impl End {
     pub fn of_machine(&self) -> u32 {
         match self {
             Self::Terminated { set, reason } if (*set, *reason) == TESTS_PASSED => end_reason::TESTS_PASSED,
+            Self::Terminated { set, reason } if *set == TESTS_PASSED.0 => {
+                let known = ENDS.iter().find(|(number, _)| number == reason);
+                known.map_or(end_reason::TESTS_FAILED, |(_, end)| *end)
+            }
             Self::PoweredOff => end_reason::POWER_OFF,
             Self::Reset => end_reason::RESET,
             _ => end_reason::TESTS_FAILED,
@@ -92,6 +100,11 @@ mod tests {
             (End::Terminated { set: 15, reason: 0 }, end_reason::TESTS_PASSED),
             (End::Terminated { set: 15, reason: 1 }, end_reason::TESTS_FAILED),
             (End::Terminated { set: 0, reason: 0 }, end_reason::TESTS_FAILED),
+            (End::Terminated { set: 15, reason: 0x10 }, end_reason::POWER_OFF),
+            (End::Terminated { set: 15, reason: 0x11 }, end_reason::RESET),
+            (End::Terminated { set: 15, reason: 0x12 }, end_reason::TRIPLE_FAULT),
+            (End::Terminated { set: 15, reason: 0x14 }, end_reason::TESTS_FAILED),
+            (End::Terminated { set: 1, reason: 0x10 }, end_reason::TESTS_FAILED),
             (End::PoweredOff, end_reason::POWER_OFF),
             (End::Reset, end_reason::RESET),
             (End::Halted, end_reason::TESTS_FAILED),

@@ -66,11 +66,11 @@ pub struct Options {
         long,
         value_enum,
         value_name = "WHICH",
-        requires = "no_plinth",
         conflicts_with_all = ["image", "recipe", "disk", "net", "tpm", "inspect"]
     )]
     pub platform: Option<Platform>,
-    /// The platform's guest is not Plinth but the payload, which boots the small guest
+    /// The platform's guest is not Plinth with the small guest at VMPL1, but the payload, which boots that
+    /// guest
     #[arg(long, requires_all = ["platform", "payload"])]
     pub no_plinth: bool,
     /// That payload: an OVMF image; `OVMF.fd` and `OVMF.amdsev.fd`, where there is no such file, are Debian's
@@ -234,6 +234,7 @@ mod tests {
             ("--recipe bench", false),
             ("--loader direct", false),
             ("--platform snp-sim --no-plinth --payload OVMF.fd", false),
+            ("--platform snp-sim", false),
             ("--loader pvh", true),
         ] {
             let words = ["run"].into_iter().chain(words.split_whitespace());
