@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+use self::settings::Suites;
 use crate::command::{output, quietly};
 use crate::project::{Project, make_folder, read, variable, write};
 use crate::say;
@@ -33,12 +34,24 @@ impl Apt {
     /// # Errors
     /// When this system has no apt, or its configuration names no mirror.
     pub fn open(project: &Project) -> Result<Self> {
-        let apt = Self { folder: project.cache.join("apt"), work: project.work.clone() };
+        Self::open_suites(project, "apt", &settings::RELEASED)
+    }
+
+    /// The same of the suite that is not released, for what is nowhere else.
+    ///
+    /// # Errors
+    /// As [`Apt::open`].
+    pub fn open_unstable(project: &Project) -> Result<Self> {
+        Self::open_suites(project, "apt-unstable", &settings::UNSTABLE)
+    }
+
+    fn open_suites(project: &Project, folder: &str, suites: &Suites) -> Result<Self> {
+        let apt = Self { folder: project.cache.join(folder), work: project.work.clone() };
         let updated = apt.folder.join("updated");
         if is_fresh(&updated) {
             return Ok(apt);
         }
-        apt.configure()?;
+        apt.configure(suites)?;
         say::say("reading Debian's package lists");
         let spinner = say::spinner("reading");
         // A suite that fails (no network, no key) is left out by apt; what is missing shows when a package is
@@ -165,7 +178,7 @@ impl Apt {
     }
 
     /// Writes the sources and the configuration.
-    fn configure(&self) -> Result<()> {
+    fn configure(&self, suites: &Suites) -> Result<()> {
         if !Path::new(KEYRING).exists() {
             bail!(
                 "{KEYRING} is missing; install the package debian-archive-keyring, or give --kernel and \
@@ -186,7 +199,8 @@ impl Apt {
         let security = security.unwrap_or_else(|| format!("{main}-security"));
         make_folder(&self.folder.join("state/lists/partial"))?;
         make_folder(&self.folder.join("archives/partial"))?;
-        write(&self.folder.join("sources.list"), settings::sources(KEYRING, &main, &security))?;
+        let sources = settings::sources(KEYRING, &main, &security, suites);
+        write(&self.folder.join("sources.list"), sources)?;
         write(&self.folder.join("apt.conf"), settings::configuration(&self.folder))
     }
 }

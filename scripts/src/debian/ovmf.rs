@@ -30,23 +30,33 @@ pub fn images(project: &Project) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(images)
 }
 
-/// The newest image of that name: version and contents.
+/// The newest image of that name: version and contents. It is one of the unstable suite's where the others
+/// have none.
 ///
 /// # Errors
 /// When there is no such, or Debian's packages can't be had.
 pub fn newest(project: &Project, name: &str) -> Result<(String, Vec<u8>)> {
-    let apt = Apt::open(project)?;
+    match newest_of(&Apt::open(project)?, name)? {
+        Some(found) => Ok(found),
+        None => match newest_of(&Apt::open_unstable(project)?, name)? {
+            Some(found) => Ok(found),
+            None => bail!("no suite has a package with {name}"),
+        },
+    }
+}
+
+fn newest_of(apt: &Apt, name: &str) -> Result<Option<(String, Vec<u8>)>> {
     let own = FILES.iter().filter(|(file, _)| *file == name).map(|(_, package)| *package);
     for package in own.chain([PACKAGE]) {
         for version in apt.versions(package)? {
             let deb = apt.fetch(package, &version)?;
             // Not every version has every image.
             if let Some((_, rom)) = package::files(&deb, |path| is_of(path, name))?.into_iter().next() {
-                return Ok((version, rom));
+                return Ok(Some((version, rom)));
             }
         }
     }
-    bail!("no suite has a package with {name}")
+    Ok(None)
 }
 
 /// Whether a name is that of an image.

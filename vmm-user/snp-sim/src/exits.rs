@@ -2,7 +2,6 @@
 //! automatic exits go to the host; of the others the guest is told by #VC.
 
 use decoder::Intercept;
-use decoder::walk::{Access as WalkAccess, Kind as WalkKind, WalkError, translate};
 use devices::capability::PowerEvent;
 use plinth_snp_abi::exit::{self, NpfInfo};
 use plinth_snp_abi::ghcb::Field;
@@ -12,7 +11,7 @@ use plinth_snp_model::deliver::{Event, Outcome};
 use plinth_snp_model::ghcb::{Flow, Vmgexit};
 use plinth_snp_model::vc::{Disposition, disposition};
 use runtime::abi::exit::{Access, ExitFlags, reason};
-use runtime::abi::registers::{EventInjection, Groups, SystemRegisters, event_kind, gpr};
+use runtime::abi::registers::{EventInjection, Groups, event_kind, gpr};
 use runtime::abi::run_page::work;
 use runtime::syscall;
 
@@ -22,19 +21,16 @@ use crate::end::{End, Next};
 use crate::host::{CONFIGURATION, Services, Serving};
 use crate::instruction::{self, Instruction, Kind};
 use crate::local::{INTERRUPT_FLAG, Local};
-use crate::machine::{Executed, Machine, Registers, Touched};
+use crate::machine::{Machine, Touched};
 use crate::recent::Recent;
 use crate::vcpu::{UNDEFINED, Vcpu};
 use crate::vmpl::Vmpls;
 
 /// Vectors.
 pub(crate) const GENERAL_PROTECTION: u8 = 13;
-const PAGE_FAULT: u8 = 14;
 const ALIGNMENT: u32 = 17;
 /// After so much time the log says where the guest is, again and again.
 const REPORT_SECONDS: u64 = 10;
-/// RFLAGS.CF.
-const CARRY: u64 = 1 << 0;
 
 /// The simulator with one vCPU.
 pub struct Simulator {
@@ -223,45 +219,7 @@ impl Simulator {
         }
     }
 
-    /// PVALIDATE, RMPADJUST and RMPQUERY (APM 3), whose operand is the page at the linear address in RAX.
-    fn reverse_map(&mut self, instruction: Instruction) -> Next {
-        let paging = instruction::paging(&mut self.vcpu)?;
-        let cpl = self.vcpu.cpl();
-        let [linear, rcx, rdx] = [gpr::RAX, gpr::RCX, gpr::RDX].map(|register| self.vcpu.page.gpr(register));
-        let access = WalkAccess::explicit(WalkKind::Read, cpl, self.vcpu.page.rflags());
-        let gpa = match translate(self.machine.memory(), &paging, linear, access) {
-            Ok(translation) => translation.gpa,
-            Err(WalkError::Fault { error_code, address }) => return self.page_fault(error_code, address),
-            Err(WalkError::NonCanonical) => return self.inject(GENERAL_PROTECTION, Some(0)),
-            Err(WalkError::Contended) => return Ok(()),
-        };
-        let executed = self.machine.execute(instruction.kind, [linear, gpa], cpl, [rcx, rdx]);
-        self.check_machine()?;
-        match executed {
-            Executed::Done(registers) => {
-                self.finish(registers);
-                self.vcpu.complete(instruction.length);
-                Ok(())
-            }
-            Executed::GeneralProtection => self.inject(GENERAL_PROTECTION, Some(0)),
-            Executed::Access(touched) => self.touched(touched, gpa),
-        }
-    }
-
-    fn finish(&mut self, registers: Registers) {
-        let page = &mut self.vcpu.page;
-        page.change_gpr(gpr::RAX, registers.code.code());
-        if let Some(carry) = registers.carry {
-            let rflags = page.rflags() & !CARRY;
-            page.set_rflags(rflags | u64::from(carry));
-        }
-        if let Some([rcx, rdx]) = registers.query {
-            page.change_gpr(gpr::RCX, rcx);
-            page.change_gpr(gpr::RDX, rdx);
-        }
-    }
-
-    fn touched(&mut self, touched: Touched, gpa: u64) -> Next {
+    pub(crate) fn touched(&mut self, touched: Touched, gpa: u64) -> Next {
         match touched {
             Touched::Again => Ok(()),
             Touched::NotValidated => self.reflect(exit::PAGE_NOT_VALIDATED),
@@ -359,14 +317,6 @@ impl Simulator {
         });
         self.vcpu.page.mark(Groups::INJECTION);
         Ok(())
-    }
-
-    fn page_fault(&mut self, error_code: u32, address: u64) -> Next {
-        self.vcpu.fetch(Groups::SYSTEM)?;
-        let system = self.vcpu.page.system();
-        self.vcpu.page.set_system(SystemRegisters { cr2: address, ..system });
-        self.vcpu.page.mark(Groups::SYSTEM);
-        self.inject(PAGE_FAULT, Some(error_code))
     }
 }
 

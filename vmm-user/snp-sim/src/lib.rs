@@ -8,7 +8,7 @@
 //! * [`levels`]: the same for each VMPL, and which of them runs;
 //! * [`machine`]: all of that, with the RMP (crate `plinth-snp-model`);
 //! * [`vcpu`]: a vCPU of the kernel's with the registers of a VMSA;
-//! * [`instruction`]: the instructions of SEV-SNP, which the processor below does not have;
+//! * [`instruction`], [`reverse_map`]: the instructions of SEV-SNP, which the processor below does not have;
 //! * [`exits`]: what becomes of an exit: an instruction carried out, an exit to the host, or a #VC;
 //! * [`vmpl`]: VMPLs below VMPL0, whose exits VMPL0 handles;
 //! * [`control`]: control registers and EFER, of which a host of SEV-SNP refuses nothing;
@@ -43,6 +43,7 @@ pub mod memory;
 pub mod nested;
 pub mod pc;
 pub mod recent;
+pub mod reverse_map;
 pub mod vcpu;
 pub mod vmpl;
 

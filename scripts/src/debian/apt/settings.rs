@@ -2,9 +2,20 @@
 
 use std::path::Path;
 
+/// Suites of the archive, and of the one with what is security's.
+#[derive(Clone, Copy, Debug)]
+pub struct Suites {
+    main: &'static [&'static str],
+    security: &'static [&'static str],
+}
+
 /// The suites that kernels and busybox are taken from.
-const SUITES: [&str; 4] = ["bookworm", "bookworm-backports", "trixie", "trixie-backports"];
-const SECURITY_SUITES: [&str; 2] = ["bookworm-security", "trixie-security"];
+pub const RELEASED: Suites = Suites {
+    main: &["bookworm", "bookworm-backports", "trixie", "trixie-backports"],
+    security: &["bookworm-security", "trixie-security"],
+};
+/// The suite with what is in none of them yet.
+pub const UNSTABLE: Suites = Suites { main: &["sid"], security: &[] };
 
 /// The first mirror in what `apt-get update --print-uris` prints whose address ends so.
 pub fn mirror(uris: &str, suffix: &str) -> Option<String> {
@@ -15,9 +26,9 @@ pub fn mirror(uris: &str, suffix: &str) -> Option<String> {
 }
 
 /// The sources.
-pub fn sources(keyring: &str, main: &str, security: &str) -> String {
-    let main = SUITES.iter().map(|suite| (main, suite));
-    let security = SECURITY_SUITES.iter().map(|suite| (security, suite));
+pub fn sources(keyring: &str, main: &str, security: &str, suites: &Suites) -> String {
+    let main = suites.main.iter().map(|suite| (main, suite));
+    let security = suites.security.iter().map(|suite| (security, suite));
     let line = |(mirror, suite)| format!("deb [arch=amd64 signed-by={keyring}] {mirror} {suite} main\n");
     main.chain(security).map(line).collect()
 }
@@ -62,8 +73,9 @@ mod tests {
         assert_eq!(mirror(uris, "debian").as_deref(), Some("http://m.example/debian"));
         assert_eq!(mirror(uris, "debian-security").as_deref(), Some("http://m.example/debian-security"));
         assert_eq!(mirror("", "debian"), None);
-        let sources = sources("k", "M", "S");
-        assert_eq!(sources.lines().next(), Some("deb [arch=amd64 signed-by=k] M bookworm main"));
-        assert_eq!(sources.lines().last(), Some("deb [arch=amd64 signed-by=k] S trixie-security main"));
+        let released = sources("k", "M", "S", &RELEASED);
+        assert_eq!(released.lines().next(), Some("deb [arch=amd64 signed-by=k] M bookworm main"));
+        assert_eq!(released.lines().last(), Some("deb [arch=amd64 signed-by=k] S trixie-security main"));
+        assert_eq!(sources("k", "M", "S", &UNSTABLE), "deb [arch=amd64 signed-by=k] M sid main\n");
     }
 }
