@@ -5,8 +5,9 @@
 use runtime::heap;
 use vmm::guest_memory::{GuestRam, Range};
 
-/// How much: for an image of 8 MiB, and the RMP and nested tables of a guest with 1 GiB.
-const BYTES: u64 = 48 << 20;
+/// How much: for an image of up to 32 MiB, and the RMP and nested tables of a guest with 1 GiB. Wherever a
+/// piece of this size begins, the allocator finds an aligned block of half its size in it.
+const BYTES: u64 = 64 << 20;
 /// What it is aligned to.
 const ALIGNMENT: u64 = 2 << 20;
 
@@ -39,10 +40,10 @@ mod tests {
         const MIB: u64 = 1 << 20;
         let range = |gpa, bytes| Range { gpa: gpa * MIB, bytes: bytes * MIB };
         for (ranges, expected) in [
-            (&[range(0, 100), range(200, 61)][..], Some(212 * MIB)),
-            (&[range(0, 100), range(200, 47)], Some(52 * MIB)),
-            (&[range(1, 48)], None),
-            (&[range(2, 48)], Some(2 * MIB)),
+            (&[range(0, 100), range(200, 77)][..], Some(212 * MIB)),
+            (&[range(0, 100), range(200, 63)], Some(36 * MIB)),
+            (&[range(1, 64)], None),
+            (&[range(2, 64)], Some(2 * MIB)),
             (&[], None),
         ] {
             assert_eq!(place(ranges), expected, "{ranges:?}");
