@@ -79,7 +79,8 @@ pub(crate) fn check(system: Handle, memory: Handle) -> Result<(), Failure> {
     let map = VmMap { memory, reserved: 0, gpa: CODE, bytes: 2 * PAGE };
     call(vm, map).map_err(failed("VmMap"))?;
     let permissions = Permissions::all().bits();
-    let elsewhere = VmMapAt { memory, permissions, gpa: CODE, bytes: PAGE, at: 1 << 30 };
+    // Where there is memory of the guest's: nothing but the address is wrong.
+    let elsewhere = VmMapAt { memory, permissions, gpa: CODE, bytes: PAGE, at: CODE + 4 * PAGE };
     let refused = [call(vm, elsewhere).map(drop), call(other, map).map(drop), create(other, 0).map(drop)];
     if refused != [Err(Status::BadOperation); 3] {
         return Err(Failure::NotRefused(refused));
