@@ -23,13 +23,13 @@ pub fn cpu_model(qemu: &Qemu) -> String {
 ///
 /// # Errors
 /// When the image is none, or a file of the payload can't be read.
-pub fn firmware(rom: &[u8], payload: Option<&Payload>) -> Result<Vec<u8>> {
+pub fn firmware(rom: &[u8], payload: Option<&Payload>, vcpus: u16) -> Result<Vec<u8>> {
     let ovmf = Ovmf::parse(rom)?;
     let hashes = match payload {
         Some(payload) if ovmf.hash_table_gpa().is_some() => Some(hashes(payload)?),
         _ => None,
     };
-    let options = Options { vcpus: 1, policy: GuestPolicy::DEFAULT, measure_memory: false, hashes };
+    let options = Options { vcpus, policy: GuestPolicy::DEFAULT, measure_memory: false, hashes };
     Ok(firmware::image(&ovmf, &options)?.write()?)
 }
 
@@ -79,7 +79,8 @@ pub fn pack_plinth(project: &Project, plinth: Image, settings: &[&str], file: &P
     pack(project, &guest, None, settings, file)
 }
 
-/// Packs the simulator with an OVMF image as its guest, whose IGVM file is kept beside the image's.
+/// Packs the simulator with an OVMF image as its guest, which has so many vCPUs, and whose IGVM file is kept
+/// beside the image's.
 ///
 /// # Errors
 /// As [`firmware`] and [`pack`].
@@ -87,12 +88,14 @@ pub fn pack_firmware(
     project: &Project,
     rom: &[u8],
     payload: Option<&Payload>,
+    vcpus: u16,
     settings: &[&str],
     file: &Path,
 ) -> Result<PathBuf> {
     let guest = file.with_extension("guest");
-    write(&guest, firmware(rom, payload)?)?;
+    write(&guest, firmware(rom, payload, vcpus)?)?;
     // Linux expects more of XSAVE than QEMU's processor has.
-    let settings = [settings, &["xsave no"]].concat();
+    let vcpus = format!("vcpus {vcpus}");
+    let settings = [settings, &["xsave no", &vcpus]].concat();
     pack(project, &guest, payload, &settings, file)
 }

@@ -111,7 +111,9 @@ fn image(project: &Project, options: &Options) -> Result<PathBuf> {
     }
     if let Some(Platform::SnpSim) = options.platform {
         let rom = firmware(project, options)?;
-        return snp_sim::pack_firmware(project, &rom, Some(&payload), &[], &file);
+        // All of the simulator's vCPUs are on one processor of the machine.
+        let vcpus = u16::try_from(options.smp).context("so many vCPUs")?;
+        return snp_sim::pack_firmware(project, &rom, Some(&payload), vcpus, &[], &file);
     }
     let image = Image::new(project, &options.recipe)?.payload(&payload);
     let mut image = devices::add(project, options, image)?;

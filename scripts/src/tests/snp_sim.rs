@@ -41,11 +41,11 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
 
 /// Firmware of Debian's, as far as there is some.
 fn firmware(suite: &mut Suite, qemu: &Qemu) {
-    for name in [ovmf::GENERIC, ovmf::AMDSEV] {
-        let check = format!("snp-sim-{}", name.trim_end_matches(".fd").to_lowercase().replace('.', "-"));
+    for (check, name, vcpus) in [("snp-sim-ovmf", ovmf::GENERIC, 1), ("snp-sim-ovmf-amdsev", ovmf::AMDSEV, 2)]
+    {
         match ovmf::newest(suite.project(), name) {
             Ok((version, rom)) => {
-                suite.check(&check, |case| firmware_boots_linux(case, qemu, &version, &rom));
+                suite.check(check, |case| firmware_boots_linux(case, qemu, (&version, &rom), vcpus));
             }
             Err(error) => suite.line(&format!("none    {check}: Debian's {name} can't be had ({error:#})")),
         }
@@ -108,14 +108,19 @@ fn too_few_bits(case: &mut Case, qemu: &Qemu) -> Result<()> {
 
 /// Firmware that nobody here has written boots a kernel that nobody here has written: both find SEV-SNP, and
 /// are content with it to the end.
-fn firmware_boots_linux(case: &mut Case, qemu: &Qemu, version: &str, rom: &[u8]) -> Result<()> {
+fn firmware_boots_linux(
+    case: &mut Case,
+    qemu: &Qemu,
+    (version, rom): (&str, &[u8]),
+    vcpus: u16,
+) -> Result<()> {
     case.record(format_args!("OVMF {version}"));
     let project = case.project();
     let initrd = Some(Initramfs::new(project)?.pack(&case.file("initrd.gz"))?);
     let append = "console=ttyS0 plinth.test=\"dmesg; cat /proc/interrupts\"".to_owned();
     let payload = Payload { kernel: kernel::fetch(project, RELEASE)?, initrd, append };
     let file = case.file("igvm");
-    let image = snp_sim::pack_firmware(project, rom, Some(&payload), &["memory-mib 256"], &file)?;
+    let image = snp_sim::pack_firmware(project, rom, Some(&payload), vcpus, &["memory-mib 256"], &file)?;
     let mut machine = case.machine(image);
     machine.cpu = Some(snp_sim::cpu_model(qemu));
     let booted = case.boot(qemu, &machine)?;
@@ -124,6 +129,7 @@ fn firmware_boots_linux(case: &mut Case, qemu: &Qemu, version: &str, rom: &[u8])
     case.expect_outcome(&booted, Outcome::PowerOff)?;
     case.expect(&booted.console, ACTIVE)?;
     case.expect(&booted.console, "guest: user space reached: Linux 6.12")?;
+    case.expect(&booted.console, &format!(", {vcpus} CPUs,"))?;
     case.expect(&booted.console, "guest: test status 0")?;
     case.expect_no_panic(&booted)
 }

@@ -48,7 +48,12 @@ const XCR0_RESET: u64 = 1;
 ///
 /// # Errors
 /// The kernel's, where the host's CPUID can't be had.
-pub fn entries(system: Handle, tsc_hz: u64, has_xsave: bool) -> Result<Vec<CpuidEntry>, abi::status::Status> {
+pub fn entries(
+    system: Handle,
+    tsc_hz: u64,
+    vcpus: u16,
+    has_xsave: bool,
+) -> Result<Vec<CpuidEntry>, abi::status::Status> {
     let mut failure = None;
     let mut ask = |leaf: u32, subleaf: u32| {
         let asked = call(system, SystemCpuid { eax: leaf, ebx: 0, ecx: subleaf, edx: 0 });
@@ -64,7 +69,7 @@ pub fn entries(system: Handle, tsc_hz: u64, has_xsave: bool) -> Result<Vec<Cpuid
         protection_keys: false,
         tsc_aux: true,
         xsave_bytes: XSAVE_BYTES as u32,
-        ..CpuidPolicy::new(0, 1, tsc_hz)
+        ..CpuidPolicy::new(0, vcpus.into(), tsc_hz)
     };
     let table = CpuidTable::new(&mut host, &policy);
     failure.map_or_else(|| Ok(from_table(&table, has_xsave)), Err)
@@ -111,6 +116,17 @@ pub fn lookup(entries: &[CpuidEntry], function: u32, subfunction: u32) -> [u32; 
     let subfunction = if is_indexed { subfunction } else { 0 };
     let found = entries.iter().find(|entry| (entry.eax_in, entry.ecx_in) == (function, subfunction));
     found.map_or([0; 4], |entry| [entry.eax, entry.ebx, entry.ecx, entry.edx])
+}
+
+/// What a vCPU with this APIC ID returns where another would return something else.
+pub fn of_vcpu(function: u32, [eax, ebx, ecx, edx]: [u32; 4], apic_id: u32) -> [u32; 4] {
+    match function {
+        1 => [eax, ebx & 0xff_ffff | apic_id << 24, ecx, edx],
+        0xb => [eax, ebx, ecx, apic_id],
+        // Its core's number as well, as each has one thread (APM 3, E.4.16).
+        0x8000_001e => [apic_id, ebx & !0xff | apic_id & 0xff, ecx, edx],
+        _ => [eax, ebx, ecx, edx],
+    }
 }
 
 /// How many bits a guest physical address of the processor below has.
@@ -204,6 +220,15 @@ mod tests {
             assert_eq!(lookup(&entries, XSAVE_LEAF, 0)[1], size, "{has_xsave}");
             assert_eq!(allowed_cr4(&entries) >> 18 & 1, bit.into(), "{has_xsave}");
         }
+    }
+
+    #[test]
+    fn what_is_a_vcpus_own_is_in_three_leaves() {
+        let all = [0xffff_ffff; 4];
+        assert_eq!(of_vcpu(1, all, 3), [0xffff_ffff, 0x03ff_ffff, 0xffff_ffff, 0xffff_ffff]);
+        assert_eq!(of_vcpu(0xb, all, 3), [0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 3]);
+        assert_eq!(of_vcpu(0x8000_001e, all, 3), [3, 0xffff_ff03, 0xffff_ffff, 0xffff_ffff]);
+        assert_eq!(of_vcpu(7, all, 3), all);
     }
 
     #[test]

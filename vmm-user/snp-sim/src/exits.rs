@@ -22,6 +22,7 @@ use crate::host::{CONFIGURATION, Services, Serving};
 use crate::instruction::{self, Instruction, Kind};
 use crate::local::{INTERRUPT_FLAG, Local};
 use crate::machine::{Machine, Touched};
+use crate::processors::Processors;
 use crate::recent::Recent;
 use crate::vcpu::{UNDEFINED, Vcpu};
 use crate::vmpl::Vmpls;
@@ -43,6 +44,8 @@ pub struct Simulator {
     pub(crate) features: SevFeatures,
     /// The other VMPLs.
     pub(crate) vmpls: Vmpls,
+    /// The other vCPUs.
+    pub(crate) processors: Processors,
     /// How many exits there were.
     exits: u64,
     /// The ticks of the TSC after which the log says where the guest is, and when that is next.
@@ -60,6 +63,7 @@ impl Simulator {
             vmgexit: Vmgexit::new(CONFIGURATION),
             features: SevFeatures::empty(),
             vmpls: Vmpls::default(),
+            processors: Processors::one(),
             exits: 0,
             report_ticks: services.pc.board.clock.tsc_hz().saturating_mul(REPORT_SECONDS),
             report_tsc: 0,
@@ -92,10 +96,12 @@ impl Simulator {
             Some(PowerEvent::Reset) => return Err(End::Reset),
             None => {}
         }
+        self.take_turns();
         // Below VMPL0 interrupts are VMPL0's to inject.
         let is_lower = self.machine.levels().vmpl() > 0;
         if !is_lower {
-            self.local.plan(&mut self.vcpu, &self.services.pc.board, self.report_tsc)?;
+            let until = self.report_tsc.min(self.processors.slice_tsc());
+            self.local.plan(&mut self.vcpu, &self.services.pc.board, until)?;
         }
         let reason = self.vcpu.run()?;
         self.exits += 1;
@@ -147,7 +153,8 @@ impl Simulator {
         let code = instruction::code(&mut self.vcpu, self.machine.memory())?;
         let Some(length) = code.length(Intercept::Hlt) else { return Ok(()) };
         self.vcpu.complete(length);
-        if self.vcpu.page.rflags() & INTERRUPT_FLAG == 0 {
+        // Another vCPU may start it anew.
+        if self.vcpu.page.rflags() & INTERRUPT_FLAG == 0 && !self.processors.others_live() {
             return Err(End::Halted);
         }
         self.local.halt();
@@ -247,7 +254,7 @@ impl Simulator {
         let mut host =
             Serving { machine: &mut self.machine, services: &mut self.services, local: &mut self.local };
         match self.vmgexit.vmgexit(&mut host) {
-            Flow::Resume => {}
+            Flow::Resume => self.create_processors(),
             Flow::Terminate { set, reason } => return Err(End::Terminated { set, reason }),
             // No other processor would ever wake it.
             Flow::ResetHold => return Err(End::Halted),

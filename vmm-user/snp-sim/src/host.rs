@@ -1,12 +1,11 @@
 //! The host's services to the guest: what the model asks for while it handles a VMGEXIT.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use devices::capability::Width;
 use plinth_snp_abi::PAGE_BYTES;
 use plinth_snp_abi::cpuid_page::CpuidEntry;
-use plinth_snp_abi::ghcb::event::ApCreation;
+use plinth_snp_abi::ghcb::event::{ApCreation, ApOperation};
 use plinth_snp_abi::ghcb::{HvFeatures, PageOperation, VERSION_MIN};
 use plinth_snp_abi::rmp::PageSize;
 use plinth_snp_model::ghcb::{Configuration, GuestRequest, GuestRequestResult, Host};
@@ -26,7 +25,10 @@ pub const CONFIGURATION: Configuration = Configuration {
     min_version: VERSION_MIN,
     max_version: VERSION_MIN,
     c_bit: C_BIT_POSITION as u8,
-    features: HvFeatures::SNP.union(HvFeatures::AP_CREATION).union(HvFeatures::MULTI_VMPL),
+    features: HvFeatures::SNP
+        .union(HvFeatures::AP_CREATION)
+        .union(HvFeatures::APIC_ID_LIST)
+        .union(HvFeatures::MULTI_VMPL),
 };
 
 /// What the host has besides the machine.
@@ -37,6 +39,10 @@ pub struct Services {
     pub guest: sp::Guest,
     /// What is behind ports and addresses without memory.
     pub pc: Pc,
+    /// How many vCPUs there are.
+    pub vcpus: u16,
+    /// What is to be done with other vCPUs than the one that asks, with the VMSA's address.
+    pub creations: Vec<(ApCreation, u64)>,
 }
 
 /// The host while it handles a VMGEXIT.
@@ -79,7 +85,8 @@ impl Serving<'_> {
 
 impl Host for Serving<'_> {
     fn cpuid(&mut self, function: u32, subfunction: u32, _: u64, _: u64) -> [u32; 4] {
-        cpuid::lookup(&self.services.cpuid, function, subfunction)
+        let found = cpuid::lookup(&self.services.cpuid, function, subfunction);
+        cpuid::of_vcpu(function, found, self.local.index() as u32)
     }
 
     fn read_msr(&mut self, number: u32) -> Option<u64> {
@@ -171,7 +178,16 @@ impl Host for Serving<'_> {
 
     fn create_processor(&mut self, creation: ApCreation, vmsa_gpa: u64, _: u64) -> bool {
         // What a VMSA has in SEV_FEATURES is looked at when it is entered.
-        self.machine.levels().create(creation, vmsa_gpa)
+        if creation.vmpl > 0 {
+            return self.machine.levels().create(creation, vmsa_gpa);
+        }
+        let is_another = creation.apic_id as usize != self.local.index();
+        let is_there = creation.apic_id < self.services.vcpus.into() && is_another;
+        if is_there && creation.operation != ApOperation::CreateOnInit {
+            self.services.creations.push((creation, vmsa_gpa));
+            return true;
+        }
+        false
     }
 
     fn has_vmpl(&mut self, vmpl: u8) -> bool {
@@ -179,7 +195,7 @@ impl Host for Serving<'_> {
     }
 
     fn apic_ids(&mut self) -> Vec<u32> {
-        vec![0]
+        (0..self.services.vcpus.into()).collect()
     }
 
     fn guest_request(&mut self, request: &GuestRequest) -> GuestRequestResult {

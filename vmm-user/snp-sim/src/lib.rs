@@ -10,6 +10,7 @@
 //! * [`vcpu`]: a vCPU of the kernel's with the registers of a VMSA;
 //! * [`instruction`], [`reverse_map`]: the instructions of SEV-SNP, which the processor below does not have;
 //! * [`exits`]: what becomes of an exit: an instruction carried out, an exit to the host, or a #VC;
+//! * [`processors`]: vCPUs, of which one runs at a time;
 //! * [`vmpl`]: VMPLs below VMPL0, whose exits VMPL0 handles;
 //! * [`control`]: control registers and EFER, of which a host of SEV-SNP refuses nothing;
 //! * [`delivery`]: #VC, through the guest's IDT;
@@ -20,7 +21,7 @@
 //! * [`launch`]: what the guest starts with: an IGVM file, as QEMU, KVM and the firmware take it;
 //! * [`cpuid`]: what CPUID says to it.
 //!
-//! One vCPU. What is modelled, rule by rule, says docs/snp-sim.md.
+//! What is modelled, rule by rule, says docs/snp-sim.md.
 #![no_std]
 
 extern crate alloc;
@@ -42,6 +43,7 @@ pub mod machine;
 pub mod memory;
 pub mod nested;
 pub mod pc;
+pub mod processors;
 pub mod recent;
 pub mod reverse_map;
 pub mod vcpu;
@@ -53,7 +55,7 @@ use core::fmt;
 use plinth_snp_abi::PAGE_BYTES;
 use plinth_snp_file::SnpFile;
 use pvh_loader::extents::Extent;
-use runtime::abi::operation::{SystemCreateVm, SystemEnd, SystemInfo, end_reason};
+use runtime::abi::operation::{Handle, SystemCreateVm, SystemEnd, SystemInfo, end_reason};
 use runtime::abi::status::Status;
 use runtime::{Start, call, process};
 use vmm::board::inputs;
@@ -76,8 +78,8 @@ const RAM_MAX: u64 = 1 << 30;
 const RAM_MIN: u64 = 4 << 20;
 /// What RAM is a multiple of.
 const RAM_UNIT: u64 = 1 << 20;
-/// How many vCPUs there are.
-const VCPUS: u16 = 1;
+/// The most vCPUs that there may be.
+const VCPUS_MAX: u16 = 8;
 
 /// Why there is no guest.
 #[derive(Debug)]
@@ -90,6 +92,8 @@ enum Failure {
     NoMemory,
     /// The setting `memory-mib` is no number, or not one that fits.
     BadMemory,
+    /// The setting `vcpus` is none.
+    BadVcpus,
     /// The image is none, or the firmware refuses it.
     Launch(LaunchError),
     /// There is no PC around the guest.
@@ -114,6 +118,7 @@ impl fmt::Display for Failure {
                 RAM_MIN / RAM_UNIT,
                 RAM_MAX / RAM_UNIT
             ),
+            Self::BadVcpus => write!(f, "the setting vcpus is to be a number from 1 to {VCPUS_MAX}"),
             Self::Launch(error) => write!(f, "{error}"),
             Self::Pc(error) => write!(f, "{error}"),
             Self::Kernel(what, status) => write!(f, "{what}: {status}"),
@@ -145,7 +150,8 @@ fn simulate(start: &Start) -> Result<End, Failure> {
     let handle = |name| start.handle(name).ok_or(Failure::NoHandle(name));
     let (system, guest_memory, files) = (handle("system")?, handle("guest-memory")?, handle("files")?);
     let tsc_hz = call(system, SystemInfo::default()).map_err(kernel("facts of the machine"))?.tsc_hz;
-    let cpuid = cpuid::entries(system, tsc_hz, start.setting("xsave") != Some("no"))
+    let vcpus = vcpus(start.setting("vcpus"))?;
+    let cpuid = cpuid::entries(system, tsc_hz, vcpus, start.setting("xsave") != Some("no"))
         .map_err(kernel("the host's CPUID"))?;
     let bits = cpuid::physical_bits(&cpuid);
     if bits <= C_BIT_POSITION {
@@ -156,9 +162,9 @@ fn simulate(start: &Start) -> Result<End, Failure> {
     heap::enlarge(&mut ram).ok_or(Failure::NoMemory)?;
     let image = process::open(files, "guest").and_then(process::read).map_err(kernel("the file guest"))?;
     let file = SnpFile::parse(&image).map_err(|error| Failure::Launch(error.into()))?;
-    let memory = guest_memory_for(&file, &ram, start.setting("memory-mib"))?;
+    let memory = guest_memory_for(&file, &ram, vcpus, start.setting("memory-mib"))?;
     let parts: Vec<Range> = memory.regions().iter().map(|region| range(region.gpa)).collect();
-    let pc = Parts { memory: &parts, vcpus: VCPUS, tsc_hz, payload: &payload };
+    let pc = Parts { memory: &parts, vcpus, tsc_hz, payload: &payload };
     let pc = Pc::new(start, &pc).map_err(Failure::Pc)?;
     let ram_bytes = parts.first().map_or(0, |range| range.bytes);
     log::info!("{} MiB of memory", ram_bytes / RAM_UNIT);
@@ -166,16 +172,33 @@ fn simulate(start: &Start) -> Result<End, Failure> {
     let vcpu = Vcpu::try_new(vm, 0).map_err(kernel("a vCPU"))?;
     inputs::connect(&pc.board, vcpu.handle()).map_err(kernel("what signals a device's input"))?;
     let local = Local::new(&pc, 0).ok_or(Failure::Pc(PcError::Vcpus))?;
+    let others = others(vm, &pc, vcpus)?;
     let mut machine = Machine::new(memory, Nested::new(vm, guest_memory));
-    let states = launch::contexts(&file, VCPUS).map_err(Failure::Launch)?;
+    let states = launch::contexts(&file, vcpus).map_err(Failure::Launch)?;
     let guest = launch::launch(&mut machine, &file, &cpuid, &states, ram_bytes).map_err(Failure::Launch)?;
     log::info!("launch digest {}", Hex(&guest.measurement()));
-    let services = Services { cpuid, guest, pc };
-    let mut simulator = Simulator::new(vcpu, machine, services, local).with_vmpls(system, guest_memory);
+    let services = Services { cpuid, guest, pc, vcpus, creations: Vec::new() };
+    let simulator = Simulator::new(vcpu, machine, services, local).with_processors(others);
+    let mut simulator = simulator.with_vmpls(system, guest_memory);
     if let Some(vmsa) = states.first() {
         simulator.load(vmsa);
     }
     Ok(simulator.run())
+}
+
+/// The vCPUs but the first one.
+fn others(vm: Handle, pc: &Pc, vcpus: u16) -> Result<Vec<(Vcpu, Local)>, Failure> {
+    let other = |index| {
+        let local = Local::new(pc, index).ok_or(Failure::Pc(PcError::Vcpus))?;
+        Ok((Vcpu::try_new(vm, 0).map_err(kernel("a vCPU"))?, local))
+    };
+    (1..usize::from(vcpus)).map(other).collect()
+}
+
+/// The setting of how many vCPUs there are.
+fn vcpus(setting: Option<&str>) -> Result<u16, Failure> {
+    let Some(text) = setting else { return Ok(1) };
+    text.parse().ok().filter(|count| (1..=VCPUS_MAX).contains(count)).ok_or(Failure::BadVcpus)
 }
 
 fn range(extent: Extent) -> Range {
@@ -183,8 +206,13 @@ fn range(extent: Extent) -> Range {
 }
 
 /// Memory for an image: as much RAM as the setting says, else as there is, up to [`RAM_MAX`].
-fn guest_memory_for(file: &SnpFile<'_>, ram: &GuestRam, setting: Option<&str>) -> Result<Memory, Failure> {
-    let more = u64::from(VCPUS) * PAGE_BYTES as u64;
+fn guest_memory_for(
+    file: &SnpFile<'_>,
+    ram: &GuestRam,
+    vcpus: u16,
+    setting: Option<&str>,
+) -> Result<Memory, Failure> {
+    let more = u64::from(vcpus) * PAGE_BYTES as u64;
     let outside = |ram| {
         let parts = launch::parts(file, ram).map_err(Failure::Launch)?;
         Ok(parts.iter().skip(1).map(|part| part.bytes()).sum::<u64>())

@@ -24,6 +24,7 @@ pub const INTERRUPT_FLAG: u64 = 1 << 9;
 
 /// A vCPU's part of the PC.
 pub struct Local {
+    index: usize,
     lapic: LocalApic,
     msrs: MsrFile,
     /// It waits for an interrupt.
@@ -42,7 +43,34 @@ impl Local {
             tsc_deadline_hz: Some(pc.board.clock.tsc_hz()),
         };
         let lapic = LocalApic::new(pc.apics.clone(), index, config)?;
-        Some(Self { lapic, msrs: MsrFile::new(), is_halted: false, kernel_has_one: false, tsc_offset: 0 })
+        let msrs = MsrFile::new();
+        Some(Self { index, lapic, msrs, is_halted: false, kernel_has_one: false, tsc_offset: 0 })
+    }
+
+    /// The vCPU's number, which is its APIC ID.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The vCPU is started anew: it does not wait, and nothing is on its way to it.
+    pub fn start(&mut self, vcpu: &mut Vcpu) {
+        self.kernel_has_one = false;
+        self.inject(vcpu, EventInjection::default());
+    }
+
+    /// Whether the vCPU does not wait, or need not wait any longer at this time of the TSC.
+    pub fn can_run(&mut self, board: &Board, now: u64) -> bool {
+        self.lapic.sync();
+        let has_interrupt = self.lapic.deliverable_interrupt().is_some() || self.lapic.extint_pending();
+        !self.is_halted || has_interrupt || self.deadline_tsc(board) <= now
+    }
+
+    /// When a timer of its own, or of the board's, is due.
+    fn deadline_tsc(&self, board: &Board) -> u64 {
+        match self.lapic.deadline_ns().unwrap_or(u64::MAX).min(board.deadline_ns()) {
+            u64::MAX => u64::MAX,
+            deadline => board.clock.tsc_at(deadline),
+        }
     }
 
     /// Does something to the local APIC, which has the board within its reach.
@@ -176,8 +204,7 @@ impl Local {
             self.tsc_offset = self.lapic.tsc_offset();
             vcpu.set_tsc_offset(self.tsc_offset)?;
         }
-        let deadline = self.lapic.deadline_ns().unwrap_or(u64::MAX).min(board.deadline_ns());
-        let deadline = if deadline == u64::MAX { u64::MAX } else { board.clock.tsc_at(deadline) };
+        let deadline = self.deadline_tsc(board);
         let activity = if self.is_halted { activity::HALTED } else { activity::RUNNING };
         vcpu.plan(window, activity, deadline.min(report_tsc));
         Ok(())

@@ -153,3 +153,21 @@ fn msrs_are_the_vmms_and_those_of_the_processor_are_no_hosts() {
     assert_eq!(local.read_msr(board, 0x3b), Some(5_000_000_000));
     assert!(local.read_msr(board, 0x10).unwrap() >= 5_000_000_000);
 }
+
+#[test]
+fn a_vcpu_that_waits_can_run_when_there_is_something_for_it() {
+    let mut guest = Guest::new();
+    assert!(guest.local.can_run(&guest.pc.board, 0));
+    guest.local.halt();
+    assert!(!guest.local.can_run(&guest.pc.board, 0));
+    guest.store(0x320, 0x40);
+    guest.store(0x380, 1000);
+    assert!(!guest.local.can_run(&guest.pc.board, 0) && guest.local.can_run(&guest.pc.board, NEVER));
+    guest.store(0x320, 0x1_0040);
+    guest.send(0x50);
+    assert!(guest.local.can_run(&guest.pc.board, 0));
+    // Started anew it does not wait, and has nothing that was on its way.
+    guest.local.halt();
+    guest.local.start(&mut guest.vcpu);
+    assert_eq!((guest.vcpu.page.injection().kind, guest.local.index()), (event_kind::NONE, 0));
+}

@@ -42,6 +42,25 @@ impl Machine {
         Ok((vmsa, entered))
     }
 
+    /// Enters a VMSA of VMPL0 that the guest has made, of another vCPU than the first.
+    ///
+    /// # Errors
+    /// As VMRUN refuses it; nothing has changed.
+    pub fn enter_first(&mut self, gpa: u64) -> Result<Vmsa, Refused> {
+        let spa = self.memory.spa(gpa, PAGE).unwrap_or(NO_MEMORY);
+        let at = Target { gpa, spa, mapped: PageSize::Small };
+        let mut vmsa = self.load_vmsa(&at).filter(|vmsa| vmsa.vmpl == 0).ok_or(Refused::Invalid)?;
+        enter(&mut self.rmp, &Allowed { asid: ASID, features: FEATURES }, &at, &mut vmsa)?;
+        Ok(vmsa)
+    }
+
+    /// The vCPU that had entered that VMSA is stopped for good.
+    pub fn leave_first(&mut self, gpa: u64) {
+        if let Some(spa) = self.memory.spa(gpa, PAGE) {
+            self.rmp.set_in_use(spa, false);
+        }
+    }
+
     /// The VMPL that runs, which is below VMPL0, exits: `store` puts its registers into the VMSA. VMPL0 runs
     /// from here on. Returns what the host sees; `None` if there is no VMSA any more.
     ///
