@@ -4,6 +4,7 @@
 
 mod booting;
 mod case;
+pub mod free_memory;
 pub mod limit;
 
 use std::path::{Path, PathBuf};

@@ -57,7 +57,7 @@ pub struct Group {
 pub enum Lane {
     /// What has virtual processors that run at the same time, waits for other programs, or takes all cores.
     Boots,
-    /// What takes one core, and is the same however slowly it runs.
+    /// What takes one core, and is the same however slowly it runs: also boots with one processor at a time.
     Computes,
 }
 
@@ -94,7 +94,7 @@ pub const GROUPS: &[Group] = &[
     group("50-caches", caches::run, Lane::Boots),
     group("55-mmio-forms", mmio_forms::run, Lane::Computes),
     group("57-inspect", inspect::run, Lane::Boots),
-    group("65-snp-sim", snp_sim::run, Lane::Boots),
+    group("65-snp-sim", snp_sim::run, Lane::Computes),
 ];
 
 /// A group of a lane.

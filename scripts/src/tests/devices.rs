@@ -9,7 +9,7 @@ use crate::image::{Image, Payload};
 use crate::initramfs::Initramfs;
 use crate::matrix;
 use crate::project::read;
-use crate::testing::{Booted, Case, Suite};
+use crate::testing::{Booted, Case, Suite, free_memory};
 use crate::tests::c_process;
 
 mod faults;
@@ -186,12 +186,11 @@ fn faulty(
     let free = free_kib(&log);
     case.record(format_args!("{lost} losses, {} restarts, KiB free: {free:?}", free.len()));
     ensure!(free.len() >= times as usize, "started again {} times", free.len());
-    // The first one may end before all that the machine needs is there. A page that is lost with each process
-    // is twice what is allowed.
+    // The first ones may end before all that the machine needs is there.
     let settled = &free[free.len() / 4..];
-    let (first, last) = (settled[0], settled[settled.len() - 1]);
-    let lost_kib = first.saturating_sub(last);
-    ensure!(lost_kib <= 2 * settled.len() as u64, "{lost_kib} KiB are lost after {} restarts", settled.len());
+    // A page that is lost with each process is at least twice what is allowed.
+    let lost = free_memory::lost(settled);
+    ensure!(lost <= settled.len() as u64, "{lost} KiB are lost after {} restarts", settled.len());
     Ok(())
 }
 
