@@ -22,6 +22,10 @@ pub fn test(suite: &mut Suite<'_>) {
     suite.check(seen == Ok(true), format_args!("an equal thread that computes, as this one does: {seen:?}"));
     let seen = less_urgent(suite);
     suite.check(seen == Ok(true), format_args!("a less urgent thread, while this one yields: {seen:?}"));
+    // A millisecond at most: what is left in the register may be anything.
+    let until = suite.in_us(20_000_000);
+    syscall::yield_until(until);
+    suite.check(syscall::tsc() < until, format_args!("a yield until a time that is far away"));
     let times = lock_of_less_urgent(suite);
     suite.check(
         times == Ok(TIMES),

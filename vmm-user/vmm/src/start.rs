@@ -3,6 +3,7 @@
 mod firmware;
 mod kernel;
 mod measure;
+mod option_roms;
 mod reset;
 
 use alloc::boxed::Box;
@@ -145,6 +146,7 @@ fn run(start: &Start, handles: &Handles, extension: Extension) -> Result<u32> {
     let parts = build_board(start, &config, &router, extension, &ram, disk)?;
     // Tables before the kernel: the kernel is told where they are.
     let firmware = firmware::place_firmware(vm, cpus, &parts.acpi)?;
+    option_roms::place_option_roms(vm, &parts.mmio, ram.ranges())?;
     // Before the kernel is placed: until then the payload is as the image has it.
     let measured = if firmware.tpm.is_some() { measure::parts(handles, &image)? } else { vec![] };
     let entry = kernel::place_kernel(handles, &ram, &image, firmware.rsdp_gpa, info.tsc_hz)?;

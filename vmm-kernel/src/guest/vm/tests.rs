@@ -29,10 +29,10 @@ fn a_vm_has_an_identifier_of_its_own_that_is_not_the_hosts() {
     assert_eq!(Vm::try_new(&account).err(), Some(Status::Exhausted));
 }
 
-/// A VM, with this as guest memory: 16 MiB from 2 MiB on.
+/// A VM, with this as guest memory: 20 MiB from 2 MiB on.
 fn vm_with_memory(test: impl FnOnce(&Vm)) {
     let _memory = crate::host::PhysicalMemory::new(64);
-    let map: Vec<u8> = [0x200u64, 0x1000, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let map: Vec<u8> = [0x200u64, 0x1400, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
     guest_memory::start(crate::memory::host_map::parse(&map, 40).unwrap().usable);
     let account = Account::try_new(None).unwrap();
     let vm = Vm::try_new(&account).unwrap();
@@ -75,9 +75,10 @@ fn memory_goes_nowhere_but_where_a_guest_reaches_it() {
             (0x20_0000, PAGE, GPA_END, all, Err(Status::BadArgument)),
             (0x20_0000, PAGE, u64::MAX - PAGE + 1, all, Err(Status::BadArgument)),
             (0x1f_f000, PAGE, PAGE, all, Err(Status::NotFound)),
-            (0x20_0000, 0x100_1000, LARGE, all, Err(Status::NotFound)),
+            (0x20_0000, 0x140_1000, LARGE, all, Err(Status::NotFound)),
             // So much takes large pages, and the addresses do not allow them.
-            (0x20_0000, 0x100_0000 - PAGE, PAGE, all, Ok(64 * PAGE)),
+            (0x20_0000, 0x100_1000, PAGE, all, Err(Status::BadArgument)),
+            (0x20_0000, 0x100_0000, PAGE, all, Ok(64 * PAGE)),
             (0x20_0000, 0x100_0000, LARGE, all, Ok(0x100_0000)),
         ] {
             let range = GuestRange::try_new(gpa, bytes).unwrap();
