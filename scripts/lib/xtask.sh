@@ -4,6 +4,6 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$root/scripts/lib/setup.sh"
 
-setup
+setup "${1:-}"
 (cd "$root" && cargo build --quiet -p xtask) || die "the build of scripts/ failed"
 exec "$target/debug/xtask" "$@"

@@ -32,6 +32,7 @@ mod snp_kernel;
 mod snp_sim;
 pub(crate) mod source;
 mod tpm;
+mod tpm_host;
 mod virtio;
 mod who_handles;
 
@@ -66,6 +67,7 @@ pub const GROUPS: &[Group] = &[
     group("10-host", source::run, Lane::Boots),
     group("11-interpreter", source::interpreter, Lane::Computes),
     group("12-fuzz", fuzz::run, Lane::Computes),
+    group("13-tpm-host", tpm_host::run, Lane::Computes),
     group("14-snp-images", snp_images::run, Lane::Computes),
     group("20-boot", boot::run, Lane::Boots),
     group("22-kernels", protocols::run, Lane::Boots),

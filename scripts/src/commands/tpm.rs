@@ -4,17 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::command;
 use crate::project::Project;
 use crate::say::say;
-use crate::tpm::{compare, server, suite, tools};
-
-/// What Debian's packages have to be there for, and a program or file of each.
-const NEEDED: [(&str, &str); 3] = [
-    ("tpm2-tools", "command -v tpm2_getrandom"),
-    ("swtpm", "command -v swtpm"),
-    ("libtss2-dev", "test -e /usr/include/tss2/tss2_esys.h"),
-];
+use crate::tpm::{compare, missing, server, suite, tools};
 
 /// Tests the TPM with tpm2-tools and random commands, compared with swtpm, and with the test suite of the
 /// crate tss-esapi
@@ -39,11 +31,9 @@ pub struct Options {
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     let names = |name: &str| options.which.iter().any(|which| which == name);
     let wants = |name: &str| options.which.is_empty() || names(name);
-    // Before the build, and by what is used of each package.
-    for (package, test) in NEEDED {
-        if !command::succeeds(std::process::Command::new("sh").args(["-c", test])) {
-            bail!("Debian's package {package} is missing: apt-get install {package}");
-        }
+    // Before the build.
+    if let Some(package) = missing() {
+        bail!("Debian's package {package} is missing: apt-get install {package}");
     }
     let program = server::build(project)?;
     let mut failures = 0;
