@@ -211,12 +211,14 @@ fn any_ran(words: &str) -> bool {
 
 /// The packages to build for images when a file has changed.
 fn packages_of(file: &Path) -> Result<&'static [&'static str]> {
-    const OF: [(&str, &[&str]); 7] = [
+    const OF: [(&str, &[&str]); 9] = [
         ("vmm-kernel", &["vmm-kernel"]),
         ("vmm-user/vmm", &["vmm"]),
         ("devices", &["vmm"]),
         ("decoder", &["vmm"]),
         ("vmm-user/init", &["init"]),
+        ("vmm-user/snp-sim", &["snp-sim"]),
+        ("vmm-user/snp-model", &["snp-sim"]),
         // Of all that is linked with it, the one whose killers are the ABI's.
         ("vmm-user/runtime", &["abi-test"]),
         ("vcpu-abi", &PLINTH),

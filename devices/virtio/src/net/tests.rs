@@ -22,6 +22,8 @@ struct Cable {
     keeps: bool,
     is_down: bool,
     has_changed: bool,
+    /// How many were sent, in all.
+    sent: usize,
     /// Whether there was no more to do, each time.
     finished: Vec<bool>,
 }
@@ -45,6 +47,7 @@ impl Link for Cable {
 
     fn send(&mut self, frame: &[u8]) {
         self.frames.push(frame.to_vec());
+        self.sent += 1;
     }
 
     fn receive(&mut self, frame: &mut [u8; FRAME_MAX]) -> usize {
