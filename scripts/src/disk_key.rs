@@ -1,5 +1,7 @@
 //! Keys of encrypted disks, each a file beside what it encrypts.
 
+pub mod encrypted;
+
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -3,13 +3,12 @@
 //! From the ground up: [`say`] speaks to the user, [`project`] knows where things are, [`command`] runs other
 //! programs, [`build`] builds Plinth, [`assemble`] what is not Rust; [`debian`] and [`initramfs`] give the
 //! guest, [`image`] packs an image, [`snp_sim`] one of the simulator, [`qemu`] runs it, [`log`] reads what a
-//! debug image logs. [`symbol`] and
-//! [`frames`] read a program that was built. [`testing`] counts checks, and boots machines for them;
-//! [`matrix`] is the boots that must hold, [`chaos`] runs random guests, [`lying_host`] hosts that lie,
-//! [`entry_code`] walks through the kernel's, [`mutants`] shows that the tests can fail. On these stand the
-//! subcommands ([`commands`]), some with a module for their work ([`bench`], [`profile`], [`inspect`],
-//! [`fuzz`], [`tpm`]), and the [`tests`], one of which asks [`sev_snp_measure`]. `house` and `floors` are
-//! unit tests that read the whole source.
+//! debug image logs. [`symbol`] and [`frames`] read a program that was built. [`testing`] counts checks, and
+//! boots machines for them; [`matrix`] is the boots that must hold, [`chaos`] runs random guests,
+//! [`lying_host`] hosts that lie, [`entry_code`] walks through the kernel's, [`mutants`] shows that the tests
+//! can fail. On these stand the subcommands ([`commands`]), some with a module for their work ([`bench`],
+//! [`profile`], [`inspect`], [`fuzz`], [`tpm`], [`guest_bench`]), and the [`tests`], one of which asks
+//! [`sev_snp_measure`]. `house` and `floors` are unit tests that read the whole source.
 
 pub mod assemble;
 pub mod bench;
@@ -24,6 +23,7 @@ pub mod entry_code;
 mod floors;
 pub mod frames;
 pub mod fuzz;
+pub mod guest_bench;
 #[cfg(test)]
 mod house;
 pub mod image;

@@ -11,7 +11,7 @@ use crate::bench::{Amount, Bench, QUICK, Side, expected};
 use crate::commands::run::Loader;
 use crate::project::{Project, write};
 use crate::tpm::compare;
-use crate::{build, say};
+use crate::{build, guest_bench, say};
 
 /// What an exit costs, in executed instructions: under Plinth, under Linux KVM, and the floor, on the same
 /// emulated machine
@@ -19,10 +19,12 @@ use crate::{build, say};
 /// Runs the benchmark's guest on each SIDE and writes to target/bench: exits.json, exits.md (tables) and
 /// exits.svg (bars). Results of sides not run now are kept.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "scripts/bench [OPTION]... [SIDE]...\n       scripts/bench tpm")]
+#[command(override_usage = "scripts/bench [OPTION]... [SIDE]...\n       scripts/bench tpm\n       \
+                      scripts/bench guest [--smp N] [--rounds N]")]
 pub struct Options {
     /// What to run, of floor, kvm, kvm_off, plinth, plinth_guarded, flat and batch; all of them if none is
-    /// named. Or `tpm`: how many commands the TPM executes in a second, and swtpm
+    /// named. Or `tpm`: how many commands the TPM executes in a second, and swtpm. Or `guest`: a guest's start,
+    /// disk, network and compiler, under Plinth and without
     #[arg(value_name = "SIDE", value_parser = what)]
     sides: Vec<What>,
     /// Take the counts of Plinth and the floor as those to come: writes benches/expected.txt, with which
@@ -44,17 +46,28 @@ pub struct Options {
     /// Who loads Plinth's image: igvm or pvh
     #[arg(long, value_name = "WHICH", default_value = "pvh", value_parser = loader)]
     loader: Loader,
+    /// Processors of the machine, for `guest`
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    smp: u32,
+    /// How often `guest` boots each side; the median counts
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    rounds: u32,
 }
 
-/// A side, or the TPM.
+/// A side, the TPM or a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Side(Side),
     Tpm,
+    Guest,
 }
 
 fn what(name: &str) -> Result<What, String> {
-    if name == "tpm" { Ok(What::Tpm) } else { Side::from_str(name, true).map(What::Side) }
+    match name {
+        "tpm" => Ok(What::Tpm),
+        "guest" => Ok(What::Guest),
+        _ => Side::from_str(name, true).map(What::Side),
+    }
 }
 
 fn loader(name: &str) -> Result<Loader, String> {
@@ -77,6 +90,11 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let qemu = Qemu::find(options.qemu.as_deref())?;
+    if options.sides.contains(&What::Guest) {
+        ensure!(options.sides.len() == 1, "`guest` is measured alone");
+        say::print(&guest(project, &qemu, options)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let igvm = options.loader == Loader::Igvm;
     // Before anything is built: the sides that need it come late.
     if igvm && !qemu.has_igvm_loader() {
@@ -86,7 +104,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     bench.igvm = igvm;
     let named = options.sides.iter().filter_map(|what| match what {
         What::Side(side) => Some(*side),
-        What::Tpm => None,
+        What::Tpm | What::Guest => None,
     });
     let sides = if options.sides.is_empty() { Side::ALL.to_vec() } else { named.collect() };
     let amount = if options.quick { QUICK } else { Amount { iterations: 5000, rounds: 3 } };
@@ -113,4 +131,18 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
     say::print(if options.json { &report.json } else { &report.tables })?;
     say::say(format_args!("written: exits.json, exits.md, exits.svg in {}", bench.folder.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Boots the guest on each side by turns and returns the table.
+fn guest(project: &Project, qemu: &Qemu, options: &Options) -> Result<String> {
+    build::plinth(project)?;
+    let mut bench = guest_bench::Bench::new(project, qemu, options.smp)?;
+    let mut said = guest_bench::Side::ALL.map(|side| (side, Vec::new()));
+    for round in 1..=options.rounds {
+        for (side, consoles) in &mut said {
+            say::say(format_args!("round {round}: the guest on {}", side.name()));
+            consoles.push(bench.run(*side)?);
+        }
+    }
+    Ok(guest_bench::table::markdown(&said))
 }

@@ -50,10 +50,19 @@ const MAKE: &str = include_str!("disk.sh");
 /// # Errors
 /// When packages or tools can't be had.
 pub fn fetch(project: &Project) -> Result<PathBuf> {
+    fetch_with(project, &[])
+}
+
+/// The same with more packages on it.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_with(project: &Project, more: &[&str]) -> Result<PathBuf> {
     let settings = project.root.join("scripts/guest/disk");
     let folder = project.cache.join("disks");
     make_folder(&folder)?;
-    let disk = folder.join(format!("debian-{}.img", digest(&settings)?));
+    let packages = [PACKAGES.as_slice(), more].concat();
+    let disk = folder.join(format!("debian-{}.img", digest(&settings, &packages)?));
     if disk.exists() {
         return Ok(disk);
     }
@@ -61,7 +70,7 @@ pub fn fetch(project: &Project) -> Result<PathBuf> {
     let lock = File::create(folder.join("lock")).context("cannot lock the folder of disks")?;
     lock.lock().context("cannot lock the folder of disks")?;
     if !disk.exists() {
-        make(project, &settings, &disk).context("Debian's root disk could not be made")?;
+        make(project, &settings, &packages, &disk).context("Debian's root disk could not be made")?;
     }
     Ok(disk)
 }
@@ -77,14 +86,14 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::rename(&new, to).with_context(|| format!("cannot write {}", to.display()))
 }
 
-fn make(project: &Project, settings: &Path, disk: &Path) -> Result<()> {
+fn make(project: &Project, settings: &Path, names: &[&str], disk: &Path) -> Result<()> {
     let apt = Apt::open(project)?;
     say::say("making Debian's root disk from packages, once: this takes two to five minutes");
     let spinner = say::spinner("making the disk");
     let scratch = project.scratch("run/root-disk")?;
     let (sources, packages) = (scratch.join("sources.list"), scratch.join("packages.tar"));
     write(&sources, apt.sources(&SUITES)?)?;
-    quietly(&mut bootstrap(&apt, &sources, &packages)?, &project.work.join("mmdebstrap.log"))?;
+    quietly(&mut bootstrap(&apt, names, &sources, &packages)?, &project.work.join("mmdebstrap.log"))?;
     let image = scratch.join("image");
     let mut finish = Command::new("fakeroot");
     finish.args(["--", "sh", "-c", MAKE, "disk.sh"]).arg(&packages).arg(settings);
@@ -99,14 +108,14 @@ fn make(project: &Project, settings: &Path, disk: &Path) -> Result<()> {
 
 /// The command that packs the installed packages. It needs no right that the user has not: as root it makes
 /// its mounts, else it looks for user namespaces, else for fakechroot.
-fn bootstrap(apt: &Apt, sources: &Path, packages: &Path) -> Result<Command> {
+fn bootstrap(apt: &Apt, names: &[&str], sources: &Path, packages: &Path) -> Result<Command> {
     let mut command = Command::new("mmdebstrap");
     command.args(["--mode=auto", "--variant=apt", "--architectures=amd64", "--format=tar"]);
     command.arg("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr");
     for option in ["Acquire::Languages \"none\"", "APT::Install-Recommends \"false\""] {
         command.arg(format!("--aptopt={option}"));
     }
-    command.arg(format!("--include={}", PACKAGES.join(","))).arg(SUITE).arg(packages).arg(sources);
+    command.arg(format!("--include={}", names.join(","))).arg(SUITE).arg(packages).arg(sources);
     let proxy = apt.proxy()?;
     if !proxy.is_empty() {
         // By the environment: an option would stay on the disk.
@@ -116,13 +125,13 @@ fn bootstrap(apt: &Apt, sources: &Path, packages: &Path) -> Result<Command> {
 }
 
 /// What the disk is made of, as the start of a digest.
-fn digest(settings: &Path) -> Result<String> {
+fn digest(settings: &Path, packages: &[&str]) -> Result<String> {
     let mut digest = Sha256::new();
     let mut take = |bytes: &[u8]| {
         digest.update((bytes.len() as u64).to_le_bytes());
         digest.update(bytes);
     };
-    for text in PACKAGES.iter().chain(&SUITES).chain(&[MAKE]) {
+    for text in packages.iter().chain(&SUITES).chain(&[MAKE]) {
         take(text.as_bytes());
     }
     for file in files(settings)? {
@@ -154,13 +163,14 @@ mod tests {
         make_folder(&folder.join("etc")).unwrap();
         let of = |text: &str| {
             write(&folder.join("etc/fstab"), text).unwrap();
-            digest(&folder).unwrap()
+            digest(&folder, &PACKAGES).unwrap()
         };
         let (one, other) = (of("one"), of("other"));
         assert_ne!(one, other);
         assert_eq!((one.len(), of("one")), (12, one));
         fs::rename(folder.join("etc/fstab"), folder.join("etc/mtab")).unwrap();
-        assert_ne!(digest(&folder).unwrap(), other);
+        assert_ne!(digest(&folder, &PACKAGES).unwrap(), other);
+        assert_ne!(digest(&folder, &PACKAGES[1..]).unwrap(), digest(&folder, &PACKAGES).unwrap());
         fs::remove_dir_all(&folder).unwrap();
     }
 
