@@ -23,8 +23,8 @@ use crate::{build, guest_bench, say};
                       scripts/bench guest [--smp N] [--rounds N]")]
 pub struct Options {
     /// What to run, of floor, kvm, kvm_off, plinth, plinth_guarded, flat and batch; all of them if none is
-    /// named. Or `tpm`: how many commands the TPM executes in a second, and swtpm. Or `guest`: a guest's start,
-    /// disk, network and compiler, under Plinth and without
+    /// named. Or `tpm`: how many commands the TPM executes in a second, and swtpm. Or `guest`: a guest's
+    /// start, disk, network and compiler, under Plinth and without
     #[arg(value_name = "SIDE", value_parser = what)]
     sides: Vec<What>,
     /// Take the counts of Plinth and the floor as those to come: writes benches/expected.txt, with which
