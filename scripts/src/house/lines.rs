@@ -10,8 +10,8 @@ const COLUMNS: usize = 110;
 /// Kinds of files that people write, by the ends of their names.
 const WRITTEN: &[&str] = &["rs", "S", "c", "h", "ld", "md", "toml", "json", "txt", "conf", "sh"];
 
-/// Whether a line can't be broken: a row of a table, a record that a program writes, or one word of a document
-/// that is longer by itself.
+/// Whether a line can't be broken: a row of a table, a record that a program writes, or one word of a
+/// document that is longer by itself.
 fn is_unbreakable(file: &Path, line: &str) -> bool {
     if file.ends_with("mutants.d/killed.txt") {
         return true;
