@@ -127,12 +127,16 @@ bitflags! {
         const INJECTION_PENDING = 1 << 8;
         /// `cr8` is another than the one that was there before the exit.
         const TASK_PRIORITY = 1 << 9;
+        /// The interrupt of the run page's `window_vector` has been delivered: the guest's handler may have
+        /// begun before this exit.
+        const DELIVERED = 1 << 10;
     }
 }
 
 impl ExitFlags {
     /// What of them [`NOTABLE`] says there is.
-    pub const OF_NOTE: Self = Self::EVENT.union(Self::INJECTION_PENDING).union(Self::TASK_PRIORITY);
+    pub const OF_NOTE: Self =
+        Self::EVENT.union(Self::INJECTION_PENDING).union(Self::TASK_PRIORITY).union(Self::DELIVERED);
 }
 
 /// In what [`SYS_RUN`](crate::syscall::SYS_RUN) returns beside Ok, the [`reason`] of the exit: some of

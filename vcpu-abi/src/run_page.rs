@@ -100,8 +100,13 @@ pub struct RunPage {
     pub cr8: u32,
     /// VMM: 1 asks for an exit when the guest is about to execute IRET, which ends an NMI's handler.
     pub nmi_return: u32,
+    /// VMM: with a [`window`], the vector of the interrupt that it is for; 0 if only the VMM knows it when
+    /// the window is open. A backend may deliver it there itself, if the task priority lets it through, and
+    /// says so by [`DELIVERED`](crate::exit::ExitFlags::DELIVERED). It is looked at at each entry, whether
+    /// anything is marked or not.
+    pub window_vector: u32,
     /// Zero.
-    pub reserved0: [u32; 4],
+    pub reserved0: [u32; 3],
     /// Kernel: why the guest stopped.
     pub exit: ExitRecord,
     /// Zero.

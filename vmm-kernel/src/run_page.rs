@@ -55,6 +55,7 @@ getters! {
     window: u32 = window;
     cr8: u32 = cr8;
     nmi_return: u32 = nmi_return;
+    window_vector: u32 = window_vector;
     exit_reason: u32 = exit.reason;
     exit_flags: u32 = exit.flags;
     exit_cr8: u8 = exit.cr8;
@@ -136,6 +137,12 @@ impl SharedRunPage {
     pub fn set_memory(self, gpa: u64, access: u32) {
         store!(self.0, gpa, exit.gpa);
         store!(self.0, access, exit.access);
+    }
+
+    /// Adds flags to those of the record, which the VMM may have changed meanwhile to its own harm.
+    #[inline]
+    pub fn add_flags(self, flags: u32) {
+        store!(self.0, self.exit_flags() | flags, exit.flags);
     }
 
     /// Stores flags and valid groups.

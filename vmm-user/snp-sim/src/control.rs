@@ -72,6 +72,7 @@ impl Simulator {
         } else {
             self.vcpu.page.set_cr8(class.into());
             self.vcpu.page.mark(Groups::TPR);
+            self.task_priority_written(class);
         }
         self.vcpu.complete(length);
         Ok(())

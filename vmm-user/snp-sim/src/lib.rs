@@ -47,6 +47,7 @@ pub mod processors;
 pub mod recent;
 pub mod reverse_map;
 pub mod vcpu;
+pub mod virtual_interrupt;
 pub mod vmpl;
 
 use alloc::vec::Vec;

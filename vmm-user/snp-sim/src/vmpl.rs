@@ -9,13 +9,11 @@
 use decoder::Intercept;
 use plinth_snp_abi::exit;
 use plinth_snp_abi::rmp::VMPLS;
-use plinth_snp_abi::vmsa::{EventInfo, EventType, SevFeatures, VintrCtrl, Vmsa};
+use plinth_snp_abi::vmsa::{SevFeatures, VintrCtrl};
 use plinth_snp_model::ghcb::Vmgexit;
 use plinth_snp_model::vmsa::Exit;
 use runtime::abi::exit::ExitFlags;
 use runtime::abi::operation::{Handle, SystemCreateVm};
-use runtime::abi::registers::{EventInjection, Groups, event_kind};
-use runtime::abi::run_page::window;
 use runtime::abi::status::Status;
 use runtime::{call, syscall};
 
@@ -25,6 +23,7 @@ use crate::host::CONFIGURATION;
 use crate::instruction;
 use crate::nested::Nested;
 use crate::vcpu::Vcpu;
+use crate::virtual_interrupt::{Interrupts, to_info};
 
 /// After so many ticks of the TSC the host's timer interrupts a VMPL below VMPL0.
 const TIMER_TICKS: u64 = 4_000_000;
@@ -36,23 +35,11 @@ struct Parked {
     features: SevFeatures,
 }
 
-/// The virtual interrupt (V_IRQ) of the VMSA that runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Interrupt {
-    /// None.
-    #[default]
-    None,
-    /// It is the vCPU's to deliver.
-    Loaded(u8),
-    /// Something else comes first.
-    Held(u8),
-}
-
 /// All that there is of VMPLs that do not run.
 #[derive(Default)]
 pub struct Vmpls {
     parked: [Option<Parked>; VMPLS],
-    interrupt: Interrupt,
+    pub(crate) interrupts: Interrupts,
     /// The machine and Plinth's guest memory, for further nested tables.
     handles: Option<[Handle; 2]>,
 }
@@ -141,12 +128,7 @@ impl Simulator {
         let flags = ExitFlags::from_bits_retain(self.vcpu.page.flags());
         let is_interrupted = flags.contains(ExitFlags::EVENT);
         let interrupted = is_interrupted.then(|| to_info(self.vcpu.page.interrupted_event()));
-        // One that the vCPU was to deliver, and that neither pends nor was interrupted, has been delivered.
-        let interrupt_waits = match self.vmpls.interrupt {
-            Interrupt::None => false,
-            Interrupt::Loaded(_) => flags.contains(ExitFlags::INJECTION_PENDING),
-            Interrupt::Held(_) => true,
-        };
+        let interrupt_waits = self.vmpls.interrupts.waits(flags);
         let exit = Exit { code, info_1, info_2, nrip, interrupted };
         let vcpu = &mut self.vcpu;
         let visible = self.machine.leave(&exit, is_reflected, |vmsa| {
@@ -187,98 +169,5 @@ impl Simulator {
         let Some(length) = code.length(Intercept::Hlt) else { return Ok(()) };
         self.vcpu.complete(length);
         self.leave_vmpl(exit::HLT)
-    }
-
-    /// What a VMSA has for the guest: EVENTINJ first, then V_IRQ (APM 2, 15.36.16).
-    fn load_events(&mut self, vmsa: &Vmsa, event: Option<EventInfo>) {
-        let control = VintrCtrl::from_bits_retain(vmsa.vintr_ctrl);
-        let has_own = vmsa.features().contains(SevFeatures::ALTERNATE_INJECTION);
-        let may_come = control.contains(VintrCtrl::IGNORE_TPR) || control.priority() > control.tpr() & 0xf;
-        let waits = has_own && may_come && control.contains(VintrCtrl::IRQ | VintrCtrl::GIF);
-        self.vmpls.interrupt = if waits { Interrupt::Held(control.vector()) } else { Interrupt::None };
-        let page = &mut self.vcpu.page;
-        page.set_window(window::NONE);
-        page.set_injection(event.map(from_info).unwrap_or_default());
-        page.mark(Groups::INJECTION | Groups::CONTROLS);
-        match event {
-            Some(_) if waits => self.vcpu.page.set_window(window::OPEN),
-            Some(_) => {}
-            None => self.load_interrupt(),
-        }
-    }
-
-    /// Nothing else comes before the virtual interrupt any more.
-    fn load_interrupt(&mut self) {
-        if let Interrupt::Held(vector) = self.vmpls.interrupt {
-            let interrupt = EventInjection { kind: event_kind::INTERRUPT, vector, ..Default::default() };
-            self.vcpu.page.set_injection(interrupt);
-            self.vcpu.page.mark(Groups::INJECTION);
-            self.vmpls.interrupt = Interrupt::Loaded(vector);
-        }
-    }
-
-    /// Another event is about to take the virtual interrupt's place.
-    pub(crate) fn hold_interrupt(&mut self) {
-        let pends = self.vcpu.page.flags() & ExitFlags::INJECTION_PENDING.bits() != 0;
-        if let Interrupt::Loaded(vector) = self.vmpls.interrupt {
-            self.vmpls.interrupt = if pends { Interrupt::Held(vector) } else { Interrupt::None };
-        }
-        if let Interrupt::Held(_) = self.vmpls.interrupt {
-            self.vcpu.page.set_window(window::OPEN);
-            self.vcpu.page.mark(Groups::CONTROLS);
-        }
-    }
-
-    /// The guest can take the virtual interrupt now.
-    pub(crate) fn window_opens(&mut self) -> Next {
-        self.vcpu.page.set_window(window::NONE);
-        self.vcpu.page.mark(Groups::CONTROLS);
-        self.load_interrupt();
-        Ok(())
-    }
-}
-
-fn to_info(event: EventInjection) -> EventInfo {
-    let kind = match event.kind {
-        event_kind::INTERRUPT => EventType::Interrupt,
-        event_kind::NMI => EventType::Nmi,
-        event_kind::EXCEPTION => EventType::Exception,
-        _ => EventType::Software,
-    };
-    EventInfo::new(kind, event.vector, (event.has_error_code != 0).then_some(event.error_code))
-}
-
-/// What is no event is none: a processor would refuse the VMSA.
-fn from_info(event: EventInfo) -> EventInjection {
-    let kind = match event.kind() {
-        Some(EventType::Interrupt) => event_kind::INTERRUPT,
-        Some(EventType::Nmi) => event_kind::NMI,
-        Some(EventType::Exception) => event_kind::EXCEPTION,
-        Some(EventType::Software) => event_kind::SOFTWARE,
-        None => event_kind::NONE,
-    };
-    let (has_error_code, error_code) = match event.error_code() {
-        Some(code) => (1, code),
-        None => (0, 0),
-    };
-    EventInjection { kind, vector: event.vector(), has_error_code, reserved: 0, error_code }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_go_both_ways() {
-        for info in [
-            EventInfo::new(EventType::Interrupt, 0x31, None),
-            EventInfo::new(EventType::Nmi, 2, None),
-            EventInfo::new(EventType::Exception, 13, Some(0x18)),
-            EventInfo::new(EventType::Exception, 6, None),
-            EventInfo::new(EventType::Software, 0x80, None),
-        ] {
-            assert_eq!(to_info(from_info(info)), info, "{info:x?}");
-        }
-        assert_eq!(from_info(EventInfo(0x8000_0731)).kind, event_kind::NONE);
     }
 }

@@ -9,6 +9,7 @@
 //! - [`secrets`]: the launch's secrets;
 //! - [`status`]: what SEV_STATUS may show;
 //! - [`vmsa_page`], [`state`], [`exit`]: a vCPU's registers, and why it stopped;
+//! - [`offer`]: interrupts that wait for the guest;
 //! - [`rights`]: what a guest may do with a page;
 //! - [`pages`]: which pages are validated, and which are shared.
 
@@ -33,6 +34,7 @@ pub mod ghcb;
 mod host;
 #[cfg(target_os = "none")]
 pub mod nested;
+pub mod offer;
 pub mod pages;
 pub mod rights;
 pub mod secrets;

@@ -65,6 +65,12 @@ impl Pages {
         // SAFETY: as in `parts`.
         unsafe { (&raw mut (*self.run_page()).window).write_volatile(window) };
     }
+
+    /// What the window is for, as a VMM says it.
+    pub fn set_window_vector(&self, vector: u32) {
+        // SAFETY: as in `parts`.
+        unsafe { (&raw mut (*self.run_page()).window_vector).write_volatile(vector) };
+    }
 }
 
 impl Drop for Pages {

@@ -6,12 +6,13 @@
 use core::cell::Cell;
 
 use plinth_snp_abi::rmp::{PageSize, Permissions, RmpAttributes};
-use vcpu_abi::exit::reason;
+use vcpu_abi::exit::{ExitFlags, reason};
 use vcpu_abi::registers::Groups;
 use vcpu_abi::status::Status;
 use vcpu_abi::xcr0;
 
 use super::exit::{self, Exit};
+use super::offer::Offer;
 use super::state::{self, FEATURES, LoadError, VMPL};
 use super::vmsa_page::VmsaPage;
 use super::{accounts, backend, exception, ghcb, host, word};
@@ -38,6 +39,8 @@ pub struct BackendVcpu {
     gpa: u64,
     /// How often in a row the guest did not run.
     refusals: Cell<u32>,
+    /// The interrupt that the VMM waits to inject.
+    offer: Offer,
 }
 
 impl BackendVcpu {
@@ -60,7 +63,7 @@ impl BackendVcpu {
         }
         // SAFETY: the promise of the caller.
         let vmsa = unsafe { VmsaPage::new(page.address() as u64 - PAGE) };
-        let vcpu = Self { page, vmsa, gpa: physical, refusals: Cell::new(0) };
+        let vcpu = Self { page, vmsa, gpa: physical, refusals: Cell::new(0), offer: Offer::default() };
         vcpu.reset();
         accounts::adjust(physical / PAGE, attributes(true)).map_err(|error| {
             log::error!("the page {physical:#x} can't be a VMSA: {error:?}");
@@ -117,10 +120,19 @@ impl BackendVcpu {
 
     /// Fills the record of a run that ends for a reason that is not the guest's.
     pub fn report(&self, why: u32) {
-        exit::report(self.vmsa, self.page, why);
+        self.tell(exit::report(self.vmsa, self.page, why));
     }
 
-    /// There are no exits for windows: [`enter`](Self::enter) looks whether one is open.
+    /// An exit that is recorded says as well that an offered interrupt was delivered before it.
+    fn tell(&self, exit: Exit) -> Exit {
+        if exit == Exit::Vmm && self.offer.take_delivered() {
+            self.page.add_flags(ExitFlags::DELIVERED.bits());
+        }
+        exit
+    }
+
+    /// There are no exits for windows: [`enter`](Self::enter) looks whether one is open, and offers the
+    /// interrupt.
     pub fn set_windows(&self) {}
 
     /// Whether the entry code could enter the guest by itself: it can't.
@@ -141,13 +153,15 @@ impl BackendVcpu {
     /// Enters the guest and returns with its next exit, which is recorded. The vCPU is the one selected.
     pub fn enter(&self) -> Exit {
         if state::is_window_open(self.vmsa, self.page) {
-            return exit::report(self.vmsa, self.page, reason::INTERRUPT_WINDOW);
+            return self.tell(exit::report(self.vmsa, self.page, reason::INTERRUPT_WINDOW));
         }
         state::load_others(self.vmsa, self.page);
+        self.offer.make(self.vmsa, self.page);
         self.vmsa.make_runnable();
         let result = word::run_vmpl(&mut host::Msr, VMPL);
         // First of all: from here on it is the last exit's, and nobody else's.
         self.vmsa.make_unrunnable();
+        self.offer.withdraw(self.vmsa);
         if let Err(error) = result {
             log::error!("the host does not run a guest: {error}");
             return Exit::Refused;
@@ -161,7 +175,7 @@ impl BackendVcpu {
             log::error!("the host does not run a guest, and does not say so");
             return Exit::Refused;
         }
-        exit::record(self.vmsa, self.page)
+        self.tell(exit::record(self.vmsa, self.page))
     }
 
     /// After an exit for the host, before the next entry: an event that was being delivered is delivered

@@ -61,6 +61,10 @@ impl Vcpu {
             self.count(why, statistics);
         }
         let flags = ExitFlags::from_bits_retain(self.registers.page.flags());
+        // First of all: what is asked of the local APIC, and what others post to it, comes behind it.
+        if flags.contains(ExitFlags::DELIVERED) {
+            self.events.window_interrupt_delivered(&self.registers);
+        }
         if flags.contains(ExitFlags::TASK_PRIORITY) {
             self.events.take_task_priority(self.registers.page.exit_cr8());
         }

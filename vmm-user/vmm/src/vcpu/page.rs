@@ -67,6 +67,7 @@ fields! {
     window set_window: u32 = window;
     cr8 set_cr8: u32 = cr8;
     nmi_return set_nmi_return: u32 = nmi_return;
+    window_vector set_window_vector: u32 = window_vector;
     exit set_exit: ExitRecord = exit;
     reason set_reason: u32 = exit.reason;
     flags set_flags: u32 = exit.flags;

@@ -86,8 +86,31 @@ impl Events {
             _ if external => return true,
             pending => self.deliver(registers, pending),
         };
-        registers.plan_window(window);
+        self.plan_window(registers, window);
         false
+    }
+
+    /// Asks for a window, and says what it is for.
+    #[inline(always)]
+    fn plan_window(&self, registers: &mut Registers<impl Kernel>, window: u32) {
+        if window != window::NONE {
+            registers.page.set_window_vector(self.window_vector());
+        }
+        registers.plan_window(window);
+    }
+
+    /// The vector that a window is for; 0 for the PIC's, which has to be acknowledged to be known.
+    #[cold]
+    fn window_vector(&self) -> u32 {
+        let vector = self.lapic.interrupt_above_service().filter(|_| !self.lapic.extint_pending());
+        vector.map_or(0, u32::from)
+    }
+
+    /// The kernel has delivered the interrupt that the window was for.
+    #[cold]
+    pub fn window_interrupt_delivered(&mut self, registers: &Registers<impl Kernel>) {
+        self.lapic.acknowledge(registers.page.window_vector() as u8);
+        self.attention |= super::Attention::INTERRUPTS;
     }
 
     /// Delivers an interrupt of the local APIC; returns the window to ask for.
@@ -105,7 +128,7 @@ impl Events {
         self.lapic.acknowledge_extint();
         self.inject_interrupt(registers, vector);
         let window = self.window_for_rest();
-        registers.plan_window(window);
+        self.plan_window(registers, window);
     }
 
     /// The window for what is not delivered with this entry.

@@ -159,6 +159,29 @@ fn a_task_priority_that_holds_an_interrupt_back_asks_for_writes_of_cr8() {
     assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
 }
 
+/// The kernel may deliver what a window is for by itself: then it is in service, and requested no more.
+#[test]
+fn a_window_says_what_it_is_for_and_that_may_be_delivered_by_the_kernel() {
+    for (rflags, class, window) in [(0, 0, window::OPEN), (IF, 6, window::PRIORITY)] {
+        let mut vcpu = Vcpu::new();
+        vcpu.request(0x61);
+        vcpu.registers.page.set_rflags(rflags);
+        vcpu.events.take_task_priority(class);
+        assert_eq!(vcpu.plan_and_enter(), (None, window));
+        assert_eq!(vcpu.registers.page.window_vector(), 0x61);
+        vcpu.events.attention = Attention::empty();
+        vcpu.events.window_interrupt_delivered(&vcpu.registers);
+        assert_eq!(vcpu.events.attention, Attention::INTERRUPTS);
+        // The same one again, which was posted behind that: it waits for the end of the first.
+        vcpu.request(0x61);
+        vcpu.registers.page.set_rflags(IF);
+        vcpu.events.take_task_priority(0);
+        assert_eq!(vcpu.plan_and_enter(), (None, window::NONE));
+        vcpu.store(EOI, 0);
+        assert_eq!(vcpu.plan_and_enter(), (interrupt(0x61), window::NONE));
+    }
+}
+
 #[test]
 fn of_two_interrupts_the_lower_one_waits_for_the_end_of_the_other() {
     let mut vcpu = Vcpu::new();
@@ -177,6 +200,7 @@ fn the_pic_comes_first_and_gives_its_vector_only_when_the_guest_takes_it() {
     assert!(vcpu.apic.set_lint0(true));
     vcpu.registers.page.set_rflags(0);
     assert_eq!(vcpu.plan_and_enter(), (None, window::OPEN));
+    assert_eq!(vcpu.registers.page.window_vector(), 0, "the window is not for the local APIC's");
     vcpu.registers.page.set_rflags(IF);
     assert!(vcpu.plan(), "the PIC is asked");
     assert!(!vcpu.apic.set_lint0(false));
