@@ -1,10 +1,10 @@
 //! Interrupts that are offered to the processor, which delivers them when the guest can take them (APM
 //! volume 2, 15.36.16).
 //!
-//! No exit says that a guest at a lower VMPL can take an interrupt. So the one that the VMM waits to inject is
-//! in the VMSA, as the virtual interrupt, for the time of an entry. Behind the exit it is taken back, if the
-//! processor has not delivered it: until it is, another may come in its place, and the VMM knows of none that
-//! is not its own.
+//! No exit says that a guest at a lower VMPL can take an interrupt. So the one that the VMM waits to inject
+//! is in the VMSA, as the virtual interrupt, for the time of an entry. Behind the exit it is taken back, if
+//! the processor has not delivered it: until it is, another may come in its place, and the VMM knows of none
+//! that is not its own.
 
 use core::cell::Cell;
 
