@@ -17,26 +17,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
-
 mod serve;
-
-use alloc::format;
 
 use host_virtio::DriverError;
 use host_virtio::block::Disk;
-use runtime::abi::operation::SystemInfo;
-use runtime::channel::{Channel, Endpoint};
-use runtime::{Start, call};
+use host_virtio::given::Given;
+use runtime::Start;
 
 /// How many seconds a request may take.
 const REQUEST_SECONDS: u64 = 30;
-
-/// The handles that the settings name.
-fn handles(start: &Start) -> Option<(Channel, &str)> {
-    let function = start.setting("function").and_then(|name| start.handle(name)).map(Channel)?;
-    Some((function, start.setting("serve")?))
-}
 
 /// The process.
 pub fn program(start: &Start) -> u32 {
@@ -46,20 +35,16 @@ pub fn program(start: &Start) -> u32 {
 /// The same, with a driver that waits for no more than so many requests, if that is given: the next one is
 /// left to the device as if that were silent.
 pub fn run(start: &Start, requests: Option<u32>) -> u32 {
-    let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
-    let (Some((channel, name)), Some(info)) = (handles(start), info) else {
-        log::error!("lacks a handle or a setting: system, function, serve");
-        return 1;
+    let given = match Given::of(start) {
+        Ok(given) => given,
+        Err(what) => {
+            log::error!("lacks {what}");
+            return 1;
+        }
     };
-    let endpoint = start.handle(&format!("{name}-endpoint")).map(Endpoint);
-    let Some(endpoint) = endpoint else {
-        log::error!("lacks {name}-endpoint");
-        return 1;
-    };
-    // Only when everything else is there: a function that is claimed is out of use for everybody else.
-    let started = host_virtio::claim(channel)
+    let started = host_virtio::claim(given.function)
         .map_err(DriverError::from)
-        .and_then(|function| Disk::start(function, info.tsc_hz, REQUEST_SECONDS));
+        .and_then(|function| Disk::start(function, given.ticks_second, REQUEST_SECONDS));
     let mut disk = match started {
         Ok(disk) => disk,
         Err(error) => {
@@ -70,7 +55,7 @@ pub fn run(start: &Start, requests: Option<u32>) -> u32 {
     log::info!("a disk of {} sectors, {:?}", disk.capacity, disk.features);
     // Whatever it is, the process ends with it: init starts another, which claims the disk anew and resets
     // it.
-    let error = serve::serve(&mut disk, endpoint, requests);
+    let error = serve::serve(&mut disk, given.endpoint, requests);
     log::error!("{error}");
     1
 }

@@ -22,43 +22,19 @@ extern crate alloc;
 
 mod serve;
 
-use alloc::format;
-
 use host_virtio::DriverError;
+use host_virtio::given::Given;
 use host_virtio::net::Net;
-use runtime::abi::operation::SystemInfo;
-use runtime::channel::{Channel, Endpoint};
+use runtime::Start;
 use runtime::event::Event;
-use runtime::{Start, call};
-
-/// What the process is given.
-struct Handles {
-    /// Gives the function.
-    function: Channel,
-    /// Where the client calls.
-    endpoint: Endpoint,
-    ticks_second: u64,
-}
-
-/// The error names what is missing.
-fn handles(start: &Start) -> Result<Handles, &'static str> {
-    let function = start.setting("function").and_then(|name| start.handle(name)).map(Channel);
-    let endpoint = start.setting("serve").and_then(|name| start.handle(&format!("{name}-endpoint")));
-    let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
-    Ok(Handles {
-        function: function.ok_or("what `function` names")?,
-        endpoint: endpoint.map(Endpoint).ok_or("the endpoint of what `serve` names")?,
-        ticks_second: info.ok_or("system")?.tsc_hz,
-    })
-}
 
 /// Starts the device. What it has to say, and what the client has, is a notification at the endpoint.
-fn open(handles: &Handles) -> Result<(Net, Event), DriverError> {
+fn open(given: &Given) -> Result<(Net, Event), DriverError> {
     let event = Event::try_new()?;
     // At the endpoint where calls come in: one thread waits for both, and needs no other.
-    handles.endpoint.bind(event, 0)?;
-    let function = host_virtio::claim(handles.function)?;
-    Ok((Net::start(function, handles.ticks_second, event)?, event))
+    given.endpoint.bind(event, 0)?;
+    let function = host_virtio::claim(given.function)?;
+    Ok((Net::start(function, given.ticks_second, event)?, event))
 }
 
 /// The process.
@@ -68,14 +44,14 @@ pub fn program(start: &Start) -> u32 {
 
 /// The same, with a driver that ends after so many frames, if that is given.
 pub fn run(start: &Start, frames: Option<u32>) -> u32 {
-    let handles = match handles(start) {
-        Ok(handles) => handles,
+    let given = match Given::of(start) {
+        Ok(given) => given,
         Err(what) => {
             log::error!("lacks {what}");
             return 1;
         }
     };
-    let (net, event) = match open(&handles) {
+    let (net, event) = match open(&given) {
         Ok(opened) => opened,
         Err(error) => {
             log::error!("no network: {error}");
@@ -83,7 +59,7 @@ pub fn run(start: &Start, frames: Option<u32>) -> u32 {
         }
     };
     log::info!("a network device, {:02x?}", net.address);
-    let end = serve::serve(net, event, handles.endpoint, frames);
+    let end = serve::serve(net, event, given.endpoint, frames);
     // Whatever it is: a driver is not meant to end.
     log::error!("{end}");
     1

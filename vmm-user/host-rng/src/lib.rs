@@ -16,54 +16,28 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
-
-use alloc::format;
-
 use entropy_link::{BYTES, GIVE, REFUSAL, to_words};
 use host_virtio::DriverError;
+use host_virtio::given::Given;
 use host_virtio::rng::Rng;
-use runtime::abi::operation::SystemInfo;
-use runtime::channel::{Channel, Endpoint};
+use runtime::Start;
 use runtime::serve::{Outcome, serve};
-use runtime::{Start, call};
 
 /// How many seconds a request may take.
 const REQUEST_SECONDS: u64 = 10;
 
-/// What the process is given.
-struct Handles {
-    /// Gives the function.
-    function: Channel,
-    /// Where the clients call.
-    endpoint: Endpoint,
-    ticks_second: u64,
-}
-
-/// The error names what is missing.
-fn handles(start: &Start) -> Result<Handles, &'static str> {
-    let function = start.setting("function").and_then(|name| start.handle(name)).map(Channel);
-    let endpoint = start.setting("serve").and_then(|name| start.handle(&format!("{name}-endpoint")));
-    let info = start.handle("system").and_then(|system| call(system, SystemInfo::default()).ok());
-    Ok(Handles {
-        function: function.ok_or("what `function` names")?,
-        endpoint: endpoint.map(Endpoint).ok_or("the endpoint of what `serve` names")?,
-        ticks_second: info.ok_or("system")?.tsc_hz,
-    })
-}
-
 /// The process.
 pub fn program(start: &Start) -> u32 {
-    let handles = match handles(start) {
-        Ok(handles) => handles,
+    let given = match Given::of(start) {
+        Ok(given) => given,
         Err(what) => {
             log::error!("lacks {what}");
             return 1;
         }
     };
-    let started = host_virtio::claim(handles.function)
+    let started = host_virtio::claim(given.function)
         .map_err(DriverError::from)
-        .and_then(|function| Rng::start(function, handles.ticks_second, REQUEST_SECONDS));
+        .and_then(|function| Rng::start(function, given.ticks_second, REQUEST_SECONDS));
     let mut rng = match started {
         Ok(rng) => rng,
         Err(error) => {
@@ -72,7 +46,7 @@ pub fn program(start: &Start) -> u32 {
         }
     };
     log::info!("an entropy device");
-    let end = serve(handles.endpoint, |message| {
+    let end = serve(given.endpoint, |message| {
         if message.words != GIVE {
             return Outcome { words: REFUSAL, given: 0, end: None };
         }

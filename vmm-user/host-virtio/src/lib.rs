@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod block;
+pub mod given;
 mod layout;
 pub mod net;
 pub mod queue;
