@@ -1,6 +1,6 @@
 //! `scripts/soak`: boots each guest many times in a row; or has a second processor change the pages that the
 //! kernel shares, for as long as one wants; or boots from disks, or with devices in processes of their own;
-//! or kills one; or has a guest reset its machine.
+//! or kills one; or has a guest reset its machine; or kills QEMU.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use plinth_qemu::Qemu;
 
 use crate::project::Project;
 use crate::testing::Suite;
-use crate::tests::{abi, devices, resets, root};
+use crate::tests::{abi, devices, disk, resets, root};
 use crate::{build, matrix};
 
 /// Seeds of page races in one machine: each takes two seconds, or more on a busy host, and the ABI's tests
 /// wait 200 s for a part.
 const SEEDS: u64 = 20;
 
-/// How long any number of kills, or resets, may take.
+/// How long any number of kills, resets, or cuts may take.
 const KILLS_LIMIT: Duration = Duration::from_secs(7200);
 
 /// Boots each guest many times in a row: {6.1, newest} x {1, 2} CPUs x each loader
@@ -25,7 +25,8 @@ const KILLS_LIMIT: Duration = Duration::from_secs(7200);
 #[command(
     override_usage = "scripts/soak [ROUNDS]\n       scripts/soak --page-race SEEDS [--first SEED]\n       \
                       scripts/soak --disk ROUNDS\n       scripts/soak --devices ROUNDS\n       \
-                      scripts/soak --device-kills TIMES\n       scripts/soak --resets TIMES"
+                      scripts/soak --device-kills TIMES\n       scripts/soak --resets TIMES\n       \
+                      scripts/soak --cuts TIMES"
 )]
 pub struct Options {
     /// How many times
@@ -50,6 +51,14 @@ pub struct Options {
     /// Instead: a small guest on two processors resets its machine so many times, at most 255
     #[arg(long, value_name = "TIMES", conflicts_with_all = ["page_race", "devices", "disk", "device_kills"])]
     resets: Option<u8>,
+    /// Instead: QEMU is killed so many times while a guest writes to an encrypted disk with a journaling file
+    /// system
+    #[arg(
+        long,
+        value_name = "TIMES",
+        conflicts_with_all = ["page_race", "devices", "disk", "device_kills", "resets"]
+    )]
+    cuts: Option<u32>,
     /// The first of those seeds
     #[arg(long, value_name = "SEED", default_value_t = 100, requires = "page_race")]
     first: u64,
@@ -69,9 +78,13 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         Options { disk: Some(_), .. } => "soak-disk",
         Options { device_kills: Some(_), .. } => "soak-device-kills",
         Options { resets: Some(_), .. } => "soak-resets",
+        Options { cuts: Some(_), .. } => "soak-cuts",
         _ => "soak",
     };
     let mut suite = Suite::new(project, &project.work.join(folder))?;
+    if options.cuts.is_some() {
+        suite = suite.with_check_limit(KILLS_LIMIT);
+    }
     if options.device_kills.is_some() || options.resets.is_some() {
         suite = suite.with_boot_limit(KILLS_LIMIT).with_check_limit(KILLS_LIMIT);
     }
@@ -83,6 +96,8 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode> {
         root::soak(&mut suite, &qemu, rounds);
     } else if let Some(times) = options.device_kills {
         suite.check("device-kills", |case| devices::kills(case, &qemu, times, 4));
+    } else if let Some(times) = options.cuts {
+        suite.check("cuts", |case| disk::cuts(case, &qemu, times));
     } else if let Some(times) = options.resets {
         suite.check("resets", |case| resets::resets(case, &qemu, times.into()));
     } else {

@@ -1,5 +1,6 @@
 //! A disk of the host's, driven by a process: what its file has is read, and what is written is in the file.
 
+mod cuts;
 mod encrypted;
 mod guest;
 
@@ -11,6 +12,7 @@ use plinth_qemu::{Outcome, Qemu};
 
 use crate::image::{Image, config_with};
 use crate::testing::{Case, Suite};
+pub use cuts::cuts;
 pub(super) use guest::e2fs;
 
 const SECTOR: usize = 512;
@@ -20,6 +22,9 @@ const WRITTEN: [(u64, u64, u64); 3] = [(4096, 512, 1), (4099, 1, 2), (4106, 200,
 /// What it discards: these have any contents afterwards.
 const DISCARDED: std::ops::Range<u64> = 8192..8256;
 
+/// How often QEMU is killed while a guest writes; `scripts/soak` does it more often.
+const CUTS: u32 = 2;
+
 /// The checks.
 pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("disk-1", |case| disk(case, qemu, 1, "", &[]));
@@ -27,6 +32,7 @@ pub fn run(suite: &mut Suite, qemu: &Qemu) -> Result<()> {
     suite.check("disk-driver-ends", |case| disk(case, qemu, 2, "", &IMPATIENT));
     guest::run(suite, qemu);
     encrypted::run(suite, qemu);
+    suite.check("disk-cuts", |case| cuts(case, qemu, CUTS));
     Ok(())
 }
 
