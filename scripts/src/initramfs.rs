@@ -25,7 +25,7 @@ const LINK: u32 = 0o120_777;
 
 /// Drivers of the guest's devices, most of them virtio, and the file system of disks, in the order in which
 /// they can be loaded. A kernel may have some of them built in, or not at all.
-const DRIVERS: [&str; 19] = [
+const DRIVERS: [&str; 28] = [
     "virtio_ring",
     "virtio",
     "virtio_pci_legacy_dev",
@@ -40,6 +40,15 @@ const DRIVERS: [&str; 19] = [
     "pps_core",
     "ptp",
     "e1000e",
+    "crct10dif_common",
+    "crct10dif_generic",
+    "crc-t10dif",
+    "crc64",
+    "crc64_rocksoft_generic",
+    "crc64-rocksoft",
+    "t10-pi",
+    "nvme-core",
+    "nvme",
     "crc16",
     "crc32c_generic",
     "mbcache",

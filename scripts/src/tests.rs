@@ -7,7 +7,7 @@ mod c_process;
 mod caches;
 mod chaos;
 pub mod devices;
-mod disk;
+pub mod disk;
 mod ends;
 mod entropy;
 mod entry;

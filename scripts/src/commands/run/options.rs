@@ -48,7 +48,7 @@ pub struct Options {
     /// `,ram` a copy of the file in memory, which is gone when the machine ends; with `,encrypt` the file has
     /// nothing but ciphertext, by a key that is kept in FILE.key and made if the disk is empty; with `,nvme`
     /// the guest finds it behind an NVMe controller, as /dev/nvme0n1. With any file the guest is the small
-    /// one; `debian` is no file, but the disk with its root
+    /// one; `debian` is no file, but the disk with its root, and may be encrypted and behind NVMe
     #[arg(long, value_name = "FILE[,ram][,encrypt][,nvme]", conflicts_with = "image")]
     pub disk: Option<DiskFile>,
     /// A network of the guest's, eth0, by QEMU's virtio device and a process that drives it: the one that

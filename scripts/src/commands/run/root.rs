@@ -21,17 +21,13 @@ pub fn settled(project: &Project, options: &Options) -> Result<Options> {
     }
     let asked = options.disk.as_ref();
     ensure!(asked.is_none_or(|disk| !disk.is_ram), "Debian's disk is too large for the machine's memory");
-    ensure!(asked.is_none_or(|disk| !disk.is_nvme), "Debian's disk is a virtio one, /dev/vda");
     let is_encrypted = asked.is_some_and(|disk| disk.is_encrypted);
+    let is_nvme = asked.is_some_and(|disk| disk.is_nvme);
+    let device = if is_nvme { "/dev/nvme0n1" } else { "/dev/vda" };
     Ok(Options {
-        disk: Some(DiskFile {
-            file: users(project, is_encrypted)?,
-            is_ram: false,
-            is_encrypted,
-            is_nvme: false,
-        }),
+        disk: Some(DiskFile { file: users(project, is_encrypted)?, is_ram: false, is_encrypted, is_nvme }),
         net: options.net.or(Some(Network::User)),
-        append: format!("{} root=/dev/vda", options.append),
+        append: format!("{} root={device}", options.append),
         ..options.clone()
     })
 }
