@@ -21,6 +21,23 @@ pub(super) fn is_in_shadow(registers: &Registers<impl Kernel>) -> bool {
     registers.page.flags() & ExitFlags::INTERRUPT_SHADOW.bits() != 0 && !completed
 }
 
+/// A window to ask for.
+struct Window {
+    /// Of [`window`].
+    kind: u32,
+    /// The vector that it is for; 0 if only an open window tells.
+    vector: u8,
+}
+
+/// Asks for a window, and says what it is for.
+#[inline(always)]
+fn plan_window(registers: &mut Registers<impl Kernel>, window: Window) {
+    if window.kind != window::NONE {
+        registers.page.set_window_vector(window.vector.into());
+    }
+    registers.plan_window(window.kind);
+}
+
 impl Events {
     /// Injects an event at the next entry, which wakes the guest.
     #[inline]
@@ -82,28 +99,15 @@ impl Events {
         // One event an entry: what comes second gets a window.
         let window = match self.lapic.deliverable_interrupt() {
             None if !external => self.window_for_masked(),
-            _ if !self.is_interruptible(registers) => window::OPEN,
+            // The PIC's has to be acknowledged to be known.
+            pending if !self.is_interruptible(registers) => {
+                Window { kind: window::OPEN, vector: pending.filter(|_| !external).unwrap_or(0) }
+            }
             _ if external => return true,
             pending => self.deliver(registers, pending),
         };
-        self.plan_window(registers, window);
+        plan_window(registers, window);
         false
-    }
-
-    /// Asks for a window, and says what it is for.
-    #[inline(always)]
-    fn plan_window(&self, registers: &mut Registers<impl Kernel>, window: u32) {
-        if window != window::NONE {
-            registers.page.set_window_vector(self.window_vector());
-        }
-        registers.plan_window(window);
-    }
-
-    /// The vector that a window is for; 0 for the PIC's, which has to be acknowledged to be known.
-    #[cold]
-    fn window_vector(&self) -> u32 {
-        let vector = self.lapic.interrupt_above_service().filter(|_| !self.lapic.extint_pending());
-        vector.map_or(0, u32::from)
     }
 
     /// The kernel has delivered the interrupt that the window was for.
@@ -114,7 +118,7 @@ impl Events {
     }
 
     /// Delivers an interrupt of the local APIC; returns the window to ask for.
-    fn deliver(&mut self, registers: &mut Registers<impl Kernel>, pending: Option<u8>) -> u32 {
+    fn deliver(&mut self, registers: &mut Registers<impl Kernel>, pending: Option<u8>) -> Window {
         if let Some(vector) = pending {
             // Only now that nothing else goes with this entry: once in service it is requested no more.
             self.lapic.acknowledge(vector);
@@ -128,14 +132,14 @@ impl Events {
         self.lapic.acknowledge_extint();
         self.inject_interrupt(registers, vector);
         let window = self.window_for_rest();
-        self.plan_window(registers, window);
+        plan_window(registers, window);
     }
 
     /// The window for what is not delivered with this entry.
     #[inline]
-    fn window_for_rest(&self) -> u32 {
+    fn window_for_rest(&self) -> Window {
         match self.lapic.deliverable_interrupt() {
-            Some(_) => window::OPEN,
+            Some(vector) => Window { kind: window::OPEN, vector },
             None => self.window_for_masked(),
         }
     }
@@ -154,7 +158,10 @@ impl Events {
     /// The window for an interrupt that only CR8 holds back: the guest's next write to it may let the
     /// interrupt through.
     #[inline]
-    fn window_for_masked(&self) -> u32 {
-        if self.lapic.interrupt_above_service().is_some() { window::PRIORITY } else { window::NONE }
+    fn window_for_masked(&self) -> Window {
+        match self.lapic.interrupt_above_service() {
+            Some(vector) => Window { kind: window::PRIORITY, vector },
+            None => Window { kind: window::NONE, vector: 0 },
+        }
     }
 }
